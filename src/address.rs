@@ -1,0 +1,435 @@
+//! Hosts, ports and socket addresses: reading them, resolving them, showing them.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use dns_lookup::{AddrInfoHints, LookupErrorKind, getaddrinfo};
+
+use crate::error::{Error, Result, Status};
+
+/// Which internet protocol may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Family {
+    /// Whatever the name and the machine have.
+    #[default]
+    Any,
+    /// IPv4 only (`-4`).
+    V4,
+    /// IPv6 only (`-6`).
+    V6,
+}
+
+impl Family {
+    fn allows(self, ip: IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::V4 => ip.is_ipv4(),
+            Self::V6 => ip.is_ipv6(),
+        }
+    }
+}
+
+/// The transport protocol, as the lines for people name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// A connection and a byte stream (RFC 9293).
+    Tcp,
+    /// Datagrams (RFC 768).
+    Udp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// Whether names may be looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    /// Through the system's resolver.
+    Names,
+    /// Not at all (`-n`): only numeric addresses.
+    Numeric,
+}
+
+/// A host and a port as the user wrote them. No host means "this machine".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Name or numeric address, without brackets.
+    pub host: Option<String>,
+    /// Port number or service name.
+    pub port: String,
+}
+
+impl Target {
+    /// Reads `HOST PORT`, `HOST:PORT`, `[v6]:PORT`, `:PORT` or a bare `PORT`.
+    ///
+    /// # Errors
+    /// Usage errors that say what is missing or ambiguous.
+    pub fn parse(words: &[String]) -> Result<Self> {
+        match words {
+            [host, port] => {
+                let host = match host.strip_prefix('[') {
+                    Some(rest) => rest
+                        .strip_suffix(']')
+                        .ok_or_else(|| Error::usage(host, "the bracket is not closed"))?,
+                    None => host,
+                };
+                if host.is_empty() {
+                    return Err(Error::usage("host", "is empty"));
+                }
+                Ok(Self {
+                    host: Some(host.to_owned()),
+                    port: port.clone(),
+                })
+            }
+            [word] => Self::parse_one(word),
+            _ => Err(Error::usage("address", "write HOST PORT or HOST:PORT")),
+        }
+    }
+
+    fn parse_one(word: &str) -> Result<Self> {
+        let bare = |port: &str| Self {
+            host: None,
+            port: port.to_owned(),
+        };
+        if let Some(rest) = word.strip_prefix('[') {
+            let Some((host, port)) = rest.split_once("]:") else {
+                return Err(Error::usage(
+                    word,
+                    "an address in brackets needs a port: [HOST]:PORT",
+                ));
+            };
+            return Ok(Self {
+                host: Some(host.to_owned()),
+                port: port.to_owned(),
+            });
+        }
+        match word.split_once(':') {
+            None => Ok(bare(word)),
+            Some(("", port)) if !port.contains(':') => Ok(bare(port)),
+            Some((host, port)) if !port.contains(':') => Ok(Self {
+                host: Some(host.to_owned()),
+                port: port.to_owned(),
+            }),
+            Some(_) => Err(Error::usage(word, "where does the address end?")
+                .hint("an IPv6 address with a port is written [ADDRESS]:PORT")),
+        }
+    }
+
+    /// The port's number, through the system's service list when it is a name.
+    ///
+    /// # Errors
+    /// A usage error when it is neither a number up to 65535 nor a known service.
+    pub fn port_number(&self, protocol: Protocol) -> Result<u16> {
+        port_number(&self.port, protocol)
+    }
+
+    /// All addresses of the target, in the order in which they should be tried.
+    ///
+    /// # Errors
+    /// Unresolved names, literals of the other family, or `limit` passing first.
+    pub fn resolve(
+        &self,
+        port: u16,
+        family: Family,
+        lookup: Lookup,
+        limit: Option<Duration>,
+    ) -> Result<Vec<SocketAddr>> {
+        let Some(host) = &self.host else {
+            let loopback = [
+                IpAddr::V6(Ipv6Addr::LOCALHOST),
+                IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ];
+            return Ok(loopback
+                .into_iter()
+                .filter(|ip| family.allows(*ip))
+                .map(|ip| SocketAddr::new(ip, port))
+                .collect());
+        };
+        resolve_host(host, port, family, lookup, limit)
+    }
+}
+
+/// The number of a port given as a number or a service name.
+///
+/// # Errors
+/// A usage error when it is neither.
+pub fn port_number(word: &str, protocol: Protocol) -> Result<u16> {
+    if !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()) {
+        return word
+            .parse()
+            .map_err(|_| Error::usage(format!("port {word}"), "must be between 0 and 65535"));
+    }
+    let unknown = || {
+        let place = if word.is_empty() {
+            "port".to_owned()
+        } else {
+            format!("port {word}")
+        };
+        Error::usage(
+            place,
+            "is neither a number nor a service this machine knows",
+        )
+    };
+    if word.is_empty() || word.starts_with('-') || word.starts_with('+') {
+        return Err(unknown());
+    }
+    let hints = AddrInfoHints {
+        flags: 0,
+        address: 0,
+        socktype: socket_type(protocol),
+        protocol: 0,
+    };
+    let found = getaddrinfo(None, Some(word), Some(hints)).map_err(|_| unknown())?;
+    let port = found.flatten().map(|info| info.sockaddr.port()).next();
+    port.ok_or_else(unknown)
+}
+
+fn socket_type(protocol: Protocol) -> i32 {
+    match protocol {
+        Protocol::Tcp => libc::SOCK_STREAM,
+        Protocol::Udp => libc::SOCK_DGRAM,
+    }
+}
+
+/// All addresses of a host, in the resolver's order (RFC 6724).
+///
+/// # Errors
+/// Unresolved names, literals of the other family, or `limit` passing first.
+pub fn resolve_host(
+    host: &str,
+    port: u16,
+    family: Family,
+    lookup: Lookup,
+    limit: Option<Duration>,
+) -> Result<Vec<SocketAddr>> {
+    if let Some(address) = literal(host, port)? {
+        if family.allows(address.ip()) {
+            return Ok(vec![address]);
+        }
+        let (is, flag) = if address.is_ipv4() {
+            ("IPv4", "-6")
+        } else {
+            ("IPv6", "-4")
+        };
+        return Err(Error::usage(
+            host,
+            format!("is an {is} address, and {flag} was asked for"),
+        ));
+    }
+    if lookup == Lookup::Numeric {
+        return Err(
+            Error::new(Status::Unresolved, "resolve", host, "not a numeric address")
+                .hint("-n allows no look-ups"),
+        );
+    }
+    let found = match limit {
+        None => look_up(host, port, family),
+        Some(limit) => look_up_within(host, port, family, limit),
+    }?;
+    if found.is_empty() {
+        return Err(Error::new(
+            Status::Unresolved,
+            "resolve",
+            host,
+            "the name has no address",
+        ));
+    }
+    Ok(found)
+}
+
+/// An address that needs no look-up, with its interface (`%eth0`) turned into a scope.
+fn literal(host: &str, port: u16) -> Result<Option<SocketAddr>> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(Some(SocketAddr::new(ip, port)));
+    }
+    let Some((address, interface)) = host.split_once('%') else {
+        return Ok(None);
+    };
+    let Ok(address) = address.parse::<Ipv6Addr>() else {
+        return Ok(None);
+    };
+    let scope = interface_index(interface)
+        .ok_or_else(|| Error::usage(host, format!("there is no interface {interface}")))?;
+    Ok(Some(SocketAddrV6::new(address, port, 0, scope).into()))
+}
+
+/// The index of a network interface given by name or number.
+#[must_use]
+pub fn interface_index(name: &str) -> Option<u32> {
+    nix::net::if_::if_nametoindex(name)
+        .ok()
+        .or_else(|| name.parse().ok())
+}
+
+fn look_up(host: &str, port: u16, family: Family) -> Result<Vec<SocketAddr>> {
+    let hints = AddrInfoHints {
+        flags: 0,
+        address: match family {
+            Family::Any => libc::AF_UNSPEC,
+            Family::V4 => libc::AF_INET,
+            Family::V6 => libc::AF_INET6,
+        },
+        socktype: libc::SOCK_STREAM,
+        protocol: 0,
+    };
+    let failed = |why: &str| Error::new(Status::Unresolved, "resolve", host, why);
+    let found = getaddrinfo(Some(host), None, Some(hints)).map_err(|error| match error.kind() {
+        LookupErrorKind::NoName | LookupErrorKind::NoData => {
+            failed("no such host name").hint(match family {
+                Family::Any => "check the spelling",
+                Family::V4 => "check the spelling; -4 hides its IPv6 addresses",
+                Family::V6 => "check the spelling; -6 hides its IPv4 addresses",
+            })
+        }
+        LookupErrorKind::Again => failed("the name server does not answer"),
+        _ => failed(&io::Error::from(error).to_string()),
+    })?;
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for info in found.flatten() {
+        let mut address = info.sockaddr;
+        address.set_port(port);
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    Ok(addresses)
+}
+
+/// getaddrinfo(3) cannot be given a limit, so a limited look-up waits for it on a thread of its
+/// own, which is left behind when the limit passes.
+fn look_up_within(
+    host: &str,
+    port: u16,
+    family: Family,
+    limit: Duration,
+) -> Result<Vec<SocketAddr>> {
+    let (sender, receiver) = mpsc::channel();
+    let name = host.to_owned();
+    thread::spawn(move || {
+        // The receiver is gone once the limit has passed; nobody wants the answer then.
+        let _ = sender.send(look_up(&name, port, family));
+    });
+    receiver.recv_timeout(limit).unwrap_or_else(|_| {
+        let why = format!(
+            "no answer from the name server within {}",
+            humantime::format_duration(limit)
+        );
+        Err(Error::new(Status::TimedOut, "resolve", host, why))
+    })
+}
+
+/// An address as people read it: IPv4-mapped ones as IPv4, scopes by interface name.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown(pub SocketAddr);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match canonical(self.0) {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => {
+                match nix::net::if_::if_indextoname(v6.scope_id()) {
+                    Ok(name) => {
+                        write!(f, "[{}%{}]:{}", v6.ip(), name.to_string_lossy(), v6.port())
+                    }
+                    Err(_) => write!(f, "{v6}"),
+                }
+            }
+            other => write!(f, "{other}"),
+        }
+    }
+}
+
+/// The same address without the IPv4-mapped disguise of a dual-stack socket (RFC 4291, 2.5.5.2).
+#[must_use]
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => SocketAddrV4::new(v4, v6.port()).into(),
+            None => address,
+        },
+        SocketAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Target> {
+        Target::parse(&words.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    fn target(host: Option<&str>, port: &str) -> Target {
+        Target {
+            host: host.map(str::to_owned),
+            port: port.to_owned(),
+        }
+    }
+
+    #[test]
+    fn every_way_to_write_an_address() {
+        for (words, want) in [
+            (&["localhost", "80"][..], target(Some("localhost"), "80")),
+            (&["localhost:80"], target(Some("localhost"), "80")),
+            (&["[::1]:80"], target(Some("::1"), "80")),
+            (&["[::1]", "80"], target(Some("::1"), "80")),
+            (&["::1", "80"], target(Some("::1"), "80")),
+            (&[":80"], target(None, "80")),
+            (&["80"], target(None, "80")),
+            (&["fe80::1%lo", "http"], target(Some("fe80::1%lo"), "http")),
+            (&["[fe80::1%lo]:80"], target(Some("fe80::1%lo"), "80")),
+        ] {
+            assert_eq!(parse(words).unwrap(), want, "{words:?}");
+        }
+        for bad in [&["::1"][..], &["[::1]"], &["[::1", "80"], &["", "80"], &[]] {
+            assert_eq!(parse(bad).unwrap_err().status, Status::Usage, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn ports_are_numbers_or_services() {
+        assert_eq!(port_number("0", Protocol::Tcp).unwrap(), 0);
+        assert_eq!(port_number("65535", Protocol::Udp).unwrap(), 65535);
+        for bad in [
+            "65536",
+            "99999",
+            "",
+            "-1",
+            "+1",
+            "no-such-service",
+            "99999999999999999999",
+        ] {
+            assert_eq!(
+                port_number(bad, Protocol::Tcp).unwrap_err().status,
+                Status::Usage,
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_literal_of_the_other_family_is_a_usage_error() {
+        let error = resolve_host("::1", 1, Family::V4, Lookup::Names, None).unwrap_err();
+        assert_eq!(error.status, Status::Usage);
+        let error = resolve_host("127.0.0.1", 1, Family::V6, Lookup::Names, None).unwrap_err();
+        assert_eq!(error.status, Status::Usage);
+    }
+
+    #[test]
+    fn mapped_addresses_are_shown_as_ipv4() {
+        let mapped: SocketAddr = "[::ffff:127.0.0.1]:9".parse().unwrap();
+        assert_eq!(Shown(mapped).to_string(), "127.0.0.1:9");
+        let lo = interface_index("lo").unwrap();
+        let scoped = SocketAddrV6::new("fe80::1".parse().unwrap(), 9, 0, lo);
+        assert_eq!(Shown(scoped.into()).to_string(), "[fe80::1%lo]:9");
+    }
+}

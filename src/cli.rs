@@ -1,0 +1,385 @@
+//! The words of the command line: names, values and help, and no logic.
+//!
+//! `--help`, the man pages and the completions are all generated from these definitions;
+//! [`config`](crate::config) checks them against each other and turns them into typed settings.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{
+    ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
+
+use crate::error::Error;
+use crate::units;
+
+/// Send and receive over TCP and UDP: stdin goes to the socket, the socket to stdout.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pktcat",
+    version,
+    about = "Send and receive over TCP and UDP: stdin goes to the socket, the socket to stdout",
+    after_help = "\
+Examples:
+  pktcat listen 9000 > copy              receive one TCP stream
+  pktcat connect localhost 9000 < file   send it
+  pktcat listen -u 9000                  hear every datagram that arrives
+  echo hello | pktcat connect -u localhost 9000
+
+Exit status: 0 done, 1 other failure, 2 usage, 3 name not resolved, 4 refused,
+5 timed out, 6 local input or output, 7 unreachable, 8 connection broken.",
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Wait for a peer: stdin goes to it, what it sends to stdout
+    #[command(after_help = "\
+PORT 0 takes a free port and prints it. Without HOST one socket hears IPv4 and IPv6.
+A TCP listener whose stdin is /dev/null or closed keeps its half open until the peer's end.
+An idle pipe as stdin keeps the run alive: -d sends nothing, --until-fin ends at the peer's end.")]
+    Listen(ListenArgs),
+    /// Connect to a peer: stdin goes to it, what it sends to stdout
+    #[command(after_help = "\
+When stdin ends, TCP is half-closed and receiving goes on until the peer's end; UDP waits
+--linger for replies. An idle pipe as stdin keeps the run alive: -d is for scripts with
+nothing to send, --until-fin ends the run at the peer's end.")]
+    Connect(ConnectArgs),
+    /// Print the completions for a shell
+    Completions {
+        /// Which shell
+        shell: CompletionShell,
+    },
+}
+
+/// The shells there are completions for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum CompletionShell {
+    /// GNU bash
+    Bash,
+    /// Z shell
+    Zsh,
+    /// fish
+    Fish,
+}
+
+/// `pktcat listen`
+#[derive(Debug, Args)]
+#[command(override_usage = "pktcat listen [OPTIONS] [HOST] PORT")]
+pub struct ListenArgs {
+    /// Where to listen.
+    #[arg(help = "Where to listen: PORT, HOST PORT, HOST:PORT or [v6]:PORT",
+          value_name = "ADDRESS", num_args = 1..=2, required = true)]
+    pub address: Vec<String>,
+
+    /// TCP (the default)
+    #[arg(short, long, help_heading = "Protocol and addresses")]
+    pub tcp: bool,
+
+    /// Options shared with `connect`.
+    #[command(flatten)]
+    pub common: CommonArgs,
+
+    /// Write the port number to FILE once the listener is ready
+    #[arg(long, value_name = "FILE", help_heading = "Protocol and addresses")]
+    pub port_file: Option<PathBuf>,
+
+    /// Give up when no client or datagram has come within D
+    #[arg(long, value_name = "D", value_parser = units::duration, help_heading = "Time limits (exit status 5)")]
+    pub accept_timeout: Option<Duration>,
+
+    /// Send stdin to every UDP peer heard so far, not only to the last one
+    #[arg(long, help_heading = "Sending and receiving")]
+    pub to_all: bool,
+}
+
+/// `pktcat connect`
+#[derive(Debug, Args)]
+#[command(override_usage = "pktcat connect [OPTIONS] HOST PORT")]
+pub struct ConnectArgs {
+    /// Whom to connect to.
+    #[arg(help = "Whom to connect to: HOST PORT, HOST:PORT or [v6]:PORT",
+          value_name = "ADDRESS", num_args = 1..=2, required = true)]
+    pub address: Vec<String>,
+
+    /// TCP (the default)
+    #[arg(
+        short,
+        long,
+        conflicts_with = "udp",
+        help_heading = "Protocol and addresses"
+    )]
+    pub tcp: bool,
+
+    /// Options shared with `listen`.
+    #[command(flatten)]
+    pub common: CommonArgs,
+
+    /// Send from this address
+    #[arg(
+        short,
+        long,
+        value_name = "ADDR",
+        help_heading = "Protocol and addresses"
+    )]
+    pub source: Option<String>,
+
+    /// Send from this port
+    #[arg(
+        short = 'p',
+        long,
+        value_name = "PORT",
+        help_heading = "Protocol and addresses"
+    )]
+    pub source_port: Option<String>,
+
+    /// Give up connecting after D
+    #[arg(short = 'w', long, value_name = "D", value_parser = units::duration, help_heading = "Time limits (exit status 5)")]
+    pub connect_timeout: Option<Duration>,
+
+    /// Try again up to N times while refused or timed out
+    #[arg(long, value_name = "N", help_heading = "Protocol and addresses")]
+    pub retry: Option<u32>,
+
+    /// Wait this long between the tries [default: 1s]
+    #[arg(long, value_name = "D", value_parser = units::duration, help_heading = "Protocol and addresses")]
+    pub retry_delay: Option<Duration>,
+}
+
+/// What `listen` and `connect` have in common.
+#[derive(Debug, Args)]
+pub struct CommonArgs {
+    /// UDP
+    #[arg(short, long, help_heading = "Protocol and addresses")]
+    pub udp: bool,
+
+    /// IPv4 only
+    #[arg(
+        short = '4',
+        long,
+        conflicts_with = "ipv6",
+        help_heading = "Protocol and addresses"
+    )]
+    pub ipv4: bool,
+
+    /// IPv6 only
+    #[arg(short = '6', long, help_heading = "Protocol and addresses")]
+    pub ipv6: bool,
+
+    /// Look no names up
+    #[arg(short, long, help_heading = "Protocol and addresses")]
+    pub numeric: bool,
+
+    /// Stop when nothing has passed for D, once a peer is there
+    #[arg(long, value_name = "D", value_parser = units::duration, help_heading = "Time limits (exit status 5)")]
+    pub idle_timeout: Option<Duration>,
+
+    /// Stop the whole run after D
+    #[arg(long, value_name = "D", value_parser = units::duration, help_heading = "Time limits (exit status 5)")]
+    pub timeout: Option<Duration>,
+
+    /// Send nothing, and no FIN until the peer's FIN
+    #[arg(
+        short = 'd',
+        long,
+        visible_alias = "recv-only",
+        conflicts_with = "send_only",
+        help_heading = "Sending and receiving"
+    )]
+    pub no_stdin: bool,
+
+    /// Discard what is received; done once all that was sent is acknowledged
+    #[arg(long, help_heading = "Sending and receiving")]
+    pub send_only: bool,
+
+    /// End at the peer's FIN, whatever stdin still holds
+    #[arg(long, help_heading = "Sending and receiving")]
+    pub until_fin: bool,
+
+    /// Keep the sending half open when stdin ends
+    #[arg(long, help_heading = "Sending and receiving")]
+    pub no_shutdown: bool,
+
+    /// After stdin's end, stop once nothing has arrived for D [default: none; connect --udp: 1s]
+    #[arg(short = 'q', long, value_name = "D", value_parser = units::duration, help_heading = "Sending and receiving")]
+    pub linger: Option<Duration>,
+
+    /// Send LF as CRLF
+    #[arg(short = 'C', long, help_heading = "Messages")]
+    pub crlf: bool,
+
+    /// How stdin becomes messages: raw, lines, hex or frames
+    #[arg(
+        short = 'I',
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        hide_default_value = true,
+        hide_possible_values = true,
+        help_heading = "Messages"
+    )]
+    pub input: Format,
+
+    /// How messages become stdout: raw, lines, hex or frames
+    #[arg(
+        short = 'O',
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        hide_default_value = true,
+        hide_possible_values = true,
+        help_heading = "Messages"
+    )]
+    pub output: Format,
+
+    /// Send TEXT instead of stdin; may repeat, one message each
+    #[arg(long, value_name = "TEXT", action = ArgAction::Append, allow_hyphen_values = true, conflicts_with = "no_stdin", help_heading = "Messages")]
+    pub send: Vec<String>,
+
+    /// Send these bytes instead of stdin; may repeat, one message each
+    #[arg(long, value_name = "HEX", action = ArgAction::Append, conflicts_with = "no_stdin", help_heading = "Messages")]
+    pub send_hex: Vec<String>,
+
+    /// Payload bytes a datagram when the input is raw [default: 1452]
+    #[arg(long, value_name = "N", value_parser = units::size, help_heading = "Messages")]
+    pub datagram_size: Option<u64>,
+
+    /// Stop, with status 0, after N messages received
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Messages")]
+    pub count: Option<u64>,
+
+    /// Pause this long between messages
+    #[arg(long, value_name = "D", value_parser = units::duration, help_heading = "Messages")]
+    pub interval: Option<Duration>,
+
+    /// Send at most this many bytes a second
+    #[arg(long, value_name = "BYTES", value_parser = units::size, help_heading = "Messages")]
+    pub rate: Option<u64>,
+
+    /// Say on stderr what happens, and a summary at the end
+    #[arg(short, long, help_heading = "What it says")]
+    pub verbose: bool,
+
+    /// Print nothing but errors
+    #[arg(long, help_heading = "What it says")]
+    pub quiet: bool,
+
+    /// Copy through a buffer where a faster way would do
+    #[arg(long, hide = true)]
+    pub portable: bool,
+}
+
+/// How a stream of bytes and messages map to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// TCP: a byte stream. UDP: cut at --datagram-size, written one after the other
+    #[default]
+    Raw,
+    /// One line is one message
+    Lines,
+    /// One line of hex digits is one message
+    Hex,
+    /// A 4-byte big-endian length before every message
+    Frames,
+}
+
+/// A message given on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload {
+    /// `--send`
+    Text(String),
+    /// `--send-hex`
+    Hex(String),
+}
+
+/// All messages given on the command line, in its order.
+#[derive(Debug, Clone, Default)]
+pub struct Payloads(pub Vec<Payload>);
+
+impl Payloads {
+    fn of(matches: &ArgMatches) -> Self {
+        let Some((_, matches)) = matches.subcommand() else {
+            return Self::default();
+        };
+        let mut placed: Vec<(usize, Payload)> = Vec::new();
+        let mut collect = |id: &str, kind: fn(String) -> Payload| {
+            // Not every subcommand has these options.
+            let Ok(Some(values)) = matches.try_get_many::<String>(id) else {
+                return;
+            };
+            let places = matches.indices_of(id).into_iter().flatten();
+            placed.extend(places.zip(values.cloned().map(kind)));
+        };
+        collect("send", Payload::Text);
+        collect("send_hex", Payload::Hex);
+        placed.sort_by_key(|(place, _)| *place);
+        Self(placed.into_iter().map(|(_, payload)| payload).collect())
+    }
+}
+
+/// What reading the command line leads to.
+#[derive(Debug)]
+pub enum Parsed {
+    /// A command to carry out.
+    Run(Box<Cli>, Payloads),
+    /// Text that was asked for: help, the version.
+    Print(String),
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// A usage error, in one line.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error> {
+    let matches = match Cli::command().try_get_matches_from(words) {
+        Ok(matches) => matches,
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                return Ok(Parsed::Print(error.render().to_string()));
+            }
+            _ => return Err(one_line(&error)),
+        },
+    };
+    let payloads = Payloads::of(&matches);
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| one_line(&error))?;
+    Ok(Parsed::Run(Box::new(cli), payloads))
+}
+
+/// The parser's complaint as one line, its tip as the hint.
+fn one_line(error: &clap::Error) -> Error {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Error::usage("command", "is missing").hint("see 'pktcat --help'");
+    }
+    let text = error.to_string();
+    let complaint: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.is_empty())
+        .collect();
+    let complaint = complaint.join(" ");
+    let complaint = complaint.trim_start_matches("error: ");
+    let similar = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand]
+        .into_iter()
+        .find_map(|kind| match error.get(kind) {
+            Some(ContextValue::String(word)) => Some(word.clone()),
+            Some(ContextValue::Strings(words)) => words.first().cloned(),
+            _ => None,
+        });
+    let hint = similar.map_or("see --help".to_owned(), |word| {
+        format!("did you mean {word}?")
+    });
+    Error::usage("", complaint).hint(hint)
+}

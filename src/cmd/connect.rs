@@ -1,0 +1,176 @@
+//! `pktcat connect`: one peer, found and talked to.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mio::Interest;
+
+use super::{input, output};
+use crate::address::{Protocol, port_number, resolve_host};
+use crate::config::{Connect, Reception, Stdin};
+use crate::dial::{self, Connected};
+use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
+use crate::endpoint::input::Wire;
+use crate::endpoint::stream::Stream;
+use crate::error::{Error, Result, Status};
+use crate::exchange::{self, Exchange, Silence};
+use crate::relay::{Fin, Relay, Rules};
+use crate::session::Session;
+use crate::socket;
+
+/// How long `connect --udp` waits for replies after standard input's end.
+const UDP_LINGER: Duration = Duration::from_secs(1);
+
+/// Runs the command.
+///
+/// # Errors
+/// Everything that makes the exit status other than 0.
+pub fn run(config: &Connect) -> Result<()> {
+    let common = &config.common;
+    let mut session = Session::new(common.protocol, common.verbosity, common.timeout)?;
+    let result = match common.protocol {
+        Protocol::Tcp => tcp(config, &mut session),
+        Protocol::Udp => udp(config, &mut session),
+    };
+    session.finish();
+    result
+}
+
+fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
+    let common = &config.common;
+    let Connected {
+        socket,
+        latch,
+        peer,
+    } = dial(config, session)?;
+    socket::set_up_stream(&socket);
+    let name = socket::name(peer, Protocol::Tcp);
+    session.verbose(format_args!("connected to {name}"));
+    let input = input(common, Wire::Stream, session)?;
+    let output = output(common, true, session)?;
+    let rules = Rules {
+        fin: match common.stdin {
+            _ if common.no_shutdown => Fin::Never,
+            Stdin::Ignore => Fin::AtPeerFin,
+            Stdin::Send => Fin::AtInputEnd,
+        },
+        until_fin: common.until_fin,
+        send_only: common.reception == Reception::Discard,
+        linger: common.linger,
+        idle: common.idle,
+    };
+    let stream = Stream::new(socket, latch, name, Rc::clone(&session.tap));
+    Relay::new(input, output, stream, rules, common.pace(), Instant::now()).run(session)
+}
+
+/// Connects, again and again while that may help and was asked for.
+fn dial(config: &Connect, session: &mut Session) -> Result<Connected> {
+    let common = &config.common;
+    let port = target_port(config)?;
+    let mut tries_left = config.retry;
+    loop {
+        let limit = [config.connect_timeout, session.time_left()]
+            .into_iter()
+            .flatten()
+            .min();
+        let result = config
+            .target
+            .resolve(port, common.family, common.lookup, limit)
+            .and_then(|addresses| {
+                let from = source(config)?;
+                dial::connect(session, &addresses, &from, config.connect_timeout)
+            });
+        match result {
+            Err(error)
+                if tries_left > 0 && matches!(error.status, Status::Refused | Status::TimedOut) =>
+            {
+                tries_left -= 1;
+                session.verbose(format_args!("pktcat: {error}; trying again"));
+                pause(session, config.retry_delay)?;
+            }
+            other => return other,
+        }
+    }
+}
+
+fn pause(session: &mut Session, delay: Duration) -> Result<()> {
+    let end = Instant::now() + delay;
+    while Instant::now() < end {
+        session.wait(Some(end))?;
+    }
+    Ok(())
+}
+
+fn target_port(config: &Connect) -> Result<u16> {
+    match config.target.port_number(config.common.protocol)? {
+        0 => Err(Error::usage("port 0", "nobody can be reached there")),
+        port => Ok(port),
+    }
+}
+
+fn source(config: &Connect) -> Result<dial::From> {
+    let common = &config.common;
+    let port = match &config.source_port {
+        Some(word) => port_number(word, common.protocol)?,
+        None => 0,
+    };
+    let addresses = match &config.source {
+        Some(host) => resolve_host(host, 0, common.family, common.lookup, None)?,
+        None => Vec::new(),
+    };
+    Ok(dial::From { addresses, port })
+}
+
+fn udp(config: &Connect, session: &mut Session) -> Result<()> {
+    let common = &config.common;
+    let port = target_port(config)?;
+    let limit = [config.connect_timeout, session.time_left()]
+        .into_iter()
+        .flatten()
+        .min();
+    let addresses = config
+        .target
+        .resolve(port, common.family, common.lookup, limit)?;
+    let (socket, peer) = dial::connect_datagram(&addresses, &source(config)?)?;
+    let socket = Rc::new(socket);
+    session.count_drops_of(&socket);
+    let name = socket::name(peer, Protocol::Udp);
+    session.verbose(format_args!("connected to {name}"));
+    let longest = if peer.is_ipv4() {
+        LONGEST_IPV4
+    } else {
+        LONGEST_IPV6
+    };
+    let input = input(common, common.datagrams(longest)?, session)?;
+    let output = output(common, false, session)?;
+    let latch = session
+        .reactor
+        .watch(&*socket, Interest::READABLE | Interest::WRITABLE)
+        .map_err(|cause| Error::system("poll", &cause))?;
+    let rules = exchange::Rules {
+        silence: match (common.stdin, common.linger) {
+            // Nothing is sent, so no reply can be late: only an explicit wait ends the run.
+            (Stdin::Ignore, None) => Silence::Ignored,
+            (_, linger) => Silence::AfterInput(linger.unwrap_or(UDP_LINGER)),
+        },
+        count: common.count,
+        send_only: common.reception == Reception::Discard,
+        first: None,
+        idle: common.idle,
+    };
+    let datagram = Datagram::new(
+        socket,
+        latch,
+        Peers::Connected(peer),
+        Rc::clone(&session.tap),
+    );
+    Exchange::new(
+        input,
+        output,
+        datagram,
+        rules,
+        common.pace(),
+        Instant::now(),
+    )
+    .run(session)
+}

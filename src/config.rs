@@ -1,0 +1,309 @@
+//! From the words of the command line to settings that make sense together.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::address::{Family, Lookup, Protocol, Target};
+use crate::cli::{self, CommonArgs, ConnectArgs, ListenArgs, Payloads};
+use crate::console::Verbosity;
+use crate::endpoint::datagram::{LONGEST_IPV4, LONGEST_IPV6};
+use crate::endpoint::input::Wire;
+use crate::error::{Error, Result};
+use crate::framing::{self, Crlf, Format};
+use crate::pace::Pace;
+
+/// Payload bytes of a datagram of raw input: what fits a 1,500-byte Ethernet frame with IPv6 and
+/// UDP headers (1500 - 40 - 8 = 1452).
+const DATAGRAM_SIZE: usize = 1452;
+
+/// Whether standard input is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stdin {
+    /// It is the payload.
+    Send,
+    /// Nothing is sent (`-d`).
+    Ignore,
+}
+
+/// What to do with what is received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reception {
+    /// Write it to standard output.
+    Write,
+    /// Nobody wants it (`--send-only`).
+    Discard,
+}
+
+/// Settings that `listen` and `connect` share.
+#[derive(Debug)]
+pub struct Common {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Which address family.
+    pub family: Family,
+    /// Whether names may be looked up.
+    pub lookup: Lookup,
+    /// See `--idle-timeout`.
+    pub idle: Option<Duration>,
+    /// See `--timeout`.
+    pub timeout: Option<Duration>,
+    /// Whether standard input is sent.
+    pub stdin: Stdin,
+    /// Whether what is received is wanted.
+    pub reception: Reception,
+    /// See `--until-fin`.
+    pub until_fin: bool,
+    /// See `--no-shutdown`.
+    pub no_shutdown: bool,
+    /// See `--linger`.
+    pub linger: Option<Duration>,
+    /// Whether LF leaves as CRLF.
+    pub crlf: bool,
+    /// How standard input becomes messages.
+    pub input: Format,
+    /// How messages become standard output.
+    pub output: Format,
+    /// Messages from the command line, instead of standard input.
+    pub given: Option<Vec<Vec<u8>>>,
+    /// Payload bytes of a datagram of raw input.
+    pub datagram_size: usize,
+    /// How many messages are wanted.
+    pub count: Option<u64>,
+    interval: Option<Duration>,
+    rate: Option<u64>,
+    /// How much is said.
+    pub verbosity: Verbosity,
+}
+
+/// Settings of `pktcat listen`.
+#[derive(Debug)]
+pub struct Listen {
+    /// Where.
+    pub target: Target,
+    /// What it shares with `connect`.
+    pub common: Common,
+    /// Where the port number is written.
+    pub port_file: Option<PathBuf>,
+    /// See `--accept-timeout`.
+    pub accept_timeout: Option<Duration>,
+    /// See `--to-all`.
+    pub to_all: bool,
+}
+
+/// Settings of `pktcat connect`.
+#[derive(Debug)]
+pub struct Connect {
+    /// Whom to.
+    pub target: Target,
+    /// What it shares with `listen`.
+    pub common: Common,
+    /// Host to send from.
+    pub source: Option<String>,
+    /// Port to send from.
+    pub source_port: Option<String>,
+    /// See `--connect-timeout`.
+    pub connect_timeout: Option<Duration>,
+    /// How many more tries.
+    pub retry: u32,
+    /// Between the tries.
+    pub retry_delay: Duration,
+}
+
+impl Listen {
+    /// Checks the words of `listen` against each other.
+    ///
+    /// # Errors
+    /// Usage errors.
+    pub fn new(args: ListenArgs, payloads: &Payloads) -> Result<Self> {
+        if args.tcp && args.common.udp {
+            return Err(Error::usage(
+                "--tcp --udp",
+                "a listener for both needs --keep-open",
+            ));
+        }
+        Ok(Self {
+            target: Target::parse(&args.address)?,
+            common: Common::new(args.common, payloads)?,
+            port_file: args.port_file,
+            accept_timeout: args.accept_timeout,
+            to_all: args.to_all,
+        })
+    }
+}
+
+impl Connect {
+    /// Checks the words of `connect` against each other.
+    ///
+    /// # Errors
+    /// Usage errors.
+    pub fn new(args: ConnectArgs, payloads: &Payloads) -> Result<Self> {
+        let target = Target::parse(&args.address)?;
+        if target.host.is_none() && !args.address.iter().any(|word| word.starts_with(':')) {
+            return Err(Error::usage(&target.port, "the port is missing")
+                .hint("write HOST PORT or HOST:PORT"));
+        }
+        Ok(Self {
+            target,
+            common: Common::new(args.common, payloads)?,
+            source: args.source,
+            source_port: args.source_port,
+            connect_timeout: args.connect_timeout,
+            retry: args.retry.unwrap_or(0),
+            retry_delay: args.retry_delay.unwrap_or(Duration::from_secs(1)),
+        })
+    }
+}
+
+impl Common {
+    fn new(args: CommonArgs, payloads: &Payloads) -> Result<Self> {
+        let protocol = if args.udp {
+            Protocol::Udp
+        } else {
+            Protocol::Tcp
+        };
+        let input = format(args.input);
+        let output = format(args.output);
+        if args.count.is_some() && protocol == Protocol::Tcp && output == Format::Raw {
+            return Err(
+                Error::usage("--count", "a raw TCP stream has no messages to count")
+                    .hint("-O lines, hex or frames makes messages of it"),
+            );
+        }
+        if args.crlf && matches!(input, Format::Hex | Format::Frames) {
+            return Err(Error::usage("--crlf", "goes with -I raw and -I lines only"));
+        }
+        if args.rate == Some(0) {
+            return Err(Error::usage("--rate", "must be at least 1 byte a second"));
+        }
+        let datagram_size = match args.datagram_size {
+            None => DATAGRAM_SIZE,
+            Some(size) => usize::try_from(size)
+                .ok()
+                .filter(|size| (1..=LONGEST_IPV6).contains(size))
+                .ok_or_else(|| {
+                    let most = format!("must be 1 to {LONGEST_IPV4} bytes (IPv6: {LONGEST_IPV6})");
+                    Error::usage(format!("--datagram-size {size}"), most)
+                })?,
+        };
+        let given = payloads.messages(args.crlf)?;
+        Ok(Self {
+            protocol,
+            family: match (args.ipv4, args.ipv6) {
+                (true, _) => Family::V4,
+                (_, true) => Family::V6,
+                _ => Family::Any,
+            },
+            lookup: if args.numeric {
+                Lookup::Numeric
+            } else {
+                Lookup::Names
+            },
+            idle: args.idle_timeout,
+            timeout: args.timeout,
+            stdin: if args.no_stdin {
+                Stdin::Ignore
+            } else {
+                Stdin::Send
+            },
+            reception: if args.send_only {
+                Reception::Discard
+            } else {
+                Reception::Write
+            },
+            until_fin: args.until_fin,
+            no_shutdown: args.no_shutdown,
+            linger: args.linger,
+            crlf: args.crlf,
+            input,
+            output,
+            given,
+            datagram_size,
+            count: args.count,
+            interval: args.interval,
+            rate: args.rate,
+            verbosity: match (args.quiet, args.verbose) {
+                (true, _) => Verbosity::Quiet,
+                (_, true) => Verbosity::Verbose,
+                _ => Verbosity::Normal,
+            },
+        })
+    }
+
+    /// The pace of sending, if it is limited.
+    #[must_use]
+    pub fn pace(&self) -> Option<Pace> {
+        Pace::new(self.interval, self.rate)
+    }
+
+    /// How standard input is converted.
+    #[must_use]
+    pub fn crlf(&self) -> Option<Crlf> {
+        self.crlf.then(Crlf::default)
+    }
+
+    /// How messages travel in datagrams of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// When the datagram size or a message of the command line is over it.
+    pub fn datagrams(&self, limit: usize) -> Result<Wire> {
+        if self.datagram_size > limit {
+            return Err(Error::usage(
+                format!("--datagram-size {}", self.datagram_size),
+                format!("a datagram to this address carries at most {limit} bytes"),
+            ));
+        }
+        if let Some(long) = self
+            .given
+            .iter()
+            .flatten()
+            .find(|message| message.len() > limit)
+        {
+            return Err(Error::usage(
+                format!("a message of {} bytes", long.len()),
+                format!("a datagram to this address carries at most {limit}"),
+            ));
+        }
+        Ok(Wire::Datagrams {
+            size: self.datagram_size,
+            limit,
+        })
+    }
+}
+
+impl Payloads {
+    /// The messages of the command line, in its order; `None` when there are none.
+    fn messages(&self, crlf: bool) -> Result<Option<Vec<Vec<u8>>>> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        self.0
+            .iter()
+            .map(|payload| payload.message(crlf))
+            .collect::<Result<_>>()
+            .map(Some)
+    }
+}
+
+impl cli::Payload {
+    fn message(&self, crlf: bool) -> Result<Vec<u8>> {
+        match self {
+            Self::Text(text) if crlf => {
+                let mut converted = Vec::new();
+                Crlf::default().convert(text.as_bytes(), &mut converted);
+                Ok(converted)
+            }
+            Self::Text(text) => Ok(text.clone().into_bytes()),
+            Self::Hex(digits) => framing::parse_hex(digits, framing::LONGEST_MESSAGE)
+                .map_err(|malformed| Error::usage("--send-hex", malformed.to_string())),
+        }
+    }
+}
+
+fn format(word: cli::Format) -> Format {
+    match word {
+        cli::Format::Raw => Format::Raw,
+        cli::Format::Lines => Format::Lines,
+        cli::Format::Hex => Format::Hex,
+        cli::Format::Frames => Format::Frames,
+    }
+}

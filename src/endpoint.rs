@@ -1,0 +1,108 @@
+//! The ends that bytes travel between, and the two verbs they share.
+//!
+//! A [`Source`] fills a [`Batch`], a [`Sink`] drains it. Neither waits: what cannot be done now
+//! is [`Progress::Blocked`], and the reactor says when to ask again.
+
+pub mod datagram;
+pub mod input;
+pub mod output;
+pub mod stdio;
+pub mod stream;
+
+use std::io;
+
+use crate::batch::Batch;
+use crate::error::Result;
+
+/// What one call did. `End` is a value of its own: an empty datagram is not an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// This many bytes moved; zero is possible, for empty messages.
+    Moved(usize),
+    /// Nothing can move now.
+    Blocked,
+    /// Nothing will ever move again.
+    End,
+}
+
+impl Progress {
+    /// Turns the result of a non-blocking read(2): zero bytes are the end.
+    ///
+    /// # Errors
+    /// Everything but `EAGAIN` and `EINTR`, which are `Blocked` and tried again by the caller.
+    pub fn of_read(result: io::Result<usize>) -> io::Result<Self> {
+        match result {
+            Ok(0) => Ok(Self::End),
+            Ok(n) => Ok(Self::Moved(n)),
+            Err(error) => Self::of_error(error),
+        }
+    }
+
+    /// Turns the result of a non-blocking write(2).
+    ///
+    /// # Errors
+    /// Everything but `EAGAIN` and `EINTR`.
+    pub fn of_write(result: io::Result<usize>) -> io::Result<Self> {
+        result.map(Self::Moved).or_else(Self::of_error)
+    }
+
+    fn of_error(error: io::Error) -> io::Result<Self> {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => Ok(Self::Blocked),
+            // No signal handler of ours is slow: the loop will come round again at once.
+            io::ErrorKind::Interrupted => Ok(Self::Moved(0)),
+            _ => Err(error),
+        }
+    }
+}
+
+/// How much a sink may take in one call; what pacing asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// Messages that may leave.
+    pub messages: usize,
+    /// Bytes that may leave; a message that has begun to leave may exceed it.
+    pub bytes: usize,
+}
+
+impl Allowance {
+    /// No limit.
+    pub const ALL: Self = Self {
+        messages: usize::MAX,
+        bytes: usize::MAX,
+    };
+}
+
+/// Where bytes come from.
+pub trait Source {
+    /// Puts what has come into the batch.
+    ///
+    /// # Errors
+    /// When the source failed; what it put into the batch before stays there.
+    fn fill(&mut self, batch: &mut Batch) -> Result<Progress>;
+}
+
+/// Where bytes go to.
+pub trait Sink {
+    /// Takes messages from the front of the batch.
+    ///
+    /// # Errors
+    /// When the sink failed; what it could not take stays in the batch.
+    fn drain(&mut self, batch: &mut Batch, allowed: Allowance) -> Result<Progress>;
+
+    /// Lets out what the sink itself still holds; `End` once there is nothing left.
+    ///
+    /// # Errors
+    /// As for [`drain`](Self::drain).
+    fn flush(&mut self) -> Result<Progress> {
+        Ok(Progress::End)
+    }
+
+    /// No more messages will come: completes what was left open, such as a last line.
+    ///
+    /// # Errors
+    /// When what was left open is no message.
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+}

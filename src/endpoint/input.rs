@@ -1,0 +1,221 @@
+//! The payload to send: standard input or words of the command line, cut into messages.
+
+use std::collections::VecDeque;
+
+use super::stdio::{Kind, Local};
+use super::{Progress, Source};
+use crate::batch::Batch;
+use crate::error::{Error, Result, Status};
+use crate::framing::{self, Assembler, Crlf, Format, Malformed};
+
+/// Bytes taken from standard input at a time where they must be looked at.
+const SCRATCH: usize = 32 * 1024;
+
+/// What messages become on the way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// A byte stream: newlines and lengths travel with the messages.
+    Stream,
+    /// Datagrams: raw input is cut into pieces of `size` bytes, no message is over `limit`.
+    Datagrams {
+        /// Payload bytes a datagram of raw input.
+        size: usize,
+        /// The most a datagram can carry.
+        limit: usize,
+    },
+}
+
+/// Where the payload comes from.
+#[derive(Debug)]
+pub enum Payload {
+    /// Standard input.
+    Local(Local),
+    /// Messages from the command line.
+    Given(VecDeque<Vec<u8>>),
+    /// Nothing is to be sent.
+    Nothing,
+}
+
+/// The source of what is sent.
+#[derive(Debug)]
+pub struct Input {
+    from: Payload,
+    wire: Wire,
+    format: Format,
+    assembler: Assembler,
+    crlf: Option<Crlf>,
+    scratch: Vec<u8>,
+    ended: bool,
+}
+
+impl Input {
+    /// An input that cuts `from` by `format`; with `crlf`, LF leaves as CRLF.
+    #[must_use]
+    pub fn new(from: Payload, format: Format, wire: Wire, crlf: Option<Crlf>) -> Self {
+        let limit = match wire {
+            Wire::Stream => framing::LONGEST_MESSAGE,
+            Wire::Datagrams { limit, .. } => limit,
+        };
+        let assembler = Assembler::new(format, limit);
+        Self {
+            from,
+            wire,
+            format,
+            assembler,
+            crlf,
+            scratch: Vec::new(),
+            ended: false,
+        }
+    }
+
+    /// Whether standard input is `/dev/null` or was closed: there is nothing to say.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        matches!(&self.from, Payload::Local(local) if local.kind() == Kind::Null)
+    }
+
+    /// Whether a person at a terminal is the source.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        matches!(&self.from, Payload::Local(local) if local.kind() == Kind::Terminal)
+    }
+
+    fn fill_raw(&mut self, batch: &mut Batch) -> Result<Progress> {
+        let Payload::Local(local) = &mut self.from else {
+            return Ok(Progress::End);
+        };
+        let mut total = 0;
+        loop {
+            let progress = match &mut self.crlf {
+                None => {
+                    let spare = batch.spare();
+                    if spare.is_empty() {
+                        break;
+                    }
+                    read(local, spare)?
+                }
+                Some(crlf) => {
+                    // Every byte may become two.
+                    let room = (batch.spare().len() / 2).min(SCRATCH);
+                    if room == 0 {
+                        break;
+                    }
+                    self.scratch.resize(SCRATCH, 0);
+                    match read(local, &mut self.scratch[..room])? {
+                        Progress::Moved(n) => {
+                            let mut converted = Vec::with_capacity(2 * n);
+                            crlf.convert(&self.scratch[..n], &mut converted);
+                            batch.spare()[..converted.len()].copy_from_slice(&converted);
+                            Progress::Moved(converted.len())
+                        }
+                        other => other,
+                    }
+                }
+            };
+            match progress {
+                Progress::Moved(n) => {
+                    batch.filled(n);
+                    total += n;
+                }
+                Progress::Blocked => break,
+                Progress::End => {
+                    self.ended = true;
+                    break;
+                }
+            }
+            if self.wire == Wire::Stream {
+                break;
+            }
+        }
+        match self.wire {
+            Wire::Stream => {
+                if total > 0 {
+                    batch.cut(0..total, total);
+                }
+            }
+            Wire::Datagrams { size, .. } => {
+                while batch.uncut().len() >= size {
+                    batch.cut(0..size, size);
+                }
+                // Stdin paused or ended: what is left is sent as a shorter datagram. A full arena
+                // is no pause, its rest goes on with the next bytes.
+                let rest = batch.uncut().len();
+                if rest > 0 && (batch.is_empty() || !batch.is_full()) {
+                    batch.cut(0..rest, rest);
+                }
+            }
+        }
+        Ok(match total {
+            0 if self.ended => Progress::End,
+            0 if batch.is_empty() => Progress::Blocked,
+            n => Progress::Moved(n),
+        })
+    }
+
+    fn fill_messages(&mut self, batch: &mut Batch) -> Result<Progress> {
+        let Payload::Local(local) = &mut self.from else {
+            return Ok(Progress::End);
+        };
+        self.scratch.resize(SCRATCH, 0);
+        let (format, wire, crlf) = (self.format, self.wire, self.crlf.is_some());
+        let push = |message: &[u8]| push_message(batch, format, wire, crlf, message);
+        match read(local, &mut self.scratch)? {
+            Progress::Moved(n) => {
+                self.assembler
+                    .feed(&self.scratch[..n], push)
+                    .map_err(malformed)?;
+                Ok(Progress::Moved(n))
+            }
+            Progress::Blocked => Ok(Progress::Blocked),
+            Progress::End => {
+                self.ended = true;
+                self.assembler.finish(push).map_err(malformed)?;
+                Ok(Progress::Moved(0))
+            }
+        }
+    }
+}
+
+/// Adds a message as it travels: in a stream with its newline or length.
+fn push_message(batch: &mut Batch, format: Format, wire: Wire, crlf: bool, message: &[u8]) {
+    let prefix = framing::length_prefix(message);
+    match (wire, format) {
+        (Wire::Stream, Format::Lines) if crlf && !message.ends_with(b"\r") => {
+            batch.push(&[message, b"\r\n"]);
+        }
+        (Wire::Stream, Format::Lines) => batch.push(&[message, b"\n"]),
+        (Wire::Stream, Format::Frames) => batch.push(&[&prefix, message]),
+        (_, Format::Raw | Format::Hex) | (Wire::Datagrams { .. }, _) => batch.push(&[message]),
+    }
+}
+
+fn read(local: &mut Local, buffer: &mut [u8]) -> Result<Progress> {
+    local
+        .read(buffer)
+        .map_err(|cause| Error::local("read", local.name(), &cause))
+}
+
+fn malformed(what: Malformed) -> Error {
+    Error::new(Status::LocalIo, "read", "stdin", what.to_string())
+}
+
+impl Source for Input {
+    fn fill(&mut self, batch: &mut Batch) -> Result<Progress> {
+        if self.ended {
+            return Ok(Progress::End);
+        }
+        match &mut self.from {
+            Payload::Nothing => Ok(Progress::End),
+            Payload::Given(messages) => Ok(match messages.pop_front() {
+                Some(message) => {
+                    let format = self.format;
+                    push_message(batch, format, self.wire, self.crlf.is_some(), &message);
+                    Progress::Moved(message.len())
+                }
+                None => Progress::End,
+            }),
+            Payload::Local(_) if self.format == Format::Raw => self.fill_raw(batch),
+            Payload::Local(_) => self.fill_messages(batch),
+        }
+    }
+}

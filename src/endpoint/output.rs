@@ -1,0 +1,231 @@
+//! Where what was received goes: standard output, in the format asked for.
+
+use std::io;
+
+use super::stdio::Local;
+use super::{Allowance, Progress, Sink};
+use crate::batch::Batch;
+use crate::error::{Error, Result, Status};
+use crate::framing::{self, Assembler, Format};
+use crate::reactor::Reactor;
+
+/// Messages are gathered up to this size before they are written.
+const GATHER: usize = 64 * 1024;
+
+/// Raw messages from this size on are written from where they are.
+const DIRECT: usize = 4 * 1024;
+
+/// The device behind the output.
+#[derive(Debug)]
+enum Device {
+    Local(Local),
+    /// What is received is wanted by nobody.
+    Discard,
+    /// Closed by us after the last byte.
+    Closed,
+    /// Its reader went away.
+    Broken,
+}
+
+impl Device {
+    /// Writes what there is room for; `End` when nobody reads any more.
+    fn write(&mut self, bytes: &[u8]) -> Result<Progress> {
+        self.ask(bytes.len(), |local| local.write(bytes))
+    }
+
+    /// Lets out what the device holds; `End` when it holds nothing.
+    fn flush(&mut self) -> Result<Progress> {
+        match self {
+            Self::Local(_) => self.ask(0, Local::flush),
+            Self::Discard | Self::Closed | Self::Broken => Ok(Progress::End),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        swallowed: usize,
+        call: impl FnOnce(&mut Local) -> io::Result<Progress>,
+    ) -> Result<Progress> {
+        match self {
+            Self::Local(local) => match call(local) {
+                Ok(progress) => Ok(progress),
+                Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => {
+                    *self = Self::Broken;
+                    Ok(Progress::End)
+                }
+                Err(cause) => Err(Error::local("write", local.name(), &cause)),
+            },
+            Self::Discard | Self::Closed => Ok(Progress::Moved(swallowed)),
+            Self::Broken => Ok(Progress::End),
+        }
+    }
+}
+
+/// The sink of what is received.
+#[derive(Debug)]
+pub struct Output {
+    device: Device,
+    format: Format,
+    /// Cuts a byte stream into messages again; datagrams need no cutting.
+    assembler: Option<Assembler>,
+    pending: Vec<u8>,
+    /// How much of `pending` has been written.
+    written: usize,
+    /// How many more messages are wanted.
+    wanted: Option<u64>,
+}
+
+impl Output {
+    /// An output to standard output, or to nowhere without one. `stream` says that bytes come
+    /// from a byte stream and have to be cut into messages; `count` is how many are wanted.
+    #[must_use]
+    pub fn new(local: Option<Local>, format: Format, stream: bool, count: Option<u64>) -> Self {
+        let cuts = stream && matches!(format, Format::Lines | Format::Frames);
+        Self {
+            device: local.map_or(Device::Discard, Device::Local),
+            format,
+            assembler: cuts.then(|| Assembler::new(format, framing::LONGEST_MESSAGE)),
+            pending: Vec::new(),
+            written: 0,
+            wanted: count,
+        }
+    }
+
+    /// Whether the reader of standard output is gone.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        match &self.device {
+            Device::Local(local) => local.hung_up(),
+            Device::Discard | Device::Closed => false,
+            Device::Broken => true,
+        }
+    }
+
+    /// Whether all the messages that were asked for have been written.
+    #[must_use]
+    pub fn is_satisfied(&self) -> bool {
+        self.wanted == Some(0) && self.pending.is_empty()
+    }
+
+    /// Everything is written: lets the reader see the end.
+    pub fn close(&mut self, reactor: &mut Reactor) {
+        if let Device::Local(local) = std::mem::replace(&mut self.device, Device::Closed) {
+            local.close(reactor);
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        let Self {
+            assembler,
+            pending,
+            wanted,
+            format,
+            ..
+        } = self;
+        let message = |message: &[u8]| write_down(*format, message, wanted, pending);
+        match assembler {
+            None => feed_one(bytes, message),
+            Some(assembler) => assembler.feed(bytes, message).map_err(|malformed| {
+                Error::new(Status::Failure, "receive", "", malformed.to_string())
+                    .hint("-O raw takes any bytes")
+            })?,
+        }
+        Ok(())
+    }
+
+    /// `End` when nothing is pending.
+    fn write_pending(&mut self) -> Result<Progress> {
+        let mut moved = 0;
+        while self.written < self.pending.len() {
+            match self.device.write(&self.pending[self.written..])? {
+                Progress::Moved(n) => {
+                    self.written += n;
+                    moved += n;
+                }
+                Progress::Blocked => return Ok(Progress::Blocked),
+                Progress::End => break,
+            }
+        }
+        self.pending.clear();
+        self.written = 0;
+        Ok(if moved > 0 {
+            Progress::Moved(moved)
+        } else {
+            Progress::End
+        })
+    }
+}
+
+fn feed_one(bytes: &[u8], mut message: impl FnMut(&[u8])) {
+    message(bytes);
+}
+
+fn write_down(format: Format, message: &[u8], wanted: &mut Option<u64>, pending: &mut Vec<u8>) {
+    match wanted {
+        Some(0) => return,
+        Some(wanted) => *wanted -= 1,
+        None => {}
+    }
+    framing::encode(format, message, pending);
+}
+
+impl Sink for Output {
+    fn drain(&mut self, batch: &mut Batch, _: Allowance) -> Result<Progress> {
+        if self.write_pending()? == Progress::Blocked {
+            return Ok(Progress::Blocked);
+        }
+        let mut moved = 0;
+        let direct = self.format == Format::Raw && self.wanted.is_none();
+        while let Some((_, bytes)) = batch.front() {
+            if direct && self.pending.is_empty() && bytes.len() >= DIRECT {
+                match self.device.write(bytes)? {
+                    Progress::Moved(n) => {
+                        let whole = n == bytes.len();
+                        moved += n;
+                        batch.consume(n);
+                        if whole {
+                            batch.pop();
+                        }
+                    }
+                    Progress::Blocked if moved > 0 => return Ok(Progress::Moved(moved)),
+                    other => return Ok(other),
+                }
+                continue;
+            }
+            moved += bytes.len();
+            self.take(bytes)?;
+            batch.pop();
+            if self.pending.len() >= GATHER && self.write_pending()? == Progress::Blocked {
+                return Ok(Progress::Moved(moved));
+            }
+        }
+        self.write_pending()?;
+        Ok(match self.device {
+            Device::Broken => Progress::End,
+            _ => Progress::Moved(moved),
+        })
+    }
+
+    fn flush(&mut self) -> Result<Progress> {
+        match self.write_pending()? {
+            Progress::End => self.device.flush(),
+            other => Ok(other),
+        }
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let Self {
+            assembler,
+            pending,
+            wanted,
+            format,
+            ..
+        } = self;
+        let Some(assembler) = assembler else {
+            return Ok(());
+        };
+        assembler
+            .finish(|message| write_down(*format, message, wanted, pending))
+            .map_err(|malformed| Error::new(Status::Broken, "receive", "", malformed.to_string()))
+    }
+}

@@ -1,0 +1,338 @@
+//! Standard input, output and error without waiting and without touching what others share.
+//!
+//! `O_NONBLOCK` lives in the open file description, which the shell and the rest of the pipeline
+//! share (fcntl(2)). It is never set there. Pipes and terminals are opened a second time through
+//! `/proc/self/fd`, which gives a description of our own; where that is refused, bytes take a
+//! detour through a pipe of our own (splice(2) with `SPLICE_F_NONBLOCK`), and sockets are asked
+//! not to wait call by call (`MSG_DONTWAIT`).
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::rc::Rc;
+
+use mio::Interest;
+use nix::fcntl::{OFlag, SpliceFFlags};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::socket::MsgFlags;
+use nix::sys::stat::Mode;
+
+use super::Progress;
+use crate::reactor::{Latch, Reactor};
+
+/// How a descriptor is read or written without ever waiting.
+#[derive(Debug)]
+enum Access {
+    /// The description is ours and non-blocking, or a file that never blocks.
+    Direct,
+    /// A socket: every call says that it must not wait.
+    Socket,
+    /// Somebody else's pipe: bytes pass through one of ours.
+    Detour(Detour),
+    /// Somebody else's terminal: ask poll(2) before every call.
+    Asked,
+}
+
+#[derive(Debug)]
+struct Detour {
+    reader: OwnedFd,
+    writer: OwnedFd,
+    /// Bytes inside the pipe.
+    held: usize,
+}
+
+impl Detour {
+    fn new() -> io::Result<Self> {
+        let (reader, writer) = nix::unistd::pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)?;
+        Ok(Self {
+            reader,
+            writer,
+            held: 0,
+        })
+    }
+}
+
+/// What a standard descriptor is, as far as endings care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `/dev/null`, which is also what a closed descriptor becomes when a program starts.
+    Null,
+    /// A terminal.
+    Terminal,
+    /// A pipe or FIFO.
+    Pipe,
+    /// A socket.
+    Socket,
+    /// A regular file.
+    File,
+    /// Another device.
+    Other,
+}
+
+fn kind_of(file: &File) -> Kind {
+    let Ok(metadata) = file.metadata() else {
+        return Kind::Null;
+    };
+    let is = metadata.file_type();
+    if is.is_char_device() {
+        let number = metadata.rdev();
+        if (libc::major(number), libc::minor(number)) == (1, 3) {
+            Kind::Null
+        } else if file.is_terminal() {
+            Kind::Terminal
+        } else {
+            Kind::Other
+        }
+    } else if is.is_fifo() {
+        Kind::Pipe
+    } else if is.is_socket() {
+        Kind::Socket
+    } else {
+        Kind::File
+    }
+}
+
+/// One of the three standard descriptors, ready to be used without waiting.
+#[derive(Debug)]
+pub struct Local {
+    fd: OwnedFd,
+    kind: Kind,
+    access: Access,
+    latch: Rc<Latch>,
+    name: &'static str,
+}
+
+/// The three standard descriptors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Descriptor 0.
+    Stdin,
+    /// Descriptor 1.
+    Stdout,
+    /// Descriptor 2.
+    Stderr,
+}
+
+impl Local {
+    /// Takes a standard descriptor over. Standard input and output are replaced by `/dev/null`,
+    /// so that closing this one really closes it for the other end of a pipe.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn take(which: Which, reactor: &mut Reactor) -> io::Result<Self> {
+        let (shared, path, mode, interest, name) = match which {
+            Which::Stdin => (
+                io::stdin().as_fd().try_clone_to_owned()?,
+                "/proc/self/fd/0",
+                OFlag::O_RDONLY,
+                Interest::READABLE,
+                "stdin",
+            ),
+            Which::Stdout => (
+                io::stdout().as_fd().try_clone_to_owned()?,
+                "/proc/self/fd/1",
+                OFlag::O_WRONLY,
+                Interest::WRITABLE,
+                "stdout",
+            ),
+            Which::Stderr => (
+                io::stderr().as_fd().try_clone_to_owned()?,
+                "/proc/self/fd/2",
+                OFlag::O_WRONLY,
+                Interest::WRITABLE,
+                "stderr",
+            ),
+        };
+        let shared = File::from(shared);
+        let kind = kind_of(&shared);
+        if kind == Kind::Terminal && which == Which::Stdin {
+            // A background job that reads its terminal is stopped by SIGTTIN; with the signal
+            // blocked, read(2) says EIO instead (termios(3)).
+            let mut stop = SigSet::empty();
+            stop.add(Signal::SIGTTIN);
+            stop.thread_block()?;
+        }
+        let (fd, access) = match kind {
+            Kind::Pipe | Kind::Terminal => {
+                let flags = mode | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+                match nix::fcntl::open(path, flags, Mode::empty()) {
+                    Ok(private) => (private, Access::Direct),
+                    Err(_) if kind == Kind::Pipe => (shared.into(), Access::Detour(Detour::new()?)),
+                    Err(_) => (shared.into(), Access::Asked),
+                }
+            }
+            Kind::Socket => (shared.into(), Access::Socket),
+            Kind::Null | Kind::File | Kind::Other => (shared.into(), Access::Direct),
+        };
+        if kind != Kind::Null {
+            match which {
+                Which::Stdin => nix::unistd::dup2_stdin(File::open("/dev/null")?)?,
+                Which::Stdout => {
+                    nix::unistd::dup2_stdout(File::options().write(true).open("/dev/null")?)?;
+                }
+                Which::Stderr => {}
+            }
+        }
+        let latch = reactor.watch(&fd, interest)?;
+        Ok(Self {
+            fd,
+            kind,
+            access,
+            latch,
+            name,
+        })
+    }
+
+    /// What kind of file it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// `stdin`, `stdout` or `stderr`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whether the other end of a pipe, socket or terminal is gone.
+    #[must_use]
+    pub fn hung_up(&self) -> bool {
+        self.latch.failed()
+    }
+
+    /// Closes the descriptor: a reader of the pipe now sees its end.
+    pub fn close(self, reactor: &mut Reactor) {
+        reactor.forget(&self.fd, &self.latch);
+    }
+
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// What read(2) says, except that a background job finds its terminal empty.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress> {
+        if !self.latch.readable() {
+            return Ok(Progress::Blocked);
+        }
+        let result = match &mut self.access {
+            Access::Direct => nix::unistd::read(&self.fd, buffer),
+            Access::Socket => {
+                nix::sys::socket::recv(self.fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)
+            }
+            Access::Asked => asked(self.fd.as_fd(), Interest::READABLE)
+                .and_then(|()| nix::unistd::read(&self.fd, buffer)),
+            Access::Detour(detour) => detour_read(&self.fd, detour, buffer),
+        };
+        let progress = match result {
+            Err(nix::Error::EIO) if self.in_background() => Progress::Blocked,
+            other => Progress::of_read(other.map_err(io::Error::from))?,
+        };
+        if progress == Progress::Blocked {
+            self.latch.not_readable();
+        }
+        Ok(progress)
+    }
+
+    /// Writes as much as there is room for.
+    ///
+    /// # Errors
+    /// What write(2) says; `BrokenPipe` when nobody reads any more.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<Progress> {
+        if !self.latch.writable() {
+            return Ok(Progress::Blocked);
+        }
+        let result = match &mut self.access {
+            Access::Direct => nix::unistd::write(&self.fd, bytes),
+            Access::Socket => {
+                let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+                nix::sys::socket::send(self.fd.as_raw_fd(), bytes, flags)
+            }
+            Access::Asked => {
+                let some = &bytes[..bytes.len().min(libc::PIPE_BUF)];
+                asked(self.fd.as_fd(), Interest::WRITABLE)
+                    .and_then(|()| nix::unistd::write(&self.fd, some))
+            }
+            Access::Detour(detour) => detour_write(&self.fd, detour, bytes),
+        };
+        let progress = Progress::of_write(result.map_err(io::Error::from))?;
+        if progress == Progress::Blocked {
+            self.latch.not_writable();
+        }
+        Ok(progress)
+    }
+
+    /// Lets out what a detour still holds; `End` when nothing is held.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    pub fn flush(&mut self) -> io::Result<Progress> {
+        let Access::Detour(detour) = &mut self.access else {
+            return Ok(Progress::End);
+        };
+        if detour.held == 0 {
+            return Ok(Progress::End);
+        }
+        if !self.latch.writable() {
+            return Ok(Progress::Blocked);
+        }
+        let progress = Progress::of_write(detour_push(&self.fd, detour).map_err(io::Error::from))?;
+        if progress == Progress::Blocked {
+            self.latch.not_writable();
+        }
+        Ok(progress)
+    }
+
+    fn in_background(&self) -> bool {
+        self.kind == Kind::Terminal
+            && nix::unistd::tcgetpgrp(&self.fd).is_ok_and(|front| front != nix::unistd::getpgrp())
+    }
+}
+
+/// `EAGAIN` unless poll(2) finds the descriptor ready.
+fn asked(fd: BorrowedFd<'_>, interest: Interest) -> nix::Result<()> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let flags = if interest.is_readable() {
+        PollFlags::POLLIN
+    } else {
+        PollFlags::POLLOUT
+    };
+    match poll(&mut [PollFd::new(fd, flags)], PollTimeout::ZERO)? {
+        0 => Err(nix::Error::EAGAIN),
+        _ => Ok(()),
+    }
+}
+
+fn detour_read(fd: &OwnedFd, detour: &mut Detour, buffer: &mut [u8]) -> nix::Result<usize> {
+    if detour.held == 0 {
+        let flags = SpliceFFlags::SPLICE_F_NONBLOCK;
+        detour.held = nix::fcntl::splice(fd, None, &detour.writer, None, buffer.len(), flags)?;
+        if detour.held == 0 {
+            return Ok(0);
+        }
+    }
+    let n = nix::unistd::read(&detour.reader, buffer)?;
+    detour.held -= n;
+    Ok(n)
+}
+
+fn detour_write(fd: &OwnedFd, detour: &mut Detour, bytes: &[u8]) -> nix::Result<usize> {
+    if detour.held > 0 {
+        detour_push(fd, detour)?;
+        return Ok(0);
+    }
+    let n = nix::unistd::write(&detour.writer, bytes)?;
+    detour.held = n;
+    match detour_push(fd, detour) {
+        // The bytes are in our own pipe: taken, though they have not left yet.
+        Ok(_) | Err(nix::Error::EAGAIN) => Ok(n),
+        Err(error) => Err(error),
+    }
+}
+
+fn detour_push(fd: &OwnedFd, detour: &mut Detour) -> nix::Result<usize> {
+    let flags = SpliceFFlags::SPLICE_F_NONBLOCK;
+    let n = nix::fcntl::splice(&detour.reader, None, fd, None, detour.held, flags)?;
+    detour.held -= n;
+    Ok(n)
+}

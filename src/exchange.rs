@@ -1,0 +1,260 @@
+//! Datagrams: standard input and output and a datagram socket, and every way their run can end.
+//!
+//! There is no connection, so there is no end to hear of: silence, a count, a limit or a signal
+//! ends the run, or the network's word that nobody is there.
+
+use std::time::{Duration, Instant};
+
+use crate::address::Shown;
+use crate::batch::Batch;
+use crate::endpoint::Progress;
+use crate::endpoint::datagram::{Datagram, RECEIVE_ROOM};
+use crate::endpoint::input::Input;
+use crate::endpoint::output::Output;
+use crate::error::{Error, Result, Status};
+use crate::pace::Pace;
+use crate::pump::{Failure, Pump};
+use crate::session::{Session, timed_out};
+
+/// Room for standard input on its way into datagrams.
+const SEND_ROOM: usize = 256 * 1024;
+
+/// Steps between two looks at signals and deadlines while datagrams flow.
+const STEPS_BETWEEN_LOOKS: u32 = 16;
+
+/// As for a connection: a flood must not keep a stopped run alive.
+const STEPS_AT_THE_END: u32 = 256;
+
+/// When silence is an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    /// Never.
+    Ignored,
+    /// This long after standard input has ended and the last datagram has come (connect).
+    AfterInput(Duration),
+    /// This long after the last datagram, once there was one (listen).
+    AfterFirst(Duration),
+}
+
+/// What ends the run.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// When silence is an end.
+    pub silence: Silence,
+    /// How many messages are wanted: silence before that is a time-out.
+    pub count: Option<u64>,
+    /// Nothing is to be received: the run is over when everything is sent.
+    pub send_only: bool,
+    /// Fail when no datagram has come within this time.
+    pub first: Option<Duration>,
+    /// Fail when nothing passes for this long, once something has.
+    pub idle: Option<Duration>,
+}
+
+/// One datagram socket and what it is connected to on this side.
+pub struct Exchange {
+    input: Input,
+    output: Output,
+    socket: Datagram,
+    rules: Rules,
+    up: Pump,
+    down: Pump,
+    started: Instant,
+    input_ended: Option<Instant>,
+    last_arrival: Option<Instant>,
+    last_activity: Option<Instant>,
+    seen: (u64, u64),
+}
+
+impl Exchange {
+    /// An exchange ready to run.
+    #[must_use]
+    pub fn new(
+        input: Input,
+        output: Output,
+        socket: Datagram,
+        rules: Rules,
+        pace: Option<Pace>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            input,
+            output,
+            socket,
+            rules,
+            up: Pump::new(Batch::new(SEND_ROOM), pace),
+            down: Pump::new(Batch::new(RECEIVE_ROOM), None),
+            started: now,
+            input_ended: None,
+            last_arrival: None,
+            last_activity: None,
+            seen: (0, 0),
+        }
+    }
+
+    /// Moves datagrams both ways until one of the ends in `verdict` is reached.
+    ///
+    /// # Errors
+    /// When an end failed, the network said that nobody is there, a limit passed or a signal came. What had
+    /// arrived by then has been written, as far as standard output takes it.
+    pub fn run(&mut self, session: &mut Session) -> Result<()> {
+        let result = self.run_to_end(session);
+        if result.is_err() {
+            self.write_what_arrived();
+        }
+        result
+    }
+
+    fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
+        let mut steps = 0;
+        loop {
+            let now = Instant::now();
+            let moved = self.step_down(now)? | self.step_up(now)?;
+            self.tell(session);
+            self.note_activity(session, now);
+            if self.verdict(now)? {
+                return Ok(());
+            }
+            steps += 1;
+            if !moved {
+                session.wait(self.deadline())?;
+            } else if steps % STEPS_BETWEEN_LOOKS == 0 {
+                session.look()?;
+            }
+        }
+    }
+
+    fn step_up(&mut self, now: Instant) -> Result<bool> {
+        // Until there is somebody to send to, standard input is not read.
+        if self.input_ended.is_some() || !self.socket.has_peer() {
+            return Ok(false);
+        }
+        match self.up.step(&mut self.input, &mut self.socket, now) {
+            Ok(Progress::Moved(_)) => Ok(true),
+            Ok(Progress::Blocked) => Ok(false),
+            Ok(Progress::End) => {
+                self.input_ended = Some(now);
+                Ok(true)
+            }
+            Err(Failure::Sink(error) | Failure::Source(error)) => Err(error),
+        }
+    }
+
+    fn step_down(&mut self, now: Instant) -> Result<bool> {
+        match self.down.step(&mut self.socket, &mut self.output, now) {
+            Ok(Progress::Moved(_)) => Ok(true),
+            Ok(Progress::Blocked | Progress::End) => Ok(false),
+            Err(Failure::Sink(error) | Failure::Source(error)) => Err(error),
+        }
+    }
+
+    fn tell(&mut self, session: &mut Session) {
+        for peer in self.socket.strangers() {
+            session.verbose(format_args!("peer {} (udp)", Shown(peer)));
+        }
+        for complaint in self.socket.complaints() {
+            session.notice(format_args!("pktcat: {complaint}"));
+        }
+    }
+
+    fn note_activity(&mut self, session: &Session, now: Instant) {
+        let (sent, received) = (
+            session.tap.sent_messages.get(),
+            session.tap.received_messages.get(),
+        );
+        if received != self.seen.1 {
+            self.last_arrival = Some(now);
+        }
+        if (sent, received) != self.seen {
+            self.last_activity = Some(now);
+            self.seen = (sent, received);
+        }
+    }
+
+    /// Whether the run is over. All its ends stand here.
+    fn verdict(&self, now: Instant) -> Result<bool> {
+        // Nobody reads what arrives: `| head` has seen enough.
+        if self.output.is_broken() {
+            return Ok(true);
+        }
+        // As many messages as were asked for have been written.
+        if self.output.is_satisfied() {
+            return Ok(true);
+        }
+        // Everything is sent, and nothing is wanted back but the word that nobody is there.
+        if self.rules.send_only && self.input_ended.is_some() {
+            self.socket.check()?;
+            return Ok(true);
+        }
+        // It has been silent for long enough.
+        if self.silence_ends().is_some_and(|end| now >= end) {
+            self.socket.check()?;
+            return match (self.rules.count, self.rules.silence) {
+                (Some(count), Silence::AfterInput(limit)) => Err(self.too_few(count, limit)),
+                _ => Ok(true),
+            };
+        }
+        // Nobody came.
+        if let (None, Some(limit)) = (self.last_arrival, self.rules.first)
+            && now >= self.started + limit
+        {
+            return Err(timed_out("--accept-timeout", "no datagram has come", limit));
+        }
+        // Nothing has passed for too long.
+        if let (Some(last), Some(limit)) = (self.last_activity, self.rules.idle)
+            && now >= last + limit
+        {
+            return Err(timed_out("--idle-timeout", "nothing has passed", limit));
+        }
+        Ok(false)
+    }
+
+    fn too_few(&self, count: u64, limit: Duration) -> Error {
+        let limit = humantime::format_duration(limit);
+        let why = format!("fewer than {count} messages have come, and then none for {limit}");
+        Error::new(Status::TimedOut, "timed out", "", why).hint("--linger waits longer")
+    }
+
+    fn silence_ends(&self) -> Option<Instant> {
+        match self.rules.silence {
+            Silence::Ignored => None,
+            Silence::AfterInput(limit) => {
+                let ended = self.input_ended?;
+                Some(self.last_arrival.map_or(ended, |last| last.max(ended)) + limit)
+            }
+            Silence::AfterFirst(limit) => Some(self.last_arrival? + limit),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let first = match self.last_arrival {
+            None => self.rules.first.map(|limit| self.started + limit),
+            Some(_) => None,
+        };
+        let idle = self
+            .last_activity
+            .zip(self.rules.idle)
+            .map(|(last, limit)| last + limit);
+        let pace = if self.input_ended.is_none() {
+            self.up.deadline()
+        } else {
+            None
+        };
+        [self.silence_ends(), first, idle, pace]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The run is over before its time: what is already here still goes to standard output, as
+    /// far as it takes it without waiting.
+    fn write_what_arrived(&mut self) {
+        let now = Instant::now();
+        for _ in 0..STEPS_AT_THE_END {
+            match self.down.step(&mut self.socket, &mut self.output, now) {
+                Ok(Progress::Moved(_)) => {}
+                _ => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! pktcat: a netcat for TCP and UDP with honest endings.
+//!
+//! The map, from the words of the command line down to the system:
+//!
+//! - [`cli`] the words, [`config`] settings that make sense together, [`cmd`] one module a command
+//! - [`relay`] a connection and every way it ends, [`exchange`] the same for datagrams
+//! - [`pump`] one direction with backpressure, [`pace`] its speed limit
+//! - [`endpoint`] the real ends: standard input and output, streams, datagrams
+//! - [`batch`] the unit that travels, [`framing`] how bytes and messages map to each other
+//! - [`dial`] connecting, [`socket`] sockets by name, [`address`] hosts and ports
+//! - [`session`] what one run shares: [`reactor`] the event loop, [`console`] lines for people,
+//!   [`tap`] counters, [`report`] counters as text
+//! - [`units`] durations and sizes, [`error`] failures and exit statuses, [`sys`] the system
+//!
+//! It is a library so that tests and the man-page generator reach its parts; the program is the
+//! product, and the library's interface may change with it.
+
+pub mod address;
+pub mod batch;
+pub mod cli;
+pub mod cmd;
+pub mod config;
+pub mod console;
+pub mod dial;
+pub mod endpoint;
+pub mod error;
+pub mod exchange;
+pub mod framing;
+pub mod pace;
+pub mod pump;
+pub mod reactor;
+pub mod relay;
+pub mod report;
+pub mod session;
+pub mod socket;
+pub mod sys;
+pub mod tap;
+pub mod units;

@@ -1,0 +1,134 @@
+//! One direction: source, batch, sink, with backpressure.
+//!
+//! The pump reads only when its batch is empty and the sink holds nothing back. That is the whole
+//! of backpressure: a sink that takes nothing stops the source, and nothing grows.
+
+use std::time::Instant;
+
+use crate::batch::Batch;
+use crate::endpoint::{Allowance, Progress, Sink, Source};
+use crate::error::Error;
+use crate::pace::Pace;
+
+/// Which end of a pump failed.
+#[derive(Debug)]
+pub enum Failure {
+    /// What bytes come from. Everything it gave before has been delivered.
+    Source(Error),
+    /// What bytes go to.
+    Sink(Error),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The source may have more.
+    Flowing,
+    /// The source has ended; the rest is on its way out.
+    Finishing,
+    /// Nothing will move again.
+    Done,
+}
+
+/// The state of one direction.
+#[derive(Debug)]
+pub struct Pump {
+    batch: Batch,
+    phase: Phase,
+    failure: Option<Error>,
+    pace: Option<Pace>,
+}
+
+impl Pump {
+    /// A pump with a batch of its own; `pace` slows its draining.
+    #[must_use]
+    pub fn new(batch: Batch, pace: Option<Pace>) -> Self {
+        Self {
+            batch,
+            phase: Phase::Flowing,
+            failure: None,
+            pace,
+        }
+    }
+
+    /// Whether the source has ended and all of it has been drained.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.phase == Phase::Done
+    }
+
+    /// When the pace allows the next message, if it is what the pump waits for.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.batch.is_empty() {
+            None
+        } else {
+            self.pace.as_ref().and_then(Pace::next)
+        }
+    }
+
+    /// Moves what can be moved in one step.
+    ///
+    /// # Errors
+    /// When an end failed. A source's failure comes after all it gave has been delivered.
+    pub fn step(
+        &mut self,
+        source: &mut impl Source,
+        sink: &mut impl Sink,
+        now: Instant,
+    ) -> Result<Progress, Failure> {
+        if self.phase == Phase::Done {
+            return Ok(Progress::End);
+        }
+        if !self.batch.is_empty() {
+            return self.drain(sink, now);
+        }
+        match sink.flush().map_err(Failure::Sink)? {
+            Progress::End => {}
+            other => return Ok(other),
+        }
+        if self.phase == Phase::Finishing {
+            if let Some(error) = self.failure.take() {
+                return Err(Failure::Source(error));
+            }
+            self.phase = Phase::Done;
+            return Ok(Progress::End);
+        }
+        match source.fill(&mut self.batch) {
+            Ok(Progress::End) => self.finish(sink),
+            Ok(progress) => Ok(progress),
+            Err(error) => {
+                self.failure = Some(error);
+                self.finish(sink)
+            }
+        }
+    }
+
+    fn finish(&mut self, sink: &mut impl Sink) -> Result<Progress, Failure> {
+        self.phase = Phase::Finishing;
+        // A failure of the source explains an unfinished message better than the message does.
+        if let (Err(error), None) = (sink.finish(), &self.failure) {
+            self.failure = Some(error);
+        }
+        Ok(Progress::Moved(0))
+    }
+
+    fn drain(&mut self, sink: &mut impl Sink, now: Instant) -> Result<Progress, Failure> {
+        let allowed = match &mut self.pace {
+            None => Allowance::ALL,
+            Some(pace) => match pace.allowance(now) {
+                Some(allowed) => allowed,
+                None => return Ok(Progress::Blocked),
+            },
+        };
+        let before = self.batch.len();
+        let progress = sink
+            .drain(&mut self.batch, allowed)
+            .map_err(Failure::Sink)?;
+        match (progress, &mut self.pace) {
+            (Progress::Moved(bytes), Some(pace)) => pace.spent(before - self.batch.len(), bytes),
+            (Progress::End, _) => self.phase = Phase::Done,
+            _ => {}
+        }
+        Ok(progress)
+    }
+}

@@ -1,0 +1,204 @@
+//! The one event loop: readiness of descriptors, signals and deadlines.
+//!
+//! It hands out wake-ups and knows nothing of what they mean. Every source is registered once;
+//! an event sets the source's [`Latch`], and whoever then meets `EWOULDBLOCK` clears it again
+//! (epoll(7), edge-triggered).
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook_mio::v1_0::Signals;
+
+/// What is known of a source's readiness. Both sides start set: the first call finds out.
+#[derive(Debug)]
+pub struct Latch {
+    readable: Cell<bool>,
+    writable: Cell<bool>,
+    failed: Cell<bool>,
+    token: Token,
+}
+
+impl Latch {
+    /// A latch that nothing ever clears or sets: regular files are always ready.
+    fn always(token: Token) -> Rc<Self> {
+        Rc::new(Self {
+            readable: Cell::new(true),
+            writable: Cell::new(true),
+            failed: Cell::new(false),
+            token,
+        })
+    }
+
+    /// Whether reading may find something.
+    pub fn readable(&self) -> bool {
+        self.readable.get()
+    }
+
+    /// Whether writing may find room.
+    pub fn writable(&self) -> bool {
+        self.writable.get()
+    }
+
+    /// Whether the other end hung up or failed since the source was registered.
+    pub fn failed(&self) -> bool {
+        self.failed.get()
+    }
+
+    /// Reading met `EWOULDBLOCK`. A source that cannot be watched stays readable.
+    pub fn not_readable(&self) {
+        self.readable.set(self.token == UNWATCHED);
+    }
+
+    /// Writing met `EWOULDBLOCK`. A source that cannot be watched stays writable.
+    pub fn not_writable(&self) {
+        self.writable.set(self.token == UNWATCHED);
+    }
+}
+
+const SIGNALS: Token = Token(usize::MAX);
+const UNWATCHED: Token = Token(usize::MAX - 1);
+
+/// A signal that concerns the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGINT or SIGTERM: stop, and end by this signal's number.
+    Stop(i32),
+    /// SIGUSR1: print the summary so far.
+    Report,
+}
+
+/// The loop's state: the poller, the latches it sets and the signals it heard.
+pub struct Reactor {
+    poll: Poll,
+    events: Events,
+    latches: Vec<Option<Rc<Latch>>>,
+    free: Vec<usize>,
+    signals: Signals,
+    heard: Vec<Signal>,
+}
+
+impl Reactor {
+    /// A reactor that listens for SIGINT, SIGTERM and SIGUSR1.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
+        poll.registry()
+            .register(&mut signals, SIGNALS, Interest::READABLE)?;
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(256),
+            latches: Vec::new(),
+            free: Vec::new(),
+            signals,
+            heard: Vec::new(),
+        })
+    }
+
+    /// Watches a descriptor. One that epoll refuses (EPERM: regular files, `/dev/null`) is always
+    /// ready.
+    ///
+    /// # Errors
+    /// When the system has no room for another watch.
+    pub fn watch(&mut self, fd: impl AsFd, interest: Interest) -> io::Result<Rc<Latch>> {
+        let index = self.free.pop().unwrap_or(self.latches.len());
+        let raw = fd.as_fd().as_raw_fd();
+        match self
+            .poll
+            .registry()
+            .register(&mut SourceFd(&raw), Token(index), interest)
+        {
+            Ok(()) => {
+                let latch = Latch::always(Token(index));
+                if index == self.latches.len() {
+                    self.latches.push(None);
+                }
+                self.latches[index] = Some(Rc::clone(&latch));
+                Ok(latch)
+            }
+            Err(error) => {
+                if index < self.latches.len() {
+                    self.free.push(index);
+                }
+                if error.kind() == io::ErrorKind::PermissionDenied {
+                    return Ok(Latch::always(UNWATCHED));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Forgets a descriptor; to be called before it is closed.
+    pub fn forget(&mut self, fd: impl AsFd, latch: &Latch) {
+        if latch.token == UNWATCHED {
+            return;
+        }
+        let raw = fd.as_fd().as_raw_fd();
+        // A descriptor that is already gone needs no forgetting.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&raw));
+        self.latches[latch.token.0] = None;
+        self.free.push(latch.token.0);
+    }
+
+    /// Sets the latches of what is ready, sleeping until `deadline` if nothing is; `None` sleeps
+    /// until something happens.
+    ///
+    /// # Errors
+    /// When the poller itself fails.
+    pub fn wait(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        self.poll(timeout)
+    }
+
+    /// Sets the latches of what is ready now.
+    ///
+    /// # Errors
+    /// When the poller itself fails.
+    pub fn look(&mut self) -> io::Result<()> {
+        self.poll(Some(Duration::ZERO))
+    }
+
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        for event in &self.events {
+            if event.token() == SIGNALS {
+                self.heard
+                    .extend(self.signals.pending().map(|number| match number {
+                        SIGUSR1 => Signal::Report,
+                        number => Signal::Stop(number),
+                    }));
+            } else if let Some(Some(latch)) = self.latches.get(event.token().0) {
+                let failed = event.is_error() || event.is_read_closed() && event.is_write_closed();
+                latch.failed.set(latch.failed() || failed);
+                latch
+                    .readable
+                    .set(latch.readable() || event.is_readable() || failed);
+                latch
+                    .writable
+                    .set(latch.writable() || event.is_writable() || failed);
+            }
+        }
+        Ok(())
+    }
+
+    /// The oldest signal not yet dealt with.
+    pub fn signal(&mut self) -> Option<Signal> {
+        if self.heard.is_empty() {
+            None
+        } else {
+            Some(self.heard.remove(0))
+        }
+    }
+}

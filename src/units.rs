@@ -1,0 +1,88 @@
+//! Words of the command line that stand for quantities: durations and sizes.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+/// Reads a duration: `250ms`, `2s`, `1.5m`; a bare number is seconds.
+///
+/// # Errors
+/// When the text is neither, or the number is negative or too large for a clock.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        let seconds: f64 = text
+            .parse()
+            .map_err(|_| "write it as 250ms, 2s, 1m or a number of seconds")?;
+        return Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string());
+    }
+    humantime::parse_duration(text)
+        .map_err(|e| format!("{e} (write it as 250ms, 2s, 1m or a number of seconds)"))
+}
+
+/// Reads a size in bytes: `1400`, `64k` = 64,000, `64KiB` = 65,536.
+///
+/// # Errors
+/// When the text is no number with one of the units k, M, G, KiB, MiB, GiB ...
+pub fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    if digits.is_empty() {
+        return text
+            .parse()
+            .map_err(|_| "the number is too large".to_owned());
+    }
+    if !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err("write it as 1400, 64k (64,000) or 64KiB (65,536)".to_owned());
+    }
+    text.parse::<ByteSize>()
+        .map(|size| size.as_u64())
+        .map_err(|_| "write it as 1400, 64k (64,000) or 64KiB (65,536)".to_owned())
+}
+
+/// A number of bytes for people: `5 bytes`, `1.5 MiB`.
+#[must_use]
+pub fn human_bytes(bytes: u64) -> String {
+    if bytes < 10_000 {
+        format!("{bytes} bytes")
+    } else {
+        ByteSize(bytes).display().iec().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units_and_bare_numbers_are_seconds() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("2s"), Ok(Duration::from_secs(2)));
+        assert_eq!(duration("1m"), Ok(Duration::from_secs(60)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("0.25"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("3"), Ok(Duration::from_secs(3)));
+        for bad in [
+            "",
+            "-1",
+            "x",
+            "1 parsec",
+            ".",
+            "1e400",
+            "99999999999999999999999",
+        ] {
+            assert!(duration(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_decimal_or_binary_as_written() {
+        assert_eq!(size("1400"), Ok(1400));
+        assert_eq!(size("64k"), Ok(64_000));
+        assert_eq!(size("64KiB"), Ok(65_536));
+        assert_eq!(size("1MiB"), Ok(1 << 20));
+        assert_eq!(size("2M"), Ok(2_000_000));
+        for bad in ["", "-1", "k", "1 furlong", "99999999999999999999999"] {
+            assert!(size(bad).is_err(), "{bad:?}");
+        }
+    }
+}
