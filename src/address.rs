@@ -86,10 +86,7 @@ impl Target {
                 if host.is_empty() {
                     return Err(Error::usage("host", "is empty"));
                 }
-                Ok(Self {
-                    host: Some(host.to_owned()),
-                    port: port.clone(),
-                })
+                Ok(Self { host: Some(host.to_owned()), port: port.clone() })
             }
             [word] => Self::parse_one(word),
             _ => Err(Error::usage("address", "write HOST PORT or HOST:PORT")),
@@ -97,29 +94,19 @@ impl Target {
     }
 
     fn parse_one(word: &str) -> Result<Self> {
-        let bare = |port: &str| Self {
-            host: None,
-            port: port.to_owned(),
-        };
+        let bare = |port: &str| Self { host: None, port: port.to_owned() };
         if let Some(rest) = word.strip_prefix('[') {
             let Some((host, port)) = rest.split_once("]:") else {
-                return Err(Error::usage(
-                    word,
-                    "an address in brackets needs a port: [HOST]:PORT",
-                ));
+                return Err(Error::usage(word, "an address in brackets needs a port: [HOST]:PORT"));
             };
-            return Ok(Self {
-                host: Some(host.to_owned()),
-                port: port.to_owned(),
-            });
+            return Ok(Self { host: Some(host.to_owned()), port: port.to_owned() });
         }
         match word.split_once(':') {
             None => Ok(bare(word)),
             Some(("", port)) if !port.contains(':') => Ok(bare(port)),
-            Some((host, port)) if !port.contains(':') => Ok(Self {
-                host: Some(host.to_owned()),
-                port: port.to_owned(),
-            }),
+            Some((host, port)) if !port.contains(':') => {
+                Ok(Self { host: Some(host.to_owned()), port: port.to_owned() })
+            }
             Some(_) => Err(Error::usage(word, "where does the address end?")
                 .hint("an IPv6 address with a port is written [ADDRESS]:PORT")),
         }
@@ -145,10 +132,7 @@ impl Target {
         limit: Option<Duration>,
     ) -> Result<Vec<SocketAddr>> {
         let Some(host) = &self.host else {
-            let loopback = [
-                IpAddr::V6(Ipv6Addr::LOCALHOST),
-                IpAddr::V4(Ipv4Addr::LOCALHOST),
-            ];
+            let loopback = [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)];
             return Ok(loopback
                 .into_iter()
                 .filter(|ip| family.allows(*ip))
@@ -170,25 +154,14 @@ pub fn port_number(word: &str, protocol: Protocol) -> Result<u16> {
             .map_err(|_| Error::usage(format!("port {word}"), "must be between 0 and 65535"));
     }
     let unknown = || {
-        let place = if word.is_empty() {
-            "port".to_owned()
-        } else {
-            format!("port {word}")
-        };
-        Error::usage(
-            place,
-            "is neither a number nor a service this machine knows",
-        )
+        let place = if word.is_empty() { "port".to_owned() } else { format!("port {word}") };
+        Error::usage(place, "is neither a number nor a service this machine knows")
     };
     if word.is_empty() || word.starts_with('-') || word.starts_with('+') {
         return Err(unknown());
     }
-    let hints = AddrInfoHints {
-        flags: 0,
-        address: 0,
-        socktype: socket_type(protocol),
-        protocol: 0,
-    };
+    let hints =
+        AddrInfoHints { flags: 0, address: 0, socktype: socket_type(protocol), protocol: 0 };
     let found = getaddrinfo(None, Some(word), Some(hints)).map_err(|_| unknown())?;
     let port = found.flatten().map(|info| info.sockaddr.port()).next();
     port.ok_or_else(unknown)
@@ -216,33 +189,19 @@ pub fn resolve_host(
         if family.allows(address.ip()) {
             return Ok(vec![address]);
         }
-        let (is, flag) = if address.is_ipv4() {
-            ("IPv4", "-6")
-        } else {
-            ("IPv6", "-4")
-        };
-        return Err(Error::usage(
-            host,
-            format!("is an {is} address, and {flag} was asked for"),
-        ));
+        let (is, flag) = if address.is_ipv4() { ("IPv4", "-6") } else { ("IPv6", "-4") };
+        return Err(Error::usage(host, format!("is an {is} address, and {flag} was asked for")));
     }
     if lookup == Lookup::Numeric {
-        return Err(
-            Error::new(Status::Unresolved, "resolve", host, "not a numeric address")
-                .hint("-n allows no look-ups"),
-        );
+        return Err(Error::new(Status::Unresolved, "resolve", host, "not a numeric address")
+            .hint("-n allows no look-ups"));
     }
     let found = match limit {
         None => look_up(host, port, family),
         Some(limit) => look_up_within(host, port, family, limit),
     }?;
     if found.is_empty() {
-        return Err(Error::new(
-            Status::Unresolved,
-            "resolve",
-            host,
-            "the name has no address",
-        ));
+        return Err(Error::new(Status::Unresolved, "resolve", host, "the name has no address"));
     }
     Ok(found)
 }
@@ -266,9 +225,7 @@ fn literal(host: &str, port: u16) -> Result<Option<SocketAddr>> {
 /// The index of a network interface given by name or number.
 #[must_use]
 pub fn interface_index(name: &str) -> Option<u32> {
-    nix::net::if_::if_nametoindex(name)
-        .ok()
-        .or_else(|| name.parse().ok())
+    nix::net::if_::if_nametoindex(name).ok().or_else(|| name.parse().ok())
 }
 
 fn look_up(host: &str, port: u16, family: Family) -> Result<Vec<SocketAddr>> {
@@ -320,10 +277,8 @@ fn look_up_within(
         let _ = sender.send(look_up(&name, port, family));
     });
     receiver.recv_timeout(limit).unwrap_or_else(|_| {
-        let why = format!(
-            "no answer from the name server within {}",
-            humantime::format_duration(limit)
-        );
+        let why =
+            format!("no answer from the name server within {}", humantime::format_duration(limit));
         Err(Error::new(Status::TimedOut, "resolve", host, why))
     })
 }
@@ -369,10 +324,7 @@ mod tests {
     }
 
     fn target(host: Option<&str>, port: &str) -> Target {
-        Target {
-            host: host.map(str::to_owned),
-            port: port.to_owned(),
-        }
+        Target { host: host.map(str::to_owned), port: port.to_owned() }
     }
 
     #[test]
@@ -399,20 +351,8 @@ mod tests {
     fn ports_are_numbers_or_services() {
         assert_eq!(port_number("0", Protocol::Tcp).unwrap(), 0);
         assert_eq!(port_number("65535", Protocol::Udp).unwrap(), 65535);
-        for bad in [
-            "65536",
-            "99999",
-            "",
-            "-1",
-            "+1",
-            "no-such-service",
-            "99999999999999999999",
-        ] {
-            assert_eq!(
-                port_number(bad, Protocol::Tcp).unwrap_err().status,
-                Status::Usage,
-                "{bad}"
-            );
+        for bad in ["65536", "99999", "", "-1", "+1", "no-such-service", "99999999999999999999"] {
+            assert_eq!(port_number(bad, Protocol::Tcp).unwrap_err().status, Status::Usage, "{bad}");
         }
     }
 

@@ -7,16 +7,34 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::ops::Range;
 
-/// One message: where its bytes are, and for a datagram that was received, who sent it.
+/// A train of messages of one size that lie next to each other, the last one possibly shorter; in
+/// most batches a train is one message. The kernel sends and receives datagrams the same way
+/// (UDP_SEGMENT and UDP_GRO, udp(7)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     /// Where in the arena the bytes are.
     pub range: Range<usize>,
+    /// Bytes of each message; not 0 unless the message is empty.
+    pub segment: usize,
     /// The sender of a received datagram; `None` where there is only one peer.
     pub peer: Option<SocketAddr>,
 }
 
-/// Bytes in a fixed arena, the front part of it cut into frames.
+impl Frame {
+    /// How many messages the train has.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        if self.range.is_empty() { 1 } else { self.range.len().div_ceil(self.segment) }
+    }
+
+    /// The messages of the train, `bytes` being all of its bytes.
+    pub fn messages<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let empty = bytes.is_empty().then_some(bytes);
+        empty.into_iter().chain(bytes.chunks(self.segment.max(1)))
+    }
+}
+
+/// Bytes in an arena, the front part of it cut into frames.
 #[derive(Debug)]
 pub struct Batch {
     arena: Vec<u8>,
@@ -24,18 +42,15 @@ pub struct Batch {
     cut: usize,
     filled: usize,
     frames: VecDeque<Frame>,
+    /// Messages in all frames together.
+    waiting: usize,
 }
 
 impl Batch {
     /// A batch with room for `capacity` bytes.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self {
-            arena: vec![0; capacity],
-            cut: 0,
-            filled: 0,
-            frames: VecDeque::new(),
-        }
+        Self { arena: vec![0; capacity], cut: 0, filled: 0, frames: VecDeque::new(), waiting: 0 }
     }
 
     /// Whether no message waits.
@@ -47,34 +62,38 @@ impl Batch {
     /// How many messages wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.frames.len()
+        self.waiting
     }
 
-    /// The oldest message.
+    /// The oldest train and its bytes.
     #[must_use]
     pub fn front(&self) -> Option<(&Frame, &[u8])> {
-        self.frames
-            .front()
-            .map(|frame| (frame, &self.arena[frame.range.clone()]))
+        self.frames.front().map(|frame| (frame, &self.arena[frame.range.clone()]))
     }
 
-    /// All waiting messages, oldest first.
-    pub fn messages(&self) -> impl Iterator<Item = (&Frame, &[u8])> {
-        self.frames
-            .iter()
-            .map(|frame| (frame, &self.arena[frame.range.clone()]))
+    /// Bytes that a frame holds.
+    #[must_use]
+    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.arena[range]
     }
 
-    /// Drops the oldest message: it has left.
+    /// Drops the oldest train: it has left.
     pub fn pop(&mut self) {
-        self.frames.pop_front();
+        if let Some(frame) = self.frames.pop_front() {
+            self.waiting -= frame.count();
+        }
     }
 
-    /// Takes bytes off the oldest message; an emptied one stays until [`pop`](Self::pop).
+    /// Takes bytes off the front of the oldest train, and drops it when none are left.
     pub fn consume(&mut self, bytes: usize) {
-        if let Some(frame) = self.frames.front_mut() {
-            frame.range.start = (frame.range.start + bytes).min(frame.range.end);
+        let Some(frame) = self.frames.front_mut() else { return };
+        if bytes >= frame.range.len() {
+            self.pop();
+            return;
         }
+        self.waiting -= frame.count();
+        frame.range.start += bytes;
+        self.waiting += frame.count();
     }
 
     /// Whether there is no room left behind the last byte.
@@ -83,14 +102,14 @@ impl Batch {
         self.filled == self.arena.len()
     }
 
-    /// Bytes read but not yet cut into messages.
+    /// How many bytes were read but not yet cut into messages.
     #[must_use]
-    pub fn uncut(&self) -> &[u8] {
-        &self.arena[self.cut..self.filled]
+    pub fn uncut(&self) -> usize {
+        self.filled - self.cut
     }
 
-    /// Room for reading into; `filled` tells how much was read. Uncut bytes move to the front
-    /// first when no frame holds the arena.
+    /// Room for reading into; [`filled`](Self::filled) tells how much was read. Uncut bytes move
+    /// to the front first when no frame holds the arena.
     pub fn spare(&mut self) -> &mut [u8] {
         if self.frames.is_empty() && self.cut > 0 {
             self.arena.copy_within(self.cut..self.filled, 0);
@@ -100,61 +119,50 @@ impl Batch {
         &mut self.arena[self.filled..]
     }
 
-    /// Makes room for `bytes` more, for a message longer than the arena.
-    pub fn grow(&mut self, bytes: usize) {
-        let wanted = self.filled + bytes;
-        if self.arena.len() < wanted {
-            self.arena.resize(wanted, 0);
-        }
-    }
-
     /// `bytes` more were read into the spare room.
     pub fn filled(&mut self, bytes: usize) {
         self.filled = (self.filled + bytes).min(self.arena.len());
     }
 
-    /// The next `taken` uncut bytes are a message: those at `inside`, counted from the first uncut
-    /// byte; the rest (a newline, a length) is dropped.
-    pub fn cut(&mut self, inside: Range<usize>, taken: usize) {
-        let at = self.cut;
-        debug_assert!(inside.end <= taken && at + taken <= self.filled);
-        self.frames.push_back(Frame {
-            range: at + inside.start..at + inside.end,
-            peer: None,
-        });
-        self.cut += taken;
+    /// The next `bytes` uncut bytes are a train of messages of `segment` bytes.
+    pub fn cut(&mut self, bytes: usize, segment: usize) {
+        let end = (self.cut + bytes).min(self.filled);
+        self.add(Frame { range: self.cut..end, segment, peer: None });
+        self.cut = end;
     }
 
-    /// Adds a message at a place in the arena chosen by the caller: batched receiving.
-    pub fn place(&mut self, range: Range<usize>, peer: Option<SocketAddr>) {
+    /// Adds a train at a place in the arena chosen by the caller: batched receiving.
+    pub fn place(&mut self, range: Range<usize>, segment: usize, peer: Option<SocketAddr>) {
         self.cut = self.cut.max(range.end);
         self.filled = self.filled.max(range.end);
-        self.frames.push_back(Frame { range, peer });
+        self.add(Frame { range, segment, peer });
     }
 
     /// Adds a message by copying its parts.
     pub fn push(&mut self, parts: &[&[u8]]) {
         let length = parts.iter().map(|part| part.len()).sum();
         if self.spare().len() < length {
-            self.grow(length);
+            // A message longer than the arena; readers bound how long one can be.
+            self.arena.resize(self.filled + length, 0);
         }
         for part in parts {
             self.spare()[..part.len()].copy_from_slice(part);
             self.filled(part.len());
         }
-        self.cut(0..length, length);
+        self.cut(length, length);
+    }
+
+    fn add(&mut self, frame: Frame) {
+        self.waiting += frame.count();
+        self.frames.push_back(frame);
     }
 
     /// Forgets everything and hands out the whole arena.
     pub fn reset(&mut self) -> &mut [u8] {
         self.frames.clear();
+        self.waiting = 0;
         self.cut = 0;
         self.filled = 0;
-        &mut self.arena
-    }
-
-    /// The whole arena, for receiving into the part that no frame holds.
-    pub fn arena(&mut self) -> &mut [u8] {
         &mut self.arena
     }
 }
@@ -166,17 +174,18 @@ mod tests {
     #[test]
     fn messages_leave_in_order_and_uncut_bytes_stay() {
         let mut batch = Batch::new(8);
-        batch.spare()[..6].copy_from_slice(b"ab\ncd\n");
+        batch.spare()[..6].copy_from_slice(b"abcdef");
         batch.filled(6);
-        batch.cut(0..2, 3);
+        batch.cut(2, 2);
         assert_eq!(batch.front().unwrap().1, b"ab");
-        assert_eq!(batch.uncut(), b"cd\n");
+        assert_eq!(batch.uncut(), 4);
         batch.consume(1);
         assert_eq!(batch.front().unwrap().1, b"b");
-        batch.pop();
+        batch.consume(1);
         assert!(batch.is_empty());
-        assert_eq!(batch.spare().len(), 5);
-        assert_eq!(batch.uncut(), b"cd\n");
+        assert_eq!(batch.spare().len(), 4);
+        batch.cut(4, 4);
+        assert_eq!(batch.front().unwrap().1, b"cdef");
     }
 
     #[test]
@@ -184,8 +193,25 @@ mod tests {
         let mut batch = Batch::new(2);
         batch.push(&[]);
         batch.push(&[b"longer ", b"than two"]);
+        assert_eq!(batch.len(), 2);
         assert_eq!(batch.front().unwrap().1, b"");
-        batch.pop();
+        batch.consume(0);
         assert_eq!(batch.front().unwrap().1, b"longer than two");
+        assert_eq!(batch.len(), 1);
+    }
+
+    #[test]
+    fn a_train_counts_as_its_messages_and_ends_with_a_shorter_one() {
+        let mut batch = Batch::new(16);
+        batch.spare()[..10].copy_from_slice(b"aaabbbcccd");
+        batch.filled(10);
+        batch.cut(10, 3);
+        assert_eq!(batch.len(), 4);
+        let (frame, bytes) = batch.front().unwrap();
+        let messages: Vec<&[u8]> = frame.messages(bytes).collect();
+        assert_eq!(messages, [&b"aaa"[..], b"bbb", b"ccc", b"d"]);
+        batch.consume(6);
+        assert_eq!(batch.len(), 2);
+        assert_eq!(batch.front().unwrap().1, b"cccd");
     }
 }

@@ -114,12 +114,7 @@ pub struct ConnectArgs {
     pub address: Vec<String>,
 
     /// TCP (the default)
-    #[arg(
-        short,
-        long,
-        conflicts_with = "udp",
-        help_heading = "Protocol and addresses"
-    )]
+    #[arg(short, long, conflicts_with = "udp", help_heading = "Protocol and addresses")]
     pub tcp: bool,
 
     /// Options shared with `listen`.
@@ -127,21 +122,11 @@ pub struct ConnectArgs {
     pub common: CommonArgs,
 
     /// Send from this address
-    #[arg(
-        short,
-        long,
-        value_name = "ADDR",
-        help_heading = "Protocol and addresses"
-    )]
+    #[arg(short, long, value_name = "ADDR", help_heading = "Protocol and addresses")]
     pub source: Option<String>,
 
     /// Send from this port
-    #[arg(
-        short = 'p',
-        long,
-        value_name = "PORT",
-        help_heading = "Protocol and addresses"
-    )]
+    #[arg(short = 'p', long, value_name = "PORT", help_heading = "Protocol and addresses")]
     pub source_port: Option<String>,
 
     /// Give up connecting after D
@@ -165,12 +150,7 @@ pub struct CommonArgs {
     pub udp: bool,
 
     /// IPv4 only
-    #[arg(
-        short = '4',
-        long,
-        conflicts_with = "ipv6",
-        help_heading = "Protocol and addresses"
-    )]
+    #[arg(short = '4', long, conflicts_with = "ipv6", help_heading = "Protocol and addresses")]
     pub ipv4: bool,
 
     /// IPv6 only
@@ -364,11 +344,8 @@ fn one_line(error: &clap::Error) -> Error {
         return Error::usage("command", "is missing").hint("see 'pktcat --help'");
     }
     let text = error.to_string();
-    let complaint: Vec<&str> = text
-        .lines()
-        .map(str::trim)
-        .take_while(|line| !line.is_empty())
-        .collect();
+    let complaint: Vec<&str> =
+        text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
     let complaint = complaint.join(" ");
     let complaint = complaint.trim_start_matches("error: ");
     let similar = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand]
@@ -378,8 +355,6 @@ fn one_line(error: &clap::Error) -> Error {
             Some(ContextValue::Strings(words)) => words.first().cloned(),
             _ => None,
         });
-    let hint = similar.map_or("see --help".to_owned(), |word| {
-        format!("did you mean {word}?")
-    });
+    let hint = similar.map_or("see --help".to_owned(), |word| format!("did you mean {word}?"));
     Error::usage("", complaint).hint(hint)
 }

@@ -116,10 +116,7 @@ impl Listen {
     /// Usage errors.
     pub fn new(args: ListenArgs, payloads: &Payloads) -> Result<Self> {
         if args.tcp && args.common.udp {
-            return Err(Error::usage(
-                "--tcp --udp",
-                "a listener for both needs --keep-open",
-            ));
+            return Err(Error::usage("--tcp --udp", "a listener for both needs --keep-open"));
         }
         Ok(Self {
             target: Target::parse(&args.address)?,
@@ -156,18 +153,12 @@ impl Connect {
 
 impl Common {
     fn new(args: CommonArgs, payloads: &Payloads) -> Result<Self> {
-        let protocol = if args.udp {
-            Protocol::Udp
-        } else {
-            Protocol::Tcp
-        };
+        let protocol = if args.udp { Protocol::Udp } else { Protocol::Tcp };
         let input = format(args.input);
         let output = format(args.output);
         if args.count.is_some() && protocol == Protocol::Tcp && output == Format::Raw {
-            return Err(
-                Error::usage("--count", "a raw TCP stream has no messages to count")
-                    .hint("-O lines, hex or frames makes messages of it"),
-            );
+            return Err(Error::usage("--count", "a raw TCP stream has no messages to count")
+                .hint("-O lines, hex or frames makes messages of it"));
         }
         if args.crlf && matches!(input, Format::Hex | Format::Frames) {
             return Err(Error::usage("--crlf", "goes with -I raw and -I lines only"));
@@ -193,23 +184,11 @@ impl Common {
                 (_, true) => Family::V6,
                 _ => Family::Any,
             },
-            lookup: if args.numeric {
-                Lookup::Numeric
-            } else {
-                Lookup::Names
-            },
+            lookup: if args.numeric { Lookup::Numeric } else { Lookup::Names },
             idle: args.idle_timeout,
             timeout: args.timeout,
-            stdin: if args.no_stdin {
-                Stdin::Ignore
-            } else {
-                Stdin::Send
-            },
-            reception: if args.send_only {
-                Reception::Discard
-            } else {
-                Reception::Write
-            },
+            stdin: if args.no_stdin { Stdin::Ignore } else { Stdin::Send },
+            reception: if args.send_only { Reception::Discard } else { Reception::Write },
             until_fin: args.until_fin,
             no_shutdown: args.no_shutdown,
             linger: args.linger,
@@ -252,21 +231,13 @@ impl Common {
                 format!("a datagram to this address carries at most {limit} bytes"),
             ));
         }
-        if let Some(long) = self
-            .given
-            .iter()
-            .flatten()
-            .find(|message| message.len() > limit)
-        {
+        if let Some(long) = self.given.iter().flatten().find(|message| message.len() > limit) {
             return Err(Error::usage(
                 format!("a message of {} bytes", long.len()),
                 format!("a datagram to this address carries at most {limit}"),
             ));
         }
-        Ok(Wire::Datagrams {
-            size: self.datagram_size,
-            limit,
-        })
+        Ok(Wire::Datagrams { size: self.datagram_size, limit })
     }
 }
 
@@ -276,11 +247,7 @@ impl Payloads {
         if self.0.is_empty() {
             return Ok(None);
         }
-        self.0
-            .iter()
-            .map(|payload| payload.message(crlf))
-            .collect::<Result<_>>()
-            .map(Some)
+        self.0.iter().map(|payload| payload.message(crlf)).collect::<Result<_>>().map(Some)
     }
 }
 

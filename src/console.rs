@@ -1,9 +1,11 @@
-//! Standard error: lines for people, written without waiting.
+//! Where lines for people and programs go: standard error and files of the user's choice.
 //!
-//! A reader that stalls must not stall the traffic, so lines that find no room wait here. A
-//! reader that goes away is `/dev/null` from then on.
+//! A reader that stalls must not stall the loop, and one that is slow must not lose or reorder
+//! lines: what finds no room waits here, and while much waits, no bytes are moved that would add
+//! to it. A standard error that goes away is `/dev/null` from then on.
 
-use std::fmt;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use crate::endpoint::Progress;
 use crate::endpoint::stdio::{Local, Which};
@@ -20,12 +22,32 @@ pub enum Verbosity {
     Verbose,
 }
 
-/// The lines for people.
+/// Text on its way out; observers hold a handle each and add to it.
+#[derive(Debug, Clone, Default)]
+pub struct Journal(Rc<RefCell<Vec<u8>>>);
+
+impl Journal {
+    /// Adds a line.
+    pub fn line(&self, line: &str) {
+        let mut text = self.0.borrow_mut();
+        text.extend_from_slice(line.as_bytes());
+        text.push(b'\n');
+    }
+
+    /// Lets somebody write at the end.
+    pub fn append(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.0.borrow_mut());
+    }
+}
+
+/// This much text may wait before no more bytes are moved.
+const MOST_WAITING: usize = 256 * 1024;
+
+/// A journal and the device it goes to.
 #[derive(Debug)]
 pub struct Console {
-    verbosity: Verbosity,
+    journal: Journal,
     device: Device,
-    pending: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -38,36 +60,30 @@ enum Device {
 }
 
 impl Console {
-    /// A console that says this much.
+    /// The console on standard error; the descriptor is not touched before there is a line.
     #[must_use]
-    pub fn new(verbosity: Verbosity) -> Self {
-        Self {
-            verbosity,
-            device: Device::Unopened,
-            pending: Vec::new(),
-        }
+    pub fn stderr() -> Self {
+        Self { journal: Journal::default(), device: Device::Unopened }
     }
 
-    /// How much is said.
+    /// A handle for adding text.
     #[must_use]
-    pub fn verbosity(&self) -> Verbosity {
-        self.verbosity
+    pub fn journal(&self) -> Journal {
+        self.journal.clone()
     }
 
-    /// Prints a line if so much is to be said.
-    pub fn say(&mut self, least: Verbosity, reactor: &mut Reactor, line: fmt::Arguments<'_>) {
-        if self.verbosity < least || matches!(self.device, Device::Gone) {
-            return;
-        }
-        self.pending.extend_from_slice(line.to_string().as_bytes());
-        self.pending.push(b'\n');
-        self.flush(reactor);
+    /// Whether so much waits that nothing should happen that adds to it.
+    #[must_use]
+    pub fn is_congested(&self) -> bool {
+        self.journal.0.borrow().len() > MOST_WAITING
     }
 
     /// Writes what there is room for; `false` while something still waits.
     pub fn flush(&mut self, reactor: &mut Reactor) -> bool {
-        if self.pending.is_empty() {
-            return true;
+        let journal = self.journal();
+        let mut text = journal.0.borrow_mut();
+        if text.is_empty() {
+            return self.flush_device();
         }
         if matches!(self.device, Device::Unopened) {
             self.device = match Local::take(Which::Stderr, reactor) {
@@ -75,24 +91,27 @@ impl Console {
                 Err(_) => Device::Gone,
             };
         }
-        if let Device::Open(local) = &mut self.device {
-            while !self.pending.is_empty() {
-                match local.write(&self.pending) {
-                    Ok(Progress::Moved(n)) => drop(self.pending.drain(..n)),
-                    Ok(Progress::Blocked) => return false,
-                    Ok(Progress::End) | Err(_) => {
-                        self.device = Device::Gone;
-                        break;
-                    }
+        let mut written = 0;
+        while let Device::Open(local) = &mut self.device
+            && written < text.len()
+        {
+            match local.write(&text[written..]) {
+                Ok(Progress::Moved(n)) => written += n,
+                Ok(Progress::Blocked) => {
+                    text.drain(..written);
+                    return false;
                 }
-            }
-            if let Device::Open(local) = &mut self.device
-                && matches!(local.flush(), Ok(Progress::Blocked))
-            {
-                return false;
+                Ok(Progress::End) | Err(_) => self.device = Device::Gone,
             }
         }
-        self.pending.clear();
-        true
+        text.clear();
+        self.flush_device()
+    }
+
+    fn flush_device(&mut self) -> bool {
+        match &mut self.device {
+            Device::Open(local) => !matches!(local.flush(), Ok(Progress::Blocked)),
+            Device::Unopened | Device::Gone => true,
+        }
     }
 }

@@ -112,21 +112,13 @@ pub fn connect(
             match check(&attempts[at]) {
                 None => at += 1,
                 Some(result) => {
-                    let Attempt {
-                        socket,
-                        latch,
-                        peer,
-                    } = attempts.swap_remove(at);
+                    let Attempt { socket, latch, peer } = attempts.swap_remove(at);
                     match result {
                         Ok(()) => {
                             for other in attempts {
                                 session.reactor.forget(&other.socket, &other.latch);
                             }
-                            return Ok(Connected {
-                                socket,
-                                latch,
-                                peer,
-                            });
+                            return Ok(Connected { socket, latch, peer });
                         }
                         Err(error) => {
                             session.reactor.forget(&socket, &latch);
@@ -145,15 +137,11 @@ pub fn connect(
         if let Some((end, limit)) = end
             && now >= end
         {
-            let peers: Vec<_> = attempts
-                .iter()
-                .map(|a| socket::name(a.peer, Protocol::Tcp))
-                .collect();
+            let peers: Vec<_> =
+                attempts.iter().map(|a| socket::name(a.peer, Protocol::Tcp)).collect();
             let why = format!("no answer within {}", humantime::format_duration(limit));
-            return Err(
-                Error::new(Status::TimedOut, "connect", peers.join(", "), why)
-                    .hint("-w sets the limit"),
-            );
+            return Err(Error::new(Status::TimedOut, "connect", peers.join(", "), why)
+                .hint("-w sets the limit"));
         }
         let next = (queue.len() > 0).then_some(next_at);
         let deadline = [next, end.map(|(end, _)| end)].into_iter().flatten().min();
@@ -164,9 +152,8 @@ pub fn connect(
 /// Families in turn, each in the resolver's order (RFC 8305, section 4).
 fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<SocketAddr>, Vec<SocketAddr>) = addresses
-        .iter()
-        .partition(|address| address.is_ipv6() == first_is_v6);
+    let (first, second): (Vec<SocketAddr>, Vec<SocketAddr>) =
+        addresses.iter().partition(|address| address.is_ipv6() == first_is_v6);
     let mut order = Vec::with_capacity(addresses.len());
     let (mut first, mut second) = (first.into_iter(), second.into_iter());
     while order.len() < addresses.len() {
@@ -192,11 +179,7 @@ fn start(session: &mut Session, peer: SocketAddr, from: &From) -> Result<Attempt
         .reactor
         .watch(&socket, Interest::READABLE | Interest::WRITABLE)
         .map_err(|cause| Error::system("poll", &cause))?;
-    Ok(Attempt {
-        socket,
-        latch,
-        peer,
-    })
+    Ok(Attempt { socket, latch, peer })
 }
 
 /// What has become of an attempt; `None` while it is under way.
@@ -230,13 +213,11 @@ pub fn connect_datagram(addresses: &[SocketAddr], from: &From) -> Result<(Socket
     for &peer in addresses {
         let failed =
             |cause: io::Error| Error::network("connect", socket::name(peer, Protocol::Udp), &cause);
-        let result = socket::open(peer, Protocol::Udp)
-            .map_err(failed)
-            .and_then(|socket| {
-                from.bind(&socket, peer, Protocol::Udp)?;
-                socket.connect(&peer.into()).map_err(failed)?;
-                Ok(socket)
-            });
+        let result = socket::open(peer, Protocol::Udp).map_err(failed).and_then(|socket| {
+            from.bind(&socket, peer, Protocol::Udp)?;
+            socket.connect(&peer.into()).map_err(failed)?;
+            Ok(socket)
+        });
         match result {
             Ok(socket) => return Ok((socket, peer)),
             Err(error) => failures.add(error),
@@ -278,26 +259,11 @@ mod tests {
 
     #[test]
     fn families_take_turns_and_keep_their_order() {
-        let all: Vec<SocketAddr> = [
-            "[::1]:1",
-            "[::2]:1",
-            "[::3]:1",
-            "127.0.0.1:1",
-            "127.0.0.2:1",
-        ]
-        .iter()
-        .map(|a| a.parse().unwrap())
-        .collect();
+        let all: Vec<SocketAddr> = ["[::1]:1", "[::2]:1", "[::3]:1", "127.0.0.1:1", "127.0.0.2:1"]
+            .iter()
+            .map(|a| a.parse().unwrap())
+            .collect();
         let order: Vec<String> = interleaved(&all).iter().map(ToString::to_string).collect();
-        assert_eq!(
-            order,
-            [
-                "[::1]:1",
-                "127.0.0.1:1",
-                "[::2]:1",
-                "127.0.0.2:1",
-                "[::3]:1"
-            ]
-        );
+        assert_eq!(order, ["[::1]:1", "127.0.0.1:1", "[::2]:1", "127.0.0.2:1", "[::3]:1"]);
     }
 }

@@ -67,10 +67,7 @@ pub struct Allowance {
 
 impl Allowance {
     /// No limit.
-    pub const ALL: Self = Self {
-        messages: usize::MAX,
-        bytes: usize::MAX,
-    };
+    pub const ALL: Self = Self { messages: usize::MAX, bytes: usize::MAX };
 }
 
 /// Where bytes come from.

@@ -82,6 +82,8 @@ pub struct Error {
     why: String,
     /// What the user could do about it.
     hint: Option<String>,
+    /// Whether the user has been told already.
+    told: bool,
 }
 
 /// The result of everything that can end the run.
@@ -101,6 +103,7 @@ impl Error {
             place: place.into(),
             why: why.into(),
             hint: None,
+            told: false,
         }
     }
 
@@ -111,12 +114,7 @@ impl Error {
 
     /// A failed network operation; the status follows from the cause.
     pub fn network(what: &str, place: impl fmt::Display, cause: &io::Error) -> Self {
-        Self::new(
-            Status::of_network(cause),
-            what,
-            place.to_string(),
-            describe(cause),
-        )
+        Self::new(Status::of_network(cause), what, place.to_string(), describe(cause))
     }
 
     /// A failed operation on standard input, standard output or a file of ours.
@@ -132,12 +130,7 @@ impl Error {
     /// The end of a run by a signal, which is no error to talk about.
     #[must_use]
     pub fn stopped(signal: i32) -> Self {
-        Self::new(
-            Status::Stopped(signal),
-            "stopped",
-            "",
-            format!("signal {signal}"),
-        )
+        Self::new(Status::Stopped(signal), "stopped", "", format!("signal {signal}"))
     }
 
     /// The same error with a word on what to do about it.
@@ -145,6 +138,19 @@ impl Error {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The same error, after somebody told the user.
+    #[must_use]
+    pub fn told(mut self) -> Self {
+        self.told = true;
+        self
+    }
+
+    /// Whether the user has been told already.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.told
     }
 
     /// The same error under another exit status.

@@ -5,7 +5,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::address::Shown;
 use crate::batch::Batch;
 use crate::endpoint::Progress;
 use crate::endpoint::datagram::{Datagram, RECEIVE_ROOM};
@@ -109,8 +108,7 @@ impl Exchange {
         let mut steps = 0;
         loop {
             let now = Instant::now();
-            let moved = self.step_down(now)? | self.step_up(now)?;
-            self.tell(session);
+            let moved = !session.is_congested() && (self.step_down(now)? | self.step_up(now)?);
             self.note_activity(session, now);
             if self.verdict(now)? {
                 return Ok(());
@@ -148,27 +146,15 @@ impl Exchange {
         }
     }
 
-    fn tell(&mut self, session: &mut Session) {
-        for peer in self.socket.strangers() {
-            session.verbose(format_args!("peer {} (udp)", Shown(peer)));
-        }
-        for complaint in self.socket.complaints() {
-            session.notice(format_args!("pktcat: {complaint}"));
-        }
-    }
-
     fn note_activity(&mut self, session: &Session, now: Instant) {
-        let (sent, received) = (
-            session.tap.sent_messages.get(),
-            session.tap.received_messages.get(),
-        );
-        if received != self.seen.1 {
+        let (received, all) = (session.tap.received_so_far(), session.tap.activity());
+        if received != self.seen.0 {
             self.last_arrival = Some(now);
         }
-        if (sent, received) != self.seen {
+        if all != self.seen.1 {
             self.last_activity = Some(now);
-            self.seen = (sent, received);
         }
+        self.seen = (received, all);
     }
 
     /// Whether the run is over. All its ends stand here.
@@ -231,19 +217,9 @@ impl Exchange {
             None => self.rules.first.map(|limit| self.started + limit),
             Some(_) => None,
         };
-        let idle = self
-            .last_activity
-            .zip(self.rules.idle)
-            .map(|(last, limit)| last + limit);
-        let pace = if self.input_ended.is_none() {
-            self.up.deadline()
-        } else {
-            None
-        };
-        [self.silence_ends(), first, idle, pace]
-            .into_iter()
-            .flatten()
-            .min()
+        let idle = self.last_activity.zip(self.rules.idle).map(|(last, limit)| last + limit);
+        let pace = if self.input_ended.is_none() { self.up.deadline() } else { None };
+        [self.silence_ends(), first, idle, pace].into_iter().flatten().min()
     }
 
     /// The run is over before its time: what is already here still goes to standard output, as

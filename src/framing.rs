@@ -138,10 +138,7 @@ impl Assembler {
                         "the input ends inside a frame, {} bytes into it",
                         self.partial.len()
                     );
-                    return Err(Malformed {
-                        position: Position::Byte(self.offset),
-                        why,
-                    });
+                    return Err(Malformed { position: Position::Byte(self.offset), why });
                 }
             }
         }
@@ -150,20 +147,11 @@ impl Assembler {
     }
 
     fn text_error(&self, column: u64, why: impl Into<String>) -> Malformed {
-        Malformed {
-            position: Position::Text {
-                line: self.line,
-                column,
-            },
-            why: why.into(),
-        }
+        Malformed { position: Position::Text { line: self.line, column }, why: why.into() }
     }
 
     fn too_long(&self, column: u64) -> Malformed {
-        self.text_error(
-            column,
-            format!("the message is longer than {} bytes", self.limit),
-        )
+        self.text_error(column, format!("the message is longer than {} bytes", self.limit))
     }
 
     fn feed_lines(
@@ -297,10 +285,7 @@ impl Assembler {
             return Ok(length);
         }
         let why = format!("a frame of {length} bytes, and the most is {}", self.limit);
-        Err(Malformed {
-            position: Position::Byte(self.offset),
-            why,
-        })
+        Err(Malformed { position: Position::Byte(self.offset), why })
     }
 }
 
@@ -329,9 +314,7 @@ pub fn encode(format: Format, message: &[u8], out: &mut Vec<u8>) {
 /// The 4-byte big-endian length that stands before a message in `frames`.
 #[must_use]
 pub fn length_prefix(message: &[u8]) -> [u8; 4] {
-    u32::try_from(message.len())
-        .unwrap_or(u32::MAX)
-        .to_be_bytes()
+    u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes()
 }
 
 /// Reads hex digits given as one word of the command line: one message, also an empty one.
@@ -390,18 +373,10 @@ mod tests {
     #[test]
     fn hex_errors_name_line_and_column() {
         let error = all(Format::Hex, 9, &[b"00\n\n00 11 2\n"]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "line 3, column 7: odd number of hex digits"
-        );
+        assert_eq!(error.to_string(), "line 3, column 7: odd number of hex digits");
         let error = all(Format::Hex, 9, &[b"0g"]).unwrap_err();
         assert_eq!(error.to_string(), "line 1, column 2: 'g' is no hex digit");
-        let got = all(
-            Format::Hex,
-            9,
-            &[b"00:01 0", b"2 # zero one two\n# nothing\n\nff"],
-        )
-        .unwrap();
+        let got = all(Format::Hex, 9, &[b"00:01 0", b"2 # zero one two\n# nothing\n\nff"]).unwrap();
         assert_eq!(got, [&[0u8, 1, 2][..], &[255]]);
     }
 

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     if let Status::Stopped(signal) = error.status {
         // Ends the process by the signal itself, so that the shell knows what happened.
         let _ = signal_hook::low_level::emulate_default_handler(signal);
-    } else {
+    } else if !error.is_told() {
         // A standard error that takes nothing changes nothing about the status.
         let _ = writeln!(std::io::stderr(), "pktcat: {error}");
     }

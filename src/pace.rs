@@ -46,15 +46,9 @@ impl Pace {
             (Some(_), Some(due)) if due > now => return None,
             (Some(interval), Some(due)) => {
                 let late = now - due;
-                let caught_up = if late > CATCH_UP {
-                    Duration::ZERO
-                } else {
-                    late
-                };
+                let caught_up = if late > CATCH_UP { Duration::ZERO } else { late };
                 let missed = caught_up.as_nanos() / interval.as_nanos().max(1);
-                usize::try_from(missed)
-                    .unwrap_or(usize::MAX)
-                    .saturating_add(1)
+                usize::try_from(missed).unwrap_or(usize::MAX).saturating_add(1)
             }
             (Some(_), None) => 1,
             (None, _) => usize::MAX,
@@ -119,17 +113,10 @@ mod tests {
         for per_second in [1u32, 10, 1000, 30_000, 100_000] {
             let interval = Duration::from_secs(1) / per_second;
             let mut pace = Pace::new(Some(interval), None).unwrap();
-            let (messages, _) = run(
-                &mut pace,
-                Duration::from_secs(10),
-                Duration::from_millis(1),
-                10,
-            );
+            let (messages, _) =
+                run(&mut pace, Duration::from_secs(10), Duration::from_millis(1), 10);
             let want = 10.0 * f64::from(per_second);
-            assert!(
-                (messages as f64 - want).abs() <= want * 0.05,
-                "{per_second}: {messages}"
-            );
+            assert!((messages as f64 - want).abs() <= want * 0.05, "{per_second}: {messages}");
         }
     }
 
@@ -137,17 +124,9 @@ mod tests {
     fn bytes_are_right_on_average() {
         for rate in [1000u64, 64_000, 1_000_000, 100_000_000] {
             let mut pace = Pace::new(None, Some(rate)).unwrap();
-            let (_, bytes) = run(
-                &mut pace,
-                Duration::from_secs(10),
-                Duration::from_millis(1),
-                100,
-            );
+            let (_, bytes) = run(&mut pace, Duration::from_secs(10), Duration::from_millis(1), 100);
             let want = 10.0 * rate as f64;
-            assert!(
-                (bytes as f64 - want).abs() <= want * 0.05 + 200.0,
-                "{rate}: {bytes}"
-            );
+            assert!((bytes as f64 - want).abs() <= want * 0.05 + 200.0, "{rate}: {bytes}");
         }
     }
 

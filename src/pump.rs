@@ -42,12 +42,7 @@ impl Pump {
     /// A pump with a batch of its own; `pace` slows its draining.
     #[must_use]
     pub fn new(batch: Batch, pace: Option<Pace>) -> Self {
-        Self {
-            batch,
-            phase: Phase::Flowing,
-            failure: None,
-            pace,
-        }
+        Self { batch, phase: Phase::Flowing, failure: None, pace }
     }
 
     /// Whether the source has ended and all of it has been drained.
@@ -59,11 +54,7 @@ impl Pump {
     /// When the pace allows the next message, if it is what the pump waits for.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        if self.batch.is_empty() {
-            None
-        } else {
-            self.pace.as_ref().and_then(Pace::next)
-        }
+        if self.batch.is_empty() { None } else { self.pace.as_ref().and_then(Pace::next) }
     }
 
     /// Moves what can be moved in one step.
@@ -121,9 +112,7 @@ impl Pump {
             },
         };
         let before = self.batch.len();
-        let progress = sink
-            .drain(&mut self.batch, allowed)
-            .map_err(Failure::Sink)?;
+        let progress = sink.drain(&mut self.batch, allowed).map_err(Failure::Sink)?;
         match (progress, &mut self.pace) {
             (Progress::Moved(bytes), Some(pace)) => pace.spent(before - self.batch.len(), bytes),
             (Progress::End, _) => self.phase = Phase::Done,

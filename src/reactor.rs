@@ -91,8 +91,7 @@ impl Reactor {
     pub fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
-        poll.registry()
-            .register(&mut signals, SIGNALS, Interest::READABLE)?;
+        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         Ok(Self {
             poll,
             events: Events::with_capacity(256),
@@ -111,11 +110,7 @@ impl Reactor {
     pub fn watch(&mut self, fd: impl AsFd, interest: Interest) -> io::Result<Rc<Latch>> {
         let index = self.free.pop().unwrap_or(self.latches.len());
         let raw = fd.as_fd().as_raw_fd();
-        match self
-            .poll
-            .registry()
-            .register(&mut SourceFd(&raw), Token(index), interest)
-        {
+        match self.poll.registry().register(&mut SourceFd(&raw), Token(index), interest) {
             Ok(()) => {
                 let latch = Latch::always(Token(index));
                 if index == self.latches.len() {
@@ -174,20 +169,15 @@ impl Reactor {
         }
         for event in &self.events {
             if event.token() == SIGNALS {
-                self.heard
-                    .extend(self.signals.pending().map(|number| match number {
-                        SIGUSR1 => Signal::Report,
-                        number => Signal::Stop(number),
-                    }));
+                self.heard.extend(self.signals.pending().map(|number| match number {
+                    SIGUSR1 => Signal::Report,
+                    number => Signal::Stop(number),
+                }));
             } else if let Some(Some(latch)) = self.latches.get(event.token().0) {
                 let failed = event.is_error() || event.is_read_closed() && event.is_write_closed();
                 latch.failed.set(latch.failed() || failed);
-                latch
-                    .readable
-                    .set(latch.readable() || event.is_readable() || failed);
-                latch
-                    .writable
-                    .set(latch.writable() || event.is_writable() || failed);
+                latch.readable.set(latch.readable() || event.is_readable() || failed);
+                latch.writable.set(latch.writable() || event.is_writable() || failed);
             }
         }
         Ok(())
@@ -195,10 +185,6 @@ impl Reactor {
 
     /// The oldest signal not yet dealt with.
     pub fn signal(&mut self) -> Option<Signal> {
-        if self.heard.is_empty() {
-            None
-        } else {
-            Some(self.heard.remove(0))
-        }
+        if self.heard.is_empty() { None } else { Some(self.heard.remove(0)) }
     }
 }

@@ -131,7 +131,8 @@ impl Relay {
         let mut steps = 0;
         loop {
             let now = Instant::now();
-            let moved = self.step_up(now)? | self.step_down(session, now)?;
+            let moved =
+                !session.is_congested() && (self.step_up(now)? | self.step_down(session, now)?);
             self.note_activity(session, now);
             if self.verdict(now)? {
                 return Ok(());
@@ -159,11 +160,7 @@ impl Relay {
                     Fin::AtInputEnd => true,
                     Fin::AtPeerFin | Fin::Never => self.receiving == Receiving::Closed,
                 };
-                self.sending = if close {
-                    self.close_sending()
-                } else {
-                    Sending::Held
-                };
+                self.sending = if close { self.close_sending() } else { Sending::Held };
                 Ok(true)
             }
             Err(Failure::Sink(error)) => {
@@ -204,7 +201,7 @@ impl Relay {
     }
 
     fn note_activity(&mut self, session: &Session, now: Instant) {
-        let received = session.tap.received_bytes.get();
+        let received = session.tap.received_so_far();
         if received != self.received_before {
             self.received_before = received;
             self.last_arrival = now;
@@ -285,15 +282,8 @@ impl Relay {
         let waits_for_acknowledgement = !matches!(self.sending, Sending::Open)
             && (self.rules.send_only || self.receiving == Receiving::Closed);
         let check = waits_for_acknowledgement.then(|| now + ACKNOWLEDGED_CHECK);
-        let pace = if matches!(self.sending, Sending::Open) {
-            self.up.deadline()
-        } else {
-            None
-        };
-        [self.linger_ends(), self.idle_ends(), pace, check]
-            .into_iter()
-            .flatten()
-            .min()
+        let pace = if matches!(self.sending, Sending::Open) { self.up.deadline() } else { None };
+        [self.linger_ends(), self.idle_ends(), pace, check].into_iter().flatten().min()
     }
 
     /// The run is over before its time: what is already here still goes to standard output, as

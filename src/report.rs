@@ -1,38 +1,94 @@
-//! Counters as text for people.
+//! What happened, as lines for people: the observer behind `-v`, and the summary.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use crate::address::Protocol;
-use crate::tap::Tap;
+use crate::address::{Protocol, Shown};
+use crate::console::{Journal, Verbosity};
+use crate::tap::{Event, Observer, Summary, Transfer};
+
+/// Writes a line for every event that the verbosity lets through.
+#[derive(Debug)]
+pub struct Lines {
+    journal: Journal,
+    verbosity: Verbosity,
+}
+
+impl Lines {
+    /// An observer that says this much.
+    #[must_use]
+    pub fn new(journal: Journal, verbosity: Verbosity) -> Self {
+        Self { journal, verbosity }
+    }
+
+    fn say(&self, least: Verbosity, line: &str) {
+        if self.verbosity >= least {
+            self.journal.line(line);
+        }
+    }
+}
+
+impl Observer for Lines {
+    fn wants_bytes(&self) -> bool {
+        false
+    }
+
+    fn transfer(&mut self, _: Duration, _: &Transfer<'_>) {}
+
+    fn event(&mut self, _: Duration, event: &Event<'_>) {
+        match event {
+            Event::Listening { protocol, address, must_be_told } => {
+                let least = if *must_be_told { Verbosity::Normal } else { Verbosity::Verbose };
+                self.say(least, &format!("listening on {} ({protocol})", Shown(*address)));
+            }
+            Event::Connected(link) => {
+                self.say(Verbosity::Verbose, &format!("connected to {link}"));
+            }
+            Event::Accepted(link) => self.say(Verbosity::Verbose, &format!("accepted {link}")),
+            Event::Peer(link) => self.say(Verbosity::Verbose, &format!("peer {link}")),
+            Event::Error(error) => self.say(Verbosity::Quiet, &format!("pktcat: {error}")),
+            Event::Summary(counters) => {
+                // One that was asked for in the middle of a run is always printed.
+                let least = if counters.last { Verbosity::Verbose } else { Verbosity::Quiet };
+                self.say(least, &summary(counters));
+                // Loss is worth a line to everybody who wants to hear anything.
+                if counters.last && counters.kernel_drops > 0 && self.verbosity == Verbosity::Normal
+                {
+                    let lost = counted(counters.kernel_drops, "datagram");
+                    self.journal.line(&format!("pktcat: receive: {lost} dropped by the kernel"));
+                }
+            }
+            Event::PeerClosed(_)
+            | Event::Closed(_)
+            | Event::Reset(_)
+            | Event::Refused(_)
+            | Event::Dropped(_) => {}
+        }
+    }
+}
 
 /// The summary of a run, one line: bytes and messages each way, duration, rate; for UDP also
 /// what the kernel dropped, what was cut, and how many peers were heard.
 #[must_use]
-pub fn summary(tap: &Tap, protocol: Protocol, elapsed: Duration) -> String {
-    let (out, into) = match protocol {
+pub fn summary(counters: &Summary) -> String {
+    let (out, into) = match counters.protocol {
         Protocol::Tcp => ("write", "read"),
         Protocol::Udp => ("datagram", "datagram"),
     };
-    let seconds = elapsed.as_secs_f64();
-    let (sent, received) = (tap.sent_bytes.get(), tap.received_bytes.get());
+    let seconds = counters.elapsed.as_secs_f64();
+    let (sent, received) = (counters.sent_bytes, counters.received_bytes);
     let rate = (sent + received) as f64 / seconds.max(1e-6);
     let mut line = format!(
         "sent {sent} bytes in {}, received {received} bytes in {}, {seconds:.3} s, {}/s",
-        counted(tap.sent_messages.get(), out),
-        counted(tap.received_messages.get(), into),
+        counted(counters.sent_messages, out),
+        counted(counters.received_messages, into),
         ByteSize(rate as u64).display().iec(),
     );
-    if protocol == Protocol::Udp {
-        let _ = write!(
-            line,
-            ", kernel drops {}, cut {}, peers {}",
-            tap.kernel_drops.get(),
-            tap.cut.get(),
-            tap.peers.get()
-        );
+    if counters.protocol == Protocol::Udp {
+        let Summary { kernel_drops, cut, peers, .. } = counters;
+        let _ = write!(line, ", kernel drops {kernel_drops}, cut {cut}, peers {peers}");
     }
     line
 }
@@ -40,11 +96,7 @@ pub fn summary(tap: &Tap, protocol: Protocol, elapsed: Duration) -> String {
 /// A number with its noun: `1 read`, `2 reads`.
 #[must_use]
 pub fn counted(n: u64, noun: &str) -> String {
-    if n == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{n} {noun}s")
-    }
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
 #[cfg(test)]
@@ -53,19 +105,22 @@ mod tests {
 
     #[test]
     fn a_summary_says_bytes_messages_duration_and_rate() {
-        let tap = Tap::default();
-        tap.sent(14);
-        tap.received(10);
-        tap.received(5);
-        assert_eq!(
-            summary(&tap, Protocol::Tcp, Duration::from_millis(1000)),
-            "sent 14 bytes in 1 write, received 15 bytes in 2 reads, 1.000 s, 29 B/s"
-        );
-        tap.kernel_drops.set(3);
-        assert!(
-            summary(&tap, Protocol::Udp, Duration::from_secs(1)).ends_with(
-                "15 bytes in 2 datagrams, 1.000 s, 29 B/s, kernel drops 3, cut 0, peers 0"
-            )
-        );
+        let mut counters = Summary {
+            protocol: Protocol::Tcp,
+            elapsed: Duration::from_secs(1),
+            sent_bytes: 14,
+            sent_messages: 1,
+            received_bytes: 15,
+            received_messages: 2,
+            kernel_drops: 3,
+            cut: 0,
+            peers: 4,
+            last: true,
+        };
+        let both = "sent 14 bytes in 1 write, received 15 bytes in 2 reads, 1.000 s, 29 B/s";
+        assert_eq!(summary(&counters), both);
+        counters.protocol = Protocol::Udp;
+        let tail = "15 bytes in 2 datagrams, 1.000 s, 29 B/s, kernel drops 3, cut 0, peers 4";
+        assert!(summary(&counters).ends_with(tail));
     }
 }

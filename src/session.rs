@@ -1,6 +1,5 @@
 //! What every part of one run shares: the reactor, the console, the counters and the clock.
 
-use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -10,9 +9,9 @@ use crate::address::Protocol;
 use crate::console::{Console, Verbosity};
 use crate::error::{Error, Result, Status};
 use crate::reactor::{Reactor, Signal};
-use crate::report;
+use crate::report::Lines;
 use crate::sys;
-use crate::tap::Tap;
+use crate::tap::{Event, Tap};
 
 /// The shared parts of one run.
 pub struct Session {
@@ -20,10 +19,10 @@ pub struct Session {
     pub reactor: Reactor,
     /// Lines for people.
     pub console: Console,
-    /// What has passed.
+    /// How much is said.
+    pub verbosity: Verbosity,
+    /// What passes, and who wants to know.
     pub tap: Rc<Tap>,
-    /// When the run began.
-    pub started: Instant,
     /// When the whole run must be over (`--timeout`), and the limit as given.
     limit: Option<(Instant, Duration)>,
     protocol: Protocol,
@@ -43,33 +42,36 @@ impl Session {
     ) -> Result<Self> {
         let started = Instant::now();
         let reactor = Reactor::new().map_err(|cause| Error::system("event loop", &cause))?;
+        let console = Console::stderr();
+        let tap = Rc::new(Tap::new(started));
+        tap.add(Box::new(Lines::new(console.journal(), verbosity)));
         Ok(Self {
             reactor,
-            console: Console::new(verbosity),
-            tap: Rc::new(Tap::default()),
-            started,
+            console,
+            verbosity,
+            tap,
             limit: timeout.map(|limit| (started + limit, limit)),
             protocol,
             drops_of: Vec::new(),
         })
     }
 
-    /// Prints a line with `-v`.
-    pub fn verbose(&mut self, line: fmt::Arguments<'_>) {
-        self.console
-            .say(Verbosity::Verbose, &mut self.reactor, line);
+    /// Tells everybody who wants to know what happened.
+    pub fn event(&mut self, event: &Event<'_>) {
+        self.tap.event(event);
+        self.console.flush(&mut self.reactor);
     }
 
-    /// Prints a line unless `--quiet`.
-    pub fn notice(&mut self, line: fmt::Arguments<'_>) {
-        self.console.say(Verbosity::Normal, &mut self.reactor, line);
+    /// Whether so much text waits for its readers that no bytes should move that add to it.
+    #[must_use]
+    pub fn is_congested(&mut self) -> bool {
+        !self.console.flush(&mut self.reactor) && self.console.is_congested()
     }
 
     /// What is left of the whole run's time.
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
-        self.limit
-            .map(|(end, _)| end.saturating_duration_since(Instant::now()))
+        self.limit.map(|(end, _)| end.saturating_duration_since(Instant::now()))
     }
 
     /// From now on the summary tells what the kernel dropped at this socket.
@@ -82,14 +84,9 @@ impl Session {
     /// # Errors
     /// When the poller fails, the run's time is over or a signal stops it.
     pub fn wait(&mut self, deadline: Option<Instant>) -> Result<()> {
-        let nearest = [deadline, self.limit.map(|(end, _)| end)]
-            .into_iter()
-            .flatten()
-            .min();
+        let nearest = [deadline, self.limit.map(|(end, _)| end)].into_iter().flatten().min();
         self.console.flush(&mut self.reactor);
-        self.reactor
-            .wait(nearest)
-            .map_err(|cause| Error::system("poll", &cause))?;
+        self.reactor.wait(nearest).map_err(|cause| Error::system("poll", &cause))?;
         self.check()
     }
 
@@ -98,9 +95,7 @@ impl Session {
     /// # Errors
     /// As for [`wait`](Self::wait).
     pub fn look(&mut self) -> Result<()> {
-        self.reactor
-            .look()
-            .map_err(|cause| Error::system("poll", &cause))?;
+        self.reactor.look().map_err(|cause| Error::system("poll", &cause))?;
         self.check()
     }
 
@@ -108,7 +103,7 @@ impl Session {
         while let Some(signal) = self.reactor.signal() {
             match signal {
                 Signal::Stop(number) => return Err(Error::stopped(number)),
-                Signal::Report => self.summary(Verbosity::Quiet),
+                Signal::Report => self.summary(false),
             }
         }
         match self.limit {
@@ -119,40 +114,39 @@ impl Session {
         }
     }
 
-    /// Prints the summary if so much is to be said.
-    pub fn summary(&mut self, least: Verbosity) {
+    /// Tells the counters so far.
+    fn summary(&mut self, last: bool) {
         self.count_drops();
-        let line = report::summary(&self.tap, self.protocol, self.started.elapsed());
-        self.console
-            .say(least, &mut self.reactor, format_args!("{line}"));
+        let summary = self.tap.summary(self.protocol, last);
+        self.event(&Event::Summary(&summary));
     }
 
     fn count_drops(&self) {
         if !self.drops_of.is_empty() {
-            let drops = self
-                .drops_of
-                .iter()
-                .filter_map(|socket| sys::receive_drops(&**socket).ok());
-            self.tap.kernel_drops.set(drops.sum());
+            let drops =
+                self.drops_of.iter().filter_map(|socket| sys::receive_drops(&**socket).ok());
+            self.tap.dropped(drops.sum());
         }
     }
 
-    /// Ends the run: the summary, what was lost, and everything said is written.
-    pub fn finish(mut self) {
-        self.count_drops();
-        let drops = self.tap.kernel_drops.get();
-        if drops > 0 && self.console.verbosity() == Verbosity::Normal {
-            let lost = report::counted(drops, "datagram");
-            self.notice(format_args!(
-                "pktcat: receive: {lost} dropped by the kernel"
-            ));
-        }
-        self.summary(Verbosity::Verbose);
+    /// Ends the run: the summary, the error if there is one, and everything said is written.
+    ///
+    /// # Errors
+    /// The result as it was given, its error marked as told.
+    pub fn finish(mut self, result: Result<()>) -> Result<()> {
+        self.summary(true);
+        let result = result.map_err(|error| {
+            if !matches!(error.status, Status::Stopped(_)) {
+                self.event(&Event::Error(&error));
+            }
+            error.told()
+        });
         while !self.console.flush(&mut self.reactor) {
             if self.wait(None).is_err() {
-                return;
+                break;
             }
         }
+        result
     }
 }
 
@@ -160,11 +154,5 @@ impl Session {
 #[must_use]
 pub fn timed_out(option: &str, why: &str, limit: Duration) -> Error {
     let limit = humantime::format_duration(limit);
-    Error::new(
-        Status::TimedOut,
-        "timed out",
-        "",
-        format!("{why} after {limit}"),
-    )
-    .hint(option)
+    Error::new(Status::TimedOut, "timed out", "", format!("{why} after {limit}")).hint(option)
 }

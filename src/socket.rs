@@ -8,6 +8,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::address::{Family, Protocol, Shown};
 use crate::error::{Error, Result, Status};
 use crate::sys;
+use crate::tap::Link;
 
 /// As long a queue of connections not yet accepted as the system allows; the kernel cuts it to
 /// net.core.somaxconn (listen(2)).
@@ -97,19 +98,17 @@ fn bind(address: SocketAddr, family: Family, protocol: Protocol) -> io::Result<S
 /// The address a socket is bound to.
 #[must_use]
 pub fn local_address(socket: &Socket) -> Option<SocketAddr> {
-    socket
-        .local_addr()
-        .ok()
-        .as_ref()
-        .and_then(SockAddr::as_socket)
+    socket.local_addr().ok().as_ref().and_then(SockAddr::as_socket)
 }
 
 /// The address a socket is connected to.
 #[must_use]
 pub fn peer_address(socket: &Socket) -> Option<SocketAddr> {
-    socket
-        .peer_addr()
-        .ok()
-        .as_ref()
-        .and_then(SockAddr::as_socket)
+    socket.peer_addr().ok().as_ref().and_then(SockAddr::as_socket)
+}
+
+/// A link between this socket and its peer.
+#[must_use]
+pub fn link(socket: &Socket, protocol: Protocol, peer: SocketAddr) -> Link {
+    Link::new(protocol, local_address(socket).unwrap_or(peer), peer)
 }

@@ -1,46 +1,286 @@
-//! What passed a socket: counters, for the summary and for everything that must know of traffic.
+//! What passes the sockets, for everything that must know of it: counters and observers.
 //!
-//! The socket ends tell a tap what they moved; they do not know who listens.
+//! The socket ends tell a [`Tap`] what they moved and what happened; they do not know who
+//! listens. Observers see every byte, so the fast ways that move bytes unseen are open only
+//! while [`Tap::is_watched`] is false.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-/// Counters of one run. Bytes are payload bytes.
+use crate::address::{Protocol, Shown};
+use crate::error::Error;
+
+/// One peer of one socket, and what has passed between them.
+#[derive(Debug)]
+pub struct Link {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Our end.
+    pub local: SocketAddr,
+    /// The peer's end.
+    pub peer: SocketAddr,
+    sent: Flow,
+    received: Flow,
+}
+
+/// One direction of a link.
 #[derive(Debug, Default)]
-pub struct Tap {
+struct Flow {
+    bytes: Cell<u64>,
+    messages: Cell<u64>,
+}
+
+impl Link {
+    /// A link on which nothing has passed yet.
+    #[must_use]
+    pub fn new(protocol: Protocol, local: SocketAddr, peer: SocketAddr) -> Self {
+        Self { protocol, local, peer, sent: Flow::default(), received: Flow::default() }
+    }
+}
+
+impl fmt::Display for Link {
+    /// `ADDR:PORT (tcp)`, the peer's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", Shown(self.peer), self.protocol)
+    }
+}
+
+/// Which way bytes went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From us to the peer.
+    Sent,
+    /// From the peer to us.
+    Received,
+}
+
+/// One write or read of a stream, or one datagram.
+#[derive(Debug)]
+pub struct Transfer<'a> {
+    /// Which way.
+    pub direction: Direction,
+    /// Between whom.
+    pub link: &'a Link,
+    /// The payload.
+    pub bytes: &'a [u8],
+    /// Payload bytes that went this way on this link before.
+    pub offset: u64,
+    /// Counts the transfers this way on this link, from 1.
+    pub number: u64,
+    /// The length of a datagram that did not fit the buffer.
+    pub cut_from: Option<usize>,
+}
+
+/// What happened besides bytes passing.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A listener is ready.
+    Listening {
+        /// The protocol.
+        protocol: Protocol,
+        /// The bound address.
+        address: SocketAddr,
+        /// Whether the user left the port to the system and so must be told.
+        must_be_told: bool,
+    },
+    /// We connected.
+    Connected(&'a Link),
+    /// A client connected.
+    Accepted(&'a Link),
+    /// The first datagram of a peer came.
+    Peer(&'a Link),
+    /// The peer closed its half: its FIN came.
+    PeerClosed(&'a Link),
+    /// The connection is over.
+    Closed(&'a Link),
+    /// The connection broke.
+    Reset(&'a Link),
+    /// The network said that nobody is there (ICMP port unreachable).
+    Refused(&'a Link),
+    /// This many more datagrams were dropped by the kernel since the last word of it.
+    Dropped(u64),
+    /// Something went wrong; the run may go on.
+    Error(&'a Error),
+    /// The counters so far.
+    Summary(&'a Summary),
+}
+
+/// The counters of a run. Bytes are payload bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// What the run is about.
+    pub protocol: Protocol,
+    /// Since the run began.
+    pub elapsed: Duration,
     /// Payload bytes sent.
-    pub sent_bytes: Cell<u64>,
+    pub sent_bytes: u64,
     /// Datagrams or writes sent.
-    pub sent_messages: Cell<u64>,
+    pub sent_messages: u64,
     /// Payload bytes received.
-    pub received_bytes: Cell<u64>,
+    pub received_bytes: u64,
     /// Datagrams or reads received.
-    pub received_messages: Cell<u64>,
-    /// Datagrams longer than the buffer they were received into.
-    pub cut: Cell<u64>,
+    pub received_messages: u64,
     /// Datagrams the kernel dropped because the receive buffer was full (SO_RXQ_OVFL, socket(7)).
-    pub kernel_drops: Cell<u64>,
+    pub kernel_drops: u64,
+    /// Datagrams longer than the buffer they were received into.
+    pub cut: u64,
     /// UDP peers heard.
-    pub peers: Cell<u64>,
+    pub peers: u64,
+    /// Whether it is printed because the run has ended.
+    pub last: bool,
+}
+
+/// Somebody who wants to know.
+pub trait Observer {
+    /// Bytes passed, `at` after the start of the run.
+    fn transfer(&mut self, at: Duration, transfer: &Transfer<'_>);
+
+    /// Something happened, `at` after the start of the run.
+    fn event(&mut self, at: Duration, event: &Event<'_>);
+
+    /// Whether it wants to see bytes, or only events.
+    fn wants_bytes(&self) -> bool {
+        true
+    }
+}
+
+/// Counters and observers of one run.
+pub struct Tap {
+    started: Instant,
+    sent_bytes: Cell<u64>,
+    sent_messages: Cell<u64>,
+    received_bytes: Cell<u64>,
+    received_messages: Cell<u64>,
+    cut: Cell<u64>,
+    kernel_drops: Cell<u64>,
+    peers: Cell<u64>,
+    observers: RefCell<Vec<Box<dyn Observer>>>,
+    watched: Cell<bool>,
+}
+
+impl fmt::Debug for Tap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tap").field("watched", &self.watched).finish_non_exhaustive()
+    }
 }
 
 impl Tap {
-    /// One message, or one write, of `bytes` left.
-    pub fn sent(&self, bytes: usize) {
-        self.sent_many(bytes, 1);
+    /// A tap that nobody listens to yet.
+    #[must_use]
+    pub fn new(started: Instant) -> Self {
+        Self {
+            started,
+            sent_bytes: Cell::default(),
+            sent_messages: Cell::default(),
+            received_bytes: Cell::default(),
+            received_messages: Cell::default(),
+            cut: Cell::default(),
+            kernel_drops: Cell::default(),
+            peers: Cell::default(),
+            observers: RefCell::default(),
+            watched: Cell::default(),
+        }
     }
 
-    /// `messages` of together `bytes` left.
-    pub fn sent_many(&self, bytes: usize, messages: usize) {
-        self.sent_bytes.set(self.sent_bytes.get() + bytes as u64);
-        self.sent_messages
-            .set(self.sent_messages.get() + messages as u64);
+    /// Adds somebody who wants to know.
+    pub fn add(&self, observer: Box<dyn Observer>) {
+        self.watched.set(self.watched.get() || observer.wants_bytes());
+        self.observers.borrow_mut().push(observer);
     }
 
-    /// One message, or one read, of `bytes` came.
-    pub fn received(&self, bytes: usize) {
-        self.received_bytes
-            .set(self.received_bytes.get() + bytes as u64);
-        self.received_messages.set(self.received_messages.get() + 1);
+    /// Whether somebody wants to see the bytes that pass.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.watched.get()
+    }
+
+    /// One message, or one write, left.
+    pub fn sent(&self, link: &Link, bytes: &[u8]) {
+        self.sent_unseen(bytes.len(), 1);
+        if self.is_watched() {
+            self.show(Direction::Sent, link, bytes, None);
+        }
+    }
+
+    /// Messages or writes left that nobody wanted to see.
+    pub fn sent_unseen(&self, bytes: usize, messages: usize) {
+        add(&self.sent_bytes, bytes as u64);
+        add(&self.sent_messages, messages as u64);
+    }
+
+    /// One message, or one read, came; `cut_from` is the length of a datagram that was cut.
+    pub fn received(&self, link: &Link, bytes: &[u8], cut_from: Option<usize>) {
+        self.received_unseen(bytes.len(), 1);
+        add(&self.cut, u64::from(cut_from.is_some()));
+        if self.is_watched() {
+            self.show(Direction::Received, link, bytes, cut_from);
+        }
+    }
+
+    /// Messages or reads came that nobody wanted to see.
+    pub fn received_unseen(&self, bytes: usize, messages: usize) {
+        add(&self.received_bytes, bytes as u64);
+        add(&self.received_messages, messages as u64);
+    }
+
+    fn show(&self, direction: Direction, link: &Link, bytes: &[u8], cut_from: Option<usize>) {
+        let flow = match direction {
+            Direction::Sent => &link.sent,
+            Direction::Received => &link.received,
+        };
+        let offset = flow.bytes.get();
+        add(&flow.bytes, bytes.len() as u64);
+        add(&flow.messages, 1);
+        let number = flow.messages.get();
+        let transfer = Transfer { direction, link, bytes, offset, number, cut_from };
+        let at = self.started.elapsed();
+        for observer in self.observers.borrow_mut().iter_mut().filter(|o| o.wants_bytes()) {
+            observer.transfer(at, &transfer);
+        }
+    }
+
+    /// Something happened.
+    pub fn event(&self, event: &Event<'_>) {
+        if let Event::Peer(_) = event {
+            add(&self.peers, 1);
+        }
+        let at = self.started.elapsed();
+        for observer in self.observers.borrow_mut().iter_mut() {
+            observer.event(at, event);
+        }
+    }
+
+    /// The kernel has dropped this many datagrams in all.
+    pub fn dropped(&self, total: u64) {
+        let more = total.saturating_sub(self.kernel_drops.replace(total));
+        if more > 0 {
+            self.event(&Event::Dropped(more));
+        }
+    }
+
+    /// The counters so far; `last` when the run has ended.
+    #[must_use]
+    pub fn summary(&self, protocol: Protocol, last: bool) -> Summary {
+        Summary {
+            protocol,
+            elapsed: self.started.elapsed(),
+            sent_bytes: self.sent_bytes.get(),
+            sent_messages: self.sent_messages.get(),
+            received_bytes: self.received_bytes.get(),
+            received_messages: self.received_messages.get(),
+            kernel_drops: self.kernel_drops.get(),
+            cut: self.cut.get(),
+            peers: self.peers.get(),
+            last,
+        }
+    }
+
+    /// Messages or reads received so far.
+    #[must_use]
+    pub fn received_so_far(&self) -> u64 {
+        self.received_messages.get()
     }
 
     /// A number that changes with every transfer.
@@ -48,4 +288,8 @@ impl Tap {
     pub fn activity(&self) -> u64 {
         self.sent_messages.get() + self.received_messages.get()
     }
+}
+
+fn add(counter: &Cell<u64>, more: u64) {
+    counter.set(counter.get() + more);
 }

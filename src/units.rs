@@ -11,9 +11,8 @@ use bytesize::ByteSize;
 pub fn duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        let seconds: f64 = text
-            .parse()
-            .map_err(|_| "write it as 250ms, 2s, 1m or a number of seconds")?;
+        let seconds: f64 =
+            text.parse().map_err(|_| "write it as 250ms, 2s, 1m or a number of seconds")?;
         return Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string());
     }
     humantime::parse_duration(text)
@@ -27,9 +26,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 pub fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_start_matches(|c: char| c.is_ascii_digit());
     if digits.is_empty() {
-        return text
-            .parse()
-            .map_err(|_| "the number is too large".to_owned());
+        return text.parse().map_err(|_| "the number is too large".to_owned());
     }
     if !text.starts_with(|c: char| c.is_ascii_digit()) {
         return Err("write it as 1400, 64k (64,000) or 64KiB (65,536)".to_owned());
@@ -61,15 +58,7 @@ mod tests {
         assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("0.25"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("3"), Ok(Duration::from_secs(3)));
-        for bad in [
-            "",
-            "-1",
-            "x",
-            "1 parsec",
-            ".",
-            "1e400",
-            "99999999999999999999999",
-        ] {
+        for bad in ["", "-1", "x", "1 parsec", ".", "1e400", "99999999999999999999999"] {
             assert!(duration(bad).is_err(), "{bad:?}");
         }
     }

@@ -8,6 +8,7 @@ use mio::Interest;
 use super::{input, output};
 use crate::address::{Protocol, port_number, resolve_host};
 use crate::config::{Connect, Reception, Stdin};
+use crate::console::Verbosity;
 use crate::dial::{self, Connected};
 use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
 use crate::endpoint::input::Wire;
@@ -17,6 +18,7 @@ use crate::exchange::{self, Exchange, Silence};
 use crate::relay::{Fin, Relay, Rules};
 use crate::session::Session;
 use crate::socket;
+use crate::tap::Event;
 
 /// How long `connect --udp` waits for replies after standard input's end.
 const UDP_LINGER: Duration = Duration::from_secs(1);
@@ -32,20 +34,15 @@ pub fn run(config: &Connect) -> Result<()> {
         Protocol::Tcp => tcp(config, &mut session),
         Protocol::Udp => udp(config, &mut session),
     };
-    session.finish();
-    result
+    session.finish(result)
 }
 
 fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
     let common = &config.common;
-    let Connected {
-        socket,
-        latch,
-        peer,
-    } = dial(config, session)?;
+    let Connected { socket, latch, peer } = dial(config, session)?;
     socket::set_up_stream(&socket);
-    let name = socket::name(peer, Protocol::Tcp);
-    session.verbose(format_args!("connected to {name}"));
+    let link = Rc::new(socket::link(&socket, Protocol::Tcp, peer));
+    session.event(&Event::Connected(&link));
     let input = input(common, Wire::Stream, session)?;
     let output = output(common, true, session)?;
     let rules = Rules {
@@ -59,7 +56,7 @@ fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
         linger: common.linger,
         idle: common.idle,
     };
-    let stream = Stream::new(socket, latch, name, Rc::clone(&session.tap));
+    let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
     Relay::new(input, output, stream, rules, common.pace(), Instant::now()).run(session)
 }
 
@@ -69,23 +66,21 @@ fn dial(config: &Connect, session: &mut Session) -> Result<Connected> {
     let port = target_port(config)?;
     let mut tries_left = config.retry;
     loop {
-        let limit = [config.connect_timeout, session.time_left()]
-            .into_iter()
-            .flatten()
-            .min();
-        let result = config
-            .target
-            .resolve(port, common.family, common.lookup, limit)
-            .and_then(|addresses| {
+        let limit = [config.connect_timeout, session.time_left()].into_iter().flatten().min();
+        let result = config.target.resolve(port, common.family, common.lookup, limit).and_then(
+            |addresses| {
                 let from = source(config)?;
                 dial::connect(session, &addresses, &from, config.connect_timeout)
-            });
+            },
+        );
         match result {
             Err(error)
                 if tries_left > 0 && matches!(error.status, Status::Refused | Status::TimedOut) =>
             {
                 tries_left -= 1;
-                session.verbose(format_args!("pktcat: {error}; trying again"));
+                if session.verbosity == Verbosity::Verbose {
+                    session.event(&Event::Error(&error));
+                }
                 pause(session, config.retry_delay)?;
             }
             other => return other,
@@ -124,23 +119,13 @@ fn source(config: &Connect) -> Result<dial::From> {
 fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     let common = &config.common;
     let port = target_port(config)?;
-    let limit = [config.connect_timeout, session.time_left()]
-        .into_iter()
-        .flatten()
-        .min();
-    let addresses = config
-        .target
-        .resolve(port, common.family, common.lookup, limit)?;
+    let limit = [config.connect_timeout, session.time_left()].into_iter().flatten().min();
+    let addresses = config.target.resolve(port, common.family, common.lookup, limit)?;
     let (socket, peer) = dial::connect_datagram(&addresses, &source(config)?)?;
     let socket = Rc::new(socket);
     session.count_drops_of(&socket);
-    let name = socket::name(peer, Protocol::Udp);
-    session.verbose(format_args!("connected to {name}"));
-    let longest = if peer.is_ipv4() {
-        LONGEST_IPV4
-    } else {
-        LONGEST_IPV6
-    };
+    session.event(&Event::Connected(&socket::link(&socket, Protocol::Udp, peer)));
+    let longest = if peer.is_ipv4() { LONGEST_IPV4 } else { LONGEST_IPV6 };
     let input = input(common, common.datagrams(longest)?, session)?;
     let output = output(common, false, session)?;
     let latch = session
@@ -158,19 +143,6 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
         first: None,
         idle: common.idle,
     };
-    let datagram = Datagram::new(
-        socket,
-        latch,
-        Peers::Connected(peer),
-        Rc::clone(&session.tap),
-    );
-    Exchange::new(
-        input,
-        output,
-        datagram,
-        rules,
-        common.pace(),
-        Instant::now(),
-    )
-    .run(session)
+    let datagram = Datagram::new(socket, latch, Peers::Connected(peer), Rc::clone(&session.tap));
+    Exchange::new(input, output, datagram, rules, common.pace(), Instant::now()).run(session)
 }

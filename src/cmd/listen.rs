@@ -12,7 +12,6 @@ use socket2::{SockAddr, Socket};
 use super::{input, output};
 use crate::address::{Family, Protocol, Shown};
 use crate::config::{Listen, Reception, Stdin};
-use crate::console::Verbosity;
 use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
 use crate::endpoint::input::Wire;
 use crate::endpoint::stream::Stream;
@@ -22,6 +21,7 @@ use crate::reactor::Latch;
 use crate::relay::{Fin, Relay, Rules};
 use crate::session::{Session, timed_out};
 use crate::socket;
+use crate::tap::Event;
 
 /// Runs the command.
 ///
@@ -34,8 +34,7 @@ pub fn run(config: &Listen) -> Result<()> {
         Protocol::Tcp => tcp(config, &mut session),
         Protocol::Udp => udp(config, &mut session),
     };
-    session.finish();
-    result
+    session.finish(result)
 }
 
 fn tcp(config: &Listen, session: &mut Session) -> Result<()> {
@@ -45,8 +44,8 @@ fn tcp(config: &Listen, session: &mut Session) -> Result<()> {
     let output = output(common, true, session)?;
     let (socket, peer) = accept_one(config, listener, session)?;
     socket::set_up_stream(&socket);
-    let name = socket::name(peer, Protocol::Tcp);
-    session.verbose(format_args!("accepted {name}"));
+    let link = Rc::new(socket::link(&socket, Protocol::Tcp, peer));
+    session.event(&Event::Accepted(&link));
     let send_only = common.reception == Reception::Discard;
     let nothing_to_say = common.stdin == Stdin::Ignore || input.is_null();
     let rules = Rules {
@@ -61,7 +60,7 @@ fn tcp(config: &Listen, session: &mut Session) -> Result<()> {
         idle: common.idle,
     };
     let latch = watch(session, &socket, Interest::READABLE | Interest::WRITABLE)?;
-    let stream = Stream::new(socket, latch, name, Rc::clone(&session.tap));
+    let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
     Relay::new(input, output, stream, rules, common.pace(), Instant::now()).run(session)
 }
 
@@ -83,28 +82,13 @@ fn udp(config: &Listen, session: &mut Session) -> Result<()> {
         first: config.accept_timeout,
         idle: common.idle,
     };
-    let peers = if config.to_all {
-        Peers::All(Vec::new())
-    } else {
-        Peers::Last(None)
-    };
+    let peers = if config.to_all { Peers::All(Vec::new()) } else { Peers::Last(None) };
     let datagram = Datagram::new(socket, latch, peers, Rc::clone(&session.tap));
-    Exchange::new(
-        input,
-        output,
-        datagram,
-        rules,
-        common.pace(),
-        Instant::now(),
-    )
-    .run(session)
+    Exchange::new(input, output, datagram, rules, common.pace(), Instant::now()).run(session)
 }
 
 fn watch(session: &mut Session, socket: &Socket, interest: Interest) -> Result<Rc<Latch>> {
-    session
-        .reactor
-        .watch(socket, interest)
-        .map_err(|cause| Error::system("poll", &cause))
+    session.reactor.watch(socket, interest).map_err(|cause| Error::system("poll", &cause))
 }
 
 /// Binds, and tells the port to whoever asked.
@@ -114,23 +98,15 @@ fn bind(config: &Listen, session: &mut Session) -> Result<Socket> {
     let addresses = match &config.target.host {
         None => unspecified(port, common.family),
         Some(_) => {
-            config
-                .target
-                .resolve(port, common.family, common.lookup, session.time_left())?
+            config.target.resolve(port, common.family, common.lookup, session.time_left())?
         }
     };
     let (socket, bound) = socket::bind_first(&addresses, common.family, common.protocol)?;
-    let least = if port == 0 {
-        Verbosity::Normal
-    } else {
-        Verbosity::Verbose
-    };
-    let line = socket::name(bound, common.protocol);
-    session.console.say(
-        least,
-        &mut session.reactor,
-        format_args!("listening on {line}"),
-    );
+    session.event(&Event::Listening {
+        protocol: common.protocol,
+        address: bound,
+        must_be_told: port == 0,
+    });
     if let Some(path) = &config.port_file {
         write_port(path, bound.port())
             .map_err(|cause| Error::local("write", path.display(), &cause))?;
@@ -171,16 +147,12 @@ fn accept_one(
     session: &mut Session,
 ) -> Result<(Socket, SocketAddr)> {
     let latch = watch(session, &listener, Interest::READABLE)?;
-    let end = config
-        .accept_timeout
-        .map(|limit| (Instant::now() + limit, limit));
+    let end = config.accept_timeout.map(|limit| (Instant::now() + limit, limit));
     loop {
         match listener.accept() {
             Ok((socket, peer)) => {
                 session.reactor.forget(&listener, &latch);
-                socket
-                    .set_nonblocking(true)
-                    .map_err(|cause| Error::system("accept", &cause))?;
+                socket.set_nonblocking(true).map_err(|cause| Error::system("accept", &cause))?;
                 // accept(2) fills the address in for every internet socket.
                 let peer = SockAddr::as_socket(&peer)
                     .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));

@@ -1,6 +1,6 @@
 //! A datagram socket: UDP, connected to one peer or open to all.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -13,8 +13,8 @@ use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::reactor::Latch;
 use crate::socket;
-use crate::sys::{self, Received};
-use crate::tap::Tap;
+use crate::sys::{Received, Receiver, Sender};
+use crate::tap::{Event, Link, Tap};
 
 /// The most payload a UDP datagram carries over IPv4: 65,535 less 20 bytes of IPv4 header and 8
 /// of UDP header (RFC 791, RFC 768).
@@ -23,11 +23,8 @@ pub const LONGEST_IPV4: usize = 65_507;
 /// The same over IPv6, whose header is not counted in its length (RFC 8200).
 pub const LONGEST_IPV6: usize = 65_527;
 
-/// Room for any datagram.
-const SLOT: usize = 64 * 1024;
-
-/// Room that a batch for receiving must have: several of the longest datagrams.
-pub const RECEIVE_ROOM: usize = 8 * SLOT;
+/// Room that a batch for receiving must have.
+pub const RECEIVE_ROOM: usize = Receiver::ROOM;
 
 /// Peers remembered and counted; more are heard all the same.
 const MOST_PEERS: usize = 65_536;
@@ -44,16 +41,17 @@ pub enum Peers {
 }
 
 /// A bound or connected, non-blocking datagram socket.
-#[derive(Debug)]
 pub struct Datagram {
     socket: Rc<Socket>,
     latch: Rc<Latch>,
+    local: SocketAddr,
     peers: Peers,
-    known: HashSet<SocketAddr>,
-    /// Peers heard for the first time that nobody has asked about yet.
-    strangers: Vec<SocketAddr>,
-    /// Sends that failed without ending the run.
-    complaints: Vec<Error>,
+    links: HashMap<SocketAddr, Link>,
+    /// The peer of the last datagram, so that a flow from one peer needs no look-up.
+    last_heard: Option<SocketAddr>,
+    receiver: Receiver,
+    received: Vec<Received>,
+    sender: Sender,
     tap: Rc<Tap>,
 }
 
@@ -61,13 +59,22 @@ impl Datagram {
     /// Takes a non-blocking socket that the reactor already watches.
     #[must_use]
     pub fn new(socket: Rc<Socket>, latch: Rc<Latch>, peers: Peers, tap: Rc<Tap>) -> Self {
+        let local =
+            socket::local_address(&socket).unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+        let mut links = HashMap::new();
+        if let Peers::Connected(peer) = peers {
+            links.insert(peer, Link::new(Protocol::Udp, local, peer));
+        }
         Self {
+            receiver: Receiver::new(&*socket),
+            sender: Sender::new(),
             socket,
             latch,
+            local,
             peers,
-            known: HashSet::new(),
-            strangers: Vec::new(),
-            complaints: Vec::new(),
+            links,
+            last_heard: None,
+            received: Vec::new(),
             tap,
         }
     }
@@ -82,93 +89,131 @@ impl Datagram {
         }
     }
 
-    /// Peers heard for the first time since the last call.
-    pub fn strangers(&mut self) -> Vec<SocketAddr> {
-        std::mem::take(&mut self.strangers)
-    }
-
-    /// Failures to send to one of many peers since the last call.
-    pub fn complaints(&mut self) -> Vec<Error> {
-        std::mem::take(&mut self.complaints)
-    }
-
     /// An error the network reported for what was sent: ICMP port or host unreachable
     /// (RFC 1122, 4.1.3.3).
     ///
     /// # Errors
     /// That error.
     pub fn check(&self) -> Result<()> {
-        match self.socket.take_error() {
-            Ok(Some(cause)) => Err(self.failed("send", &cause)),
+        match (self.socket.take_error(), &self.peers) {
+            (Ok(Some(cause)), Peers::Connected(peer)) => Err(self.failed("send", *peer, &cause)),
             _ => Ok(()),
         }
     }
 
-    fn failed(&self, what: &str, cause: &io::Error) -> Error {
-        let place = match self.peers {
-            Peers::Connected(peer) => socket::name(peer, Protocol::Udp),
-            _ => "(udp)".to_owned(),
-        };
-        let error = Error::network(what, place, cause);
+    fn failed(&self, what: &str, peer: SocketAddr, cause: &io::Error) -> Error {
+        let error = Error::network(what, socket::name(peer, Protocol::Udp), cause);
         if cause.kind() == io::ErrorKind::ConnectionRefused {
+            if let Some(link) = self.links.get(&peer) {
+                self.tap.event(&Event::Refused(link));
+            }
             return error.hint("ICMP port unreachable: nobody listens there");
         }
         error
     }
 
+    /// A failure that concerns one of many peers, or none: the run goes on.
+    fn complain(&self, what: &str, peer: Option<SocketAddr>, cause: &io::Error) {
+        let error = match peer {
+            Some(peer) => self.failed(what, peer, cause),
+            None => Error::network(what, socket::name(self.local, Protocol::Udp), cause),
+        };
+        self.tap.event(&Event::Error(&error));
+    }
+
+    /// Remembers who spoke, and tells when it is somebody new.
     fn heard(&mut self, peer: SocketAddr) {
+        if self.last_heard == Some(peer) {
+            return;
+        }
+        self.last_heard = Some(peer);
         if let Peers::Last(last) = &mut self.peers {
             *last = Some(peer);
         }
-        if self.known.len() < MOST_PEERS && self.known.insert(peer) {
+        if self.links.len() < MOST_PEERS && !self.links.contains_key(&peer) {
+            let link = Link::new(Protocol::Udp, self.local, peer);
+            self.tap.event(&Event::Peer(&link));
+            self.links.insert(peer, link);
             if let Peers::All(all) = &mut self.peers {
                 all.push(peer);
             }
-            self.tap.peers.set(self.known.len() as u64);
-            self.strangers.push(peer);
         }
     }
 
-    /// Sends one datagram; `false` when there is no room for it now.
-    fn send(&mut self, bytes: &[u8], to: Option<SocketAddr>) -> Result<bool> {
-        let result = match to {
-            None => self.socket.send(bytes),
-            Some(peer) => self.socket.send_to(bytes, &peer.into()),
-        };
-        match result {
-            Ok(_) => {
-                self.tap.sent(bytes.len());
-                Ok(true)
+    /// Sends a train to one peer. Bytes that left, `None` when there was no room for any.
+    fn send(&mut self, bytes: &[u8], segment: usize, to: SocketAddr) -> Result<Option<usize>> {
+        let connected = matches!(self.peers, Peers::Connected(_));
+        let sent = self.sender.send(&*self.socket, bytes, segment, (!connected).then_some(to));
+        if sent.messages > 0 {
+            self.count_sent(&bytes[..sent.bytes], segment, sent.messages, to);
+        }
+        let Some(cause) = sent.error else { return Ok(Some(sent.bytes)) };
+        match cause.kind() {
+            io::ErrorKind::WouldBlock => self.latch.not_writable(),
+            io::ErrorKind::Interrupted => {}
+            _ if connected => return Err(self.failed("send", to, &cause)),
+            _ => {
+                // One peer's trouble is not the others', and a datagram nobody can have is lost.
+                self.complain("send", Some(to), &cause);
+                return Ok(Some(bytes.len().min(sent.bytes + segment)));
             }
-            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
-                self.latch.not_writable();
-                Ok(false)
-            }
-            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => Ok(false),
-            Err(cause) => match to {
-                None => Err(self.failed("send", &cause)),
-                Some(peer) => {
-                    // One peer's trouble is not the others'.
-                    let place = socket::name(peer, Protocol::Udp);
-                    self.complaints.push(Error::network("send", place, &cause));
-                    Ok(true)
+        }
+        Ok((sent.messages > 0).then_some(sent.bytes))
+    }
+
+    fn count_sent(&self, bytes: &[u8], segment: usize, messages: usize, to: SocketAddr) {
+        match self.links.get(&to) {
+            Some(link) if self.tap.is_watched() => {
+                if bytes.is_empty() {
+                    self.tap.sent(link, bytes);
                 }
-            },
+                for message in bytes.chunks(segment.max(1)) {
+                    self.tap.sent(link, message);
+                }
+            }
+            _ => self.tap.sent_unseen(bytes.len(), messages),
         }
     }
 
-    /// Sends one datagram to every peer heard. A socket with room for one has room for the next;
+    /// Sends one train to every peer heard. A socket with room for one has room for the next;
     /// what finds none is lost, like any datagram that a full network drops.
-    fn send_to_all(&mut self, bytes: &[u8]) -> Result<bool> {
-        let mut any = false;
+    fn send_to_all(&mut self, bytes: &[u8], segment: usize) -> Result<Option<usize>> {
+        let mut any = None;
         let mut next = 0;
         while let Peers::All(all) = &self.peers
             && let Some(&peer) = all.get(next)
         {
-            any |= self.send(bytes, Some(peer))?;
+            any = any.max(self.send(bytes, segment, peer)?.map(|_| bytes.len()));
             next += 1;
         }
         Ok(any)
+    }
+
+    fn take(&mut self, batch: &mut Batch, received: &Received) {
+        if let Some(peer) = received.peer {
+            self.heard(peer);
+        }
+        batch.place(received.range.clone(), received.segment, received.peer);
+    }
+
+    /// Counts what was received, and shows it to whoever wants to see it.
+    fn count_received(&self, bytes: &[u8], received: &Received) {
+        let peer = received.peer.or(match self.peers {
+            Peers::Connected(peer) => Some(peer),
+            Peers::Last(_) | Peers::All(_) => None,
+        });
+        let link = peer.and_then(|peer| self.links.get(&peer));
+        match link {
+            Some(link) if self.tap.is_watched() || received.cut_from.is_some() => {
+                if bytes.is_empty() {
+                    self.tap.received(link, bytes, received.cut_from);
+                }
+                for message in bytes.chunks(received.segment.max(1)) {
+                    self.tap.received(link, message, received.cut_from);
+                }
+            }
+            _ => self.tap.received_unseen(bytes.len(), received.count()),
+        }
     }
 }
 
@@ -177,75 +222,59 @@ impl Source for Datagram {
         if !self.latch.readable() {
             return Ok(Progress::Blocked);
         }
-        let capacity = batch.reset().len();
-        let mut at = 0;
-        let mut any = false;
-        while at + SLOT <= capacity {
-            let room = &mut batch.arena()[at..at + SLOT];
-            match sys::receive_datagram(&*self.socket, room) {
-                Ok(Received {
-                    length,
-                    whole,
-                    peer,
-                }) => {
-                    if !whole {
-                        self.tap.cut.set(self.tap.cut.get() + 1);
-                    }
-                    self.tap.received(length);
-                    if let Some(peer) = peer {
-                        self.heard(peer);
-                    }
-                    batch.place(at..at + length, peer);
-                    at += length;
-                    any = true;
-                }
-                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
-                    self.latch.not_readable();
-                    break;
-                }
-                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => break,
-                Err(cause) => {
-                    if matches!(self.peers, Peers::Connected(_)) {
-                        return Err(self.failed("receive", &cause));
-                    }
-                    self.complaints.push(self.failed("receive", &cause));
-                    break;
-                }
-            }
+        let mut received = std::mem::take(&mut self.received);
+        received.clear();
+        let arena = batch.reset();
+        let result = self.receiver.receive(&*self.socket, arena, &mut received);
+        let mut bytes = 0;
+        for one in &received {
+            bytes += one.range.len();
+            self.take(batch, one);
+            self.count_received(batch.bytes(one.range.clone()), one);
         }
-        Ok(if any {
-            Progress::Moved(at)
-        } else {
-            Progress::Blocked
-        })
+        let any = !received.is_empty();
+        self.received = received;
+        match (result, &self.peers) {
+            (Ok(()), _) => {}
+            (Err(cause), _) if cause.kind() == io::ErrorKind::WouldBlock => {
+                self.latch.not_readable();
+            }
+            (Err(cause), _) if cause.kind() == io::ErrorKind::Interrupted => {
+                return Ok(Progress::Moved(bytes));
+            }
+            (Err(cause), Peers::Connected(peer)) => {
+                return Err(self.failed("receive", *peer, &cause));
+            }
+            (Err(cause), _) => self.complain("receive", None, &cause),
+        }
+        Ok(if any { Progress::Moved(bytes) } else { Progress::Blocked })
     }
 }
 
 impl Sink for Datagram {
     fn drain(&mut self, batch: &mut Batch, allowed: Allowance) -> Result<Progress> {
         let mut moved = 0;
-        let mut messages = 0;
-        while let Some((_, bytes)) = batch.front() {
-            if messages == allowed.messages || moved >= allowed.bytes || !self.latch.writable() {
+        let before = batch.len();
+        while let Some((frame, bytes)) = batch.front() {
+            let left = allowed.messages - (before - batch.len()).min(allowed.messages);
+            if left == 0 || moved >= allowed.bytes || !self.latch.writable() {
                 break;
             }
+            let segment = frame.segment;
+            let by_bytes = (allowed.bytes - moved).div_ceil(segment.max(1));
+            let most = left.min(by_bytes).saturating_mul(segment);
+            let train = &bytes[..bytes.len().min(most)];
             let sent = match self.peers {
-                Peers::Connected(_) => self.send(bytes, None)?,
-                Peers::Last(None) => break,
-                Peers::Last(Some(peer)) => self.send(bytes, Some(peer))?,
-                Peers::All(_) => self.send_to_all(bytes)?,
+                Peers::Connected(peer) | Peers::Last(Some(peer)) => {
+                    self.send(train, segment, peer)?
+                }
+                Peers::Last(None) => None,
+                Peers::All(_) => self.send_to_all(train, segment)?,
             };
-            if !sent {
-                break;
-            }
-            moved += bytes.len();
-            messages += 1;
-            batch.pop();
+            let Some(sent) = sent else { break };
+            moved += sent;
+            batch.consume(sent);
         }
-        Ok(if messages == 0 {
-            Progress::Blocked
-        } else {
-            Progress::Moved(moved)
-        })
+        Ok(if batch.len() == before { Progress::Blocked } else { Progress::Moved(moved) })
     }
 }

@@ -57,15 +57,7 @@ impl Input {
             Wire::Datagrams { limit, .. } => limit,
         };
         let assembler = Assembler::new(format, limit);
-        Self {
-            from,
-            wire,
-            format,
-            assembler,
-            crlf,
-            scratch: Vec::new(),
-            ended: false,
-        }
+        Self { from, wire, format, assembler, crlf, scratch: Vec::new(), ended: false }
     }
 
     /// Whether standard input is `/dev/null` or was closed: there is nothing to say.
@@ -130,18 +122,16 @@ impl Input {
         match self.wire {
             Wire::Stream => {
                 if total > 0 {
-                    batch.cut(0..total, total);
+                    batch.cut(total, total);
                 }
             }
             Wire::Datagrams { size, .. } => {
-                while batch.uncut().len() >= size {
-                    batch.cut(0..size, size);
-                }
-                // Stdin paused or ended: what is left is sent as a shorter datagram. A full arena
-                // is no pause, its rest goes on with the next bytes.
-                let rest = batch.uncut().len();
-                if rest > 0 && (batch.is_empty() || !batch.is_full()) {
-                    batch.cut(0..rest, rest);
+                // Stdin paused or ended: what is left over is sent as a shorter datagram. A full
+                // arena is no pause, its rest goes on with the next bytes.
+                let uncut = batch.uncut();
+                let rest = if batch.is_full() { uncut % size } else { 0 };
+                if uncut > rest {
+                    batch.cut(uncut - rest, size);
                 }
             }
         }
@@ -161,9 +151,7 @@ impl Input {
         let push = |message: &[u8]| push_message(batch, format, wire, crlf, message);
         match read(local, &mut self.scratch)? {
             Progress::Moved(n) => {
-                self.assembler
-                    .feed(&self.scratch[..n], push)
-                    .map_err(malformed)?;
+                self.assembler.feed(&self.scratch[..n], push).map_err(malformed)?;
                 Ok(Progress::Moved(n))
             }
             Progress::Blocked => Ok(Progress::Blocked),
@@ -190,9 +178,7 @@ fn push_message(batch: &mut Batch, format: Format, wire: Wire, crlf: bool, messa
 }
 
 fn read(local: &mut Local, buffer: &mut [u8]) -> Result<Progress> {
-    local
-        .read(buffer)
-        .map_err(|cause| Error::local("read", local.name(), &cause))
+    local.read(buffer).map_err(|cause| Error::local("read", local.name(), &cause))
 }
 
 fn malformed(what: Malformed) -> Error {

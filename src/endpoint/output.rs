@@ -115,13 +115,7 @@ impl Output {
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<()> {
-        let Self {
-            assembler,
-            pending,
-            wanted,
-            format,
-            ..
-        } = self;
+        let Self { assembler, pending, wanted, format, .. } = self;
         let message = |message: &[u8]| write_down(*format, message, wanted, pending);
         match assembler {
             None => feed_one(bytes, message),
@@ -148,11 +142,7 @@ impl Output {
         }
         self.pending.clear();
         self.written = 0;
-        Ok(if moved > 0 {
-            Progress::Moved(moved)
-        } else {
-            Progress::End
-        })
+        Ok(if moved > 0 { Progress::Moved(moved) } else { Progress::End })
     }
 }
 
@@ -176,16 +166,12 @@ impl Sink for Output {
         }
         let mut moved = 0;
         let direct = self.format == Format::Raw && self.wanted.is_none();
-        while let Some((_, bytes)) = batch.front() {
+        while let Some((frame, bytes)) = batch.front() {
             if direct && self.pending.is_empty() && bytes.len() >= DIRECT {
                 match self.device.write(bytes)? {
                     Progress::Moved(n) => {
-                        let whole = n == bytes.len();
                         moved += n;
                         batch.consume(n);
-                        if whole {
-                            batch.pop();
-                        }
                     }
                     Progress::Blocked if moved > 0 => return Ok(Progress::Moved(moved)),
                     other => return Ok(other),
@@ -193,7 +179,9 @@ impl Sink for Output {
                 continue;
             }
             moved += bytes.len();
-            self.take(bytes)?;
+            for message in frame.messages(bytes) {
+                self.take(message)?;
+            }
             batch.pop();
             if self.pending.len() >= GATHER && self.write_pending()? == Progress::Blocked {
                 return Ok(Progress::Moved(moved));
@@ -214,13 +202,7 @@ impl Sink for Output {
     }
 
     fn finish(&mut self) -> Result<()> {
-        let Self {
-            assembler,
-            pending,
-            wanted,
-            format,
-            ..
-        } = self;
+        let Self { assembler, pending, wanted, format, .. } = self;
         let Some(assembler) = assembler else {
             return Ok(());
         };

@@ -45,11 +45,7 @@ struct Detour {
 impl Detour {
     fn new() -> io::Result<Self> {
         let (reader, writer) = nix::unistd::pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)?;
-        Ok(Self {
-            reader,
-            writer,
-            held: 0,
-        })
+        Ok(Self { reader, writer, held: 0 })
     }
 }
 
@@ -175,13 +171,7 @@ impl Local {
             }
         }
         let latch = reactor.watch(&fd, interest)?;
-        Ok(Self {
-            fd,
-            kind,
-            access,
-            latch,
-            name,
-        })
+        Ok(Self { fd, kind, access, latch, name })
     }
 
     /// What kind of file it is.
@@ -292,11 +282,7 @@ impl Local {
 /// `EAGAIN` unless poll(2) finds the descriptor ready.
 fn asked(fd: BorrowedFd<'_>, interest: Interest) -> nix::Result<()> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let flags = if interest.is_readable() {
-        PollFlags::POLLIN
-    } else {
-        PollFlags::POLLOUT
-    };
+    let flags = if interest.is_readable() { PollFlags::POLLIN } else { PollFlags::POLLOUT };
     match poll(&mut [PollFd::new(fd, flags)], PollTimeout::ZERO)? {
         0 => Err(nix::Error::EAGAIN),
         _ => Ok(()),

@@ -1,5 +1,6 @@
 //! A connected byte stream: TCP.
 
+use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
@@ -9,10 +10,10 @@ use socket2::Socket;
 
 use super::{Allowance, Progress, Sink, Source};
 use crate::batch::Batch;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::reactor::Latch;
 use crate::sys::{self, TcpState};
-use crate::tap::Tap;
+use crate::tap::{Event, Link, Tap};
 
 /// How far the peer's kernel has confirmed what was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,21 +29,15 @@ pub enum Settled {
 pub struct Stream {
     socket: Socket,
     latch: Rc<Latch>,
-    /// `ADDR:PORT (tcp)`, for errors.
-    name: String,
+    link: Rc<Link>,
     tap: Rc<Tap>,
 }
 
 impl Stream {
     /// Takes a connected, non-blocking socket that the reactor already watches.
     #[must_use]
-    pub fn new(socket: Socket, latch: Rc<Latch>, name: String, tap: Rc<Tap>) -> Self {
-        Self {
-            socket,
-            latch,
-            name,
-            tap,
-        }
+    pub fn new(socket: Socket, latch: Rc<Latch>, link: Rc<Link>, tap: Rc<Tap>) -> Self {
+        Self { socket, latch, link, tap }
     }
 
     /// Sends a FIN: the peer reads an end, receiving goes on.
@@ -50,9 +45,15 @@ impl Stream {
     /// # Errors
     /// When the connection is broken.
     pub fn shutdown(&mut self) -> Result<()> {
-        self.socket
-            .shutdown(Shutdown::Write)
-            .map_err(|cause| Error::network("send", &self.name, &cause))
+        self.socket.shutdown(Shutdown::Write).map_err(|cause| self.failed("send", &cause))
+    }
+
+    fn failed(&self, what: &str, cause: &io::Error) -> Error {
+        let error = Error::network(what, &self.link, cause);
+        if error.status == Status::Broken {
+            self.tap.event(&Event::Reset(&self.link));
+        }
+        error
     }
 
     /// Whether the peer's kernel has acknowledged all that was sent. After the peer's FIN that
@@ -84,7 +85,7 @@ impl Stream {
 
     fn check(&self) -> Result<()> {
         match self.socket.take_error() {
-            Ok(Some(cause)) => Err(Error::network("send", &self.name, &cause)),
+            Ok(Some(cause)) => Err(self.failed("send", &cause)),
             _ => Ok(()),
         }
     }
@@ -98,15 +99,18 @@ impl Source for Stream {
         let result =
             nix::sys::socket::recv(self.socket.as_raw_fd(), batch.spare(), MsgFlags::empty());
         let progress = Progress::of_read(result.map_err(Into::into))
-            .map_err(|cause| Error::network("receive", &self.name, &cause))?;
+            .map_err(|cause| self.failed("receive", &cause))?;
         match progress {
             Progress::Moved(n) if n > 0 => {
                 batch.filled(n);
-                batch.cut(0..n, n);
-                self.tap.received(n);
+                batch.cut(n, n);
+                if let Some((_, bytes)) = batch.front() {
+                    self.tap.received(&self.link, bytes, None);
+                }
             }
             Progress::Blocked => self.latch.not_readable(),
-            Progress::Moved(_) | Progress::End => {}
+            Progress::End => self.tap.event(&Event::PeerClosed(&self.link)),
+            Progress::Moved(_) => {}
         }
         Ok(progress)
     }
@@ -129,25 +133,17 @@ impl Sink for Stream {
             let result =
                 nix::sys::socket::send(self.socket.as_raw_fd(), some, MsgFlags::MSG_NOSIGNAL);
             let progress = Progress::of_write(result.map_err(Into::into))
-                .map_err(|cause| Error::network("send", &self.name, &cause))?;
+                .map_err(|cause| self.failed("send", &cause))?;
             match progress {
                 Progress::Moved(n) => {
-                    let whole = n == bytes.len();
-                    self.tap.sent(n);
+                    messages += usize::from(n == bytes.len());
+                    self.tap.sent(&self.link, &some[..n]);
                     moved += n;
                     batch.consume(n);
-                    if whole {
-                        batch.pop();
-                        messages += 1;
-                    }
                 }
                 _ => self.latch.not_writable(),
             }
         }
-        Ok(if moved == 0 && !batch.is_empty() {
-            Progress::Blocked
-        } else {
-            Progress::Moved(moved)
-        })
+        Ok(if moved == 0 && !batch.is_empty() { Progress::Blocked } else { Progress::Moved(moved) })
     }
 }
