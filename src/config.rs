@@ -11,6 +11,7 @@ use crate::endpoint::input::Wire;
 use crate::error::{Error, Result};
 use crate::framing::{self, Crlf, Format};
 use crate::pace::Pace;
+use crate::sys::Ways;
 
 /// Payload bytes of a datagram of raw input: what fits a 1,500-byte Ethernet frame with IPv6 and
 /// UDP headers (1500 - 40 - 8 = 1452).
@@ -73,6 +74,8 @@ pub struct Common {
     rate: Option<u64>,
     /// How much is said.
     pub verbosity: Verbosity,
+    /// Whether bulk data may take fast ways that only this system has.
+    pub ways: Ways,
 }
 
 /// Settings of `pktcat listen`.
@@ -205,6 +208,7 @@ impl Common {
                 (_, true) => Verbosity::Verbose,
                 _ => Verbosity::Normal,
             },
+            ways: if args.portable { Ways::Portable } else { Ways::All },
         })
     }
 

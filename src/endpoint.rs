@@ -10,9 +10,11 @@ pub mod stdio;
 pub mod stream;
 
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use crate::batch::Batch;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::reactor::Latch;
 
 /// What one call did. `End` is a value of its own: an empty datagram is not an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,28 @@ impl Allowance {
     pub const ALL: Self = Self { messages: usize::MAX, bytes: usize::MAX };
 }
 
+/// What kind of descriptor bytes could be spliced from or to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TubeKind {
+    /// A pipe or FIFO.
+    Pipe,
+    /// A stream socket.
+    Socket,
+    /// A regular file or `/dev/null`: always ready.
+    File,
+}
+
+/// An end that lets the kernel move bytes without anybody seeing them.
+#[derive(Debug)]
+pub struct Tube<'a> {
+    /// The descriptor, non-blocking.
+    pub fd: BorrowedFd<'a>,
+    /// Its readiness.
+    pub latch: &'a Latch,
+    /// What it is.
+    pub kind: TubeKind,
+}
+
 /// Where bytes come from.
 pub trait Source {
     /// Puts what has come into the batch.
@@ -77,6 +101,22 @@ pub trait Source {
     /// # Errors
     /// When the source failed; what it put into the batch before stays there.
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress>;
+
+    /// The descriptor, if bytes may be spliced from it.
+    fn tube(&self) -> Option<Tube<'_>> {
+        None
+    }
+
+    /// Bytes were spliced from the tube.
+    fn moved(&mut self, _bytes: usize) {}
+
+    /// Splicing met the end.
+    fn ended(&mut self) {}
+
+    /// What a failure to splice from the tube is to the user.
+    fn splice_failed(&mut self, cause: &io::Error) -> Error {
+        Error::system("splice", cause)
+    }
 }
 
 /// Where bytes go to.
@@ -101,5 +141,19 @@ pub trait Sink {
     /// When what was left open is no message.
     fn finish(&mut self) -> Result<()> {
         Ok(())
+    }
+
+    /// The descriptor, if bytes may be spliced into it.
+    fn tube(&self) -> Option<Tube<'_>> {
+        None
+    }
+
+    /// Bytes were spliced into the tube.
+    fn moved(&mut self, _bytes: usize) {}
+
+    /// What a failure to splice into the tube is to the user; `None` when it only means that
+    /// nobody takes bytes any more.
+    fn splice_failed(&mut self, cause: &io::Error) -> Option<Error> {
+        Some(Error::system("splice", cause))
     }
 }

@@ -13,7 +13,8 @@ use crate::endpoint::output::Output;
 use crate::error::{Error, Result, Status};
 use crate::pace::Pace;
 use crate::pump::{Failure, Pump};
-use crate::session::{Session, timed_out};
+use crate::session::{Lull, Session, timed_out};
+use crate::sys::Ways;
 
 /// Room for standard input on its way into datagrams.
 const SEND_ROOM: usize = 256 * 1024;
@@ -81,8 +82,8 @@ impl Exchange {
             output,
             socket,
             rules,
-            up: Pump::new(Batch::new(SEND_ROOM), pace),
-            down: Pump::new(Batch::new(RECEIVE_ROOM), None),
+            up: Pump::new(Batch::new(SEND_ROOM), Ways::Portable, pace),
+            down: Pump::new(Batch::new(RECEIVE_ROOM), Ways::Portable, None),
             started: now,
             input_ended: None,
             last_arrival: None,
@@ -106,6 +107,7 @@ impl Exchange {
 
     fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
         let mut steps = 0;
+        let mut lull = Lull::default();
         loop {
             let now = Instant::now();
             let moved = !session.is_congested() && (self.step_down(now)? | self.step_up(now)?);
@@ -115,7 +117,8 @@ impl Exchange {
             }
             steps += 1;
             if !moved {
-                session.wait(self.deadline())?;
+                let expected = lull.expected(&session.tap);
+                session.wait_for(self.deadline(), expected)?;
             } else if steps % STEPS_BETWEEN_LOOKS == 0 {
                 session.look()?;
             }

@@ -4,7 +4,7 @@
 //!
 //! - [`cli`] the words, [`config`] settings that make sense together, [`cmd`] one module a command
 //! - [`relay`] a connection and every way it ends, [`exchange`] the same for datagrams
-//! - [`pump`] one direction with backpressure, [`pace`] its speed limit
+//! - [`pump`] one direction with backpressure, [`splice`] its fast way, [`pace`] its speed limit
 //! - [`endpoint`] the real ends: standard input and output, streams, datagrams
 //! - [`batch`] the unit that travels, [`framing`] how bytes and messages map to each other
 //! - [`dial`] connecting, [`socket`] sockets by name, [`address`] hosts and ports
@@ -33,6 +33,7 @@ pub mod relay;
 pub mod report;
 pub mod session;
 pub mod socket;
+pub mod splice;
 pub mod sys;
 pub mod tap;
 pub mod units;

@@ -9,6 +9,8 @@ use crate::batch::Batch;
 use crate::endpoint::{Allowance, Progress, Sink, Source};
 use crate::error::Error;
 use crate::pace::Pace;
+use crate::splice::{Failed, Splice, Step};
+use crate::sys::Ways;
 
 /// Which end of a pump failed.
 #[derive(Debug)]
@@ -29,11 +31,25 @@ enum Phase {
     Done,
 }
 
+/// How bytes get from the source to the sink.
+#[derive(Debug)]
+enum Conduit {
+    /// Through the batch; splicing may take over when much flows.
+    Copy(Ways),
+    /// Inside the kernel.
+    Splice(Splice),
+}
+
+/// A read of this size means that much flows. Small traffic stays with read and write, which
+/// need fewer system calls for it than splicing does.
+const BULK: usize = 32 * 1024;
+
 /// The state of one direction.
 #[derive(Debug)]
 pub struct Pump {
     batch: Batch,
     phase: Phase,
+    conduit: Conduit,
     failure: Option<Error>,
     pace: Option<Pace>,
 }
@@ -41,8 +57,10 @@ pub struct Pump {
 impl Pump {
     /// A pump with a batch of its own; `pace` slows its draining.
     #[must_use]
-    pub fn new(batch: Batch, pace: Option<Pace>) -> Self {
-        Self { batch, phase: Phase::Flowing, failure: None, pace }
+    pub fn new(batch: Batch, ways: Ways, pace: Option<Pace>) -> Self {
+        // Whoever paces has to cut.
+        let ways = if pace.is_some() { Ways::Portable } else { ways };
+        Self { batch, phase: Phase::Flowing, conduit: Conduit::Copy(ways), failure: None, pace }
     }
 
     /// Whether the source has ended and all of it has been drained.
@@ -84,10 +102,46 @@ impl Pump {
             self.phase = Phase::Done;
             return Ok(Progress::End);
         }
-        match source.fill(&mut self.batch) {
-            Ok(Progress::End) => self.finish(sink),
-            Ok(progress) => Ok(progress),
-            Err(error) => {
+        match &mut self.conduit {
+            Conduit::Copy(ways) => match source.fill(&mut self.batch) {
+                Ok(Progress::End) => self.finish(sink),
+                Ok(Progress::Moved(n)) => {
+                    if n >= BULK && *ways == Ways::All {
+                        self.conduit = Splice::between(source, sink)
+                            .map_or(Conduit::Copy(Ways::Portable), Conduit::Splice);
+                    }
+                    Ok(Progress::Moved(n))
+                }
+                Ok(Progress::Blocked) => Ok(Progress::Blocked),
+                Err(error) => {
+                    self.failure = Some(error);
+                    self.finish(sink)
+                }
+            },
+            Conduit::Splice(_) => self.splice(source, sink),
+        }
+    }
+
+    fn splice(
+        &mut self,
+        source: &mut impl Source,
+        sink: &mut impl Sink,
+    ) -> Result<Progress, Failure> {
+        let Conduit::Splice(splice) = &mut self.conduit else { return Ok(Progress::Moved(0)) };
+        match splice.step(source, sink) {
+            Ok(Step::Progress(progress)) => Ok(progress),
+            Ok(Step::SourceEnded) => self.finish(sink),
+            Ok(Step::SinkEnded) => {
+                self.phase = Phase::Done;
+                Ok(Progress::End)
+            }
+            Ok(Step::Refused) => {
+                splice.rescue(&mut self.batch);
+                self.conduit = Conduit::Copy(Ways::Portable);
+                Ok(Progress::Moved(0))
+            }
+            Err(Failed::Sink(error)) => Err(Failure::Sink(error)),
+            Err(Failed::Source(error)) => {
                 self.failure = Some(error);
                 self.finish(sink)
             }

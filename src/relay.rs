@@ -11,7 +11,8 @@ use crate::endpoint::stream::{Settled, Stream};
 use crate::error::{Error, Result};
 use crate::pace::Pace;
 use crate::pump::{Failure, Pump};
-use crate::session::{Session, timed_out};
+use crate::session::{Lull, Session, timed_out};
+use crate::sys::Ways;
 
 /// Room for what is under way in one direction. Larger buffers gain nothing.
 const BUFFER: usize = 128 * 1024;
@@ -95,6 +96,7 @@ impl Relay {
         output: Output,
         stream: Stream,
         rules: Rules,
+        ways: Ways,
         pace: Option<Pace>,
         now: Instant,
     ) -> Self {
@@ -103,8 +105,8 @@ impl Relay {
             output,
             stream,
             rules,
-            up: Pump::new(Batch::new(BUFFER), pace),
-            down: Pump::new(Batch::new(BUFFER), None),
+            up: Pump::new(Batch::new(BUFFER), ways, pace),
+            down: Pump::new(Batch::new(BUFFER), ways, None),
             sending: Sending::Open,
             receiving: Receiving::Open,
             input_ended: None,
@@ -129,6 +131,7 @@ impl Relay {
 
     fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
         let mut steps = 0;
+        let mut lull = Lull::default();
         loop {
             let now = Instant::now();
             let moved =
@@ -139,7 +142,8 @@ impl Relay {
             }
             steps += 1;
             if !moved {
-                session.wait(self.deadline(now))?;
+                let expected = lull.expected(&session.tap);
+                session.wait_for(self.deadline(now), expected)?;
             } else if steps % STEPS_BETWEEN_LOOKS == 0 {
                 session.look()?;
             }

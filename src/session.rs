@@ -8,7 +8,7 @@ use socket2::Socket;
 use crate::address::Protocol;
 use crate::console::{Console, Verbosity};
 use crate::error::{Error, Result, Status};
-use crate::reactor::{Reactor, Signal};
+use crate::reactor::{Expected, Reactor, Signal};
 use crate::report::Lines;
 use crate::sys;
 use crate::tap::{Event, Tap};
@@ -84,9 +84,17 @@ impl Session {
     /// # Errors
     /// When the poller fails, the run's time is over or a signal stops it.
     pub fn wait(&mut self, deadline: Option<Instant>) -> Result<()> {
+        self.wait_for(deadline, Expected::Whenever)
+    }
+
+    /// As [`wait`](Self::wait), knowing when something is expected.
+    ///
+    /// # Errors
+    /// As for [`wait`](Self::wait).
+    pub fn wait_for(&mut self, deadline: Option<Instant>, expected: Expected) -> Result<()> {
         let nearest = [deadline, self.limit.map(|(end, _)| end)].into_iter().flatten().min();
         self.console.flush(&mut self.reactor);
-        self.reactor.wait(nearest).map_err(|cause| Error::system("poll", &cause))?;
+        self.reactor.wait(nearest, expected).map_err(|cause| Error::system("poll", &cause))?;
         self.check()
     }
 
@@ -147,6 +155,24 @@ impl Session {
             }
         }
         result
+    }
+}
+
+/// Tells small talk from bulk and from silence, from what passed between two waits.
+#[derive(Debug, Default)]
+pub struct Lull {
+    bytes: u64,
+}
+
+/// So little between two waits is small talk; waiting for bulk may cost a sleep.
+const SMALL_TALK: u64 = 16 * 1024;
+
+impl Lull {
+    /// Whether an answer may come at once: something has passed since the last wait, but little.
+    pub fn expected(&mut self, tap: &Tap) -> Expected {
+        let now = tap.bytes();
+        let passed = now - std::mem::replace(&mut self.bytes, now);
+        if (1..=SMALL_TALK).contains(&passed) { Expected::Soon } else { Expected::Whenever }
     }
 }
 

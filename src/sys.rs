@@ -6,9 +6,50 @@ mod linux;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg};
+
+/// A pipe of our own, (reader, writer), both non-blocking.
+///
+/// # Errors
+/// When there are no descriptors left.
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(nix::unistd::pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)?)
+}
+
+/// Asks for a pipe to hold `bytes` (F_SETPIPE_SZ, pipe(7)).
+///
+/// # Errors
+/// When it is no pipe, or the user's pipes hold too much already.
+pub fn enlarge_pipe(fd: impl AsFd, bytes: usize) -> io::Result<()> {
+    let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
+    nix::fcntl::fcntl(fd, FcntlArg::F_SETPIPE_SZ(bytes))?;
+    Ok(())
+}
+
+/// Moves up to `bytes` from one descriptor to the other inside the kernel, without waiting for
+/// the pipe among them. A socket among them must be non-blocking.
+///
+/// # Errors
+/// What splice(2) says; `InvalidInput` when the two cannot be spliced.
+pub fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, bytes: usize) -> io::Result<usize> {
+    Ok(nix::fcntl::splice(from, None, to, None, bytes, SpliceFFlags::SPLICE_F_NONBLOCK)?)
+}
+
+/// Whether reading from the one and writing to the other would do something now: data, room, or
+/// an error (poll(2)).
+#[must_use]
+pub fn ready(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> (bool, bool) {
+    let mut both = [PollFd::new(from, PollFlags::POLLIN), PollFd::new(to, PollFlags::POLLOUT)];
+    match poll(&mut both, PollTimeout::ZERO) {
+        Ok(_) => (both[0].any() == Some(true), both[1].any() == Some(true)),
+        // Nobody knows: trying again finds out.
+        Err(_) => (true, true),
+    }
+}
 
 /// How far a TCP connection has come towards its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,21 +129,33 @@ pub struct Sent {
     pub error: Option<io::Error>,
 }
 
+/// Which ways of moving data may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ways {
+    /// Everything this system has.
+    All,
+    /// Only what every system has (`--portable`).
+    Portable,
+}
+
 /// Receives datagrams, as many at a time as the system can.
 #[derive(Debug)]
-pub struct Receiver {}
+pub struct Receiver {
+    batched: Option<linux::BatchReceiver>,
+}
 
 impl Receiver {
-    /// Room for the longest datagram.
+    /// Room for the longest datagram, or the longest train.
     const SLOT: usize = 64 * 1024;
 
     /// Bytes that the buffer should have.
-    pub const ROOM: usize = 8 * Self::SLOT;
+    pub const ROOM: usize = linux::RECEIVE_BATCH * Self::SLOT;
 
     /// A receiver for this socket.
     #[must_use]
-    pub fn new(_socket: impl AsFd) -> Self {
-        Self {}
+    pub fn new(socket: impl AsFd, ways: Ways) -> Self {
+        let batched = (ways == Ways::All).then(|| linux::BatchReceiver::new(socket.as_fd()));
+        Self { batched }
     }
 
     /// Receives what is there, as much as finds room.
@@ -116,6 +169,9 @@ impl Receiver {
         buffer: &mut [u8],
         into: &mut Vec<Received>,
     ) -> io::Result<()> {
+        if let Some(batched) = &mut self.batched {
+            return batched.receive(socket.as_fd(), buffer, Self::SLOT, into);
+        }
         let raw = socket.as_fd().as_raw_fd();
         let mut at = 0;
         while at + Self::SLOT <= buffer.len() {
@@ -136,15 +192,32 @@ fn internet_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|a| SocketAddrV6::from(*a).into()))
 }
 
+/// How a train of datagrams is handed to the system; what is refused is not tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Handover {
+    /// The whole train at once, at most so many datagrams: the kernel cuts it (UDP_SEGMENT).
+    Segmented(usize),
+    /// Many datagrams in one call (sendmmsg(2)).
+    Batched,
+    /// One by one.
+    Single,
+}
+
 /// Sends datagrams, as many at a time as the system can.
 #[derive(Debug)]
-pub struct Sender {}
+pub struct Sender {
+    handover: Handover,
+}
 
 impl Sender {
-    /// A sender that has yet to find out what the system can.
+    /// A sender that has yet to find out what the system and the route can.
     #[must_use]
-    pub fn new() -> Self {
-        Self {}
+    pub fn new(ways: Ways) -> Self {
+        let handover = match ways {
+            Ways::All => Handover::Segmented(linux::MOST_SEGMENTS),
+            Ways::Portable => Handover::Single,
+        };
+        Self { handover }
     }
 
     /// Sends a train of datagrams of `segment` bytes; empty `bytes` are one empty datagram.
@@ -155,35 +228,80 @@ impl Sender {
         segment: usize,
         to: Option<SocketAddr>,
     ) -> Sent {
-        let raw = socket.as_fd().as_raw_fd();
         let to = to.map(SockaddrStorage::from);
+        let fd = socket.as_fd();
         let mut sent = Sent { bytes: 0, messages: 0, error: None };
         loop {
-            let end = bytes.len().min(sent.bytes + segment);
-            let one = &bytes[sent.bytes..end];
-            let result = match &to {
-                None => nix::sys::socket::send(raw, one, MsgFlags::empty()),
-                Some(to) => nix::sys::socket::sendto(raw, one, to, MsgFlags::empty()),
-            };
-            match result {
-                Ok(_) => {
-                    sent.bytes = end;
-                    sent.messages += 1;
-                    if end == bytes.len() {
+            let rest = &bytes[sent.bytes..];
+            match self.send_some(fd, rest, segment, to.as_ref()) {
+                Ok(n) => {
+                    sent.bytes += n;
+                    sent.messages += if n == 0 { 1 } else { n.div_ceil(segment) };
+                    if sent.bytes == bytes.len() {
                         return sent;
                     }
                 }
+                Err(cause) if self.lower(&cause, rest.len() > segment) => {}
                 Err(cause) => {
-                    sent.error = Some(cause.into());
+                    sent.error = Some(cause);
                     return sent;
                 }
             }
         }
     }
-}
 
-impl Default for Sender {
-    fn default() -> Self {
-        Self::new()
+    /// Sends the front of a train; how many of its bytes left, always whole datagrams.
+    fn send_some(
+        &self,
+        fd: BorrowedFd<'_>,
+        bytes: &[u8],
+        segment: usize,
+        to: Option<&SockaddrStorage>,
+    ) -> io::Result<usize> {
+        if bytes.len() > segment {
+            match self.handover {
+                Handover::Segmented(most) => {
+                    let most = most.min(linux::LONGEST_TRAIN / segment).max(1);
+                    let train = &bytes[..bytes.len().min(most * segment)];
+                    if train.len() > segment {
+                        linux::send_segmented(fd, train, segment, to)?;
+                        return Ok(train.len());
+                    }
+                }
+                Handover::Batched => {
+                    let messages = linux::send_batched(fd, bytes, segment, to)?;
+                    return Ok(bytes.len().min(messages * segment));
+                }
+                Handover::Single => {}
+            }
+        }
+        let one = &bytes[..bytes.len().min(segment)];
+        let raw = fd.as_raw_fd();
+        match to {
+            None => nix::sys::socket::send(raw, one, MsgFlags::empty())?,
+            Some(to) => nix::sys::socket::sendto(raw, one, to, MsgFlags::empty())?,
+        };
+        Ok(one.len())
+    }
+
+    /// Whether an error may be a refusal of the way a train was handed over, so that the next
+    /// way is worth a try: old kernels cut fewer segments, some routes and devices none.
+    fn lower(&mut self, cause: &io::Error, is_train: bool) -> bool {
+        let refusal = matches!(
+            cause.raw_os_error(),
+            Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE | libc::EOPNOTSUPP | libc::ENOSYS)
+        );
+        if !refusal || !is_train {
+            return false;
+        }
+        self.handover = match self.handover {
+            Handover::Segmented(linux::MOST_SEGMENTS) => {
+                Handover::Segmented(linux::MOST_SEGMENTS_BEFORE)
+            }
+            Handover::Segmented(_) => Handover::Batched,
+            Handover::Batched => Handover::Single,
+            Handover::Single => return false,
+        };
+        true
     }
 }

@@ -283,6 +283,12 @@ impl Tap {
         self.received_messages.get()
     }
 
+    /// Payload bytes that have passed, both ways together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.sent_bytes.get() + self.received_bytes.get()
+    }
+
     /// A number that changes with every transfer.
     #[must_use]
     pub fn activity(&self) -> u64 {

@@ -57,7 +57,8 @@ fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
         idle: common.idle,
     };
     let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
-    Relay::new(input, output, stream, rules, common.pace(), Instant::now()).run(session)
+    Relay::new(input, output, stream, rules, common.ways, common.pace(), Instant::now())
+        .run(session)
 }
 
 /// Connects, again and again while that may help and was asked for.
@@ -143,6 +144,7 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
         first: None,
         idle: common.idle,
     };
-    let datagram = Datagram::new(socket, latch, Peers::Connected(peer), Rc::clone(&session.tap));
+    let datagram =
+        Datagram::new(socket, latch, Peers::Connected(peer), common.ways, Rc::clone(&session.tap));
     Exchange::new(input, output, datagram, rules, common.pace(), Instant::now()).run(session)
 }

@@ -61,7 +61,8 @@ fn tcp(config: &Listen, session: &mut Session) -> Result<()> {
     };
     let latch = watch(session, &socket, Interest::READABLE | Interest::WRITABLE)?;
     let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
-    Relay::new(input, output, stream, rules, common.pace(), Instant::now()).run(session)
+    Relay::new(input, output, stream, rules, common.ways, common.pace(), Instant::now())
+        .run(session)
 }
 
 fn udp(config: &Listen, session: &mut Session) -> Result<()> {
@@ -83,7 +84,7 @@ fn udp(config: &Listen, session: &mut Session) -> Result<()> {
         idle: common.idle,
     };
     let peers = if config.to_all { Peers::All(Vec::new()) } else { Peers::Last(None) };
-    let datagram = Datagram::new(socket, latch, peers, Rc::clone(&session.tap));
+    let datagram = Datagram::new(socket, latch, peers, common.ways, Rc::clone(&session.tap));
     Exchange::new(input, output, datagram, rules, common.pace(), Instant::now()).run(session)
 }
 

@@ -13,7 +13,7 @@ use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::reactor::Latch;
 use crate::socket;
-use crate::sys::{Received, Receiver, Sender};
+use crate::sys::{Received, Receiver, Sender, Ways};
 use crate::tap::{Event, Link, Tap};
 
 /// The most payload a UDP datagram carries over IPv4: 65,535 less 20 bytes of IPv4 header and 8
@@ -58,7 +58,13 @@ pub struct Datagram {
 impl Datagram {
     /// Takes a non-blocking socket that the reactor already watches.
     #[must_use]
-    pub fn new(socket: Rc<Socket>, latch: Rc<Latch>, peers: Peers, tap: Rc<Tap>) -> Self {
+    pub fn new(
+        socket: Rc<Socket>,
+        latch: Rc<Latch>,
+        peers: Peers,
+        ways: Ways,
+        tap: Rc<Tap>,
+    ) -> Self {
         let local =
             socket::local_address(&socket).unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
         let mut links = HashMap::new();
@@ -66,8 +72,8 @@ impl Datagram {
             links.insert(peer, Link::new(Protocol::Udp, local, peer));
         }
         Self {
-            receiver: Receiver::new(&*socket),
-            sender: Sender::new(),
+            receiver: Receiver::new(&*socket, ways),
+            sender: Sender::new(ways),
             socket,
             latch,
             local,

@@ -1,9 +1,10 @@
 //! The payload to send: standard input or words of the command line, cut into messages.
 
 use std::collections::VecDeque;
+use std::io;
 
 use super::stdio::{Kind, Local};
-use super::{Progress, Source};
+use super::{Progress, Source, Tube};
 use crate::batch::Batch;
 use crate::error::{Error, Result, Status};
 use crate::framing::{self, Assembler, Crlf, Format, Malformed};
@@ -203,5 +204,23 @@ impl Source for Input {
             Payload::Local(_) if self.format == Format::Raw => self.fill_raw(batch),
             Payload::Local(_) => self.fill_messages(batch),
         }
+    }
+
+    fn tube(&self) -> Option<Tube<'_>> {
+        match &self.from {
+            Payload::Local(local)
+                if self.format == Format::Raw
+                    && self.wire == Wire::Stream
+                    && self.crlf.is_none()
+                    && !self.ended =>
+            {
+                local.tube()
+            }
+            _ => None,
+        }
+    }
+
+    fn splice_failed(&mut self, cause: &io::Error) -> Error {
+        Error::local("read", "stdin", cause)
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::stdio::Local;
-use super::{Allowance, Progress, Sink};
+use super::{Allowance, Progress, Sink, Tube};
 use crate::batch::Batch;
 use crate::error::{Error, Result, Status};
 use crate::framing::{self, Assembler, Format};
@@ -41,6 +41,15 @@ impl Device {
         }
     }
 
+    /// What a failed write means: an error, or only that nobody reads any more.
+    fn failed(&mut self, cause: &io::Error) -> Option<Error> {
+        if cause.kind() == io::ErrorKind::BrokenPipe {
+            *self = Self::Broken;
+            return None;
+        }
+        Some(Error::local("write", "stdout", cause))
+    }
+
     fn ask(
         &mut self,
         swallowed: usize,
@@ -49,11 +58,7 @@ impl Device {
         match self {
             Self::Local(local) => match call(local) {
                 Ok(progress) => Ok(progress),
-                Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => {
-                    *self = Self::Broken;
-                    Ok(Progress::End)
-                }
-                Err(cause) => Err(Error::local("write", local.name(), &cause)),
+                Err(cause) => self.failed(&cause).map_or(Ok(Progress::End), Err),
             },
             Self::Discard | Self::Closed => Ok(Progress::Moved(swallowed)),
             Self::Broken => Ok(Progress::End),
@@ -209,5 +214,18 @@ impl Sink for Output {
         assembler
             .finish(|message| write_down(*format, message, wanted, pending))
             .map_err(|malformed| Error::new(Status::Broken, "receive", "", malformed.to_string()))
+    }
+
+    fn tube(&self) -> Option<Tube<'_>> {
+        match &self.device {
+            Device::Local(local) if self.format == Format::Raw && self.wanted.is_none() => {
+                local.tube()
+            }
+            _ => None,
+        }
+    }
+
+    fn splice_failed(&mut self, cause: &io::Error) -> Option<Error> {
+        self.device.failed(cause)
     }
 }

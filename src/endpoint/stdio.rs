@@ -13,13 +13,14 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::rc::Rc;
 
 use mio::Interest;
-use nix::fcntl::{OFlag, SpliceFFlags};
+use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::MsgFlags;
 use nix::sys::stat::Mode;
 
-use super::Progress;
+use super::{Progress, Tube, TubeKind};
 use crate::reactor::{Latch, Reactor};
+use crate::sys;
 
 /// How a descriptor is read or written without ever waiting.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ struct Detour {
 
 impl Detour {
     fn new() -> io::Result<Self> {
-        let (reader, writer) = nix::unistd::pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)?;
+        let (reader, writer) = sys::pipe()?;
         Ok(Self { reader, writer, held: 0 })
     }
 }
@@ -192,6 +193,17 @@ impl Local {
         self.latch.failed()
     }
 
+    /// The descriptor, if bytes may be spliced from or to it.
+    #[must_use]
+    pub fn tube(&self) -> Option<Tube<'_>> {
+        let kind = match (&self.access, self.kind) {
+            (Access::Direct, Kind::Pipe) => TubeKind::Pipe,
+            (Access::Direct, Kind::File | Kind::Null) => TubeKind::File,
+            _ => return None,
+        };
+        Some(Tube { fd: self.fd.as_fd(), latch: &self.latch, kind })
+    }
+
     /// Closes the descriptor: a reader of the pipe now sees its end.
     pub fn close(self, reactor: &mut Reactor) {
         reactor.forget(&self.fd, &self.latch);
@@ -206,17 +218,20 @@ impl Local {
             return Ok(Progress::Blocked);
         }
         let result = match &mut self.access {
-            Access::Direct => nix::unistd::read(&self.fd, buffer),
+            Access::Direct => nix::unistd::read(&self.fd, buffer).map_err(io::Error::from),
             Access::Socket => {
                 nix::sys::socket::recv(self.fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)
+                    .map_err(io::Error::from)
             }
             Access::Asked => asked(self.fd.as_fd(), Interest::READABLE)
-                .and_then(|()| nix::unistd::read(&self.fd, buffer)),
+                .and_then(|()| Ok(nix::unistd::read(&self.fd, buffer)?)),
             Access::Detour(detour) => detour_read(&self.fd, detour, buffer),
         };
         let progress = match result {
-            Err(nix::Error::EIO) if self.in_background() => Progress::Blocked,
-            other => Progress::of_read(other.map_err(io::Error::from))?,
+            Err(cause) if cause.raw_os_error() == Some(libc::EIO) && self.in_background() => {
+                Progress::Blocked
+            }
+            other => Progress::of_read(other)?,
         };
         if progress == Progress::Blocked {
             self.latch.not_readable();
@@ -233,19 +248,19 @@ impl Local {
             return Ok(Progress::Blocked);
         }
         let result = match &mut self.access {
-            Access::Direct => nix::unistd::write(&self.fd, bytes),
+            Access::Direct => nix::unistd::write(&self.fd, bytes).map_err(io::Error::from),
             Access::Socket => {
                 let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-                nix::sys::socket::send(self.fd.as_raw_fd(), bytes, flags)
+                nix::sys::socket::send(self.fd.as_raw_fd(), bytes, flags).map_err(io::Error::from)
             }
             Access::Asked => {
                 let some = &bytes[..bytes.len().min(libc::PIPE_BUF)];
                 asked(self.fd.as_fd(), Interest::WRITABLE)
-                    .and_then(|()| nix::unistd::write(&self.fd, some))
+                    .and_then(|()| Ok(nix::unistd::write(&self.fd, some)?))
             }
             Access::Detour(detour) => detour_write(&self.fd, detour, bytes),
         };
-        let progress = Progress::of_write(result.map_err(io::Error::from))?;
+        let progress = Progress::of_write(result)?;
         if progress == Progress::Blocked {
             self.latch.not_writable();
         }
@@ -266,7 +281,7 @@ impl Local {
         if !self.latch.writable() {
             return Ok(Progress::Blocked);
         }
-        let progress = Progress::of_write(detour_push(&self.fd, detour).map_err(io::Error::from))?;
+        let progress = Progress::of_write(detour_push(&self.fd, detour))?;
         if progress == Progress::Blocked {
             self.latch.not_writable();
         }
@@ -280,19 +295,18 @@ impl Local {
 }
 
 /// `EAGAIN` unless poll(2) finds the descriptor ready.
-fn asked(fd: BorrowedFd<'_>, interest: Interest) -> nix::Result<()> {
+fn asked(fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let flags = if interest.is_readable() { PollFlags::POLLIN } else { PollFlags::POLLOUT };
     match poll(&mut [PollFd::new(fd, flags)], PollTimeout::ZERO)? {
-        0 => Err(nix::Error::EAGAIN),
+        0 => Err(io::ErrorKind::WouldBlock.into()),
         _ => Ok(()),
     }
 }
 
-fn detour_read(fd: &OwnedFd, detour: &mut Detour, buffer: &mut [u8]) -> nix::Result<usize> {
+fn detour_read(fd: &OwnedFd, detour: &mut Detour, buffer: &mut [u8]) -> io::Result<usize> {
     if detour.held == 0 {
-        let flags = SpliceFFlags::SPLICE_F_NONBLOCK;
-        detour.held = nix::fcntl::splice(fd, None, &detour.writer, None, buffer.len(), flags)?;
+        detour.held = sys::splice(fd.as_fd(), detour.writer.as_fd(), buffer.len())?;
         if detour.held == 0 {
             return Ok(0);
         }
@@ -302,7 +316,7 @@ fn detour_read(fd: &OwnedFd, detour: &mut Detour, buffer: &mut [u8]) -> nix::Res
     Ok(n)
 }
 
-fn detour_write(fd: &OwnedFd, detour: &mut Detour, bytes: &[u8]) -> nix::Result<usize> {
+fn detour_write(fd: &OwnedFd, detour: &mut Detour, bytes: &[u8]) -> io::Result<usize> {
     if detour.held > 0 {
         detour_push(fd, detour)?;
         return Ok(0);
@@ -311,14 +325,14 @@ fn detour_write(fd: &OwnedFd, detour: &mut Detour, bytes: &[u8]) -> nix::Result<
     detour.held = n;
     match detour_push(fd, detour) {
         // The bytes are in our own pipe: taken, though they have not left yet.
-        Ok(_) | Err(nix::Error::EAGAIN) => Ok(n),
-        Err(error) => Err(error),
+        Ok(_) => Ok(n),
+        Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(n),
+        Err(cause) => Err(cause),
     }
 }
 
-fn detour_push(fd: &OwnedFd, detour: &mut Detour) -> nix::Result<usize> {
-    let flags = SpliceFFlags::SPLICE_F_NONBLOCK;
-    let n = nix::fcntl::splice(&detour.reader, None, fd, None, detour.held, flags)?;
+fn detour_push(fd: &OwnedFd, detour: &mut Detour) -> io::Result<usize> {
+    let n = sys::splice(detour.reader.as_fd(), fd.as_fd(), detour.held)?;
     detour.held -= n;
     Ok(n)
 }

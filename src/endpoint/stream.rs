@@ -2,13 +2,13 @@
 
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 
 use nix::sys::socket::MsgFlags;
 use socket2::Socket;
 
-use super::{Allowance, Progress, Sink, Source};
+use super::{Allowance, Progress, Sink, Source, Tube, TubeKind};
 use crate::batch::Batch;
 use crate::error::{Error, Result, Status};
 use crate::reactor::Latch;
@@ -45,15 +45,24 @@ impl Stream {
     /// # Errors
     /// When the connection is broken.
     pub fn shutdown(&mut self) -> Result<()> {
-        self.socket.shutdown(Shutdown::Write).map_err(|cause| self.failed("send", &cause))
+        self.socket.shutdown(Shutdown::Write).map_err(|cause| self.broken("send", &cause))
     }
 
-    fn failed(&self, what: &str, cause: &io::Error) -> Error {
+    fn broken(&self, what: &str, cause: &io::Error) -> Error {
         let error = Error::network(what, &self.link, cause);
         if error.status == Status::Broken {
             self.tap.event(&Event::Reset(&self.link));
         }
         error
+    }
+
+    /// The socket as a tube, unless somebody wants to see the bytes.
+    fn as_tube(&self) -> Option<Tube<'_>> {
+        (!self.tap.is_watched()).then(|| Tube {
+            fd: self.socket.as_fd(),
+            latch: &self.latch,
+            kind: TubeKind::Socket,
+        })
     }
 
     /// Whether the peer's kernel has acknowledged all that was sent. After the peer's FIN that
@@ -85,7 +94,7 @@ impl Stream {
 
     fn check(&self) -> Result<()> {
         match self.socket.take_error() {
-            Ok(Some(cause)) => Err(self.failed("send", &cause)),
+            Ok(Some(cause)) => Err(self.broken("send", &cause)),
             _ => Ok(()),
         }
     }
@@ -99,7 +108,7 @@ impl Source for Stream {
         let result =
             nix::sys::socket::recv(self.socket.as_raw_fd(), batch.spare(), MsgFlags::empty());
         let progress = Progress::of_read(result.map_err(Into::into))
-            .map_err(|cause| self.failed("receive", &cause))?;
+            .map_err(|cause| self.broken("receive", &cause))?;
         match progress {
             Progress::Moved(n) if n > 0 => {
                 batch.filled(n);
@@ -113,6 +122,22 @@ impl Source for Stream {
             Progress::Moved(_) => {}
         }
         Ok(progress)
+    }
+
+    fn tube(&self) -> Option<Tube<'_>> {
+        self.as_tube()
+    }
+
+    fn moved(&mut self, bytes: usize) {
+        self.tap.received_unseen(bytes, 1);
+    }
+
+    fn ended(&mut self) {
+        self.tap.event(&Event::PeerClosed(&self.link));
+    }
+
+    fn splice_failed(&mut self, cause: &io::Error) -> Error {
+        self.broken("receive", cause)
     }
 }
 
@@ -133,7 +158,7 @@ impl Sink for Stream {
             let result =
                 nix::sys::socket::send(self.socket.as_raw_fd(), some, MsgFlags::MSG_NOSIGNAL);
             let progress = Progress::of_write(result.map_err(Into::into))
-                .map_err(|cause| self.failed("send", &cause))?;
+                .map_err(|cause| self.broken("send", &cause))?;
             match progress {
                 Progress::Moved(n) => {
                     messages += usize::from(n == bytes.len());
@@ -145,5 +170,17 @@ impl Sink for Stream {
             }
         }
         Ok(if moved == 0 && !batch.is_empty() { Progress::Blocked } else { Progress::Moved(moved) })
+    }
+
+    fn tube(&self) -> Option<Tube<'_>> {
+        self.as_tube()
+    }
+
+    fn moved(&mut self, bytes: usize) {
+        self.tap.sent_unseen(bytes, 1);
+    }
+
+    fn splice_failed(&mut self, cause: &io::Error) -> Option<Error> {
+        Some(self.broken("send", cause))
     }
 }

@@ -1,13 +1,17 @@
 //! Linux: socket facts that no portable crate hands out.
 #![allow(unsafe_code)]
 
-use std::io;
-use std::mem::MaybeUninit;
+use std::io::{self, IoSlice};
+use std::mem::{self, MaybeUninit};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
 
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{
+    ControlMessage, MsgFlags, SockaddrLike as _, SockaddrStorage, sendmsg, setsockopt, sockopt,
+};
 
-use super::TcpState;
+use super::{Received, TcpState};
 
 /// Reads a socket option that is a plain C structure or array, together with how many bytes of
 /// it the kernel filled in.
@@ -64,4 +68,177 @@ pub(super) fn raise_receive_buffer(fd: BorrowedFd<'_>, bytes: usize) -> io::Resu
     setsockopt(&fd, sockopt::RcvBufForce, &bytes)
         .or_else(|_| setsockopt(&fd, sockopt::RcvBuf, &bytes))
         .map_err(Into::into)
+}
+
+/// The most datagrams the kernel cuts out of one call: UDP_MAX_SEGMENTS of current kernels, and of
+/// those before Linux 6.9.
+pub(super) const MOST_SEGMENTS: usize = 128;
+pub(super) const MOST_SEGMENTS_BEFORE: usize = 64;
+
+/// The most bytes of one segmented call: it is one IPv4 packet until it is cut (udp(7)).
+pub(super) const LONGEST_TRAIN: usize = 65_507;
+
+/// Hands a train over whole; the kernel cuts it into datagrams of `segment` bytes.
+pub(super) fn send_segmented(
+    fd: BorrowedFd<'_>,
+    train: &[u8],
+    segment: usize,
+    to: Option<&SockaddrStorage>,
+) -> io::Result<()> {
+    let segment = u16::try_from(segment).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let cut = [ControlMessage::UdpGsoSegments(&segment)];
+    sendmsg(fd.as_raw_fd(), &[IoSlice::new(train)], &cut, MsgFlags::empty(), to)?;
+    Ok(())
+}
+
+/// Datagrams in one sendmmsg(2).
+const SEND_BATCH: usize = 64;
+
+/// Hands over many datagrams in one call; how many of them left.
+pub(super) fn send_batched(
+    fd: BorrowedFd<'_>,
+    train: &[u8],
+    segment: usize,
+    to: Option<&SockaddrStorage>,
+) -> io::Result<usize> {
+    let (name, name_length) = match to {
+        Some(to) => (to.as_ptr().cast_mut().cast(), to.len()),
+        None => (ptr::null_mut(), 0),
+    };
+    // SAFETY: both are C structures for which all zeroes are a valid value.
+    let mut slices: [libc::iovec; SEND_BATCH] = unsafe { mem::zeroed() };
+    // SAFETY: as above.
+    let mut headers: [libc::mmsghdr; SEND_BATCH] = unsafe { mem::zeroed() };
+    let mut count = 0;
+    for (message, (slice, header)) in
+        train.chunks(segment).zip(slices.iter_mut().zip(headers.iter_mut()))
+    {
+        slice.iov_base = message.as_ptr().cast_mut().cast();
+        slice.iov_len = message.len();
+        header.msg_hdr.msg_name = name;
+        header.msg_hdr.msg_namelen = name_length;
+        header.msg_hdr.msg_iov = slice;
+        header.msg_hdr.msg_iovlen = 1;
+        count += 1;
+    }
+    // SAFETY: the first `count` headers point to slices, payload and an address that all outlive
+    // the call; the kernel reads the payload and writes only `msg_len` of the headers.
+    let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, 0) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Datagrams or trains in one recvmmsg(2).
+pub(super) const RECEIVE_BATCH: usize = 16;
+
+/// Room for the one control message that is asked for: an int (UDP_GRO).
+const CONTROL: usize = 64;
+
+/// `struct cmsghdr` must be aligned (cmsg(3)).
+#[repr(C, align(8))]
+#[derive(Debug, Clone, Copy)]
+struct Control([u8; CONTROL]);
+
+/// Receives many datagrams in one call, trains of them unseparated (UDP_GRO, udp(7)).
+#[derive(Debug)]
+pub(super) struct BatchReceiver {
+    names: Box<[MaybeUninit<libc::sockaddr_storage>; RECEIVE_BATCH]>,
+    controls: Box<[Control; RECEIVE_BATCH]>,
+}
+
+impl BatchReceiver {
+    pub(super) fn new(fd: BorrowedFd<'_>) -> Self {
+        // A kernel that knows no trains delivers one datagram at a time: nothing is lost.
+        let _ = setsockopt(&fd, sockopt::UdpGroSegment, &true);
+        Self {
+            names: Box::new([MaybeUninit::uninit(); RECEIVE_BATCH]),
+            controls: Box::new([Control([0; CONTROL]); RECEIVE_BATCH]),
+        }
+    }
+
+    /// Receives until the socket is empty or the buffer's slots are used.
+    pub(super) fn receive(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        buffer: &mut [u8],
+        slot: usize,
+        into: &mut Vec<Received>,
+    ) -> io::Result<()> {
+        // SAFETY: both are C structures for which all zeroes are a valid value.
+        let mut slices: [libc::iovec; RECEIVE_BATCH] = unsafe { mem::zeroed() };
+        // SAFETY: as above.
+        let mut headers: [libc::mmsghdr; RECEIVE_BATCH] = unsafe { mem::zeroed() };
+        let mut count = 0;
+        for (i, room) in buffer.chunks_exact_mut(slot).take(RECEIVE_BATCH).enumerate() {
+            slices[i].iov_base = room.as_mut_ptr().cast();
+            slices[i].iov_len = room.len();
+            let header = &mut headers[i].msg_hdr;
+            header.msg_name = self.names[i].as_mut_ptr().cast();
+            header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            header.msg_iov = &raw mut slices[i];
+            header.msg_iovlen = 1;
+            header.msg_control = (&raw mut self.controls[i]).cast();
+            header.msg_controllen = CONTROL;
+            count += 1;
+        }
+        let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+        // SAFETY: the first `count` headers point to rooms of the buffer, names and controls that
+        // are exclusively borrowed and outlive the call, with their true lengths.
+        let got = unsafe {
+            libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags, ptr::null_mut())
+        };
+        let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
+        for (i, header) in headers.iter().take(got).enumerate() {
+            let whole = header.msg_len as usize;
+            let length = whole.min(slot);
+            let peer = self.peer(i, header.msg_hdr.msg_namelen);
+            let segment = train_segment(&header.msg_hdr).unwrap_or(length);
+            let cut_from = (whole > slot).then_some(whole);
+            into.push(Received { range: i * slot..i * slot + length, segment, cut_from, peer });
+        }
+        Ok(())
+    }
+
+    /// The sender's address of message `i`, whose kernel-given length is `length`.
+    fn peer(&self, i: usize, length: libc::socklen_t) -> Option<SocketAddr> {
+        let name = self.names[i].as_ptr();
+        if (length as usize) < size_of::<libc::sa_family_t>() {
+            return None;
+        }
+        // SAFETY: the kernel has filled in `length` bytes, at least the family.
+        let family = unsafe { (*name.cast::<libc::sockaddr>()).sa_family };
+        match i32::from(family) {
+            libc::AF_INET if length as usize >= size_of::<libc::sockaddr_in>() => {
+                // SAFETY: for this family and length the kernel has filled in a sockaddr_in.
+                let v4 = unsafe { *name.cast::<libc::sockaddr_in>() };
+                let ip = u32::from_be(v4.sin_addr.s_addr).into();
+                Some(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into())
+            }
+            libc::AF_INET6 if length as usize >= size_of::<libc::sockaddr_in6>() => {
+                // SAFETY: for this family and length the kernel has filled in a sockaddr_in6.
+                let v6 = unsafe { *name.cast::<libc::sockaddr_in6>() };
+                let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+                let port = u16::from_be(v6.sin6_port);
+                Some(SocketAddrV6::new(ip, port, 0, v6.sin6_scope_id).into())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The size of the datagrams in a train, if the kernel put a train together.
+fn train_segment(header: &libc::msghdr) -> Option<usize> {
+    // SAFETY: the kernel has filled in the control buffer that the header describes.
+    let mut control = unsafe { libc::CMSG_FIRSTHDR(header) };
+    while !control.is_null() {
+        // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR give null or a whole, aligned header.
+        let (level, kind) = unsafe { ((*control).cmsg_level, (*control).cmsg_type) };
+        if (level, kind) == (libc::SOL_UDP, libc::UDP_GRO) {
+            // SAFETY: the data of this message is one int (udp(7)), perhaps unaligned.
+            let size: libc::c_int = unsafe { ptr::read_unaligned(libc::CMSG_DATA(control).cast()) };
+            return usize::try_from(size).ok().filter(|size| *size > 0);
+        }
+        // SAFETY: as for CMSG_FIRSTHDR.
+        control = unsafe { libc::CMSG_NXTHDR(header, control) };
+    }
+    None
 }
