@@ -102,6 +102,9 @@ pub trait Source {
     /// When the source failed; what it put into the batch before stays there.
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress>;
 
+    /// Much is flowing: makes room for it where that helps.
+    fn widen(&mut self) {}
+
     /// The descriptor, if bytes may be spliced from it.
     fn tube(&self) -> Option<Tube<'_>> {
         None
@@ -142,6 +145,9 @@ pub trait Sink {
     fn finish(&mut self) -> Result<()> {
         Ok(())
     }
+
+    /// Much is flowing: makes room for it where that helps.
+    fn widen(&mut self) {}
 
     /// The descriptor, if bytes may be spliced into it.
     fn tube(&self) -> Option<Tube<'_>> {

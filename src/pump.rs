@@ -50,6 +50,8 @@ pub struct Pump {
     batch: Batch,
     phase: Phase,
     conduit: Conduit,
+    /// Whether much has flowed.
+    bulky: bool,
     failure: Option<Error>,
     pace: Option<Pace>,
 }
@@ -60,7 +62,14 @@ impl Pump {
     pub fn new(batch: Batch, ways: Ways, pace: Option<Pace>) -> Self {
         // Whoever paces has to cut.
         let ways = if pace.is_some() { Ways::Portable } else { ways };
-        Self { batch, phase: Phase::Flowing, conduit: Conduit::Copy(ways), failure: None, pace }
+        Self {
+            batch,
+            phase: Phase::Flowing,
+            conduit: Conduit::Copy(ways),
+            bulky: false,
+            failure: None,
+            pace,
+        }
     }
 
     /// Whether the source has ended and all of it has been drained.
@@ -106,9 +115,15 @@ impl Pump {
             Conduit::Copy(ways) => match source.fill(&mut self.batch) {
                 Ok(Progress::End) => self.finish(sink),
                 Ok(Progress::Moved(n)) => {
-                    if n >= BULK && *ways == Ways::All {
-                        self.conduit = Splice::between(source, sink)
-                            .map_or(Conduit::Copy(Ways::Portable), Conduit::Splice);
+                    if n >= BULK && !self.bulky {
+                        self.bulky = true;
+                        source.widen();
+                        sink.widen();
+                        if *ways == Ways::All
+                            && let Some(splice) = Splice::between(source, sink)
+                        {
+                            self.conduit = Conduit::Splice(splice);
+                        }
                     }
                     Ok(Progress::Moved(n))
                 }

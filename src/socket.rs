@@ -15,7 +15,7 @@ use crate::tap::Link;
 const BACKLOG: i32 = i32::MAX;
 
 /// What a UDP socket asks for as receive buffer: a burst must find room while we write.
-const UDP_RECEIVE_BUFFER: usize = 32 << 20;
+const UDP_RECEIVE_BUFFER: usize = 64 << 20;
 
 /// `ADDR:PORT (tcp)`, as errors and lines for people name an end.
 #[must_use]

@@ -12,9 +12,8 @@ use crate::endpoint::{Progress, Sink, Source, Tube, TubeKind};
 use crate::error::Error;
 use crate::sys;
 
-/// The most that one call moves, and the size of pipes that carry bulk data. It is what an
-/// ordinary user may ask for (`fs.pipe-max-size`, pipe(7)).
-const CHUNK: usize = 1 << 20;
+/// The most that one call moves: a whole pipe.
+const CHUNK: usize = sys::BULK_PIPE;
 
 /// How often both ends may claim to be ready while nothing moves before splicing is given up.
 const PATIENCE: u32 = 16;
@@ -62,12 +61,6 @@ impl Splice {
     /// A way from `source` to `sink`, if the kernel has one and they allow it.
     pub fn between(source: &impl Source, sink: &impl Sink) -> Option<Self> {
         let (from, to) = (source.tube()?, sink.tube()?);
-        for tube in [&from, &to] {
-            if tube.kind == TubeKind::Pipe {
-                // Refused when the user's pipes hold much already (pipe-user-pages-soft).
-                let _ = sys::enlarge_pipe(tube.fd, CHUNK);
-            }
-        }
         if from.kind == TubeKind::Pipe || to.kind == TubeKind::Pipe {
             return Some(Self::Direct { futile: 0 });
         }

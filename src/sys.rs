@@ -20,6 +20,10 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(nix::unistd::pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)?)
 }
 
+/// The size of pipes that carry bulk data: what an ordinary user may ask for
+/// (`fs.pipe-max-size`, pipe(7)).
+pub const BULK_PIPE: usize = 1 << 20;
+
 /// Asks for a pipe to hold `bytes` (F_SETPIPE_SZ, pipe(7)).
 ///
 /// # Errors

@@ -206,6 +206,12 @@ impl Source for Input {
         }
     }
 
+    fn widen(&mut self) {
+        if let Payload::Local(local) = &self.from {
+            local.widen();
+        }
+    }
+
     fn tube(&self) -> Option<Tube<'_>> {
         match &self.from {
             Payload::Local(local)

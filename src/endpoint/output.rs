@@ -216,6 +216,12 @@ impl Sink for Output {
             .map_err(|malformed| Error::new(Status::Broken, "receive", "", malformed.to_string()))
     }
 
+    fn widen(&mut self) {
+        if let Device::Local(local) = &self.device {
+            local.widen();
+        }
+    }
+
     fn tube(&self) -> Option<Tube<'_>> {
         match &self.device {
             Device::Local(local) if self.format == Format::Raw && self.wanted.is_none() => {

@@ -193,6 +193,14 @@ impl Local {
         self.latch.failed()
     }
 
+    /// Lets a pipe hold much, so that both its ends work in large pieces.
+    pub fn widen(&self) {
+        if self.kind == Kind::Pipe {
+            // Refused when the user's pipes hold much already (pipe-user-pages-soft, pipe(7)).
+            let _ = sys::enlarge_pipe(&self.fd, sys::BULK_PIPE);
+        }
+    }
+
     /// The descriptor, if bytes may be spliced from or to it.
     #[must_use]
     pub fn tube(&self) -> Option<Tube<'_>> {
