@@ -97,6 +97,9 @@ impl Target {
         let bare = |port: &str| Self { host: None, port: port.to_owned() };
         if let Some(rest) = word.strip_prefix('[') {
             let Some((host, port)) = rest.split_once("]:") else {
+                if !rest.contains(']') {
+                    return Err(Error::usage(word, "the bracket is not closed"));
+                }
                 return Err(Error::usage(word, "an address in brackets needs a port: [HOST]:PORT"));
             };
             return Ok(Self { host: Some(host.to_owned()), port: port.to_owned() });

@@ -6,15 +6,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod parse;
+
 use std::ffi::OsString;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{
-    ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
-};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::error::Error;
 use crate::units;
+
+pub use parse::{Parsed, Payload, Payloads, parse};
 
 /// Send and receive over TCP and UDP: stdin goes to the socket, the socket to stdout.
 #[derive(Debug, Parser)]
@@ -76,11 +76,11 @@ pub enum CompletionShell {
 
 /// `pktcat listen`
 #[derive(Debug, Args)]
-#[command(override_usage = "pktcat listen [OPTIONS] [HOST] PORT")]
+#[command(override_usage = "pktcat listen [OPTIONS] [HOST] PORT [-- COMMAND [ARG]...]")]
 pub struct ListenArgs {
     /// Where to listen.
     #[arg(help = "Where to listen: PORT, HOST PORT, HOST:PORT or [v6]:PORT",
-          value_name = "ADDRESS", num_args = 1..=2, required = true)]
+          value_names = ["HOST", "PORT"], num_args = 1..=2, required = true)]
     pub address: Vec<String>,
 
     /// TCP (the default)
@@ -102,6 +102,68 @@ pub struct ListenArgs {
     /// Send stdin to every UDP peer heard so far, not only to the last one
     #[arg(long, help_heading = "Sending and receiving")]
     pub to_all: bool,
+
+    /// Serve any number of clients at once: stdin goes to all, stdout gets everything
+    #[arg(short, long, help_heading = "Many clients")]
+    pub keep_open: bool,
+
+    /// Turn clients away while N are connected
+    #[arg(long, value_name = "N", help_heading = "Many clients")]
+    pub max_clients: Option<usize>,
+
+    /// Bytes that may wait for one client [default: 1MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Many clients")]
+    pub queue: Option<u64>,
+
+    /// Begin each message on stdout with the peer's address
+    #[arg(long, help_heading = "Many clients")]
+    pub tag: bool,
+
+    /// Let in only this block of addresses; may repeat
+    #[arg(long, value_name = "CIDR", help_heading = "Many clients")]
+    pub allow: Vec<String>,
+
+    /// Do not let this block of addresses in; may repeat
+    #[arg(long, value_name = "CIDR", help_heading = "Many clients")]
+    pub deny: Vec<String>,
+
+    /// Send everything back (RFC 862)
+    #[arg(long, group = "role", help_heading = "Answering by itself")]
+    pub echo: bool,
+
+    /// Throw everything away (RFC 863)
+    #[arg(long, group = "role", help_heading = "Answering by itself")]
+    pub discard: bool,
+
+    /// Send characters without end (RFC 864)
+    #[arg(long, group = "role", help_heading = "Answering by itself")]
+    pub chargen: bool,
+
+    /// Answer each client's first data, or each datagram, with TEXT
+    #[arg(
+        long,
+        value_name = "TEXT",
+        group = "role",
+        allow_hyphen_values = true,
+        help_heading = "Answering by itself"
+    )]
+    pub reply: Option<String>,
+
+    /// The same with these bytes
+    #[arg(long, value_name = "HEX", group = "role", help_heading = "Answering by itself")]
+    pub reply_hex: Option<String>,
+
+    /// The same with what FILE holds
+    #[arg(long, value_name = "FILE", group = "role", help_heading = "Answering by itself")]
+    pub reply_file: Option<PathBuf>,
+
+    /// Send what one client sends to all others; implies --keep-open
+    #[arg(long, group = "role", help_heading = "Answering by itself")]
+    pub chat: bool,
+
+    /// Run this for each connection, the socket as its stdin and stdout; HOST must be given
+    #[arg(last = true, value_name = "COMMAND", group = "role", num_args = 1..)]
+    pub command: Vec<OsString>,
 }
 
 /// `pktcat connect`
@@ -110,7 +172,7 @@ pub struct ListenArgs {
 pub struct ConnectArgs {
     /// Whom to connect to.
     #[arg(help = "Whom to connect to: HOST PORT, HOST:PORT or [v6]:PORT",
-          value_name = "ADDRESS", num_args = 1..=2, required = true)]
+          value_names = ["HOST", "PORT"], num_args = 1..=2, required = true)]
     pub address: Vec<String>,
 
     /// TCP (the default)
@@ -257,6 +319,42 @@ pub struct CommonArgs {
     #[arg(long, help_heading = "What it says")]
     pub quiet: bool,
 
+    /// Ask for a receive buffer of SIZE
+    #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Socket options")]
+    pub rcvbuf: Option<u64>,
+
+    /// Ask for a send buffer of SIZE
+    #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Socket options")]
+    pub sndbuf: Option<u64>,
+
+    /// Hops a packet may take (1 to 255); for multicast too
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), help_heading = "Socket options")]
+    pub ttl: Option<u8>,
+
+    /// Type of service, or traffic class (0 to 255)
+    #[arg(long, value_name = "N", help_heading = "Socket options")]
+    pub tos: Option<u8>,
+
+    /// Allow sending to broadcast addresses
+    #[arg(long, help_heading = "Socket options")]
+    pub broadcast: bool,
+
+    /// Join a multicast group; may repeat
+    #[arg(long, value_name = "GROUP[%IF]", help_heading = "Socket options")]
+    pub join: Vec<String>,
+
+    /// Use this network interface only
+    #[arg(long, value_name = "IF", help_heading = "Socket options")]
+    pub device: Option<String>,
+
+    /// Probe a silent TCP peer (SO_KEEPALIVE)
+    #[arg(long, help_heading = "Socket options")]
+    pub keepalive: bool,
+
+    /// Gather small TCP writes (Nagle's algorithm)
+    #[arg(long, help_heading = "Socket options")]
+    pub delay: bool,
+
     /// Copy through a buffer where a faster way would do
     #[arg(long, hide = true)]
     pub portable: bool,
@@ -274,87 +372,4 @@ pub enum Format {
     Hex,
     /// A 4-byte big-endian length before every message
     Frames,
-}
-
-/// A message given on the command line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Payload {
-    /// `--send`
-    Text(String),
-    /// `--send-hex`
-    Hex(String),
-}
-
-/// All messages given on the command line, in its order.
-#[derive(Debug, Clone, Default)]
-pub struct Payloads(pub Vec<Payload>);
-
-impl Payloads {
-    fn of(matches: &ArgMatches) -> Self {
-        let Some((_, matches)) = matches.subcommand() else {
-            return Self::default();
-        };
-        let mut placed: Vec<(usize, Payload)> = Vec::new();
-        let mut collect = |id: &str, kind: fn(String) -> Payload| {
-            // Not every subcommand has these options.
-            let Ok(Some(values)) = matches.try_get_many::<String>(id) else {
-                return;
-            };
-            let places = matches.indices_of(id).into_iter().flatten();
-            placed.extend(places.zip(values.cloned().map(kind)));
-        };
-        collect("send", Payload::Text);
-        collect("send_hex", Payload::Hex);
-        placed.sort_by_key(|(place, _)| *place);
-        Self(placed.into_iter().map(|(_, payload)| payload).collect())
-    }
-}
-
-/// What reading the command line leads to.
-#[derive(Debug)]
-pub enum Parsed {
-    /// A command to carry out.
-    Run(Box<Cli>, Payloads),
-    /// Text that was asked for: help, the version.
-    Print(String),
-}
-
-/// Reads the command line.
-///
-/// # Errors
-/// A usage error, in one line.
-pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error> {
-    let matches = match Cli::command().try_get_matches_from(words) {
-        Ok(matches) => matches,
-        Err(error) => match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-                return Ok(Parsed::Print(error.render().to_string()));
-            }
-            _ => return Err(one_line(&error)),
-        },
-    };
-    let payloads = Payloads::of(&matches);
-    let cli = Cli::from_arg_matches(&matches).map_err(|error| one_line(&error))?;
-    Ok(Parsed::Run(Box::new(cli), payloads))
-}
-
-/// The parser's complaint as one line, its tip as the hint.
-fn one_line(error: &clap::Error) -> Error {
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return Error::usage("command", "is missing").hint("see 'pktcat --help'");
-    }
-    let text = error.to_string();
-    let complaint: Vec<&str> =
-        text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    let complaint = complaint.join(" ");
-    let complaint = complaint.trim_start_matches("error: ");
-    let similar = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand]
-        .into_iter()
-        .find_map(|kind| match error.get(kind) {
-            Some(ContextValue::String(word)) => Some(word.clone()),
-            Some(ContextValue::Strings(words)) => words.first().cloned(),
-            _ => None,
-        });
-    let hint = similar.map_or("see --help".to_owned(), |word| format!("did you mean {word}?"));
-    Error::usage("", complaint).hint(hint)
 }

@@ -2,6 +2,7 @@
 
 pub mod connect;
 pub mod listen;
+mod serve;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -9,6 +10,7 @@ use std::io::{self, Write as _};
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
+use socket2::Socket;
 
 use crate::cli::{self, Cli, Command, CompletionShell, Parsed};
 use crate::config::{self, Common, Reception, Stdin};
@@ -16,7 +18,9 @@ use crate::endpoint::input::{Input, Payload, Wire};
 use crate::endpoint::output::Output;
 use crate::endpoint::stdio::{Local, Which};
 use crate::error::{Error, Result};
+use crate::options::Options;
 use crate::session::Session;
+use crate::tap::Event;
 
 /// Carries out a command line.
 ///
@@ -77,4 +81,11 @@ fn output(common: &Common, stream: bool, session: &mut Session) -> Result<Output
 
 fn take(which: Which, session: &mut Session) -> Result<Local> {
     Local::take(which, &mut session.reactor).map_err(|cause| Error::system("open", &cause))
+}
+
+/// Says what the system granted of the buffers that were asked for.
+fn tell_granted(options: &Options, socket: &Socket, session: &mut Session) {
+    if let Some(granted) = options.granted(socket) {
+        session.event(&Event::Detail(&granted));
+    }
 }

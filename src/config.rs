@@ -1,17 +1,21 @@
 //! From the words of the command line to settings that make sense together.
 
-use std::path::PathBuf;
+mod listen;
+
 use std::time::Duration;
 
 use crate::address::{Family, Lookup, Protocol, Target};
-use crate::cli::{self, CommonArgs, ConnectArgs, ListenArgs, Payloads};
+use crate::cli::{self, CommonArgs, ConnectArgs, Payloads};
 use crate::console::Verbosity;
 use crate::endpoint::datagram::{LONGEST_IPV4, LONGEST_IPV6};
 use crate::endpoint::input::Wire;
 use crate::error::{Error, Result};
 use crate::framing::{self, Crlf, Format};
+use crate::options::{Group, Options, SmallWrites};
 use crate::pace::Pace;
 use crate::sys::Ways;
+
+pub use listen::{Listen, Task};
 
 /// Payload bytes of a datagram of raw input: what fits a 1,500-byte Ethernet frame with IPv6 and
 /// UDP headers (1500 - 40 - 8 = 1452).
@@ -74,23 +78,10 @@ pub struct Common {
     rate: Option<u64>,
     /// How much is said.
     pub verbosity: Verbosity,
+    /// Socket options.
+    pub options: Options,
     /// Whether bulk data may take fast ways that only this system has.
     pub ways: Ways,
-}
-
-/// Settings of `pktcat listen`.
-#[derive(Debug)]
-pub struct Listen {
-    /// Where.
-    pub target: Target,
-    /// What it shares with `connect`.
-    pub common: Common,
-    /// Where the port number is written.
-    pub port_file: Option<PathBuf>,
-    /// See `--accept-timeout`.
-    pub accept_timeout: Option<Duration>,
-    /// See `--to-all`.
-    pub to_all: bool,
 }
 
 /// Settings of `pktcat connect`.
@@ -110,25 +101,6 @@ pub struct Connect {
     pub retry: u32,
     /// Between the tries.
     pub retry_delay: Duration,
-}
-
-impl Listen {
-    /// Checks the words of `listen` against each other.
-    ///
-    /// # Errors
-    /// Usage errors.
-    pub fn new(args: ListenArgs, payloads: &Payloads) -> Result<Self> {
-        if args.tcp && args.common.udp {
-            return Err(Error::usage("--tcp --udp", "a listener for both needs --keep-open"));
-        }
-        Ok(Self {
-            target: Target::parse(&args.address)?,
-            common: Common::new(args.common, payloads)?,
-            port_file: args.port_file,
-            accept_timeout: args.accept_timeout,
-            to_all: args.to_all,
-        })
-    }
 }
 
 impl Connect {
@@ -208,6 +180,7 @@ impl Common {
                 (_, true) => Verbosity::Verbose,
                 _ => Verbosity::Normal,
             },
+            options: options(&args)?,
             ways: if args.portable { Ways::Portable } else { Ways::All },
         })
     }
@@ -268,6 +241,28 @@ impl cli::Payload {
                 .map_err(|malformed| Error::usage("--send-hex", malformed.to_string())),
         }
     }
+}
+
+fn options(args: &CommonArgs) -> Result<Options> {
+    let buffer = |what: &str, size: Option<u64>| match size {
+        None => Ok(None),
+        // The kernel's own type for it.
+        Some(size) => match i32::try_from(size) {
+            Ok(1..) => Ok(usize::try_from(size).ok()),
+            _ => Err(Error::usage(format!("{what} {size}"), "must be 1 byte to 2 GiB")),
+        },
+    };
+    Ok(Options {
+        receive_buffer: buffer("--rcvbuf", args.rcvbuf)?,
+        send_buffer: buffer("--sndbuf", args.sndbuf)?,
+        ttl: args.ttl,
+        tos: args.tos,
+        broadcast: args.broadcast,
+        groups: args.join.iter().map(|group| Group::parse(group)).collect::<Result<_>>()?,
+        device: args.device.clone(),
+        keepalive: args.keepalive,
+        small_writes: if args.delay { SmallWrites::Gathered } else { SmallWrites::AtOnce },
+    })
 }
 
 fn format(word: cli::Format) -> Format {

@@ -13,6 +13,7 @@ use socket2::Socket;
 
 use crate::address::{Protocol, canonical};
 use crate::error::{Error, Result, Status};
+use crate::options::Options;
 use crate::reactor::Latch;
 use crate::session::Session;
 use crate::socket;
@@ -20,13 +21,15 @@ use crate::socket;
 /// "Connection Attempt Delay" (RFC 8305, section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Where to send from.
+/// Where to send from, and through what kind of socket.
 #[derive(Debug, Clone, Default)]
 pub struct From {
     /// Addresses of this machine; the first of the target's family is used. Empty: any.
     pub addresses: Vec<SocketAddr>,
     /// Port; 0 is any.
     pub port: u16,
+    /// Options of the socket.
+    pub options: Options,
 }
 
 impl From {
@@ -168,7 +171,7 @@ fn failed(peer: SocketAddr, cause: &io::Error) -> Error {
 }
 
 fn start(session: &mut Session, peer: SocketAddr, from: &From) -> Result<Attempt> {
-    let socket = socket::open(peer, Protocol::Tcp).map_err(|cause| failed(peer, &cause))?;
+    let socket = socket::open("connect", peer, Protocol::Tcp, &from.options)?;
     from.bind(&socket, peer, Protocol::Tcp)?;
     match socket.connect(&peer.into()) {
         Ok(()) => {}
@@ -213,7 +216,9 @@ pub fn connect_datagram(addresses: &[SocketAddr], from: &From) -> Result<(Socket
     for &peer in addresses {
         let failed =
             |cause: io::Error| Error::network("connect", socket::name(peer, Protocol::Udp), &cause);
-        let result = socket::open(peer, Protocol::Udp).map_err(failed).and_then(|socket| {
+        let opened = socket::open("connect", peer, Protocol::Udp, &from.options);
+        let result = opened.and_then(|socket| {
+            from.options.join(&socket)?;
             from.bind(&socket, peer, Protocol::Udp)?;
             socket.connect(&peer.into()).map_err(failed)?;
             Ok(socket)

@@ -64,6 +64,8 @@ pub struct Exchange {
     last_arrival: Option<Instant>,
     last_activity: Option<Instant>,
     seen: (u64, u64),
+    /// Whether nothing that arrived waits to be written.
+    silent: bool,
 }
 
 impl Exchange {
@@ -89,6 +91,7 @@ impl Exchange {
             last_arrival: None,
             last_activity: None,
             seen: (0, 0),
+            silent: true,
         }
     }
 
@@ -151,7 +154,9 @@ impl Exchange {
 
     fn note_activity(&mut self, session: &Session, now: Instant) {
         let (received, all) = (session.tap.received_so_far(), session.tap.activity());
-        if received != self.seen.0 {
+        // What has arrived and not found its way out yet is no silence.
+        self.silent = self.socket.is_drained() && self.down.is_empty() && self.output.is_drained();
+        if received != self.seen.0 || (received > 0 && !self.silent) {
             self.last_arrival = Some(now);
         }
         if all != self.seen.1 {
@@ -205,6 +210,9 @@ impl Exchange {
     }
 
     fn silence_ends(&self) -> Option<Instant> {
+        if !self.silent {
+            return None;
+        }
         match self.rules.silence {
             Silence::Ignored => None,
             Silence::AfterInput(limit) => {

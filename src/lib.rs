@@ -4,10 +4,12 @@
 //!
 //! - [`cli`] the words, [`config`] settings that make sense together, [`cmd`] one module a command
 //! - [`relay`] a connection and every way it ends, [`exchange`] the same for datagrams
+//! - [`hub`] many clients of one listener, [`children`] a program for each,
+//!   [`door`] how they come in, [`gate`] who may
 //! - [`pump`] one direction with backpressure, [`splice`] its fast way, [`pace`] its speed limit
 //! - [`endpoint`] the real ends: standard input and output, streams, datagrams
 //! - [`batch`] the unit that travels, [`framing`] how bytes and messages map to each other
-//! - [`dial`] connecting, [`socket`] sockets by name, [`address`] hosts and ports
+//! - [`dial`] connecting, [`socket`] sockets by name and their [`options`], [`address`] hosts and ports
 //! - [`session`] what one run shares: [`reactor`] the event loop, [`console`] lines for people,
 //!   [`tap`] counters, [`report`] counters as text
 //! - [`units`] durations and sizes, [`error`] failures and exit statuses, [`sys`] the system
@@ -17,15 +19,20 @@
 
 pub mod address;
 pub mod batch;
+pub mod children;
 pub mod cli;
 pub mod cmd;
 pub mod config;
 pub mod console;
 pub mod dial;
+pub mod door;
 pub mod endpoint;
 pub mod error;
 pub mod exchange;
 pub mod framing;
+pub mod gate;
+pub mod hub;
+pub mod options;
 pub mod pace;
 pub mod pump;
 pub mod reactor;

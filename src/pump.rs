@@ -78,6 +78,16 @@ impl Pump {
         self.phase == Phase::Done
     }
 
+    /// Whether nothing is under way inside the pump.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let held = match &self.conduit {
+            Conduit::Copy(_) => 0,
+            Conduit::Splice(splice) => splice.held(),
+        };
+        self.batch.is_empty() && held == 0
+    }
+
     /// When the pace allows the next message, if it is what the pump waits for.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
+
+use crate::sys;
 
 /// What is known of a source's readiness. Both sides start set: the first call finds out.
 #[derive(Debug)]
@@ -33,6 +35,11 @@ impl Latch {
             failed: Cell::new(false),
             token,
         })
+    }
+
+    /// A small number that is this latch's alone while it is watched.
+    pub fn id(&self) -> usize {
+        self.token.0
     }
 
     /// Whether reading may find something.
@@ -71,6 +78,8 @@ pub enum Signal {
     Stop(i32),
     /// SIGUSR1: print the summary so far.
     Report,
+    /// SIGCHLD: a child has ended.
+    Child,
 }
 
 /// When something will be ready, as far as the caller can tell.
@@ -109,7 +118,9 @@ impl Reactor {
     /// When the system has no descriptors left.
     pub fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
+        // What the parent ignores stays ignored: a shell does that for `command &` in a script.
+        let wanted = [SIGINT, SIGTERM, SIGUSR1].into_iter();
+        let mut signals = Signals::new(wanted.filter(|signal| !sys::is_ignored(*signal)))?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         Ok(Self {
             poll,
@@ -121,6 +132,14 @@ impl Reactor {
             woken: false,
             last_wait: Duration::ZERO,
         })
+    }
+
+    /// From now on the end of a child is a signal like the others.
+    ///
+    /// # Errors
+    /// When the handler cannot be set.
+    pub fn hear_children(&mut self) -> io::Result<()> {
+        self.signals.add_signal(SIGCHLD)
     }
 
     /// Watches a descriptor. One that epoll refuses (EPERM: regular files, `/dev/null`) is always
@@ -152,16 +171,28 @@ impl Reactor {
         }
     }
 
+    /// Whose latches the last wait or look has set.
+    pub fn fired(&self) -> impl Iterator<Item = usize> {
+        self.events.iter().map(|event| event.token().0).filter(|id| *id < self.latches.len())
+    }
+
+    /// Forgets a descriptor that is about to be closed, and that nobody else holds: closing it is
+    /// all the kernel needs (epoll(7)).
+    pub fn release(&mut self, latch: &Latch) {
+        if latch.token != UNWATCHED {
+            self.latches[latch.token.0] = None;
+            self.free.push(latch.token.0);
+        }
+    }
+
     /// Forgets a descriptor; to be called before it is closed.
     pub fn forget(&mut self, fd: impl AsFd, latch: &Latch) {
-        if latch.token == UNWATCHED {
-            return;
+        if latch.token != UNWATCHED {
+            let raw = fd.as_fd().as_raw_fd();
+            // A descriptor that is already gone needs no forgetting.
+            let _ = self.poll.registry().deregister(&mut SourceFd(&raw));
         }
-        let raw = fd.as_fd().as_raw_fd();
-        // A descriptor that is already gone needs no forgetting.
-        let _ = self.poll.registry().deregister(&mut SourceFd(&raw));
-        self.latches[latch.token.0] = None;
-        self.free.push(latch.token.0);
+        self.release(latch);
     }
 
     /// Sets the latches of what is ready, sleeping until `deadline` if nothing is; `None` sleeps
@@ -204,7 +235,7 @@ impl Reactor {
         self.woken = false;
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             Err(error) => return Err(error),
         }
         self.woken = !self.events.is_empty();
@@ -212,6 +243,7 @@ impl Reactor {
             if event.token() == SIGNALS {
                 self.heard.extend(self.signals.pending().map(|number| match number {
                     SIGUSR1 => Signal::Report,
+                    SIGCHLD => Signal::Child,
                     number => Signal::Stop(number),
                 }));
             } else if let Some(Some(latch)) = self.latches.get(event.token().0) {

@@ -7,7 +7,7 @@ use crate::batch::Batch;
 use crate::endpoint::Progress;
 use crate::endpoint::input::Input;
 use crate::endpoint::output::Output;
-use crate::endpoint::stream::{Settled, Stream};
+use crate::endpoint::stream::{Fin, Settled, Stream};
 use crate::error::{Error, Result};
 use crate::pace::Pace;
 use crate::pump::{Failure, Pump};
@@ -26,17 +26,6 @@ const STEPS_AT_THE_END: u32 = 256;
 
 /// How often the kernel is asked whether everything is acknowledged, should it not say so.
 const ACKNOWLEDGED_CHECK: Duration = Duration::from_millis(20);
-
-/// When the sending half is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fin {
-    /// When standard input has ended.
-    AtInputEnd,
-    /// When the peer has closed its half: we have nothing to say.
-    AtPeerFin,
-    /// Not before the connection is over (`--no-shutdown`).
-    Never,
-}
 
 /// What ends the run besides both directions being done.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +75,8 @@ pub struct Relay {
     last_arrival: Instant,
     last_activity: (u64, Instant),
     received_before: u64,
+    /// Whether nothing that arrived waits to be written.
+    silent: bool,
 }
 
 impl Relay {
@@ -113,6 +104,7 @@ impl Relay {
             last_arrival: now,
             last_activity: (0, now),
             received_before: 0,
+            silent: true,
         }
     }
 
@@ -205,8 +197,10 @@ impl Relay {
     }
 
     fn note_activity(&mut self, session: &Session, now: Instant) {
+        // What has arrived and not found its way out yet is no silence.
+        self.silent = self.stream.is_drained() && self.down.is_empty() && self.output.is_drained();
         let received = session.tap.received_so_far();
-        if received != self.received_before {
+        if received != self.received_before || !self.silent {
             self.received_before = received;
             self.last_arrival = now;
         }
@@ -240,7 +234,8 @@ impl Relay {
                 Sending::Open if self.rules.until_fin || self.input.is_terminal() => {
                     return Ok(true);
                 }
-                Sending::Open | Sending::Held => {}
+                // A reset after the peer's FIN: nobody reads any more, but the socket tells.
+                Sending::Open | Sending::Held => self.stream.check()?,
                 // Both directions are done, once the peer has acknowledged our last byte.
                 Sending::Closed => {
                     if self.rules.until_fin || self.stream.settled()? == Settled::Yes {
@@ -274,6 +269,9 @@ impl Relay {
     }
 
     fn linger_ends(&self) -> Option<Instant> {
+        if !self.silent {
+            return None;
+        }
         let (linger, ended) = (self.rules.linger?, self.input_ended?);
         Some(self.last_arrival.max(ended) + linger)
     }

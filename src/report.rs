@@ -49,6 +49,8 @@ impl Observer for Lines {
             Event::Accepted(link) => self.say(Verbosity::Verbose, &format!("accepted {link}")),
             Event::Peer(link) => self.say(Verbosity::Verbose, &format!("peer {link}")),
             Event::Error(error) => self.say(Verbosity::Quiet, &format!("pktcat: {error}")),
+            Event::Notice(error) => self.say(Verbosity::Normal, &format!("pktcat: {error}")),
+            Event::Detail(line) => self.say(Verbosity::Verbose, line),
             Event::Summary(counters) => {
                 // One that was asked for in the middle of a run is always printed.
                 let least = if counters.last { Verbosity::Verbose } else { Verbosity::Quiet };
@@ -89,6 +91,9 @@ pub fn summary(counters: &Summary) -> String {
     if counters.protocol == Protocol::Udp {
         let Summary { kernel_drops, cut, peers, .. } = counters;
         let _ = write!(line, ", kernel drops {kernel_drops}, cut {cut}, peers {peers}");
+        if counters.ignored > 0 {
+            let _ = write!(line, ", ignored {}", counters.ignored);
+        }
     }
     line
 }
@@ -115,6 +120,7 @@ mod tests {
             kernel_drops: 3,
             cut: 0,
             peers: 4,
+            ignored: 0,
             last: true,
         };
         let both = "sent 14 bytes in 1 write, received 15 bytes in 2 reads, 1.000 s, 29 B/s";

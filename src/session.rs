@@ -26,6 +26,8 @@ pub struct Session {
     /// When the whole run must be over (`--timeout`), and the limit as given.
     limit: Option<(Instant, Duration)>,
     protocol: Protocol,
+    /// Whether a child has ended since somebody looked.
+    pub child_ended: bool,
     /// Datagram sockets whose dropped datagrams are counted.
     drops_of: Vec<Rc<Socket>>,
 }
@@ -52,6 +54,7 @@ impl Session {
             tap,
             limit: timeout.map(|limit| (started + limit, limit)),
             protocol,
+            child_ended: false,
             drops_of: Vec::new(),
         })
     }
@@ -112,6 +115,7 @@ impl Session {
             match signal {
                 Signal::Stop(number) => return Err(Error::stopped(number)),
                 Signal::Report => self.summary(false),
+                Signal::Child => self.child_ended = true,
             }
         }
         match self.limit {
@@ -149,8 +153,13 @@ impl Session {
             }
             error.told()
         });
-        while !self.console.flush(&mut self.reactor) {
-            if self.wait(None).is_err() {
+        // A run that was told to stop does not wait for somebody to read its last words.
+        let stopped = matches!(&result, Err(error) if matches!(error.status, Status::Stopped(_)));
+        while !self.console.flush(&mut self.reactor) && !stopped {
+            if self.reactor.wait(None, Expected::Whenever).is_err() {
+                break;
+            }
+            if matches!(self.reactor.signal(), Some(Signal::Stop(_))) {
                 break;
             }
         }

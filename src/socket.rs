@@ -7,15 +7,12 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::address::{Family, Protocol, Shown};
 use crate::error::{Error, Result, Status};
-use crate::sys;
+use crate::options::Options;
 use crate::tap::Link;
 
 /// As long a queue of connections not yet accepted as the system allows; the kernel cuts it to
 /// net.core.somaxconn (listen(2)).
 const BACKLOG: i32 = i32::MAX;
-
-/// What a UDP socket asks for as receive buffer: a burst must find room while we write.
-const UDP_RECEIVE_BUFFER: usize = 64 << 20;
 
 /// `ADDR:PORT (tcp)`, as errors and lines for people name an end.
 #[must_use]
@@ -23,27 +20,24 @@ pub fn name(address: SocketAddr, protocol: Protocol) -> String {
     format!("{} ({protocol})", Shown(address))
 }
 
-/// A non-blocking socket for an address's family.
+/// A non-blocking socket for an address's family, with the options set.
 ///
 /// # Errors
-/// When the machine has no such protocol or no descriptors left.
-pub fn open(address: SocketAddr, protocol: Protocol) -> io::Result<Socket> {
+/// When the machine has no such protocol or no descriptors left, or refuses an option.
+pub fn open(
+    what: &str,
+    address: SocketAddr,
+    protocol: Protocol,
+    options: &Options,
+) -> Result<Socket> {
     let kind = match protocol {
         Protocol::Tcp => Type::STREAM,
         Protocol::Udp => Type::DGRAM,
     };
-    let socket = Socket::new(Domain::for_address(address), kind.nonblocking(), None)?;
-    if protocol == Protocol::Udp {
-        // What the system does not grant is no error: -v and the drop count tell.
-        let _ = sys::raise_receive_buffer(&socket, UDP_RECEIVE_BUFFER);
-    }
+    let socket = Socket::new(Domain::for_address(address), kind.nonblocking(), None)
+        .map_err(|cause| Error::network(what, name(address, protocol), &cause))?;
+    options.apply(&socket, address.is_ipv6(), protocol)?;
     Ok(socket)
-}
-
-/// Small writes leave at once (TCP_NODELAY, tcp(7)): a person types, a script waits.
-pub fn set_up_stream(socket: &Socket) {
-    // Only an optimisation, and no TCP socket refuses it.
-    let _ = socket.set_tcp_nodelay(true);
 }
 
 /// A socket bound to one of `addresses`: the first that can be bound.
@@ -54,13 +48,21 @@ pub fn bind_first(
     addresses: &[SocketAddr],
     family: Family,
     protocol: Protocol,
-) -> Result<(Socket, SocketAddr)> {
+    options: &Options,
+) -> Result<Socket> {
     let mut first_error = None;
     for &address in addresses {
-        match bind(address, family, protocol) {
-            Ok(socket) => {
-                let bound = local_address(&socket).unwrap_or(address);
-                return Ok((socket, bound));
+        let socket = match open("listen", address, protocol, options) {
+            Ok(socket) => socket,
+            Err(error) => {
+                first_error.get_or_insert(error.with_status(Status::Failure));
+                continue;
+            }
+        };
+        match bind(&socket, address, family, protocol) {
+            Ok(()) => {
+                options.join(&socket)?;
+                return Ok(socket);
             }
             Err(cause) => {
                 let mut error = Error::network("listen", name(address, protocol), &cause)
@@ -77,8 +79,12 @@ pub fn bind_first(
     Err(first_error.unwrap_or_else(|| Error::usage("address", "nothing to listen on")))
 }
 
-fn bind(address: SocketAddr, family: Family, protocol: Protocol) -> io::Result<Socket> {
-    let socket = open(address, protocol)?;
+fn bind(
+    socket: &Socket,
+    address: SocketAddr,
+    family: Family,
+    protocol: Protocol,
+) -> io::Result<()> {
     if address.is_ipv6() {
         // One socket for both families, whatever net.ipv6.bindv6only says (ipv6(7)).
         let only = family == Family::V6 || !address.ip().is_unspecified();
@@ -92,7 +98,7 @@ fn bind(address: SocketAddr, family: Family, protocol: Protocol) -> io::Result<S
     if protocol == Protocol::Tcp {
         socket.listen(BACKLOG)?;
     }
-    Ok(socket)
+    Ok(())
 }
 
 /// The address a socket is bound to.

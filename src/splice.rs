@@ -122,6 +122,15 @@ impl Splice {
         }
     }
 
+    /// Bytes that have left the source and not reached the sink.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        match self {
+            Self::Direct { .. } => 0,
+            Self::Through { held, .. } => *held,
+        }
+    }
+
     /// Takes back what was under way when the sink refused it.
     pub fn rescue(&mut self, batch: &mut Batch) {
         let Self::Through { pipe, held } = self else { return };

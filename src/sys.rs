@@ -8,6 +8,8 @@ use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use socket2::Socket;
+
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg};
@@ -66,6 +68,32 @@ pub enum TcpState {
     FinAcknowledged,
     /// Both ends are done: TIME-WAIT, CLOSED.
     Closed,
+}
+
+/// Takes the next connection of a listening socket: non-blocking, closed on exec.
+///
+/// # Errors
+/// What accept4(2) says, `WouldBlock` when nobody waits.
+pub fn accept(listener: impl AsFd) -> io::Result<(Socket, Option<SocketAddr>)> {
+    linux::accept(listener.as_fd())
+}
+
+/// Raises the soft limit of open descriptors to the hard one (RLIMIT_NOFILE, getrlimit(2)); the
+/// limit that is in force then.
+#[must_use]
+pub fn raise_descriptor_limit() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
+    if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
+        return hard;
+    }
+    soft
+}
+
+/// Whether the program was started with this signal ignored.
+#[must_use]
+pub fn is_ignored(signal: i32) -> bool {
+    linux::is_ignored(signal)
 }
 
 /// Asks the kernel how far a TCP connection has come.

@@ -103,6 +103,10 @@ pub enum Event<'a> {
     Dropped(u64),
     /// Something went wrong; the run may go on.
     Error(&'a Error),
+    /// Worth a line unless `--quiet`: a client that was turned away or lost.
+    Notice(&'a Error),
+    /// Worth a line with `-v`.
+    Detail(&'a str),
     /// The counters so far.
     Summary(&'a Summary),
 }
@@ -128,6 +132,8 @@ pub struct Summary {
     pub cut: u64,
     /// UDP peers heard.
     pub peers: u64,
+    /// Datagrams of peers that may not come in (`--allow`, `--deny`).
+    pub ignored: u64,
     /// Whether it is printed because the run has ended.
     pub last: bool,
 }
@@ -156,6 +162,7 @@ pub struct Tap {
     cut: Cell<u64>,
     kernel_drops: Cell<u64>,
     peers: Cell<u64>,
+    ignored: Cell<u64>,
     observers: RefCell<Vec<Box<dyn Observer>>>,
     watched: Cell<bool>,
 }
@@ -179,6 +186,7 @@ impl Tap {
             cut: Cell::default(),
             kernel_drops: Cell::default(),
             peers: Cell::default(),
+            ignored: Cell::default(),
             observers: RefCell::default(),
             watched: Cell::default(),
         }
@@ -241,6 +249,11 @@ impl Tap {
         }
     }
 
+    /// Datagrams came whose sender may not come in.
+    pub fn ignored(&self, messages: usize) {
+        add(&self.ignored, messages as u64);
+    }
+
     /// Something happened.
     pub fn event(&self, event: &Event<'_>) {
         if let Event::Peer(_) = event {
@@ -273,6 +286,7 @@ impl Tap {
             kernel_drops: self.kernel_drops.get(),
             cut: self.cut.get(),
             peers: self.peers.get(),
+            ignored: self.ignored.get(),
             last,
         }
     }

@@ -16,7 +16,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         return Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string());
     }
     humantime::parse_duration(text)
-        .map_err(|e| format!("{e} (write it as 250ms, 2s, 1m or a number of seconds)"))
+        .map_err(|e| format!("{e}; write it as 250ms, 2s, 1m or a number of seconds"))
 }
 
 /// Reads a size in bytes: `1400`, `64k` = 64,000, `64KiB` = 65,536.

@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 
 use mio::Interest;
 
-use super::{input, output};
+use super::{input, output, tell_granted};
 use crate::address::{Protocol, port_number, resolve_host};
 use crate::config::{Connect, Reception, Stdin};
 use crate::console::Verbosity;
 use crate::dial::{self, Connected};
 use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
 use crate::endpoint::input::Wire;
-use crate::endpoint::stream::Stream;
+use crate::endpoint::stream::{Fin, Stream};
 use crate::error::{Error, Result, Status};
 use crate::exchange::{self, Exchange, Silence};
-use crate::relay::{Fin, Relay, Rules};
+use crate::relay::{Relay, Rules};
 use crate::session::Session;
 use crate::socket;
 use crate::tap::Event;
@@ -40,11 +40,11 @@ pub fn run(config: &Connect) -> Result<()> {
 fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
     let common = &config.common;
     let Connected { socket, latch, peer } = dial(config, session)?;
-    socket::set_up_stream(&socket);
     let link = Rc::new(socket::link(&socket, Protocol::Tcp, peer));
     session.event(&Event::Connected(&link));
+    tell_granted(&common.options, &socket, session);
     let input = input(common, Wire::Stream, session)?;
-    let output = output(common, true, session)?;
+    let output = output(common, true, session)?.of_peer(link.to_string());
     let rules = Rules {
         fin: match common.stdin {
             _ if common.no_shutdown => Fin::Never,
@@ -114,7 +114,7 @@ fn source(config: &Connect) -> Result<dial::From> {
         Some(host) => resolve_host(host, 0, common.family, common.lookup, None)?,
         None => Vec::new(),
     };
-    Ok(dial::From { addresses, port })
+    Ok(dial::From { addresses, port, options: common.options.clone() })
 }
 
 fn udp(config: &Connect, session: &mut Session) -> Result<()> {
@@ -126,6 +126,7 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     let socket = Rc::new(socket);
     session.count_drops_of(&socket);
     session.event(&Event::Connected(&socket::link(&socket, Protocol::Udp, peer)));
+    tell_granted(&common.options, &socket, session);
     let longest = if peer.is_ipv4() { LONGEST_IPV4 } else { LONGEST_IPV6 };
     let input = input(common, common.datagrams(longest)?, session)?;
     let output = output(common, false, session)?;

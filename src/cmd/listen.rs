@@ -1,24 +1,26 @@
 //! `pktcat listen`: waits for a peer, or for datagrams of any number of them.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
 use mio::Interest;
-use socket2::{SockAddr, Socket};
+use socket2::Socket;
 
-use super::{input, output};
-use crate::address::{Family, Protocol, Shown};
-use crate::config::{Listen, Reception, Stdin};
+use super::{input, output, serve, tell_granted};
+use crate::address::{Family, Protocol};
+use crate::config::{Common, Listen, Reception, Stdin, Task};
+use crate::door::Door;
 use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
-use crate::endpoint::input::Wire;
-use crate::endpoint::stream::Stream;
+use crate::endpoint::input::{Input, Wire};
+use crate::endpoint::stream::{Fin, Stream};
 use crate::error::{Error, Result};
 use crate::exchange::{self, Exchange, Silence};
+use crate::gate::Gate;
 use crate::reactor::Latch;
-use crate::relay::{Fin, Relay, Rules};
+use crate::relay::{Relay, Rules};
 use crate::session::{Session, timed_out};
 use crate::socket;
 use crate::tap::Event;
@@ -30,52 +32,63 @@ use crate::tap::Event;
 pub fn run(config: &Listen) -> Result<()> {
     let common = &config.common;
     let mut session = Session::new(common.protocol, common.verbosity, common.timeout)?;
-    let result = match common.protocol {
-        Protocol::Tcp => tcp(config, &mut session),
-        Protocol::Udp => udp(config, &mut session),
-    };
+    let result = dispatch(config, &mut session);
     session.finish(result)
 }
 
-fn tcp(config: &Listen, session: &mut Session) -> Result<()> {
+fn dispatch(config: &Listen, session: &mut Session) -> Result<()> {
+    let single = matches!(config.task, Task::Relay) && !config.both;
+    match (config.common.protocol, &config.task) {
+        (_, Task::Command(words)) => serve::command(config, words, session),
+        (Protocol::Udp, _) if single => datagrams(config, session),
+        (Protocol::Tcp, _) if single && !config.keep_open => one_client(config, session),
+        _ => serve::hub(config, session),
+    }
+}
+
+fn one_client(config: &Listen, session: &mut Session) -> Result<()> {
     let common = &config.common;
-    let listener = bind(config, session)?;
+    let listener = bind(config, Protocol::Tcp, session)?;
     let input = input(common, Wire::Stream, session)?;
     let output = output(common, true, session)?;
-    let (socket, peer) = accept_one(config, listener, session)?;
-    socket::set_up_stream(&socket);
+    let door = Door::new(listener, config.gate()?, None, session)?;
+    let (socket, peer) = first_client(config, door, session)?;
     let link = Rc::new(socket::link(&socket, Protocol::Tcp, peer));
     session.event(&Event::Accepted(&link));
-    let send_only = common.reception == Reception::Discard;
-    let nothing_to_say = common.stdin == Stdin::Ignore || input.is_null();
     let rules = Rules {
-        fin: match nothing_to_say {
-            _ if common.no_shutdown => Fin::Never,
-            true if !send_only => Fin::AtPeerFin,
-            _ => Fin::AtInputEnd,
-        },
+        fin: fin(common, &input),
         until_fin: common.until_fin,
-        send_only,
+        send_only: common.reception == Reception::Discard,
         linger: common.linger,
         idle: common.idle,
     };
-    let latch = watch(session, &socket, Interest::READABLE | Interest::WRITABLE)?;
+    let latch = watch(session, &socket)?;
+    let link_name = link.to_string();
     let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
+    let output = output.of_peer(link_name);
     Relay::new(input, output, stream, rules, common.ways, common.pace(), Instant::now())
         .run(session)
 }
 
-fn udp(config: &Listen, session: &mut Session) -> Result<()> {
+/// When a listener's clients get their FIN: one with nothing to say holds it back, so that a
+/// client that quits at a FIN is heard to its end.
+pub(super) fn fin(common: &Common, input: &Input) -> Fin {
+    let nothing_to_say = common.stdin == Stdin::Ignore || input.is_null();
+    if common.no_shutdown {
+        Fin::Never
+    } else if nothing_to_say && common.reception == Reception::Write {
+        Fin::AtPeerFin
+    } else {
+        Fin::AtInputEnd
+    }
+}
+
+fn datagrams(config: &Listen, session: &mut Session) -> Result<()> {
     let common = &config.common;
-    let socket = Rc::new(bind(config, session)?);
+    let socket = Rc::new(bind(config, Protocol::Udp, session)?);
     session.count_drops_of(&socket);
-    // A dual-stack socket answers IPv4 peers too, whose limit is the lower one.
-    let only_v6 = socket::local_address(&socket)
-        .is_some_and(|local| local.is_ipv6() && !local.ip().is_unspecified());
-    let longest = if only_v6 { LONGEST_IPV6 } else { LONGEST_IPV4 };
-    let input = input(common, common.datagrams(longest)?, session)?;
+    let input = input(common, common.datagrams(longest(&socket))?, session)?;
     let output = output(common, false, session)?;
-    let latch = watch(session, &socket, Interest::READABLE | Interest::WRITABLE)?;
     let rules = exchange::Rules {
         silence: common.linger.map_or(Silence::Ignored, Silence::AfterFirst),
         count: common.count,
@@ -84,35 +97,85 @@ fn udp(config: &Listen, session: &mut Session) -> Result<()> {
         idle: common.idle,
     };
     let peers = if config.to_all { Peers::All(Vec::new()) } else { Peers::Last(None) };
-    let datagram = Datagram::new(socket, latch, peers, common.ways, Rc::clone(&session.tap));
+    let datagram = open_datagram(config, socket, peers, session)?;
     Exchange::new(input, output, datagram, rules, common.pace(), Instant::now()).run(session)
 }
 
-fn watch(session: &mut Session, socket: &Socket, interest: Interest) -> Result<Rc<Latch>> {
-    session.reactor.watch(socket, interest).map_err(|cause| Error::system("poll", &cause))
+/// A dual-stack socket answers IPv4 peers too, whose limit is the lower one.
+fn longest(socket: &Socket) -> usize {
+    let only_v6 = socket::local_address(socket)
+        .is_some_and(|local| local.is_ipv6() && !local.ip().is_unspecified());
+    if only_v6 { LONGEST_IPV6 } else { LONGEST_IPV4 }
+}
+
+pub(super) fn open_datagram(
+    config: &Listen,
+    socket: Rc<Socket>,
+    peers: Peers,
+    session: &mut Session,
+) -> Result<Datagram> {
+    let latch = watch(session, &socket)?;
+    let tap = Rc::clone(&session.tap);
+    let mut datagram = Datagram::new(socket, latch, peers, config.common.ways, tap);
+    let gate: Gate = config.gate()?;
+    if !gate.is_open() {
+        datagram.guard(gate);
+    }
+    Ok(datagram)
+}
+
+fn watch(session: &mut Session, socket: &Socket) -> Result<Rc<Latch>> {
+    session
+        .reactor
+        .watch(socket, Interest::READABLE | Interest::WRITABLE)
+        .map_err(|cause| Error::system("poll", &cause))
 }
 
 /// Binds, and tells the port to whoever asked.
-fn bind(config: &Listen, session: &mut Session) -> Result<Socket> {
+pub(super) fn bind(config: &Listen, protocol: Protocol, session: &mut Session) -> Result<Socket> {
+    let port = config.target.port_number(protocol)?;
+    let socket = bind_to(config, protocol, port, session)?;
+    announce(config, &[(protocol, &socket)], session)?;
+    Ok(socket)
+}
+
+/// Binds to a port of the target's addresses.
+pub(super) fn bind_to(
+    config: &Listen,
+    protocol: Protocol,
+    port: u16,
+    session: &mut Session,
+) -> Result<Socket> {
     let common = &config.common;
-    let port = config.target.port_number(common.protocol)?;
     let addresses = match &config.target.host {
         None => unspecified(port, common.family),
         Some(_) => {
             config.target.resolve(port, common.family, common.lookup, session.time_left())?
         }
     };
-    let (socket, bound) = socket::bind_first(&addresses, common.family, common.protocol)?;
-    session.event(&Event::Listening {
-        protocol: common.protocol,
-        address: bound,
-        must_be_told: port == 0,
-    });
-    if let Some(path) = &config.port_file {
+    let bound = socket::bind_first(&addresses, common.family, protocol, &common.options)?;
+    tell_granted(&common.options, &bound, session);
+    Ok(bound)
+}
+
+/// Tells the port to whoever asked, once everything is ready for the first client.
+pub(super) fn announce(
+    config: &Listen,
+    sockets: &[(Protocol, &Socket)],
+    session: &mut Session,
+) -> Result<()> {
+    for &(protocol, socket) in sockets {
+        let must_be_told = config.target.port_number(protocol)? == 0;
+        if let Some(address) = socket::local_address(socket) {
+            session.event(&Event::Listening { protocol, address, must_be_told });
+        }
+    }
+    let port = sockets.first().and_then(|(_, socket)| socket::local_address(socket));
+    if let (Some(path), Some(bound)) = (&config.port_file, port) {
         write_port(path, bound.port())
             .map_err(|cause| Error::local("write", path.display(), &cause))?;
     }
-    Ok(socket)
+    Ok(())
 }
 
 /// Every address of this machine; on one without IPv6, those of IPv4.
@@ -127,7 +190,7 @@ fn unspecified(port: u16, family: Family) -> Vec<SocketAddr> {
 }
 
 /// Writes the port number whole or not at all: a reader never sees half of it.
-fn write_port(path: &Path, port: u16) -> std::io::Result<()> {
+fn write_port(path: &Path, port: u16) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", std::process::id()));
     let temporary = path.with_file_name(name);
@@ -142,56 +205,23 @@ fn write_port(path: &Path, port: u16) -> std::io::Result<()> {
 }
 
 /// Waits for the first client and closes the listening socket.
-fn accept_one(
+fn first_client(
     config: &Listen,
-    listener: Socket,
+    mut door: Door,
     session: &mut Session,
 ) -> Result<(Socket, SocketAddr)> {
-    let latch = watch(session, &listener, Interest::READABLE)?;
     let end = config.accept_timeout.map(|limit| (Instant::now() + limit, limit));
     loop {
-        match listener.accept() {
-            Ok((socket, peer)) => {
-                session.reactor.forget(&listener, &latch);
-                socket.set_nonblocking(true).map_err(|cause| Error::system("accept", &cause))?;
-                // accept(2) fills the address in for every internet socket.
-                let peer = SockAddr::as_socket(&peer)
-                    .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-                return Ok((socket, peer));
-            }
-            Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(cause) if gone_before_accept(&cause) => continue,
-            Err(cause) => {
-                let place = socket::local_address(&listener)
-                    .map(|local| Shown(local).to_string())
-                    .unwrap_or_default();
-                return Err(Error::network("accept", place, &cause));
-            }
+        if let Some(client) = door.next(0, session)? {
+            door.close(session);
+            return Ok(client);
         }
         if let Some((end, limit)) = end
             && Instant::now() >= end
         {
             return Err(timed_out("--accept-timeout", "nobody has connected", limit));
         }
-        session.wait(end.map(|(end, _)| end))?;
+        let deadline = [end.map(|(end, _)| end), door.deadline()].into_iter().flatten().min();
+        session.wait(deadline)?;
     }
-}
-
-/// Errors of accept(2) that concern a connection that is already gone, not the listener.
-fn gone_before_accept(cause: &std::io::Error) -> bool {
-    matches!(
-        cause.raw_os_error(),
-        Some(
-            libc::ECONNABORTED
-                | libc::EINTR
-                | libc::EPROTO
-                | libc::ENETDOWN
-                | libc::ENOPROTOOPT
-                | libc::EHOSTDOWN
-                | libc::ENONET
-                | libc::EHOSTUNREACH
-                | libc::EOPNOTSUPP
-                | libc::ENETUNREACH
-        )
-    )
 }

@@ -11,6 +11,7 @@ use super::{Allowance, Progress, Sink, Source};
 use crate::address::Protocol;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
+use crate::gate::Gate;
 use crate::reactor::Latch;
 use crate::socket;
 use crate::sys::{Received, Receiver, Sender, Ways};
@@ -52,6 +53,7 @@ pub struct Datagram {
     receiver: Receiver,
     received: Vec<Received>,
     sender: Sender,
+    gate: Option<Gate>,
     tap: Rc<Tap>,
 }
 
@@ -81,8 +83,14 @@ impl Datagram {
             links,
             last_heard: None,
             received: Vec::new(),
+            gate: None,
             tap,
         }
+    }
+
+    /// From now on datagrams of peers that may not come in are counted and not delivered.
+    pub fn guard(&mut self, gate: Gate) {
+        self.gate = Some(gate);
     }
 
     /// Whether there is somebody to send to.
@@ -92,6 +100,32 @@ impl Datagram {
             Peers::Connected(_) => true,
             Peers::Last(last) => last.is_some(),
             Peers::All(all) => !all.is_empty(),
+        }
+    }
+
+    /// Whether receiving has met nothing more for now.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        !self.latch.readable()
+    }
+
+    /// Our port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.local.port()
+    }
+
+    /// Sends a train to a peer of its own; what finds no room is lost, like any datagram that a
+    /// full network drops.
+    pub fn answer(&mut self, bytes: &[u8], segment: usize, to: SocketAddr) {
+        // Not connected: failures are told to the observers, and no error comes back.
+        let _ = self.send(bytes, segment, to);
+    }
+
+    /// Sends one datagram to the peer heard last, if there is one.
+    pub fn send_to_last(&mut self, bytes: &[u8]) {
+        if let Peers::Last(Some(peer)) = self.peers {
+            self.answer(bytes, bytes.len(), peer);
         }
     }
 
@@ -234,6 +268,12 @@ impl Source for Datagram {
         let result = self.receiver.receive(&*self.socket, arena, &mut received);
         let mut bytes = 0;
         for one in &received {
+            if let (Some(gate), Some(peer)) = (&self.gate, one.peer)
+                && gate.refusal(peer).is_some()
+            {
+                self.tap.ignored(one.count());
+                continue;
+            }
             bytes += one.range.len();
             self.take(batch, one);
             self.count_received(batch.bytes(one.range.clone()), one);

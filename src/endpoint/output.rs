@@ -78,6 +78,8 @@ pub struct Output {
     written: usize,
     /// How many more messages are wanted.
     wanted: Option<u64>,
+    /// Whom the bytes come from, for errors.
+    peer: String,
 }
 
 impl Output {
@@ -93,7 +95,22 @@ impl Output {
             pending: Vec::new(),
             written: 0,
             wanted: count,
+            peer: String::new(),
         }
+    }
+
+    /// The same output, for what this peer sends.
+    #[must_use]
+    pub fn of_peer(mut self, peer: String) -> Self {
+        self.peer = peer;
+        self
+    }
+
+    /// The same output for messages that somebody else has cut; see [`message`](Self::message).
+    #[must_use]
+    pub fn of_whole_messages(mut self) -> Self {
+        self.assembler = None;
+        self
     }
 
     /// Whether the reader of standard output is gone.
@@ -112,6 +129,26 @@ impl Output {
         self.wanted == Some(0) && self.pending.is_empty()
     }
 
+    /// Whether nothing waits to be written.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.pending.is_empty() && !matches!(&self.device, Device::Local(l) if l.holds_back())
+    }
+
+    /// Whether more may be added by [`message`](Self::message).
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.pending.len() < GATHER
+    }
+
+    /// Adds a whole message, behind a tag that says who sent it. [`flush`](Sink::flush) writes it.
+    pub fn message(&mut self, tag: &str, message: &[u8]) {
+        if self.wanted != Some(0) && !matches!(self.device, Device::Discard | Device::Closed) {
+            self.pending.extend_from_slice(tag.as_bytes());
+        }
+        write_down(self.format, message, &mut self.wanted, &mut self.pending);
+    }
+
     /// Everything is written: lets the reader see the end.
     pub fn close(&mut self, reactor: &mut Reactor) {
         if let Device::Local(local) = std::mem::replace(&mut self.device, Device::Closed) {
@@ -120,12 +157,12 @@ impl Output {
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<()> {
-        let Self { assembler, pending, wanted, format, .. } = self;
+        let Self { assembler, pending, wanted, format, peer, .. } = self;
         let message = |message: &[u8]| write_down(*format, message, wanted, pending);
         match assembler {
             None => feed_one(bytes, message),
             Some(assembler) => assembler.feed(bytes, message).map_err(|malformed| {
-                Error::new(Status::Failure, "receive", "", malformed.to_string())
+                Error::new(Status::Failure, "receive", peer.as_str(), malformed.to_string())
                     .hint("-O raw takes any bytes")
             })?,
         }
@@ -207,13 +244,13 @@ impl Sink for Output {
     }
 
     fn finish(&mut self) -> Result<()> {
-        let Self { assembler, pending, wanted, format, .. } = self;
+        let Self { assembler, pending, wanted, format, peer, .. } = self;
         let Some(assembler) = assembler else {
             return Ok(());
         };
-        assembler
-            .finish(|message| write_down(*format, message, wanted, pending))
-            .map_err(|malformed| Error::new(Status::Broken, "receive", "", malformed.to_string()))
+        assembler.finish(|message| write_down(*format, message, wanted, pending)).map_err(
+            |malformed| Error::new(Status::Broken, "receive", peer.as_str(), malformed.to_string()),
+        )
     }
 
     fn widen(&mut self) {

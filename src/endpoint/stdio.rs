@@ -193,6 +193,12 @@ impl Local {
         self.latch.failed()
     }
 
+    /// Whether a detour still holds bytes that were written.
+    #[must_use]
+    pub fn holds_back(&self) -> bool {
+        matches!(&self.access, Access::Detour(detour) if detour.held > 0)
+    }
+
     /// Lets a pipe hold much, so that both its ends work in large pieces.
     pub fn widen(&self) {
         if self.kind == Kind::Pipe {

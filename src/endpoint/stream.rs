@@ -15,6 +15,17 @@ use crate::reactor::Latch;
 use crate::sys::{self, TcpState};
 use crate::tap::{Event, Link, Tap};
 
+/// When the sending half is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fin {
+    /// When standard input has ended.
+    AtInputEnd,
+    /// When the peer has closed its half: we have nothing to say.
+    AtPeerFin,
+    /// Not before the connection is over (`--no-shutdown`).
+    Never,
+}
+
 /// How far the peer's kernel has confirmed what was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {
@@ -45,7 +56,13 @@ impl Stream {
     /// # Errors
     /// When the connection is broken.
     pub fn shutdown(&mut self) -> Result<()> {
-        self.socket.shutdown(Shutdown::Write).map_err(|cause| self.broken("send", &cause))
+        self.socket.shutdown(Shutdown::Write).map_err(|cause| match cause.raw_os_error() {
+            // What is no longer connected has been reset, and a read has met that already.
+            Some(libc::ENOTCONN) => {
+                self.broken("send", &io::Error::from_raw_os_error(libc::ECONNRESET))
+            }
+            _ => self.broken("send", &cause),
+        })
     }
 
     fn broken(&self, what: &str, cause: &io::Error) -> Error {
@@ -92,7 +109,20 @@ impl Stream {
         })
     }
 
-    fn check(&self) -> Result<()> {
+    /// Whether reading has met nothing more for now.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        !self.latch.readable()
+    }
+
+    /// Whether the connection still stands, as far as the socket has told.
+    ///
+    /// # Errors
+    /// When it broke.
+    pub fn check(&self) -> Result<()> {
+        if !self.latch.failed() {
+            return Ok(());
+        }
         match self.socket.take_error() {
             Ok(Some(cause)) => Err(self.broken("send", &cause)),
             _ => Ok(()),

@@ -4,14 +4,69 @@
 use std::io::{self, IoSlice};
 use std::mem::{self, MaybeUninit};
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _};
 use std::ptr;
 
 use nix::sys::socket::{
     ControlMessage, MsgFlags, SockaddrLike as _, SockaddrStorage, sendmsg, setsockopt, sockopt,
 };
 
+use socket2::Socket;
+
 use super::{Received, TcpState};
+
+pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<(Socket, Option<SocketAddr>)> {
+    let mut name = MaybeUninit::<libc::sockaddr_storage>::uninit();
+    let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: the name and its length describe memory of ours that the kernel may fill in.
+    let fd = unsafe {
+        libc::accept4(listener.as_raw_fd(), name.as_mut_ptr().cast(), &raw mut length, flags)
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us this descriptor, and nobody else has it.
+    let socket = unsafe { Socket::from_raw_fd(fd) };
+    Ok((socket, internet_address(&name, length)))
+}
+
+/// The internet address in a name that the kernel has filled in with `length` bytes.
+fn internet_address(
+    name: &MaybeUninit<libc::sockaddr_storage>,
+    length: libc::socklen_t,
+) -> Option<SocketAddr> {
+    let name = name.as_ptr();
+    if (length as usize) < size_of::<libc::sa_family_t>() {
+        return None;
+    }
+    // SAFETY: the kernel has filled in `length` bytes, at least the family.
+    let family = unsafe { (*name.cast::<libc::sockaddr>()).sa_family };
+    match i32::from(family) {
+        libc::AF_INET if length as usize >= size_of::<libc::sockaddr_in>() => {
+            // SAFETY: for this family and length the kernel has filled in a sockaddr_in.
+            let v4 = unsafe { *name.cast::<libc::sockaddr_in>() };
+            let ip = u32::from_be(v4.sin_addr.s_addr).into();
+            Some(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into())
+        }
+        libc::AF_INET6 if length as usize >= size_of::<libc::sockaddr_in6>() => {
+            // SAFETY: for this family and length the kernel has filled in a sockaddr_in6.
+            let v6 = unsafe { *name.cast::<libc::sockaddr_in6>() };
+            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+            let port = u16::from_be(v6.sin6_port);
+            Some(SocketAddrV6::new(ip, port, 0, v6.sin6_scope_id).into())
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn is_ignored(signal: i32) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: with a null new action the call only writes the present one into our memory.
+    let result = unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: zeroes are a valid value, and the kernel has written over them if it succeeded.
+    result == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
+}
 
 /// Reads a socket option that is a plain C structure or array, together with how many bytes of
 /// it the kernel filled in.
@@ -190,38 +245,12 @@ impl BatchReceiver {
         for (i, header) in headers.iter().take(got).enumerate() {
             let whole = header.msg_len as usize;
             let length = whole.min(slot);
-            let peer = self.peer(i, header.msg_hdr.msg_namelen);
+            let peer = internet_address(&self.names[i], header.msg_hdr.msg_namelen);
             let segment = train_segment(&header.msg_hdr).unwrap_or(length);
             let cut_from = (whole > slot).then_some(whole);
             into.push(Received { range: i * slot..i * slot + length, segment, cut_from, peer });
         }
         Ok(())
-    }
-
-    /// The sender's address of message `i`, whose kernel-given length is `length`.
-    fn peer(&self, i: usize, length: libc::socklen_t) -> Option<SocketAddr> {
-        let name = self.names[i].as_ptr();
-        if (length as usize) < size_of::<libc::sa_family_t>() {
-            return None;
-        }
-        // SAFETY: the kernel has filled in `length` bytes, at least the family.
-        let family = unsafe { (*name.cast::<libc::sockaddr>()).sa_family };
-        match i32::from(family) {
-            libc::AF_INET if length as usize >= size_of::<libc::sockaddr_in>() => {
-                // SAFETY: for this family and length the kernel has filled in a sockaddr_in.
-                let v4 = unsafe { *name.cast::<libc::sockaddr_in>() };
-                let ip = u32::from_be(v4.sin_addr.s_addr).into();
-                Some(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into())
-            }
-            libc::AF_INET6 if length as usize >= size_of::<libc::sockaddr_in6>() => {
-                // SAFETY: for this family and length the kernel has filled in a sockaddr_in6.
-                let v6 = unsafe { *name.cast::<libc::sockaddr_in6>() };
-                let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
-                let port = u16::from_be(v6.sin6_port);
-                Some(SocketAddrV6::new(ip, port, 0, v6.sin6_scope_id).into())
-            }
-            _ => None,
-        }
     }
 }
 

@@ -1,0 +1,135 @@
+//! The serving side of `pktcat listen`: many clients, ready-made answers, a program for each.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::listen::{announce, bind, bind_to, fin, open_datagram};
+use super::{input, output};
+use socket2::Socket;
+
+use crate::address::Protocol;
+use crate::children::Children;
+use crate::config::{Listen, Task};
+use crate::door::Door;
+use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, Peers};
+use crate::endpoint::input::Wire;
+use crate::endpoint::stream::Fin;
+use crate::error::{Error, Result};
+use crate::hub::role::{Reply, Role, characters};
+use crate::hub::{Ends, Hub, Rules};
+use crate::session::Session;
+use crate::socket;
+use crate::sys;
+
+/// Serves clients and UDP peers from the one loop.
+pub(super) fn hub(config: &Listen, session: &mut Session) -> Result<()> {
+    let common = &config.common;
+    if config.keep_open {
+        let _ = sys::raise_descriptor_limit();
+    }
+    let role = role(config)?;
+    let (door, datagrams) = sockets(config, session)?;
+    let output = output(common, true, session)?.of_whole_messages();
+    let input = if role.sends_input() { Some(input(common, Wire::Stream, session)?) } else { None };
+    let rules = Rules {
+        keep_open: config.keep_open,
+        queue: config.queue,
+        tag: config.tag,
+        output: common.output,
+        fin: input.as_ref().map_or(Fin::AtPeerFin, |input| fin(common, input)),
+        until_fin: common.until_fin,
+        first: config.accept_timeout,
+        idle: common.idle,
+    };
+    let ends = Ends { door, datagrams, input, output };
+    Hub::new(rules, role, ends, common.pace(), Instant::now()).run(session)
+}
+
+/// The listening sockets: of one protocol, or of both on one port number.
+fn sockets(config: &Listen, session: &mut Session) -> Result<(Option<Door>, Option<Datagram>)> {
+    if config.both {
+        let (tcp, udp) = bind_both(config, session)?;
+        announce(config, &[(Protocol::Tcp, &tcp), (Protocol::Udp, &udp)], session)?;
+        let door = Door::new(tcp, config.gate()?, config.max_clients, session)?;
+        return Ok((Some(door), Some(datagrams(config, udp, session)?)));
+    }
+    let protocol = config.common.protocol;
+    let socket = bind(config, protocol, session)?;
+    Ok(match protocol {
+        Protocol::Tcp => {
+            let door = Door::new(socket, config.gate()?, config.max_clients, session)?;
+            (Some(door), None)
+        }
+        Protocol::Udp => (None, Some(datagrams(config, socket, session)?)),
+    })
+}
+
+/// Both protocols on one port number. A port that the system chose for the one may be taken for
+/// the other; then it is asked for another.
+fn bind_both(config: &Listen, session: &mut Session) -> Result<(Socket, Socket)> {
+    let wanted = config.target.port_number(Protocol::Tcp)?;
+    let mut tries = if wanted == 0 { 16 } else { 1 };
+    loop {
+        tries -= 1;
+        let tcp = bind_to(config, Protocol::Tcp, wanted, session)?;
+        let port = socket::local_address(&tcp).map_or(wanted, |local| local.port());
+        match bind_to(config, Protocol::Udp, port, session) {
+            Ok(udp) => return Ok((tcp, udp)),
+            Err(error) if tries == 0 => return Err(error),
+            Err(_) => {}
+        }
+    }
+}
+
+fn datagrams(config: &Listen, socket: Socket, session: &mut Session) -> Result<Datagram> {
+    let socket = Rc::new(socket);
+    session.count_drops_of(&socket);
+    open_datagram(config, socket, Peers::Last(None), session)
+}
+
+fn role(config: &Listen) -> Result<Role> {
+    let hears_udp = config.common.protocol == Protocol::Udp;
+    let fits = |bytes: &[u8], what: &str| match bytes.len() {
+        n if hears_udp && n > LONGEST_IPV4 => {
+            let why = format!("{n} bytes are more than the {LONGEST_IPV4} of a datagram");
+            Err(Error::usage(what, why))
+        }
+        _ => Ok(()),
+    };
+    Ok(match &config.task {
+        Task::Relay | Task::Command(_) => Role::Relay,
+        Task::Echo => Role::Echo,
+        Task::Discard => Role::Discard,
+        Task::Chargen => Role::Chargen(characters()),
+        Task::Chat => Role::Chat,
+        Task::Reply(bytes) => {
+            fits(bytes, "--reply")?;
+            Role::Reply(Reply::Bytes(Rc::from(&bytes[..])))
+        }
+        Task::ReplyFile(path) if hears_udp => {
+            let bytes = std::fs::read(path).map_err(|cause| unreadable(path, &cause))?;
+            fits(&bytes, "--reply-file")?;
+            Role::Reply(Reply::Bytes(bytes.into()))
+        }
+        Task::ReplyFile(path) => {
+            let file = File::open(path).map_err(|cause| unreadable(path, &cause))?;
+            Role::Reply(Reply::File(Rc::new(file)))
+        }
+    })
+}
+
+fn unreadable(path: &Path, cause: &std::io::Error) -> Error {
+    Error::local("read", path.display(), cause)
+}
+
+/// Runs a program for each connection.
+pub(super) fn command(config: &Listen, words: &[OsString], session: &mut Session) -> Result<()> {
+    let socket = bind(config, Protocol::Tcp, session)?;
+    let _ = sys::raise_descriptor_limit();
+    let door = Door::new(socket, config.gate()?, config.max_clients, session)?;
+    session.reactor.hear_children().map_err(|cause| Error::system("signals", &cause))?;
+    Children::new(words, config.keep_open, config.accept_timeout).run(door, session)
+}

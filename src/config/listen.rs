@@ -1,0 +1,164 @@
+//! The settings of `pktcat listen`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::Common;
+use crate::address::{Target, resolve_host};
+use crate::cli::{ListenArgs, Payloads};
+use crate::error::{Error, Result};
+use crate::framing;
+use crate::gate::{self, Gate};
+
+/// Settings of `pktcat listen`.
+#[derive(Debug)]
+pub struct Listen {
+    /// Where.
+    pub target: Target,
+    /// What it shares with `connect`.
+    pub common: Common,
+    /// Where the port number is written.
+    pub port_file: Option<PathBuf>,
+    /// See `--accept-timeout`.
+    pub accept_timeout: Option<Duration>,
+    /// See `--to-all`.
+    pub to_all: bool,
+    /// Whether both protocols are heard on one port number.
+    pub both: bool,
+    /// Whether more than one client is served.
+    pub keep_open: bool,
+    /// Clients at once.
+    pub max_clients: Option<usize>,
+    /// Bytes that may wait for one client.
+    pub queue: usize,
+    /// Whether messages on standard output begin with who sent them.
+    pub tag: bool,
+    /// Blocks of addresses or host names that are let in.
+    pub allow: Vec<String>,
+    /// Blocks of addresses or host names that are not.
+    pub deny: Vec<String>,
+    /// What is done with clients.
+    pub task: Task,
+}
+
+/// What a listener does with its clients.
+#[derive(Debug)]
+pub enum Task {
+    /// Connect them to standard input and output.
+    Relay,
+    /// `--echo`
+    Echo,
+    /// `--discard`
+    Discard,
+    /// `--chargen`
+    Chargen,
+    /// `--reply`, `--reply-hex`
+    Reply(Vec<u8>),
+    /// `--reply-file`
+    ReplyFile(PathBuf),
+    /// `--chat`
+    Chat,
+    /// A program for each of them, with its arguments.
+    Command(Vec<OsString>),
+}
+
+impl Task {
+    fn of(args: &mut ListenArgs) -> Result<Self> {
+        Ok(if args.echo {
+            Self::Echo
+        } else if args.discard {
+            Self::Discard
+        } else if args.chargen {
+            Self::Chargen
+        } else if args.chat {
+            Self::Chat
+        } else if let Some(text) = args.reply.take() {
+            Self::Reply(text.into_bytes())
+        } else if let Some(digits) = &args.reply_hex {
+            let bytes = framing::parse_hex(digits, framing::LONGEST_MESSAGE);
+            Self::Reply(bytes.map_err(|bad| Error::usage("--reply-hex", bad.to_string()))?)
+        } else if let Some(path) = args.reply_file.take() {
+            Self::ReplyFile(path)
+        } else if !args.command.is_empty() {
+            Self::Command(std::mem::take(&mut args.command))
+        } else {
+            Self::Relay
+        })
+    }
+}
+
+impl Listen {
+    /// Checks the words of `listen` against each other.
+    ///
+    /// # Errors
+    /// Usage errors.
+    pub fn new(mut args: ListenArgs, payloads: &Payloads) -> Result<Self> {
+        let both = args.tcp && args.common.udp;
+        let keep_open = args.keep_open || args.chat;
+        let task = Task::of(&mut args)?;
+        let target = Target::parse(&args.address)?;
+        if both && !keep_open {
+            return Err(Error::usage("--tcp --udp", "a listener for both needs --keep-open"));
+        }
+        if args.common.udp {
+            if args.max_clients.is_some() {
+                return Err(Error::usage("--max-clients", "UDP has no connections to count"));
+            }
+            match &task {
+                Task::Command(_) => {
+                    return Err(Error::usage("--udp", "a command is run per TCP connection"));
+                }
+                Task::Chat => return Err(Error::usage("--chat", "needs TCP connections")),
+                _ => {}
+            }
+        }
+        if matches!(task, Task::Command(_)) && target.host.is_none() {
+            return Err(Error::usage("HOST", "must be given with a command")
+                .hint("127.0.0.1 lets only this machine in, 0.0.0.0 everybody"));
+        }
+        let queue = args.queue.unwrap_or(1 << 20);
+        Ok(Self {
+            target,
+            common: Common::new(args.common, payloads)?,
+            port_file: args.port_file,
+            accept_timeout: args.accept_timeout,
+            to_all: args.to_all,
+            both,
+            keep_open,
+            max_clients: args.max_clients,
+            queue: usize::try_from(queue).unwrap_or(usize::MAX).max(1),
+            tag: args.tag,
+            allow: args.allow,
+            deny: args.deny,
+            task,
+        })
+    }
+
+    /// Who may come in, host names resolved.
+    ///
+    /// # Errors
+    /// When one is neither a block, an address nor a name that resolves.
+    pub fn gate(&self) -> Result<Gate> {
+        let blocks = |texts: &[String]| -> Result<Vec<_>> {
+            let mut blocks = Vec::new();
+            for text in texts {
+                match gate::block(text) {
+                    Some(block) => blocks.push(block),
+                    None if text.contains('/') => {
+                        return Err(Error::usage(text, "is no block of addresses"));
+                    }
+                    None => {
+                        let Common { family, lookup, .. } = self.common;
+                        let found = resolve_host(text, 0, family, lookup, None)?;
+                        blocks.extend(found.iter().map(|address| IpNet::from(address.ip())));
+                    }
+                }
+            }
+            Ok(blocks)
+        };
+        Ok(Gate { allowed: blocks(&self.allow)?, denied: blocks(&self.deny)? })
+    }
+}

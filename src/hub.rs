@@ -1,0 +1,360 @@
+//! One to many: the clients of a kept-open listener and its UDP peers, in the one loop.
+//!
+//! Each client has a bounded queue. Standard input waits for the slowest client while that client
+//! makes progress, and a client that makes none is dropped; reading from clients waits for
+//! standard output. A client's failure ends that client alone.
+
+mod broadcast;
+mod client;
+pub mod role;
+mod service;
+mod turns;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mio::Interest;
+use socket2::Socket;
+
+use crate::address::Protocol;
+use crate::batch::Batch;
+use crate::door::Door;
+use crate::endpoint::datagram::Datagram;
+use crate::endpoint::input::Input;
+use crate::endpoint::output::Output;
+use crate::endpoint::stream::Fin;
+use crate::endpoint::{Progress, Sink as _};
+use crate::error::{Error, Result, Status};
+use crate::framing::Format;
+use crate::pace::Pace;
+use crate::pump::{Failure, Pump};
+use crate::session::{Lull, Session, timed_out};
+use crate::socket;
+use crate::sys::Ways;
+use crate::tap::{Event, Link};
+
+use broadcast::Broadcast;
+use client::{Client, Sending};
+use role::Role;
+use service::Service;
+
+/// Clients accepted before the others get their turn again.
+const ACCEPTS_AT_ONCE: usize = 64;
+
+/// How long a client may take nothing while the others wait for it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Room for reading from a client.
+const BUFFER: usize = 256 * 1024;
+
+/// How the clients are treated.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Whether more than one client is served.
+    pub keep_open: bool,
+    /// Bytes that may wait for a client.
+    pub queue: usize,
+    /// Whether messages on standard output begin with who sent them.
+    pub tag: bool,
+    /// How messages are written.
+    pub output: Format,
+    /// When the sending half of a client is closed.
+    pub fin: Fin,
+    /// Whether a client is done at its FIN, whatever standard input still holds.
+    pub until_fin: bool,
+    /// Fail when nobody has come within this time.
+    pub first: Option<Duration>,
+    /// Fail when nothing passes for this long, once somebody is there.
+    pub idle: Option<Duration>,
+}
+
+/// What a hub connects.
+pub struct Ends {
+    /// Where TCP clients come in.
+    pub door: Option<Door>,
+    /// Where datagrams come in.
+    pub datagrams: Option<Datagram>,
+    /// What is sent to everybody.
+    pub input: Option<Input>,
+    /// Where what they send goes.
+    pub output: Output,
+}
+
+/// A listener and everybody connected to it.
+pub struct Hub {
+    rules: Rules,
+    role: Role,
+    door: Option<Door>,
+    service: Option<Service>,
+    /// By the id of their latch.
+    clients: Vec<Option<Box<Client>>>,
+    present: usize,
+    /// Clients that may have something to do.
+    ready: VecDeque<usize>,
+    input: Option<Input>,
+    up: Pump,
+    input_ended: bool,
+    output: Output,
+    buffer: Vec<u8>,
+    started: Instant,
+    anybody: bool,
+    last_activity: (u64, Instant),
+    failure: Option<Error>,
+    /// Whether some client has had no room for what it should get.
+    anybody_stuck: bool,
+}
+
+impl Hub {
+    /// A hub ready to run, for TCP clients, UDP peers or both.
+    #[must_use]
+    pub fn new(rules: Rules, role: Role, ends: Ends, pace: Option<Pace>, now: Instant) -> Self {
+        let Ends { door, datagrams, input, output } = ends;
+        Self {
+            rules,
+            role,
+            door,
+            service: datagrams.map(Service::new),
+            clients: Vec::new(),
+            present: 0,
+            ready: VecDeque::new(),
+            input,
+            up: Pump::new(Batch::new(64 * 1024), Ways::Portable, pace),
+            input_ended: false,
+            output,
+            buffer: vec![0; BUFFER],
+            started: now,
+            anybody: false,
+            last_activity: (0, now),
+            failure: None,
+            anybody_stuck: false,
+        }
+    }
+
+    /// Serves until the one client is done, standard output is closed, enough messages have come,
+    /// a limit passes or a signal comes.
+    ///
+    /// # Errors
+    /// For the last two, when an end of ours fails, and when the one client's connection broke.
+    pub fn run(&mut self, session: &mut Session) -> Result<()> {
+        let result = self.run_to_end(session);
+        // What has arrived is written, as far as standard output takes it without waiting.
+        while let Ok(Progress::Moved(_)) = self.output.flush() {}
+        result
+    }
+
+    fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
+        let mut steps: u32 = 0;
+        let mut lull = Lull::default();
+        loop {
+            let now = Instant::now();
+            let mut moved = false;
+            if !session.is_congested() {
+                moved |= self.accept(session)?;
+                moved |= self.serve_datagrams()?;
+                moved |= self.serve_clients(session);
+                moved |= self.step_input(now)?;
+            }
+            moved |= matches!(self.output.flush()?, Progress::Moved(_));
+            self.drop_stuck(session, now);
+            self.note_activity(session, now);
+            if self.verdict(now)? {
+                return self.failure.take().map_or(Ok(()), Err);
+            }
+            steps = steps.wrapping_add(1);
+            if !moved {
+                session.wait_for(self.deadline(), lull.expected(&session.tap))?;
+            } else if steps.is_multiple_of(4) {
+                session.look()?;
+            } else {
+                continue;
+            }
+            for id in session.reactor.fired() {
+                list(&mut self.clients, &mut self.ready, id);
+            }
+        }
+    }
+
+    fn accept(&mut self, session: &mut Session) -> Result<bool> {
+        let mut any = false;
+        for _ in 0..ACCEPTS_AT_ONCE {
+            let Some(door) = &mut self.door else { break };
+            let Some((socket, peer)) = door.next(self.present, session)? else { break };
+            let local = door.local();
+            any = true;
+            self.welcome(socket, local, peer, session);
+            if !self.rules.keep_open
+                && let Some(door) = self.door.take()
+            {
+                door.close(session);
+            }
+        }
+        Ok(any)
+    }
+
+    fn welcome(
+        &mut self,
+        socket: Socket,
+        listening: SocketAddr,
+        peer: SocketAddr,
+        session: &mut Session,
+    ) {
+        // Asking for our own address costs a call that only an observer of bytes has use for.
+        let local = if session.tap.is_watched() {
+            socket::local_address(&socket).unwrap_or(listening)
+        } else {
+            listening
+        };
+        let link = Rc::new(Link::new(Protocol::Tcp, local, peer));
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let latch = match session.reactor.watch(&socket, interest) {
+            Ok(latch) => latch,
+            Err(cause) => {
+                let error = Error::network("accept", &link, &cause);
+                session.event(&Event::Notice(&error));
+                return;
+            }
+        };
+        self.anybody = true;
+        session.event(&Event::Accepted(&link));
+        let id = latch.id();
+        let mut client = Box::new(Client::new(socket, latch, link));
+        if self.input_ended && self.role.sends_input() && self.rules.fin == Fin::AtInputEnd {
+            client.sending = Sending::Closing;
+        }
+        if self.clients.len() <= id {
+            self.clients.resize_with(id + 1, || None);
+        }
+        self.clients[id] = Some(client);
+        self.present += 1;
+        list(&mut self.clients, &mut self.ready, id);
+    }
+
+    fn serve_datagrams(&mut self) -> Result<bool> {
+        match &mut self.service {
+            Some(service) if !self.role.writes_output() || self.output.has_room() => {
+                service.step(&self.role, self.rules.tag, &mut self.output)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// One step of standard input on its way to everybody.
+    fn step_input(&mut self, now: Instant) -> Result<bool> {
+        let heard = self.service.as_ref().is_some_and(Service::has_peer);
+        let Some(input) = &mut self.input else { return Ok(false) };
+        // Until somebody is there, standard input is not read.
+        if self.input_ended || !(self.present > 0 || heard) {
+            return Ok(false);
+        }
+        let mut everybody = Broadcast {
+            clients: &mut self.clients,
+            ready: &mut self.ready,
+            queue: self.rules.queue,
+            service: self.service.as_mut(),
+            now,
+            anybody_stuck: &mut self.anybody_stuck,
+        };
+        match self.up.step(input, &mut everybody, now) {
+            Ok(Progress::Moved(_)) => Ok(true),
+            Ok(Progress::Blocked) => Ok(false),
+            Ok(Progress::End) => {
+                self.input_ended = true;
+                self.close_senders();
+                Ok(true)
+            }
+            Err(Failure::Source(error) | Failure::Sink(error)) => Err(error),
+        }
+    }
+
+    /// Standard input has ended: the clients get their FIN, if that is when they get it.
+    fn close_senders(&mut self) {
+        for id in 0..self.clients.len() {
+            let Some(client) = &mut self.clients[id] else { continue };
+            if client.is_open() && (self.rules.fin == Fin::AtInputEnd || client.ended) {
+                client.sending = Sending::Closing;
+                list(&mut self.clients, &mut self.ready, id);
+            }
+        }
+    }
+
+    /// Drops clients that take nothing while others wait for them.
+    fn drop_stuck(&mut self, session: &mut Session, now: Instant) {
+        if !std::mem::take(&mut self.anybody_stuck) {
+            return;
+        }
+        for id in 0..self.clients.len() {
+            let stuck = self.clients[id].as_ref().and_then(|client| client.stuck);
+            if stuck.is_some_and(|since| now >= since + PATIENCE)
+                && let Some(client) = self.clients[id].take()
+            {
+                let why = format!("dropped, it takes nothing; {} bytes missed", client.queued());
+                let error = Error::new(Status::Broken, "send", client.link.to_string(), why);
+                self.goodbye(client, Some(error), session);
+            } else {
+                self.anybody_stuck |= stuck.is_some();
+            }
+        }
+    }
+
+    fn note_activity(&mut self, session: &Session, now: Instant) {
+        let activity = session.tap.activity();
+        if activity != self.last_activity.0 {
+            self.last_activity = (activity, now);
+            self.anybody = true;
+        }
+    }
+
+    /// Whether the run is over. All its ends stand here.
+    fn verdict(&mut self, now: Instant) -> Result<bool> {
+        // Nobody reads what arrives: `| head` has seen enough.
+        if self.output.is_broken() {
+            return Ok(true);
+        }
+        // As many messages as were asked for have been written.
+        if self.output.is_satisfied() {
+            return Ok(true);
+        }
+        // The one client is done, and all it sent is written.
+        if self.door.is_none() && self.service.is_none() && self.present == 0 {
+            return Ok(self.output.flush()? == Progress::End);
+        }
+        // Nobody came.
+        if let (false, Some(limit)) = (self.anybody, self.rules.first)
+            && now >= self.started + limit
+        {
+            return Err(timed_out("--accept-timeout", "nobody has come", limit));
+        }
+        // Nothing has passed for too long.
+        if let (true, Some(limit)) = (self.anybody, self.rules.idle)
+            && now >= self.last_activity.1 + limit
+        {
+            return Err(timed_out("--idle-timeout", "nothing has passed", limit));
+        }
+        Ok(false)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let first = self.rules.first.filter(|_| !self.anybody).map(|limit| self.started + limit);
+        let idle = self.rules.idle.filter(|_| self.anybody).map(|l| self.last_activity.1 + l);
+        let door = self.door.as_ref().and_then(Door::deadline);
+        let pace = if self.input_ended { None } else { self.up.deadline() };
+        let stuck = if self.anybody_stuck {
+            self.clients.iter().flatten().filter_map(|c| c.stuck).min().map(|s| s + PATIENCE)
+        } else {
+            None
+        };
+        [first, idle, door, pace, stuck].into_iter().flatten().min()
+    }
+}
+
+/// Puts a client on the list of those that may have something to do.
+fn list(clients: &mut [Option<Box<Client>>], ready: &mut VecDeque<usize>, id: usize) {
+    if let Some(Some(client)) = clients.get_mut(id)
+        && !client.listed
+    {
+        client.listed = true;
+        ready.push_back(id);
+    }
+}

@@ -1,0 +1,77 @@
+//! The UDP side of a listener that answers by itself, or that hears both protocols.
+//!
+//! A service that answers strangers can be made to flood a third party whose address was forged,
+//! or to talk to itself for ever. So no built-in peer answers with more bytes than it got, nor
+//! answers a port below 1024 or its own (RFC 862 and 864 know no such rule; CERT CA-1996-01 tells
+//! what came of that).
+
+use crate::address::Shown;
+use crate::batch::Batch;
+use crate::endpoint::datagram::{Datagram, RECEIVE_ROOM};
+use crate::endpoint::output::Output;
+use crate::endpoint::{Progress, Source as _};
+use crate::error::Result;
+
+use super::role::{Reply, Role};
+
+/// Ports below this belong to the system's services (RFC 6335, section 6).
+const FIRST_USER_PORT: u16 = 1024;
+
+/// A datagram socket and what was received on it.
+pub(super) struct Service {
+    socket: Datagram,
+    batch: Batch,
+}
+
+impl Service {
+    pub(super) fn new(socket: Datagram) -> Self {
+        Self { socket, batch: Batch::new(RECEIVE_ROOM) }
+    }
+
+    /// Whether there is somebody to send standard input to.
+    pub(super) fn has_peer(&self) -> bool {
+        self.socket.has_peer()
+    }
+
+    /// Sends a message of standard input to the peer heard last.
+    pub(super) fn send(&mut self, bytes: &[u8]) {
+        self.socket.send_to_last(bytes);
+    }
+
+    /// Receives what is there and deals with it; whether there was anything.
+    pub(super) fn step(&mut self, role: &Role, tag: bool, output: &mut Output) -> Result<bool> {
+        if !matches!(self.socket.fill(&mut self.batch)?, Progress::Moved(_)) {
+            return Ok(false);
+        }
+        while let Some((frame, bytes)) = self.batch.front() {
+            if let Some(peer) = frame.peer {
+                let safe = peer.port() >= FIRST_USER_PORT && peer.port() != self.socket.port();
+                match role {
+                    Role::Echo if safe => self.socket.answer(bytes, frame.segment, peer),
+                    Role::Chargen(characters) if safe => {
+                        for message in frame.messages(bytes) {
+                            let n = message.len().min(characters.len());
+                            self.socket.answer(&characters[..n], n, peer);
+                        }
+                    }
+                    Role::Reply(reply) => {
+                        for _ in frame.messages(bytes) {
+                            if let Reply::Bytes(reply) = reply {
+                                self.socket.answer(reply, reply.len(), peer);
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+                if role.writes_output() {
+                    let tag = if tag { format!("{} ", Shown(peer)) } else { String::new() };
+                    for message in frame.messages(bytes) {
+                        output.message(&tag, message);
+                    }
+                }
+            }
+            self.batch.pop();
+        }
+        Ok(true)
+    }
+}

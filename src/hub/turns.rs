@@ -1,0 +1,256 @@
+//! A client's turn: what is sent to it, what is read from it, and what becomes of that.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::client::{Client, Sending};
+use super::role::Role;
+use super::{BUFFER, Hub, list};
+use crate::address::Shown;
+use crate::endpoint::Progress;
+use crate::endpoint::input::Input;
+use crate::endpoint::stream::Fin;
+use crate::error::{Error, Result, Status};
+use crate::framing::{Assembler, Format, LONGEST_MESSAGE};
+use crate::session::Session;
+use crate::tap::{Event, Link};
+
+/// What all clients together may have us keep for them to echo.
+const ECHO_ROOM: usize = 64 << 20;
+
+/// What became of a client's turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    /// Nothing is to be done until its socket says so.
+    Idle,
+    /// It waits for something other than its socket.
+    Waiting,
+    /// Something moved; there may be more.
+    Moved,
+}
+
+impl Hub {
+    /// Lets every listed client have one turn; whether anything moved.
+    pub(super) fn serve_clients(&mut self, session: &mut Session) -> bool {
+        let mut moved = false;
+        for _ in 0..self.ready.len() {
+            let Some(id) = self.ready.pop_front() else { break };
+            // Taken out, it can be served with the others at hand.
+            let Some(mut client) = self.clients[id].take() else { continue };
+            client.listed = false;
+            let result = self.serve(&mut client, session);
+            let done = client.is_done();
+            match result {
+                Ok(_) if done => self.goodbye(client, None, session),
+                Ok(again) => {
+                    self.clients[id] = Some(client);
+                    if again != Turn::Idle {
+                        list(&mut self.clients, &mut self.ready, id);
+                    }
+                    moved |= again == Turn::Moved;
+                }
+                Err(error) => {
+                    moved = true;
+                    self.goodbye(client, Some(error), session);
+                }
+            }
+        }
+        moved
+    }
+
+    fn serve(&mut self, client: &mut Client, session: &mut Session) -> Result<Turn> {
+        let tap = Rc::clone(&session.tap);
+        let broken = |what: &str, link: &Link, cause: &io::Error| Error::network(what, link, cause);
+        self.refill(client)?;
+        let mut turn = match client.flush(&tap) {
+            Ok(Progress::Moved(n)) if n > 0 => Turn::Moved,
+            Ok(_) => Turn::Idle,
+            Err(cause) => return Err(broken("send", &client.link, &cause)),
+        };
+        if !self.may_read(client) {
+            // What waits for standard output or for others stays in the list, because no event of
+            // its own will tell when it may be read again.
+            let own_event = client.ended || matches!(self.role, Role::Echo);
+            return Ok(turn.max(if own_event { Turn::Idle } else { Turn::Waiting }));
+        }
+        let most = self.read_size();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let result = match client.read(&mut buffer[..most], &tap) {
+            Ok(Progress::Moved(n)) => {
+                turn = Turn::Moved;
+                self.take(client, &buffer[..n], session)
+            }
+            Ok(Progress::End) => {
+                turn = Turn::Moved;
+                self.client_ended(client, session)
+            }
+            Ok(Progress::Blocked) => Ok(()),
+            Err(cause) => Err(broken("receive", &client.link, &cause)),
+        };
+        self.buffer = buffer;
+        result.map(|()| turn)
+    }
+
+    /// How much is read from one client at a time: what may have to be kept for all of them to be
+    /// echoed stays bounded however many there are.
+    fn read_size(&self) -> usize {
+        (ECHO_ROOM / self.present.max(1)).clamp(4096, BUFFER)
+    }
+
+    fn may_read(&mut self, client: &Client) -> bool {
+        match self.role {
+            Role::Echo => client.queued() == 0,
+            Role::Discard | Role::Chargen(_) => true,
+            Role::Relay | Role::Reply(_) => self.output.has_room(),
+            Role::Chat => self.output.has_room() && self.all_have_room(),
+        }
+    }
+
+    /// Whether nobody's queue is full; those whose queue is are marked.
+    fn all_have_room(&mut self) -> bool {
+        let now = Instant::now();
+        let mut room = true;
+        for client in self.clients.iter_mut().flatten() {
+            if client.queued() >= self.rules.queue {
+                client.stuck.get_or_insert(now);
+                self.anybody_stuck = true;
+                room = false;
+            }
+        }
+        room
+    }
+
+    /// Queues more of what the role itself has to say.
+    fn refill(&self, client: &mut Client) -> Result<()> {
+        if client.queued() > 0 || !client.is_open() {
+            return Ok(());
+        }
+        match &self.role {
+            Role::Chargen(characters) => client.push(characters),
+            Role::Reply(reply) => {
+                let Some(offset) = client.answered else { return Ok(()) };
+                let piece = reply
+                    .piece(offset)
+                    .map_err(|cause| Error::local("read", "--reply-file", &cause))?;
+                if piece.is_empty() {
+                    client.sending = Sending::Closing;
+                } else {
+                    client.answered = Some(offset + piece.len() as u64);
+                    client.push(&piece);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Deals with what a client sent.
+    fn take(&mut self, client: &mut Client, bytes: &[u8], session: &Session) -> Result<()> {
+        match self.role {
+            Role::Echo => client
+                .send(bytes, &session.tap)
+                .map_err(|cause| Error::network("send", &client.link, &cause)),
+            Role::Discard | Role::Chargen(_) => Ok(()),
+            Role::Reply(_) => {
+                client.answered.get_or_insert(0);
+                self.deliver(client, bytes)
+            }
+            Role::Relay => self.deliver(client, bytes),
+            Role::Chat => {
+                self.pass_on(bytes);
+                self.deliver(client, bytes)
+            }
+        }
+    }
+
+    /// Writes what a client sent to standard output, message by message.
+    fn deliver(&mut self, client: &mut Client, bytes: &[u8]) -> Result<()> {
+        let tag = self.tag(client);
+        let output = &mut self.output;
+        if matches!(self.rules.output, Format::Raw | Format::Hex) {
+            output.message(&tag, bytes);
+            return Ok(());
+        }
+        let format = self.rules.output;
+        let assembler = client
+            .assembler
+            .get_or_insert_with(|| Box::new(Assembler::new(format, LONGEST_MESSAGE)));
+        assembler.feed(bytes, |message| output.message(&tag, message)).map_err(|malformed| {
+            Error::new(Status::Failure, "receive", client.link.to_string(), malformed.to_string())
+        })
+    }
+
+    fn tag(&self, client: &Client) -> String {
+        if self.rules.tag { format!("{} ", Shown(client.link.peer)) } else { String::new() }
+    }
+
+    /// Sends what one client sent to all others; that one is not among `clients` now.
+    fn pass_on(&mut self, bytes: &[u8]) {
+        let bytes: Rc<[u8]> = Rc::from(bytes);
+        for id in 0..self.clients.len() {
+            if let Some(other) = &mut self.clients[id]
+                && other.is_open()
+            {
+                other.push(&bytes);
+                list(&mut self.clients, &mut self.ready, id);
+            }
+        }
+    }
+
+    /// A client's FIN has come.
+    fn client_ended(&mut self, client: &mut Client, session: &Session) -> Result<()> {
+        let tag = self.tag(client);
+        let output = &mut self.output;
+        if let Some(assembler) = &mut client.assembler {
+            // A frame that was cut off is nothing that could be written.
+            let _ = assembler.finish(|message| output.message(&tag, message));
+        }
+        let close = match &self.role {
+            Role::Echo | Role::Discard => true,
+            Role::Chargen(_) => false,
+            Role::Reply(_) => client.answered.is_none(),
+            Role::Relay | Role::Chat => {
+                self.rules.until_fin
+                    || self.rules.fin == Fin::AtPeerFin
+                    || self.input_ended
+                    || self.input.as_ref().is_none_or(Input::is_terminal)
+            }
+        };
+        if close && client.is_open() {
+            client.sending = Sending::Closing;
+        }
+        client
+            .flush(&session.tap)
+            .map(drop)
+            .map_err(|cause| Error::network("send", &client.link, &cause))
+    }
+
+    /// Forgets a client, telling why if that is not its usual end.
+    pub(super) fn goodbye(
+        &mut self,
+        client: Box<Client>,
+        error: Option<Error>,
+        session: &mut Session,
+    ) {
+        session.reactor.release(client.latch());
+        if let Some(error) = error {
+            if error.status == Status::Broken {
+                session.tap.event(&Event::Reset(&client.link));
+            }
+            if !self.rules.keep_open && !self.role.is_service() {
+                self.failure = Some(error);
+            } else if self.role.is_service() {
+                session.event(&Event::Detail(&error.to_string()));
+            } else {
+                session.event(&Event::Notice(&error));
+            }
+        }
+        session.event(&Event::Closed(&client.link));
+        self.present -= 1;
+        drop(client);
+        if let Some(door) = &mut self.door {
+            door.resume();
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Each exit status of the contract is provoked, and its message read: one line that names the
+//! operation, what it was done to, and the cause.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod util;
+
+use std::fs::File;
+use std::io::Write;
+
+use nix::sys::signal::Signal;
+
+use util::{Cmd, Ended, Input, Output, net, pktcat, pktcat_line};
+
+/// One line, `pktcat: what: where: why`, with these words in it.
+#[track_caller]
+fn says(ended: &Ended, words: &[&str]) {
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    assert_eq!(lines.len(), 1, "an error is one line:\n{}", ended.stderr);
+    let line = lines[0];
+    assert!(line.starts_with("pktcat: ") && line.split(": ").count() >= 3, "{line}");
+    assert!(!line.contains("os error"), "{line}");
+    for word in words {
+        assert!(line.contains(word), "no {word:?} in: {line}");
+    }
+}
+
+/// The words of a line, with status and message as told; nothing comes on stdout.
+#[track_caller]
+fn fails(line: &str, status: i32, words: &[&str]) {
+    ends(pktcat_line(line), status, words);
+}
+
+#[track_caller]
+fn ends(cmd: Cmd, status: i32, words: &[&str]) {
+    let ended = cmd.run().expect_code(status);
+    assert_eq!(ended.stdout_text(), "");
+    says(&ended, words);
+}
+
+#[test]
+fn status_0_done() {
+    let server = pktcat_line("listen 127.0.0.1 0").stdin(Input::Bytes(b"down".to_vec())).spawn();
+    let line = format!("connect 127.0.0.1 {}", server.port());
+    let client = pktcat_line(&line).stdin(Input::Bytes(b"up".to_vec())).run().expect_code(0);
+    assert_eq!((client.stdout_text().as_str(), client.stderr.as_str()), ("down", ""));
+    assert_eq!(server.wait().expect_code(0).stdout_text(), "up");
+}
+
+#[test]
+fn status_1_port_in_use() {
+    let (_tcp, port) = net::listener();
+    fails(
+        &format!("listen 127.0.0.1 {port}"),
+        1,
+        &["127.0.0.1", &port.to_string(), "address already in use"],
+    );
+    let (_udp, port) = net::udp();
+    fails(
+        &format!("listen -u 127.0.0.1 {port}"),
+        1,
+        &["127.0.0.1", &port.to_string(), "address already in use"],
+    );
+    let (_own, port) = net::udp();
+    fails(
+        &format!("connect -u -p {port} -s 127.0.0.1 127.0.0.1 9"),
+        1,
+        &["address already in use"],
+    );
+}
+
+#[test]
+fn status_1_an_address_of_another_machine() {
+    for line in ["listen 192.0.2.1 0", "listen -u 192.0.2.1 0", "connect -s 192.0.2.1 127.0.0.1 9"]
+    {
+        fails(line, 1, &["192.0.2.1", "cannot assign requested address"]);
+    }
+}
+
+#[test]
+fn status_1_not_permitted() {
+    // The broadcast address of loopback: nobody may send there who has not asked for it.
+    fails("connect -u --send x 127.255.255.255 9", 1, &["127.255.255.255", "permission denied"]);
+}
+
+#[test]
+fn status_2_usage() {
+    let cases: [(&str, &[&str]); 20] = [
+        ("", &["--help"]),
+        ("frobnicate", &["frobnicate"]),
+        ("connect host", &["port"]),
+        ("connect localhost 99999", &["99999", "65535"]),
+        ("connect localhost -1", &["-1"]),
+        ("connect localhost:65536", &["65536"]),
+        ("listen 99999", &["99999"]),
+        ("connect localhost no-such-service", &["no-such-service"]),
+        ("connect -4 ::1 80", &["::1", "-4"]),
+        ("connect -6 127.0.0.1 80", &["127.0.0.1", "-6"]),
+        ("listen -4 ::1 0", &["::1", "-4"]),
+        ("connect -4 -6 localhost 80", &["ipv4", "ipv6"]),
+        ("connect --no-such-option localhost 80", &["--no-such-option"]),
+        ("connect -Z localhost 80", &["-Z"]),
+        ("connect [::1 80", &["[::1", "bracket"]),
+        ("connect -w soon localhost 80", &["soon"]),
+        ("connect --datagram-size 0 -u 127.0.0.1 9", &["--datagram-size"]),
+        ("connect --count 3 127.0.0.1 9", &["--count"]),
+        ("connect -I words 127.0.0.1 9", &["words"]),
+        ("connect --send-hex 0g 127.0.0.1 9", &["g"]),
+    ];
+    for (line, words) in cases {
+        fails(line, 2, words);
+    }
+}
+
+#[test]
+fn status_2_says_what_is_missing() {
+    for (line, word) in [
+        ("listen", "PORT"),
+        ("connect", "PORT"),
+        ("connect [::1:80", "not closed"),
+        ("connect one two three", "three"),
+    ] {
+        fails(line, 2, &[word]);
+    }
+    // The words that the user sees are HOST and PORT.
+    let ended = pktcat_line("connect one two three").run();
+    assert!(!ended.stderr.contains("<ADDRESS>"), "{}", ended.stderr);
+}
+
+#[test]
+fn status_2_words_that_contradict_each_other() {
+    for line in [
+        "connect -t -u 127.0.0.1 9",
+        "connect -d --send x 127.0.0.1 9",
+        "connect -d --send-only 127.0.0.1 9",
+        "listen --count 0 -u 0",
+    ] {
+        fails(line, 2, &[]);
+    }
+}
+
+#[test]
+fn status_3_no_address() {
+    fails("connect -n localhost 9", 3, &["localhost", "-n"]);
+    fails("connect -n -u localhost 9", 3, &["localhost"]);
+    fails("listen -n localhost 0", 3, &["localhost"]);
+    // The name server may say no, or there may be none.
+    fails("connect no-such-host.invalid 9", 3, &["no-such-host.invalid"]);
+}
+
+#[test]
+fn status_4_refused_by_tcp() {
+    let (_held, port) = net::refusing_port();
+    let place = format!("127.0.0.1:{port}");
+    fails(&format!("connect {place}"), 4, &["connect", &place, "connection refused"]);
+    fails(
+        &format!("connect --retry 2 --retry-delay 20ms {place}"),
+        4,
+        &[&place, "connection refused"],
+    );
+    fails(&format!("connect -4 localhost {port}"), 4, &["connection refused", &port.to_string()]);
+}
+
+#[test]
+fn status_4_refused_by_icmp() {
+    // Held by a socket that hears nobody but itself, the port is closed to others.
+    let (deaf, port) = net::udp();
+    deaf.connect(("127.0.0.1", port)).unwrap();
+    let place = format!("127.0.0.1:{port}");
+    fails(&format!("connect -u --send x {place}"), 4, &[&place, "udp", "refused"]);
+}
+
+#[test]
+fn a_status_is_the_same_however_much_is_said() {
+    let (_held, port) = net::refusing_port();
+    for options in
+        ["", "-v", "--quiet", "-O hex", "-O frames", "-I lines -O lines -v", "--send-only", "-d"]
+    {
+        let ended =
+            pktcat_line(&format!("connect {options} 127.0.0.1 {port}")).run().expect_code(4);
+        assert_eq!(ended.stdout_text(), "", "{options}");
+        let errors = ended.stderr.lines().filter(|line| line.starts_with("pktcat: "));
+        assert_eq!(errors.count(), 1, "{options}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn status_6_stdout_is_full() {
+    for (options, peer_ends) in [("", true), ("-O hex", true), ("--until-fin", true), ("", false)] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let cmd =
+            pktcat_line(&format!("listen {options} 127.0.0.1 0")).stdout(Output::Fd(full.into()));
+        let server = cmd.spawn();
+        let stream = net::connect(server.port());
+        (&stream).write_all(b"some bytes\n").unwrap();
+        if peer_ends {
+            net::finish(&stream);
+        }
+        let ended = server.wait().expect_code(6);
+        let error = ended.stderr.lines().find(|line| line.starts_with("pktcat: ")).unwrap();
+        assert!(error.contains("stdout") && error.contains("no space left on device"), "{error}");
+    }
+}
+
+#[test]
+fn status_6_stdin_cannot_be_read() {
+    let (listener, port) = net::listener();
+    let folder = File::open("/").unwrap();
+    let cmd = pktcat_line(&format!("connect 127.0.0.1 {port}")).stdin(Input::Fd(folder.into()));
+    ends(cmd, 6, &["stdin", "is a directory"]);
+    drop(listener);
+}
+
+#[test]
+fn status_6_the_port_file_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("none").join("port");
+    let name = file.to_str().unwrap();
+    ends(
+        pktcat(["listen", "--quiet", "--port-file", name, "127.0.0.1", "0"]),
+        6,
+        &[name, "no such file"],
+    );
+}
+
+#[test]
+fn status_8_reset() {
+    for options in ["", "-d", "--until-fin", "-O hex"] {
+        let (listener, port) = net::listener();
+        let client =
+            pktcat_line(&format!("connect {options} 127.0.0.1 {port}")).stdin(Input::Pipe).spawn();
+        let stream = net::accept(&listener);
+        (&stream).write_all(b"before it broke").unwrap();
+        client.wait_stdout("before it broke".len());
+        net::reset(stream);
+        let ended = client.wait().expect_code(8);
+        says(&ended, &[&format!("127.0.0.1:{port}"), "connection reset"]);
+    }
+}
+
+#[test]
+fn status_8_a_listener_says_who_broke_it() {
+    let server = pktcat_line("listen 127.0.0.1 0").stdin(Input::Pipe).spawn();
+    let stream = net::connect(server.port());
+    let peer = stream.local_addr().unwrap().to_string();
+    (&stream).write_all(b"x").unwrap();
+    server.wait_stdout(1);
+    net::reset(stream);
+    let ended = server.wait().expect_code(8);
+    let error = ended.stderr.lines().last().unwrap();
+    assert!(error.starts_with("pktcat: ") && error.contains(&peer), "{}", ended.stderr);
+    assert!(error.contains("connection reset"), "{error}");
+}
+
+#[test]
+fn status_8_the_peer_left_with_unread_data() {
+    let (listener, port) = net::listener();
+    let mut client = pktcat_line(&format!("connect 127.0.0.1 {port}")).stdin(Input::Pipe).spawn();
+    let stream = net::accept(&listener);
+    client.send(b"you will not read this");
+    stream.peek(&mut [0; 1]).expect("bytes to arrive");
+    // Closing with unread bytes is a reset on the wire.
+    drop(stream);
+    says(&client.wait().expect_code(8), &[&format!("127.0.0.1:{port}")]);
+}
+
+#[test]
+fn status_128_plus_n_stopped_by_a_signal() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let (_queue, port) = net::unanswering_port();
+        let (listener, open) = net::listener();
+        for line in [
+            "listen 127.0.0.1 0".to_owned(),
+            "listen -u 127.0.0.1 0".to_owned(),
+            format!("connect -v 127.0.0.1 {open}"),
+            format!("connect -v 127.0.0.1 {port}"),
+        ] {
+            let running = pktcat_line(&line).stdin(Input::Pipe).spawn();
+            match line.split(' ').next() {
+                Some("listen") => drop(running.listening_on()),
+                _ if line.ends_with(&open.to_string()) => {
+                    running.wait_line("connected to ");
+                }
+                // Nothing is said while connecting: let it begin.
+                _ => running.expect_running(),
+            }
+            running.signal(signal);
+            let ended = running.wait().expect_signal(signal);
+            assert!(!ended.stderr.contains("pktcat: "), "no error: {}", ended.stderr);
+        }
+        drop(listener);
+    }
+}

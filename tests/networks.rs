@@ -1,0 +1,164 @@
+//! Machines unlike this one: no route, no IPv6, names with many addresses. Each is made from namespaces
+//! that end with the test; where those are not allowed, the tests say "ignored".
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod util;
+
+use std::ffi::OsString;
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+
+use libtest_mimic::Trial;
+
+use util::harness::{self, Need};
+use util::{Cmd, Input, net, pktcat, pktcat_line, program};
+
+fn main() {
+    let unshare = find_unshare();
+    let test = |name, needs: &[Need], run: fn(&[&'static str])| {
+        let prefix = unshare.clone().unwrap_or_default();
+        let trial = harness::test(name, needs, move || run(&prefix));
+        with_namespaces(trial, unshare.is_some())
+    };
+    let ip = [Need::Program("ip")];
+    harness::main(vec![
+        test("status_7_no_network_at_all", &[], status_7_no_network_at_all),
+        test("status_7_no_route", &ip, status_7_no_route),
+        test("listen_without_ipv6", &ip, listen_without_ipv6),
+        test("connect_tries_all_of_twenty_addresses", &[], connect_tries_all_of_twenty_addresses),
+        test(
+            "connect_does_not_wait_for_a_silent_address",
+            &[],
+            connect_does_not_wait_for_a_silent_address,
+        ),
+        test(
+            "twenty_addresses_that_refuse_are_one_error",
+            &[],
+            twenty_addresses_that_refuse_are_one_error,
+        ),
+    ]);
+}
+
+/// How this user makes namespaces, if at all.
+fn find_unshare() -> Option<Vec<&'static str>> {
+    [&["unshare"][..], &["unshare", "-r"]].into_iter().map(<[_]>::to_vec).find(|words| {
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).args(["-n", "-m", "sh", "-c", "mount --bind / /"]);
+        let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        quiet.status().is_ok_and(|status| status.success())
+    })
+}
+
+fn with_namespaces(trial: Trial, allowed: bool) -> Trial {
+    if allowed { trial } else { trial.with_ignored_flag(true).with_kind("needs namespaces") }
+}
+
+/// The command after a piece of shell script in new namespaces; the script's `$1` is the given word.
+fn inside(cmd: Cmd, unshare: &[&str], options: &str, script: &str, word: &str) -> Cmd {
+    let script = format!("{script}\nshift; exec \"$@\"");
+    let words = unshare.iter().copied().chain([options, "sh", "-euc", &script, "sh", word]);
+    cmd.through(words.map(OsString::from).collect::<Vec<_>>())
+}
+
+#[track_caller]
+fn is_unreachable(cmd: Cmd, place: &str) {
+    let ended = cmd.run().expect_code(7);
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    assert_eq!(lines.len(), 1, "{}", ended.stderr);
+    assert!(lines[0].starts_with("pktcat: ") && lines[0].contains(place), "{}", lines[0]);
+    // The kernel's words for IPv6 where no interface has an address are the last.
+    let words = ["unreachable", "no route", "cannot assign requested address"];
+    assert!(words.iter().any(|word| lines[0].contains(word)), "{}", lines[0]);
+}
+
+fn status_7_no_network_at_all(unshare: &[&'static str]) {
+    for (options, place) in
+        [("", "192.0.2.1:9"), ("-u --send x", "192.0.2.1:9"), ("", "[2001:db8::1]:9")]
+    {
+        let cmd = pktcat_line(&format!("connect {options} {place}"));
+        is_unreachable(inside(cmd, unshare, "-n", "", ""), place);
+    }
+}
+
+fn status_7_no_route(unshare: &[&'static str]) {
+    let script = "ip link set lo up; ip route add unreachable 192.0.2.0/24";
+    for options in ["", "-u --send x", "-w 5", "--quiet"] {
+        let cmd = pktcat_line(&format!("connect {options} 192.0.2.1:9"));
+        is_unreachable(inside(cmd, unshare, "-n", script, ""), "192.0.2.1:9");
+    }
+}
+
+/// Both ends in one namespace, so both in one script; the limit ends whatever hangs.
+const BOTH_ENDS: &str = r#"
+ip link set lo up
+for file in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 > "$file"; done
+d=$(mktemp -d)
+trap 'rm -r "$d"' EXIT
+for udp in "" "-u --count 1"; do
+    rm -f "$d/port"
+    "$1" listen $udp --quiet --timeout 20 --port-file "$d/port" 0 < /dev/null &
+    while ! [ -s "$d/port" ]; do kill -0 $!; sleep 0.02; done
+    echo "heard $udp" | "$1" connect ${udp:+-u -q 0} --timeout 20 localhost "$(cat "$d/port")"
+    wait $!
+done
+"#;
+
+fn listen_without_ipv6(unshare: &[&'static str]) {
+    let words =
+        unshare.iter().chain(&["-n", "sh", "-euc", BOTH_ENDS, "sh", env!("CARGO_BIN_EXE_pktcat")]);
+    let ended = program("env", words).run().expect_code(0);
+    assert_eq!(ended.stdout_text(), "heard \nheard -u --count 1\n", "{}", ended.stderr);
+}
+
+/// A command that knows the name `many.test` with the addresses 127.0.0.1 to 127.0.0.20.
+fn with_many_addresses(cmd: Cmd, unshare: &[&str], folder: &tempfile::TempDir) -> Cmd {
+    let hosts: String = (1..=20).map(|n| format!("127.0.0.{n} many.test\n")).collect();
+    let file = folder.path().join("hosts");
+    std::fs::write(&file, hosts).unwrap();
+    std::fs::write(folder.path().join("host.conf"), "multi on\n").unwrap();
+    let script = r#"for name in hosts host.conf; do
+        if [ -e "/etc/$name" ]; then mount --bind "$1/$name" "/etc/$name"; fi
+    done"#;
+    inside(cmd, unshare, "-m", script, folder.path().to_str().unwrap())
+}
+
+/// Connects to `many.test` and tells which address answered.
+#[track_caller]
+fn answered_by(unshare: &[&str], listener: &TcpListener) -> String {
+    let port = listener.local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let cmd =
+        pktcat_line(&format!("connect -v many.test {port}")).stdin(Input::Bytes(b"found".to_vec()));
+    let client = with_many_addresses(cmd, unshare, &folder).spawn();
+    let stream = net::accept(listener);
+    assert_eq!(net::read_to_fin(&stream), b"found");
+    drop(stream);
+    let ended = client.wait().expect_code(0);
+    let line =
+        ended.stderr.lines().find(|line| line.starts_with("connected to ")).map(str::to_owned);
+    line.unwrap_or_else(|| panic!("no line says which one answered:\n{}", ended.stderr))
+}
+
+fn connect_tries_all_of_twenty_addresses(unshare: &[&'static str]) {
+    let (listener, port) = net::listener_at("127.0.0.17:0");
+    assert_eq!(answered_by(unshare, &listener), format!("connected to 127.0.0.17:{port} (tcp)"));
+}
+
+fn connect_does_not_wait_for_a_silent_address(unshare: &[&'static str]) {
+    let (_queue, port) = net::unanswering_port();
+    let (listener, _) = net::listener_at(&format!("127.0.0.17:{port}"));
+    assert_eq!(answered_by(unshare, &listener), format!("connected to 127.0.0.17:{port} (tcp)"));
+}
+
+fn twenty_addresses_that_refuse_are_one_error(unshare: &[&'static str]) {
+    let (_held, port) = net::refusing_port();
+    let folder = tempfile::tempdir().unwrap();
+    let cmd = pktcat(["connect", "many.test", &port.to_string()]);
+    let ended = with_many_addresses(cmd, unshare, &folder).run().expect_code(4);
+    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("refused") && ended.stderr.contains("20 addresses"),
+        "{}",
+        ended.stderr
+    );
+}

@@ -1,0 +1,140 @@
+//! Sockets on loopback whose every call has a deadline.
+
+use std::io::{self, Read};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use socket2::{Domain, SockRef, Socket, Type};
+
+use super::{PATIENCE, eventually};
+
+/// A listening socket on 127.0.0.1 and its port; `accept` gives up in time.
+pub fn listener() -> (TcpListener, u16) {
+    listener_at("127.0.0.1:0")
+}
+
+/// A listening socket at this address and its port.
+pub fn listener_at(address: &str) -> (TcpListener, u16) {
+    let listener = TcpListener::bind(address).unwrap();
+    // On Linux this bounds accept(2) too.
+    SockRef::from(&listener).set_read_timeout(Some(PATIENCE)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+/// The next connection; its reads and writes give up in time.
+#[track_caller]
+pub fn accept(listener: &TcpListener) -> TcpStream {
+    let (stream, _) = listener.accept().expect("nobody connected in time");
+    bounded(stream)
+}
+
+/// A connection to this port of 127.0.0.1; its reads and writes give up in time.
+#[track_caller]
+pub fn connect(port: u16) -> TcpStream {
+    connect_to(SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
+/// A connection to this address.
+#[track_caller]
+pub fn connect_to(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE);
+    bounded(stream.unwrap_or_else(|error| panic!("connect to {address}: {error}")))
+}
+
+fn bounded(stream: TcpStream) -> TcpStream {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// A UDP socket on 127.0.0.1 and its port; `recv` gives up in time.
+pub fn udp() -> (UdpSocket, u16) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
+}
+
+/// Half-closes: a FIN, while receiving goes on.
+pub fn finish(stream: &TcpStream) {
+    stream.shutdown(Shutdown::Write).unwrap();
+}
+
+/// Closes with a reset instead of a FIN.
+pub fn reset(stream: TcpStream) {
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+/// Exactly so many bytes.
+#[track_caller]
+pub fn read_exactly(mut stream: &TcpStream, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    stream.read_exact(&mut bytes).unwrap_or_else(|error| panic!("read {count} bytes: {error}"));
+    bytes
+}
+
+/// Everything until the FIN.
+#[track_caller]
+pub fn read_to_fin(mut stream: &TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream
+        .read_to_end(&mut bytes)
+        .unwrap_or_else(|error| panic!("read to FIN, {} came: {error}", bytes.len()));
+    bytes
+}
+
+/// Panics when anything, a FIN included, comes within [`A_WHILE`](super::A_WHILE).
+#[track_caller]
+pub fn expect_silence(mut stream: &TcpStream) {
+    stream.set_read_timeout(Some(super::A_WHILE)).unwrap();
+    let came = stream.read(&mut [0; 1]);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    match came {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        Ok(0) => panic!("a FIN came"),
+        other => panic!("something came: {other:?}"),
+    }
+}
+
+/// Waits until the other side's kernel has acknowledged everything written to this IPv4 connection.
+#[track_caller]
+pub fn wait_acknowledged(stream: &TcpStream) {
+    let ports = [stream.local_addr().unwrap().port(), stream.peer_addr().unwrap().port()];
+    eventually("everything to be acknowledged", || {
+        // proc(5): local address, remote address, state, tx_queue:rx_queue, in hexadecimal.
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        table.lines().skip(1).find_map(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            let port = |field: &str| u16::from_str_radix(&field[field.len() - 4..], 16).unwrap();
+            let is_it = [port(fields[1]), port(fields[2])] == ports;
+            (is_it && fields[4].starts_with("00000000:")).then_some(())
+        })
+    });
+}
+
+/// A port of 127.0.0.1 where a connection is refused, kept that way by a socket bound to it that does not listen.
+pub fn refusing_port() -> (Socket, u16) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let port = socket.local_addr().unwrap().as_socket().unwrap().port();
+    (socket, port)
+}
+
+/// A listener of 127.0.0.1 whose queue is full, so that further SYNs get no answer.
+/// Keep all of what it gives: closing any of it makes room.
+pub fn unanswering_port() -> (Vec<Socket>, u16) {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let port = address.as_socket().unwrap().port();
+    let mut kept = vec![listener];
+    eventually("a listener's queue to be full", || {
+        let filler = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let outcome = filler.connect_timeout(&address, Duration::from_millis(300));
+        kept.push(filler);
+        outcome.is_err().then_some(())
+    });
+    (kept, port)
+}

@@ -1,0 +1,59 @@
+//! UDP peers on loopback for pktcat in either role.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, UdpSocket};
+
+use super::{A_WHILE, Cmd, Input, PATIENCE, Running, net, pktcat_line};
+
+/// A UDP listener with these options, and a peer that only it hears.
+pub fn listen(options: &str, stdin: Input) -> (Running, UdpSocket) {
+    let server = listening(pktcat_line(&format!("listen -u {options} 127.0.0.1 0")).stdin(stdin));
+    let peer = peer_of(&server);
+    (server, peer)
+}
+
+/// Started, and its socket is bound.
+pub fn listening(cmd: Cmd) -> Running {
+    let server = cmd.spawn();
+    server.wait_line("listening on ");
+    server
+}
+
+/// A socket connected to a listener.
+pub fn peer_of(server: &Running) -> UdpSocket {
+    let (peer, _) = net::udp();
+    peer.connect(("127.0.0.1", server.port())).unwrap();
+    peer
+}
+
+/// A UDP client with these options for a socket of the test.
+pub fn connect(options: &str, stdin: Input) -> (Running, UdpSocket) {
+    let (server, port) = net::udp();
+    let client =
+        pktcat_line(&format!("connect -u {options} 127.0.0.1 {port}")).stdin(stdin).spawn();
+    (client, server)
+}
+
+/// The next datagram, whole, and who sent it.
+#[track_caller]
+pub fn receive_from(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+    let mut room = vec![0; 70_000];
+    let (length, peer) = socket.recv_from(&mut room).expect("no datagram in time");
+    room.truncate(length);
+    (room, peer)
+}
+
+/// The next datagram, whole.
+#[track_caller]
+pub fn receive(socket: &UdpSocket) -> Vec<u8> {
+    receive_from(socket).0
+}
+
+/// Panics when a datagram is there or comes within a while.
+#[track_caller]
+pub fn expect_nothing(socket: &UdpSocket) {
+    socket.set_read_timeout(Some(A_WHILE)).unwrap();
+    let came = socket.recv(&mut [0; 100]);
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(matches!(&came, Err(error) if error.kind() == ErrorKind::WouldBlock), "came: {came:?}");
+}
