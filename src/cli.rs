@@ -3,16 +3,18 @@
 //! `--help`, the man pages and the completions are all generated from these definitions;
 //! [`config`](crate::config) checks them against each other and turns them into typed settings.
 
-use std::path::PathBuf;
-use std::time::Duration;
+mod seeing;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{
     ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
 };
 
+pub use self::seeing::{ColorChoice, SeeingArgs};
 use crate::error::Error;
 use crate::units;
 
@@ -256,6 +258,10 @@ pub struct CommonArgs {
     /// Print nothing but errors
     #[arg(long, help_heading = "What it says")]
     pub quiet: bool,
+
+    /// What is to be seen of the bytes.
+    #[command(flatten)]
+    pub seeing: SeeingArgs,
 
     /// Copy through a buffer where a faster way would do
     #[arg(long, hide = true)]

@@ -1,8 +1,11 @@
 //! From the words of the command line to settings that make sense together.
 
+mod seen;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::seen::{Payload, Seen};
 use crate::address::{Family, Lookup, Protocol, Target};
 use crate::cli::{self, CommonArgs, ConnectArgs, ListenArgs, Payloads};
 use crate::console::Verbosity;
@@ -76,6 +79,8 @@ pub struct Common {
     pub verbosity: Verbosity,
     /// Whether bulk data may take fast ways that only this system has.
     pub ways: Ways,
+    /// What is to be seen of the bytes.
+    pub seen: Seen,
 }
 
 /// Settings of `pktcat listen`.
@@ -209,6 +214,7 @@ impl Common {
                 _ => Verbosity::Normal,
             },
             ways: if args.portable { Ways::Portable } else { Ways::All },
+            seen: Seen::new(args.seeing),
         })
     }
 

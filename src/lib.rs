@@ -9,7 +9,8 @@
 //! - [`batch`] the unit that travels, [`framing`] how bytes and messages map to each other
 //! - [`dial`] connecting, [`socket`] sockets by name, [`address`] hosts and ports
 //! - [`session`] what one run shares: [`reactor`] the event loop, [`console`] lines for people,
-//!   [`tap`] counters, [`report`] counters as text
+//!   [`tap`] counters and who wants to know
+//! - who wants to know: [`report`] events as text, [`dump`] every byte, made of [`hexdump`] lines
 //! - [`units`] durations and sizes, [`error`] failures and exit statuses, [`sys`] the system
 //!
 //! It is a library so that tests and the man-page generator reach its parts; the program is the
@@ -22,10 +23,12 @@ pub mod cmd;
 pub mod config;
 pub mod console;
 pub mod dial;
+pub mod dump;
 pub mod endpoint;
 pub mod error;
 pub mod exchange;
 pub mod framing;
+pub mod hexdump;
 pub mod pace;
 pub mod pump;
 pub mod reactor;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use mio::Interest;
 use socket2::{SockAddr, Socket};
 
-use super::{input, output};
+use super::{input, output, watch};
 use crate::address::{Family, Protocol, Shown};
 use crate::config::{Listen, Reception, Stdin};
 use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
@@ -29,12 +29,10 @@ use crate::tap::Event;
 /// Everything that makes the exit status other than 0.
 pub fn run(config: &Listen) -> Result<()> {
     let common = &config.common;
-    let mut session = Session::new(common.protocol, common.verbosity, common.timeout)?;
-    let result = match common.protocol {
-        Protocol::Tcp => tcp(config, &mut session),
-        Protocol::Udp => udp(config, &mut session),
-    };
-    session.finish(result)
+    watch::session(common, |session| match common.protocol {
+        Protocol::Tcp => tcp(config, session),
+        Protocol::Udp => udp(config, session),
+    })
 }
 
 fn tcp(config: &Listen, session: &mut Session) -> Result<()> {

@@ -45,7 +45,14 @@ impl Stream {
     /// # Errors
     /// When the connection is broken.
     pub fn shutdown(&mut self) -> Result<()> {
-        self.socket.shutdown(Shutdown::Write).map_err(|cause| self.broken("send", &cause))
+        self.socket.shutdown(Shutdown::Write).map_err(|cause| self.broken("send", &cause))?;
+        self.tap.event(&Event::WeClosed(&self.link));
+        Ok(())
+    }
+
+    /// The connection is over, however it ended.
+    pub fn over(&self) {
+        self.tap.event(&Event::Closed(&self.link));
     }
 
     fn broken(&self, what: &str, cause: &io::Error) -> Error {

@@ -1,0 +1,57 @@
+//! A run with everybody who wants to know of it, as the settings say.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use crate::config::{Common, Seen};
+use crate::console::{self, Console, Journal};
+use crate::dump::Dump;
+use crate::error::Result;
+use crate::report::Lines;
+use crate::session::Session;
+
+/// Runs something in a session that is observed as the settings say, and ends the session.
+///
+/// # Errors
+/// Its error, told to the user; or that a file to be written cannot be.
+pub(super) fn session(common: &Common, run: impl FnOnce(&mut Session) -> Result<()>) -> Result<()> {
+    // Before the session handles signals: opening a FIFO waits for its reader.
+    let files = Files::open(&common.seen);
+    let mut session = Session::new(common.protocol, common.verbosity, common.timeout)?;
+    let journal = session.console.journal();
+    session.observe(Box::new(Lines::new(journal.clone(), common.verbosity)));
+    if let Some(paint) = common.seen.dump {
+        session.observe(Box::new(Dump::new(journal, paint)));
+    }
+    let result = files.and_then(|files| files.observe(&common.seen, &mut session));
+    let result = result.and_then(|()| run(&mut session));
+    session.finish(result)
+}
+
+/// The files of the user's choice, open.
+struct Files {
+    dump: Option<File>,
+}
+
+impl Files {
+    fn open(seen: &Seen) -> Result<Self> {
+        Ok(Self {
+            dump: seen.dump_file.as_ref().map(|(path, _)| console::create(path)).transpose()?,
+        })
+    }
+
+    fn observe(self, seen: &Seen, session: &mut Session) -> Result<()> {
+        if let (Some(file), Some((path, paint))) = (self.dump, &seen.dump_file) {
+            let journal = journal(session, path.clone(), file)?;
+            session.observe(Box::new(Dump::new(journal, *paint)));
+        }
+        Ok(())
+    }
+}
+
+fn journal(session: &mut Session, path: PathBuf, file: File) -> Result<Journal> {
+    let console = Console::file(path, file, &mut session.reactor)?;
+    let journal = console.journal();
+    session.add_file(console);
+    Ok(journal)
+}
