@@ -5,7 +5,7 @@ mod seen;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::seen::{Payload, Seen};
+pub use self::seen::{Payload, Seen, Told};
 use crate::address::{Family, Lookup, Protocol, Target};
 use crate::cli::{self, CommonArgs, ConnectArgs, ListenArgs, Payloads};
 use crate::console::Verbosity;

@@ -10,7 +10,8 @@
 //! - [`dial`] connecting, [`socket`] sockets by name, [`address`] hosts and ports
 //! - [`session`] what one run shares: [`reactor`] the event loop, [`console`] lines for people,
 //!   [`tap`] counters and who wants to know
-//! - who wants to know: [`report`] events as text, [`dump`] every byte, made of [`hexdump`] lines
+//! - who wants to know: [`report`] events as text, [`json`] the same for programs, [`dump`] every
+//!   byte, made of [`hexdump`] lines
 //! - [`units`] durations and sizes, [`error`] failures and exit statuses, [`sys`] the system
 //!
 //! It is a library so that tests and the man-page generator reach its parts; the program is the
@@ -29,6 +30,7 @@ pub mod error;
 pub mod exchange;
 pub mod framing;
 pub mod hexdump;
+pub mod json;
 pub mod pace;
 pub mod pump;
 pub mod reactor;

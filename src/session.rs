@@ -186,13 +186,13 @@ impl Session {
         }
     }
 
-    /// Ends the run: the summary, the error if there is one, and everything said is written.
+    /// Ends the run: the error if there is one, the summary, and everything said is written.
     ///
     /// # Errors
     /// The result as it was given, its error marked as told; else what kept text from being written.
     pub fn finish(mut self, result: Result<()>) -> Result<()> {
-        self.summary(true);
         let mut result = result.map_err(|error| self.tell(error));
+        self.summary(true);
         while !self.flush() {
             if let Err(error) = self.wait(None) {
                 result = result.and_then(|()| Err(self.tell(error)));

@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
-use crate::config::{Common, Seen};
+use crate::config::{Common, Seen, Told};
 use crate::console::{self, Console, Journal};
 use crate::dump::Dump;
 use crate::error::Result;
+use crate::json::Json;
 use crate::report::Lines;
 use crate::session::Session;
 
@@ -19,7 +21,16 @@ pub(super) fn session(common: &Common, run: impl FnOnce(&mut Session) -> Result<
     let files = Files::open(&common.seen);
     let mut session = Session::new(common.protocol, common.verbosity, common.timeout)?;
     let journal = session.console.journal();
-    session.observe(Box::new(Lines::new(journal.clone(), common.verbosity)));
+    match common.seen.told {
+        Told::Text => {
+            session.observe(Box::new(Lines::new(journal.clone(), common.verbosity)));
+        }
+        Told::Json(bytes) => {
+            let started = SystemTime::now() - session.tap.elapsed();
+            let json = Json::new(journal.clone(), common.verbosity, bytes, started);
+            session.observe(Box::new(json));
+        }
+    }
     if let Some(paint) = common.seen.dump {
         session.observe(Box::new(Dump::new(journal, paint)));
     }

@@ -6,16 +6,28 @@ use std::path::PathBuf;
 
 use crate::cli::{ColorChoice, SeeingArgs};
 use crate::hexdump::Paint;
+use crate::json::Bytes;
 
 /// What is to be seen of a run, and where.
 #[derive(Debug)]
 pub struct Seen {
+    /// How events and errors are told on standard error.
+    pub told: Told,
     /// The dump on standard error.
     pub dump: Option<Paint>,
     /// The dump in a file.
     pub dump_file: Option<(PathBuf, Paint)>,
     /// Whether what is received is written to standard output, too.
     pub payload: Payload,
+}
+
+/// How events and errors are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// In lines for people.
+    Text,
+    /// In lines for programs; with `-x` the bytes are in them.
+    Json(Bytes),
 }
 
 /// Where the payload that is received can be seen.
@@ -32,8 +44,15 @@ impl Seen {
     #[must_use]
     pub fn new(args: SeeingArgs) -> Self {
         let same = args.hex && is_same_terminal(io::stdout(), io::stderr());
+        let told = match (args.json, args.hex) {
+            (false, _) => Told::Text,
+            (true, true) => Told::Json(Bytes::Shown),
+            (true, false) => Told::Json(Bytes::Counted),
+        };
+        let dumps = args.hex && told == Told::Text;
         Self {
-            dump: args.hex.then(|| paint(args.color, io::stderr().is_terminal())),
+            told,
+            dump: dumps.then(|| paint(args.color, io::stderr().is_terminal())),
             dump_file: args.hex_file.map(|path| (path, paint(args.color, false))),
             payload: if same { Payload::Dump } else { Payload::Stdout },
         }
