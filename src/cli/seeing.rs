@@ -15,6 +15,10 @@ pub struct SeeingArgs {
     #[arg(long, value_name = "FILE", help_heading = "What it says")]
     pub hex_file: Option<PathBuf>,
 
+    /// Write what passes the socket to FILE as a packet capture
+    #[arg(long, value_name = "FILE", help_heading = "What it says")]
+    pub pcap: Option<PathBuf>,
+
     /// Write events to stderr as one JSON object a line; see pktcat-json(5)
     #[arg(long, help_heading = "What it says")]
     pub json: bool,

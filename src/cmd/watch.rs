@@ -9,6 +9,7 @@ use crate::console::{self, Console, Journal};
 use crate::dump::Dump;
 use crate::error::Result;
 use crate::json::Json;
+use crate::pcap::Capture;
 use crate::report::Lines;
 use crate::session::Session;
 
@@ -26,7 +27,7 @@ pub(super) fn session(common: &Common, run: impl FnOnce(&mut Session) -> Result<
             session.observe(Box::new(Lines::new(journal.clone(), common.verbosity)));
         }
         Told::Json(bytes) => {
-            let started = SystemTime::now() - session.tap.elapsed();
+            let started = wall_clock_at_start(&session);
             let json = Json::new(journal.clone(), common.verbosity, bytes, started);
             session.observe(Box::new(json));
         }
@@ -42,12 +43,14 @@ pub(super) fn session(common: &Common, run: impl FnOnce(&mut Session) -> Result<
 /// The files of the user's choice, open.
 struct Files {
     dump: Option<File>,
+    pcap: Option<File>,
 }
 
 impl Files {
     fn open(seen: &Seen) -> Result<Self> {
         Ok(Self {
             dump: seen.dump_file.as_ref().map(|(path, _)| console::create(path)).transpose()?,
+            pcap: seen.pcap.as_ref().map(|path| console::create(path)).transpose()?,
         })
     }
 
@@ -56,8 +59,16 @@ impl Files {
             let journal = journal(session, path.clone(), file)?;
             session.observe(Box::new(Dump::new(journal, *paint)));
         }
+        if let (Some(file), Some(path)) = (self.pcap, &seen.pcap) {
+            let journal = journal(session, path.clone(), file)?;
+            session.observe(Box::new(Capture::new(journal, wall_clock_at_start(session))));
+        }
         Ok(())
     }
+}
+
+fn wall_clock_at_start(session: &Session) -> SystemTime {
+    SystemTime::now() - session.tap.elapsed()
 }
 
 fn journal(session: &mut Session, path: PathBuf, file: File) -> Result<Journal> {

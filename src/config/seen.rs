@@ -17,6 +17,8 @@ pub struct Seen {
     pub dump: Option<Paint>,
     /// The dump in a file.
     pub dump_file: Option<(PathBuf, Paint)>,
+    /// The capture file.
+    pub pcap: Option<PathBuf>,
     /// Whether what is received is written to standard output, too.
     pub payload: Payload,
 }
@@ -54,6 +56,7 @@ impl Seen {
             told,
             dump: dumps.then(|| paint(args.color, io::stderr().is_terminal())),
             dump_file: args.hex_file.map(|path| (path, paint(args.color, false))),
+            pcap: args.pcap,
             payload: if same { Payload::Dump } else { Payload::Stdout },
         }
     }
