@@ -5,7 +5,7 @@ mod seen;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::seen::{Payload, Seen, Told};
+pub use self::seen::{Bar, Payload, Seen, Told, Unchanged};
 use crate::address::{Family, Lookup, Protocol, Target};
 use crate::cli::{self, CommonArgs, ConnectArgs, ListenArgs, Payloads};
 use crate::console::Verbosity;
@@ -185,6 +185,8 @@ impl Common {
                 })?,
         };
         let given = payloads.messages(args.crlf)?;
+        let is_unchanged = given.is_none() && !args.no_stdin && !args.crlf && input == Format::Raw;
+        let unchanged = is_unchanged.then_some(Unchanged);
         Ok(Self {
             protocol,
             family: match (args.ipv4, args.ipv6) {
@@ -214,7 +216,7 @@ impl Common {
                 _ => Verbosity::Normal,
             },
             ways: if args.portable { Ways::Portable } else { Ways::All },
-            seen: Seen::new(args.seeing),
+            seen: Seen::new(args.seeing, unchanged),
         })
     }
 

@@ -11,7 +11,7 @@
 //! - [`session`] what one run shares: [`reactor`] the event loop, [`console`] lines for people,
 //!   [`tap`] counters and who wants to know
 //! - who wants to know: [`report`] events as text, [`json`] the same for programs, [`dump`] every
-//!   byte, made of [`hexdump`] lines, [`pcap`] packets for Wireshark
+//!   byte, made of [`hexdump`] lines, [`pcap`] packets for Wireshark, [`progress`] a bar
 //! - [`units`] durations and sizes, [`error`] failures and exit statuses, [`sys`] the system
 //!
 //! It is a library so that tests and the man-page generator reach its parts; the program is the
@@ -33,6 +33,7 @@ pub mod hexdump;
 pub mod json;
 pub mod pace;
 pub mod pcap;
+pub mod progress;
 pub mod pump;
 pub mod reactor;
 pub mod relay;

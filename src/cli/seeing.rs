@@ -23,6 +23,10 @@ pub struct SeeingArgs {
     #[arg(long, help_heading = "What it says")]
     pub json: bool,
 
+    /// Show a bar on stderr when it is a terminal
+    #[arg(long, help_heading = "What it says")]
+    pub progress: bool,
+
     /// Colour the dump: auto, always or never [default: auto]
     #[arg(
         long,

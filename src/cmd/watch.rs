@@ -4,12 +4,13 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use crate::config::{Common, Seen, Told};
+use crate::config::{Bar, Common, Seen, Told};
 use crate::console::{self, Console, Journal};
 use crate::dump::Dump;
 use crate::error::Result;
 use crate::json::Json;
 use crate::pcap::Capture;
+use crate::progress::Progress;
 use crate::report::Lines;
 use crate::session::Session;
 
@@ -22,6 +23,10 @@ pub(super) fn session(common: &Common, run: impl FnOnce(&mut Session) -> Result<
     let files = Files::open(&common.seen);
     let mut session = Session::new(common.protocol, common.verbosity, common.timeout)?;
     let journal = session.console.journal();
+    if let Bar::Drawn { size } = common.seen.bar {
+        // Before those who write lines: it makes room for them.
+        session.observe(Box::new(Progress::new(journal.clone(), size)));
+    }
     match common.seen.told {
         Told::Text => {
             session.observe(Box::new(Lines::new(journal.clone(), common.verbosity)));

@@ -1,6 +1,7 @@
 //! What is to be seen of a run: words and the facts of terminals become settings.
 
-use std::io::{self, IsTerminal as _};
+use std::fs::{File, Metadata};
+use std::io::{self, IsTerminal as _, Seek as _};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
@@ -19,6 +20,8 @@ pub struct Seen {
     pub dump_file: Option<(PathBuf, Paint)>,
     /// The capture file.
     pub pcap: Option<PathBuf>,
+    /// The bar.
+    pub bar: Bar,
     /// Whether what is received is written to standard output, too.
     pub payload: Payload,
 }
@@ -32,6 +35,29 @@ pub enum Told {
     Json(Bytes),
 }
 
+/// Whether a bar is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bar {
+    /// There is none.
+    None,
+    /// On standard error.
+    Drawn {
+        /// Bytes that will be sent, if that is known.
+        size: Option<u64>,
+    },
+}
+
+/// Standard input is sent as it is, so that its size is what will be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Unchanged;
+
+/// What is left of standard input, when it is a file.
+fn size(_: Unchanged) -> Option<u64> {
+    let mut file = File::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
+    let metadata = file.metadata().ok().filter(Metadata::is_file)?;
+    Some(metadata.len().saturating_sub(file.stream_position().ok()?))
+}
+
 /// Where the payload that is received can be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Payload {
@@ -42,21 +68,25 @@ pub enum Payload {
 }
 
 impl Seen {
-    /// Settings from words.
+    /// Settings from words; `sending` when standard input is sent byte by byte.
     #[must_use]
-    pub fn new(args: SeeingArgs) -> Self {
+    pub fn new(args: SeeingArgs, sending: Option<Unchanged>) -> Self {
         let same = args.hex && is_same_terminal(io::stdout(), io::stderr());
         let told = match (args.json, args.hex) {
             (false, _) => Told::Text,
             (true, true) => Told::Json(Bytes::Shown),
             (true, false) => Told::Json(Bytes::Counted),
         };
+        // A bar among other text that never ends would be no bar.
+        let has_bar =
+            args.progress && !args.hex && told == Told::Text && io::stderr().is_terminal();
         let dumps = args.hex && told == Told::Text;
         Self {
             told,
             dump: dumps.then(|| paint(args.color, io::stderr().is_terminal())),
             dump_file: args.hex_file.map(|path| (path, paint(args.color, false))),
             pcap: args.pcap,
+            bar: if has_bar { Bar::Drawn { size: sending.and_then(size) } } else { Bar::None },
             payload: if same { Payload::Dump } else { Payload::Stdout },
         }
     }
