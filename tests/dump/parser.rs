@@ -112,9 +112,11 @@ pub(super) fn datagrams(entries: &[Entry]) -> BTreeMap<(bool, String), Vec<Vec<u
 
 /// The `*` lines.
 pub(super) fn marks(entries: &[Entry]) -> Vec<&str> {
-    let mark = |entry| match entry {
-        &Entry::Mark(ref text) => Some(text.as_str()),
-        Entry::Transfer(_) => None,
-    };
-    entries.iter().filter_map(mark).collect()
+    let mut marks = Vec::new();
+    for entry in entries {
+        if let Entry::Mark(text) = entry {
+            marks.push(text.as_str());
+        }
+    }
+    marks
 }
