@@ -3,15 +3,17 @@
 //! `--help`, the man pages and the completions are all generated from these definitions;
 //! [`config`](crate::config) checks them against each other and turns them into typed settings.
 
-use std::path::PathBuf;
-use std::time::Duration;
+mod seeing;
 
 mod parse;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub use self::seeing::{ColorChoice, SeeingArgs};
 use crate::units;
 
 pub use parse::{Parsed, Payload, Payloads, parse};
@@ -354,6 +356,10 @@ pub struct CommonArgs {
     /// Gather small TCP writes (Nagle's algorithm)
     #[arg(long, help_heading = "Socket options")]
     pub delay: bool,
+
+    /// What is to be seen of the bytes.
+    #[command(flatten)]
+    pub seeing: SeeingArgs,
 
     /// Copy through a buffer where a faster way would do
     #[arg(long, hide = true)]

@@ -3,6 +3,7 @@
 pub mod connect;
 pub mod listen;
 mod serve;
+mod watch;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -13,7 +14,7 @@ use clap_complete::Shell;
 use socket2::Socket;
 
 use crate::cli::{self, Cli, Command, CompletionShell, Parsed};
-use crate::config::{self, Common, Reception, Stdin};
+use crate::config::{self, Common, Payload as Shown, Reception, Stdin};
 use crate::endpoint::input::{Input, Payload, Wire};
 use crate::endpoint::output::Output;
 use crate::endpoint::stdio::{Local, Which};
@@ -73,8 +74,10 @@ fn input(common: &Common, wire: Wire, session: &mut Session) -> Result<Input> {
 /// Where what is received goes, as the settings say.
 fn output(common: &Common, stream: bool, session: &mut Session) -> Result<Output> {
     let local = match common.reception {
-        Reception::Write => Some(take(Which::Stdout, session)?),
-        Reception::Discard => None,
+        Reception::Write if common.seen.payload == Shown::Stdout => {
+            Some(take(Which::Stdout, session)?)
+        }
+        Reception::Write | Reception::Discard => None,
     };
     Ok(Output::new(local, common.output, stream, common.count))
 }

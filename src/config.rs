@@ -1,9 +1,11 @@
 //! From the words of the command line to settings that make sense together.
 
 mod listen;
+mod seen;
 
 use std::time::Duration;
 
+pub use self::seen::{Bar, Payload, Seen, Told, Unchanged};
 use crate::address::{Family, Lookup, Protocol, Target};
 use crate::cli::{self, CommonArgs, ConnectArgs, Payloads};
 use crate::console::Verbosity;
@@ -82,6 +84,8 @@ pub struct Common {
     pub options: Options,
     /// Whether bulk data may take fast ways that only this system has.
     pub ways: Ways,
+    /// What is to be seen of the bytes.
+    pub seen: Seen,
 }
 
 /// Settings of `pktcat connect`.
@@ -152,6 +156,8 @@ impl Common {
                 })?,
         };
         let given = payloads.messages(args.crlf)?;
+        let is_unchanged = given.is_none() && !args.no_stdin && !args.crlf && input == Format::Raw;
+        let unchanged = is_unchanged.then_some(Unchanged);
         Ok(Self {
             protocol,
             family: match (args.ipv4, args.ipv6) {
@@ -182,6 +188,7 @@ impl Common {
             },
             options: options(&args)?,
             ways: if args.portable { Ways::Portable } else { Ways::All },
+            seen: Seen::new(args.seeing, unchanged),
         })
     }
 

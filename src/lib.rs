@@ -11,7 +11,9 @@
 //! - [`batch`] the unit that travels, [`framing`] how bytes and messages map to each other
 //! - [`dial`] connecting, [`socket`] sockets by name and their [`options`], [`address`] hosts and ports
 //! - [`session`] what one run shares: [`reactor`] the event loop, [`console`] lines for people,
-//!   [`tap`] counters, [`report`] counters as text
+//!   [`tap`] counters and who wants to know
+//! - who wants to know: [`report`] events as text, [`json`] the same for programs, [`dump`] every
+//!   byte, made of [`hexdump`] lines, [`pcap`] packets for Wireshark, [`progress`] a bar
 //! - [`units`] durations and sizes, [`error`] failures and exit statuses, [`sys`] the system
 //!
 //! It is a library so that tests and the man-page generator reach its parts; the program is the
@@ -26,14 +28,19 @@ pub mod config;
 pub mod console;
 pub mod dial;
 pub mod door;
+pub mod dump;
 pub mod endpoint;
 pub mod error;
 pub mod exchange;
 pub mod framing;
 pub mod gate;
+pub mod hexdump;
 pub mod hub;
+pub mod json;
 pub mod options;
 pub mod pace;
+pub mod pcap;
+pub mod progress;
 pub mod pump;
 pub mod reactor;
 pub mod relay;

@@ -118,6 +118,7 @@ impl Relay {
         if result.is_err() {
             self.write_what_arrived();
         }
+        self.stream.over();
         result
     }
 

@@ -63,6 +63,7 @@ impl Observer for Lines {
                 }
             }
             Event::PeerClosed(_)
+            | Event::WeClosed(_)
             | Event::Closed(_)
             | Event::Reset(_)
             | Event::Refused(_)

@@ -9,9 +9,11 @@ use crate::address::Protocol;
 use crate::console::{Console, Verbosity};
 use crate::error::{Error, Result, Status};
 use crate::reactor::{Expected, Reactor, Signal};
-use crate::report::Lines;
 use crate::sys;
-use crate::tap::{Event, Tap};
+use crate::tap::{Event, Observer, Tap};
+
+/// How often, at most, observers hear of the counters.
+const TICK: Duration = Duration::from_millis(100);
 
 /// The shared parts of one run.
 pub struct Session {
@@ -30,10 +32,16 @@ pub struct Session {
     pub child_ended: bool,
     /// Datagram sockets whose dropped datagrams are counted.
     drops_of: Vec<Rc<Socket>>,
+    /// Files of the user's choice that are written to.
+    files: Vec<Console>,
+    /// When the next tick is due.
+    next_tick: Instant,
+    /// How often somebody must hear of the counters, even when nothing happens.
+    period: Option<Duration>,
 }
 
 impl Session {
-    /// Begins a run.
+    /// Begins a run that nobody observes yet.
     ///
     /// # Errors
     /// When the system has no descriptors left.
@@ -46,7 +54,6 @@ impl Session {
         let reactor = Reactor::new().map_err(|cause| Error::system("event loop", &cause))?;
         let console = Console::stderr();
         let tap = Rc::new(Tap::new(started));
-        tap.add(Box::new(Lines::new(console.journal(), verbosity)));
         Ok(Self {
             reactor,
             console,
@@ -56,19 +63,43 @@ impl Session {
             protocol,
             child_ended: false,
             drops_of: Vec::new(),
+            files: Vec::new(),
+            next_tick: started,
+            period: None,
         })
+    }
+
+    /// Adds somebody who wants to know.
+    pub fn observe(&mut self, observer: Box<dyn Observer>) {
+        self.period = [self.period, observer.period()].into_iter().flatten().min();
+        self.tap.add(observer);
+    }
+
+    /// Adds a file that is written to; the run fails when it does.
+    pub fn add_file(&mut self, file: Console) {
+        self.files.push(file);
     }
 
     /// Tells everybody who wants to know what happened.
     pub fn event(&mut self, event: &Event<'_>) {
         self.tap.event(event);
-        self.console.flush(&mut self.reactor);
+        self.flush();
+    }
+
+    /// Writes what there is room for; `false` while something still waits.
+    fn flush(&mut self) -> bool {
+        let mut done = self.console.flush(&mut self.reactor);
+        for file in &mut self.files {
+            done &= file.flush(&mut self.reactor);
+        }
+        done
     }
 
     /// Whether so much text waits for its readers that no bytes should move that add to it.
     #[must_use]
     pub fn is_congested(&mut self) -> bool {
-        !self.console.flush(&mut self.reactor) && self.console.is_congested()
+        !self.flush()
+            && (self.console.is_congested() || self.files.iter().any(Console::is_congested))
     }
 
     /// What is left of the whole run's time.
@@ -95,8 +126,9 @@ impl Session {
     /// # Errors
     /// As for [`wait`](Self::wait).
     pub fn wait_for(&mut self, deadline: Option<Instant>, expected: Expected) -> Result<()> {
-        let nearest = [deadline, self.limit.map(|(end, _)| end)].into_iter().flatten().min();
-        self.console.flush(&mut self.reactor);
+        let tick = self.period.map(|_| self.next_tick);
+        let nearest = [deadline, self.limit.map(|(end, _)| end), tick].into_iter().flatten().min();
+        self.flush();
         self.reactor.wait(nearest, expected).map_err(|cause| Error::system("poll", &cause))?;
         self.check()
     }
@@ -111,6 +143,10 @@ impl Session {
     }
 
     fn check(&mut self) -> Result<()> {
+        self.tick(Instant::now());
+        if let Some(failure) = self.files.iter_mut().find_map(Console::failure) {
+            return Err(failure);
+        }
         while let Some(signal) = self.reactor.signal() {
             match signal {
                 Signal::Stop(number) => return Err(Error::stopped(number)),
@@ -124,6 +160,19 @@ impl Session {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Tells observers how far things are, and what the kernel has dropped by now.
+    fn tick(&mut self, now: Instant) {
+        if now < self.next_tick || (self.period.is_none() && !self.tap.is_watched()) {
+            return;
+        }
+        self.next_tick = now + self.period.unwrap_or(TICK);
+        self.count_drops();
+        if self.period.is_some() {
+            self.tap.tick(&self.tap.summary(self.protocol, false));
+        }
+        self.flush();
     }
 
     /// Tells the counters so far.
@@ -141,21 +190,16 @@ impl Session {
         }
     }
 
-    /// Ends the run: the summary, the error if there is one, and everything said is written.
+    /// Ends the run: the error if there is one, the summary, and everything said is written.
     ///
     /// # Errors
-    /// The result as it was given, its error marked as told.
+    /// The result as it was given, its error marked as told; else what kept text from being written.
     pub fn finish(mut self, result: Result<()>) -> Result<()> {
+        let result = result.map_err(|error| self.tell(error));
         self.summary(true);
-        let result = result.map_err(|error| {
-            if !matches!(error.status, Status::Stopped(_)) {
-                self.event(&Event::Error(&error));
-            }
-            error.told()
-        });
         // A run that was told to stop does not wait for somebody to read its last words.
         let stopped = matches!(&result, Err(error) if matches!(error.status, Status::Stopped(_)));
-        while !self.console.flush(&mut self.reactor) && !stopped {
+        while !self.flush() && !stopped {
             if self.reactor.wait(None, Expected::Whenever).is_err() {
                 break;
             }
@@ -163,7 +207,21 @@ impl Session {
                 break;
             }
         }
-        result
+        match self.files.iter_mut().find_map(Console::failure) {
+            Some(failure) if result.is_ok() => {
+                let failure = self.tell(failure);
+                self.flush();
+                Err(failure)
+            }
+            _ => result,
+        }
+    }
+
+    fn tell(&mut self, error: Error) -> Error {
+        if !matches!(error.status, Status::Stopped(_)) {
+            self.event(&Event::Error(&error));
+        }
+        error.told()
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::address::{Family, Protocol, Shown};
+use crate::address::{Family, Protocol, Shown, canonical};
 use crate::error::{Error, Result, Status};
 use crate::options::Options;
 use crate::tap::Link;
@@ -111,6 +111,24 @@ pub fn local_address(socket: &Socket) -> Option<SocketAddr> {
 #[must_use]
 pub fn peer_address(socket: &Socket) -> Option<SocketAddr> {
     socket.peer_addr().ok().as_ref().and_then(SockAddr::as_socket)
+}
+
+/// The address from which a peer is reached by a socket that is bound to `local`: where that is
+/// every address of the machine, the one the system would choose.
+#[must_use]
+pub fn local_towards(local: SocketAddr, peer: SocketAddr) -> SocketAddr {
+    if !local.ip().is_unspecified() {
+        return local;
+    }
+    let peer = canonical(peer);
+    let probe = || -> io::Result<Option<SocketAddr>> {
+        // Connecting a datagram socket sends nothing.
+        let probe = Socket::new(Domain::for_address(peer), Type::DGRAM, None)?;
+        probe.connect(&peer.into())?;
+        Ok(local_address(&probe))
+    };
+    let ip = probe().ok().flatten().map_or(local.ip(), |address| address.ip());
+    SocketAddr::new(ip, local.port())
 }
 
 /// A link between this socket and its peer.

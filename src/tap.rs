@@ -23,6 +23,7 @@ pub struct Link {
     pub peer: SocketAddr,
     sent: Flow,
     received: Flow,
+    reset: Cell<bool>,
 }
 
 /// One direction of a link.
@@ -36,7 +37,26 @@ impl Link {
     /// A link on which nothing has passed yet.
     #[must_use]
     pub fn new(protocol: Protocol, local: SocketAddr, peer: SocketAddr) -> Self {
-        Self { protocol, local, peer, sent: Flow::default(), received: Flow::default() }
+        let (sent, received) = (Flow::default(), Flow::default());
+        Self { protocol, local, peer, sent, received, reset: Cell::new(false) }
+    }
+
+    /// Payload bytes that an observed link has sent so far.
+    #[must_use]
+    pub fn sent_bytes(&self) -> u64 {
+        self.sent.bytes.get()
+    }
+
+    /// Payload bytes that an observed link has received so far.
+    #[must_use]
+    pub fn received_bytes(&self) -> u64 {
+        self.received.bytes.get()
+    }
+
+    /// Whether the connection broke.
+    #[must_use]
+    pub fn is_reset(&self) -> bool {
+        self.reset.get()
     }
 }
 
@@ -93,9 +113,11 @@ pub enum Event<'a> {
     Peer(&'a Link),
     /// The peer closed its half: its FIN came.
     PeerClosed(&'a Link),
+    /// We closed our half: our FIN is sent.
+    WeClosed(&'a Link),
     /// The connection is over.
     Closed(&'a Link),
-    /// The connection broke.
+    /// The connection broke; told once.
     Reset(&'a Link),
     /// The network said that nobody is there (ICMP port unreachable).
     Refused(&'a Link),
@@ -150,6 +172,14 @@ pub trait Observer {
     fn wants_bytes(&self) -> bool {
         true
     }
+
+    /// How often it wants to hear of the counters, if at all.
+    fn period(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The counters now. Comes late when the loop is busy, and never twice within a period.
+    fn tick(&mut self, _counters: &Summary) {}
 }
 
 /// Counters and observers of one run.
@@ -256,13 +286,29 @@ impl Tap {
 
     /// Something happened.
     pub fn event(&self, event: &Event<'_>) {
-        if let Event::Peer(_) = event {
-            add(&self.peers, 1);
+        match event {
+            Event::Peer(_) => add(&self.peers, 1),
+            // Both directions of a connection notice that it broke.
+            Event::Reset(link) if link.reset.replace(true) => return,
+            _ => {}
         }
         let at = self.started.elapsed();
         for observer in self.observers.borrow_mut().iter_mut() {
             observer.event(at, event);
         }
+    }
+
+    /// Tells the counters to those who asked for them regularly.
+    pub fn tick(&self, counters: &Summary) {
+        for observer in self.observers.borrow_mut().iter_mut() {
+            observer.tick(counters);
+        }
+    }
+
+    /// Time since the start of the run.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// The kernel has dropped this many datagrams in all.

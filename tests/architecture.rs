@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 const ORDER: &[&str] = &[
     "cmd", "config", "cli",
     // The engine begins here: it never sees the words of the command line.
-    "relay", "exchange", "hub", "children", "door", "dial", "session", "report", "console", "pump",
-    "splice", "pace", "endpoint", "socket", "options", "gate", "tap", "address", "reactor",
-    "framing", "batch", "units", "error", "sys",
+    "relay", "exchange", "hub", "children", "door", "dial", "session", "report", "json", "dump",
+    "hexdump", "pcap", "progress", "console", "pump", "splice", "pace", "endpoint", "socket",
+    "options", "gate", "tap", "address", "reactor", "framing", "batch", "units", "error", "sys",
 ];
 
 /// Code that belongs into some files and into no others.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mio::Interest;
 
-use super::{input, output, tell_granted};
+use super::{input, output, tell_granted, watch};
 use crate::address::{Protocol, port_number, resolve_host};
 use crate::config::{Connect, Reception, Stdin};
 use crate::console::Verbosity;
@@ -29,12 +29,10 @@ const UDP_LINGER: Duration = Duration::from_secs(1);
 /// Everything that makes the exit status other than 0.
 pub fn run(config: &Connect) -> Result<()> {
     let common = &config.common;
-    let mut session = Session::new(common.protocol, common.verbosity, common.timeout)?;
-    let result = match common.protocol {
-        Protocol::Tcp => tcp(config, &mut session),
-        Protocol::Udp => udp(config, &mut session),
-    };
-    session.finish(result)
+    watch::session(common, |session| match common.protocol {
+        Protocol::Tcp => tcp(config, session),
+        Protocol::Udp => udp(config, session),
+    })
 }
 
 fn tcp(config: &Connect, session: &mut Session) -> Result<()> {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use mio::Interest;
 use socket2::Socket;
 
-use super::{input, output, serve, tell_granted};
+use super::{input, output, serve, tell_granted, watch};
 use crate::address::{Family, Protocol};
 use crate::config::{Common, Listen, Reception, Stdin, Task};
 use crate::door::Door;
@@ -31,9 +31,7 @@ use crate::tap::Event;
 /// Everything that makes the exit status other than 0.
 pub fn run(config: &Listen) -> Result<()> {
     let common = &config.common;
-    let mut session = Session::new(common.protocol, common.verbosity, common.timeout)?;
-    let result = dispatch(config, &mut session);
-    session.finish(result)
+    watch::session(common, |session| dispatch(config, session))
 }
 
 fn dispatch(config: &Listen, session: &mut Session) -> Result<()> {

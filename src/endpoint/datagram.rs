@@ -171,7 +171,11 @@ impl Datagram {
             *last = Some(peer);
         }
         if self.links.len() < MOST_PEERS && !self.links.contains_key(&peer) {
-            let link = Link::new(Protocol::Udp, self.local, peer);
+            let local = match self.tap.is_watched() {
+                true => socket::local_towards(self.local, peer),
+                false => self.local,
+            };
+            let link = Link::new(Protocol::Udp, local, peer);
             self.tap.event(&Event::Peer(&link));
             self.links.insert(peer, link);
             if let Peers::All(all) = &mut self.peers {

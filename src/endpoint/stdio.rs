@@ -175,6 +175,16 @@ impl Local {
         Ok(Self { fd, kind, access, latch, name })
     }
 
+    /// Takes a file that the program opened for itself, not to wait, and writes to it.
+    ///
+    /// # Errors
+    /// When the system has no room for another watch.
+    pub fn opened(file: File, reactor: &mut Reactor) -> io::Result<Self> {
+        let kind = kind_of(&file);
+        let latch = reactor.watch(&file, Interest::WRITABLE)?;
+        Ok(Self { fd: file.into(), kind, access: Access::Direct, latch, name: "file" })
+    }
+
     /// What kind of file it is.
     #[must_use]
     pub fn kind(&self) -> Kind {

@@ -62,7 +62,14 @@ impl Stream {
                 self.broken("send", &io::Error::from_raw_os_error(libc::ECONNRESET))
             }
             _ => self.broken("send", &cause),
-        })
+        })?;
+        self.tap.event(&Event::WeClosed(&self.link));
+        Ok(())
+    }
+
+    /// The connection is over, however it ended.
+    pub fn over(&self) {
+        self.tap.event(&Event::Closed(&self.link));
     }
 
     fn broken(&self, what: &str, cause: &io::Error) -> Error {

@@ -137,6 +137,7 @@ impl Client {
             if self.sending == Sending::Closing {
                 self.socket.shutdown(Shutdown::Write)?;
                 self.sending = Sending::Closed;
+                tap.event(&Event::WeClosed(&self.link));
             }
         }
         Ok(Progress::Moved(moved))
