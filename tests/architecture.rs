@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 const ORDER: &[&str] = &[
     "cmd", "config", "cli",
     // The engine begins here: it never sees the words of the command line.
-    "relay", "exchange", "hub", "children", "door", "dial", "session", "report", "console", "pump",
-    "splice", "pace", "endpoint", "socket", "options", "gate", "tap", "address", "reactor",
+    "relay", "scan", "exchange", "hub", "children", "door", "dial", "session", "report", "console",
+    "pump", "splice", "pace", "endpoint", "socket", "options", "gate", "tap", "address", "reactor",
     "framing", "batch", "units", "error", "sys",
 ];
 
