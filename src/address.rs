@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use dns_lookup::{AddrInfoHints, LookupErrorKind, getaddrinfo};
+use dns_lookup::{AddrInfoHints, LookupErrorKind, getaddrinfo, getnameinfo};
 
 use crate::error::{Error, Result, Status};
 
@@ -168,6 +168,21 @@ pub fn port_number(word: &str, protocol: Protocol) -> Result<u16> {
     let found = getaddrinfo(None, Some(word), Some(hints)).map_err(|_| unknown())?;
     let port = found.flatten().map(|info| info.sockaddr.port()).next();
     port.ok_or_else(unknown)
+}
+
+/// What a port is usually for, by the system's service list.
+#[must_use]
+pub fn service_name(port: u16, protocol: Protocol) -> Option<String> {
+    let flags = libc::NI_NUMERICHOST
+        | match protocol {
+            Protocol::Tcp => 0,
+            Protocol::Udp => libc::NI_DGRAM,
+        };
+    // The address is only there because the call wants one; no name server is asked.
+    let anywhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
+    let (_, service) = getnameinfo(&anywhere, flags).ok()?;
+    // An unknown port comes back as its number.
+    (service != port.to_string()).then_some(service)
 }
 
 fn socket_type(protocol: Protocol) -> i32 {

@@ -3,6 +3,7 @@
 //! `--help`, the man pages and the completions are all generated from these definitions;
 //! [`config`](crate::config) checks them against each other and turns them into typed settings.
 
+mod scan;
 mod seeing;
 
 mod parse;
@@ -15,6 +16,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use self::seeing::{ColorChoice, SeeingArgs};
 use crate::units;
+pub use scan::ScanArgs;
 
 pub use parse::{Parsed, Payload, Payloads, parse};
 
@@ -58,6 +60,15 @@ When stdin ends, TCP is half-closed and receiving goes on until the peer's end; 
 --linger for replies. An idle pipe as stdin keeps the run alive: -d is for scripts with
 nothing to send, --until-fin ends the run at the peer's end.")]
     Connect(ConnectArgs),
+    /// Tell which ports of a host are open
+    #[command(after_help = "\
+TCP: open, closed (refused), filtered (no answer).
+UDP: open (replied), closed (ICMP), no answer.
+One line a port, on stdout; without --all only open ports, unless one was asked.
+Status 0 if every asked port is open (--any: one), else 4 if any is closed,
+else 5. Of a name's addresses the first with a route is asked; if all of them
+are this machine's own loopback, each is.")]
+    Scan(ScanArgs),
     /// Print the completions for a shell
     Completions {
         /// Which shell

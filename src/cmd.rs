@@ -2,6 +2,7 @@
 
 pub mod connect;
 pub mod listen;
+pub mod scan;
 mod serve;
 mod watch;
 
@@ -35,6 +36,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<()> {
     match cli.command {
         Command::Listen(args) => listen::run(&config::Listen::new(args, &payloads)?),
         Command::Connect(args) => connect::run(&config::Connect::new(args, &payloads)?),
+        Command::Scan(args) => scan::run(&config::Scan::new(args, &payloads)?),
         Command::Completions { shell } => print(&completions(shell)),
     }
 }

@@ -1,6 +1,7 @@
 //! From the words of the command line to settings that make sense together.
 
 mod listen;
+mod scan;
 mod seen;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::pace::Pace;
 use crate::sys::Ways;
 
 pub use listen::{Listen, Task};
+pub use scan::Scan;
 
 /// Payload bytes of a datagram of raw input: what fits a 1,500-byte Ethernet frame with IPv6 and
 /// UDP headers (1500 - 40 - 8 = 1452).

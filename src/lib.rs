@@ -7,6 +7,7 @@
 //! - [`hub`] many clients of one listener, [`children`] a program for each,
 //!   [`door`] how they come in, [`gate`] who may
 //! - [`pump`] one direction with backpressure, [`splice`] its fast way, [`pace`] its speed limit
+//! - [`scan`] asking ports: what is asked when, and what was found
 //! - [`endpoint`] the real ends: standard input and output, streams, datagrams
 //! - [`batch`] the unit that travels, [`framing`] how bytes and messages map to each other
 //! - [`dial`] connecting, [`socket`] sockets by name and their [`options`], [`address`] hosts and ports
@@ -45,6 +46,7 @@ pub mod pump;
 pub mod reactor;
 pub mod relay;
 pub mod report;
+pub mod scan;
 pub mod session;
 pub mod socket;
 pub mod splice;

@@ -1,5 +1,7 @@
 //! What happened, as lines for people: the observer behind `-v`, and the summary.
 
+pub mod scan;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 

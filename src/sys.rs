@@ -1,7 +1,10 @@
 //! The system layer: what the operating system offers beyond the portable crates, behind plain
 //! functions. `unsafe` and platform differences live below this module and nowhere else.
 
+mod icmp;
 mod linux;
+
+pub use icmp::{Icmp, IcmpKind, hear_icmp, next_icmp};
 
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -127,6 +130,11 @@ pub fn receive_drops(socket: impl AsFd) -> io::Result<u64> {
 /// When even an ordinary size is refused.
 pub fn raise_receive_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
     linux::raise_receive_buffer(socket.as_fd(), bytes)
+}
+
+/// How many columns the terminal has behind this descriptor, if it is one that knows.
+pub fn terminal_width(terminal: impl AsFd) -> Option<u16> {
+    linux::terminal_width(terminal.as_fd())
 }
 
 /// A datagram that was received, or a train of them from one peer.

@@ -1,0 +1,135 @@
+//! `pktcat scan`: which ports of a host are open.
+
+use std::io::{self, IsTerminal as _};
+use std::net::SocketAddr;
+
+use crate::address::{Protocol, Shown};
+use crate::config::Scan;
+use crate::console::{Console, Verbosity};
+use crate::endpoint::datagram::{LONGEST_IPV4, LONGEST_IPV6};
+use crate::endpoint::stdio::{Local, Which};
+use crate::error::{Error, Result};
+use crate::reactor::Reactor;
+use crate::scan::progress::Progress;
+use crate::scan::results::{Reader, Results};
+use crate::scan::{self, Plan, Target};
+use crate::sys;
+
+/// More probes in flight make no scan of one host faster, and overrun small routers.
+const CONCURRENCY: usize = 1000;
+
+/// Descriptors that are not for probes: the three standard ones twice, the event loop's, one for
+/// the system's service list, and some that we inherited.
+const RESERVED: u64 = 16;
+
+/// Runs the command.
+///
+/// # Errors
+/// Everything that makes the exit status other than 0.
+pub fn run(config: &Scan) -> Result<()> {
+    let addresses = config.target.resolve(0, config.family, config.lookup, None)?;
+    let targets = targets(&addresses)?;
+    check_payload(config, &targets)?;
+    let plan = Plan {
+        protocol: config.protocol,
+        targets,
+        ports: config.ports.as_slice().to_vec(),
+        order: config.style.order,
+        timeout: config.timeout,
+        concurrency: concurrency(config),
+        rate: config.rate,
+        payload: config.payload.clone(),
+    };
+    let mut reactor = Reactor::new().map_err(|cause| Error::system("event loop", &cause))?;
+    let stdout =
+        Local::take(Which::Stdout, &mut reactor).map_err(|cause| Error::system("open", &cause))?;
+    let console = Console::stderr();
+    if config.verbosity == Verbosity::Verbose {
+        console.journal().line(&introduction(&plan, addresses.len()));
+    }
+    let results = Results::new(config.style, plan.protocol, plan.ports.clone(), stdout);
+    let progress = progress(config);
+    let mut scan =
+        scan::Scan::new(plan, results, console, config.verbosity, progress, &mut reactor)?;
+    if scan.run(&mut reactor)? == Reader::Gone {
+        // Whoever reads has seen enough.
+        return Ok(());
+    }
+    match scan.results().tally().failure(config.wanted) {
+        None => Ok(()),
+        // The results on standard output have told already.
+        Some(status) => Err(Error::new(status, "scan", "", "not every port is open").told()),
+    }
+}
+
+/// The addresses to ask: the first that there is a route to. Those of loopback are all the same
+/// machine, and a server often hears only one of them, so all of them are asked.
+fn targets(addresses: &[SocketAddr]) -> Result<Vec<Target>> {
+    let is_own = addresses.iter().all(|address| address.ip().is_loopback());
+    let mut first_error = None;
+    let mut targets = Vec::new();
+    for &address in addresses {
+        match Target::new(address) {
+            Ok(target) => targets.push(target),
+            Err(cause) => {
+                first_error.get_or_insert_with(|| {
+                    let place = Shown(address).to_string();
+                    let place = place.strip_suffix(":0").unwrap_or(&place).to_owned();
+                    Error::network("scan", place, &cause)
+                });
+            }
+        }
+        if !is_own && !targets.is_empty() {
+            break;
+        }
+    }
+    if targets.is_empty() {
+        return Err(first_error.unwrap_or_else(|| Error::usage("address", "nothing to scan")));
+    }
+    Ok(targets)
+}
+
+fn check_payload(config: &Scan, targets: &[Target]) -> Result<()> {
+    let is_v4 = |target: &Target| target.address.is_ipv4();
+    let longest = if targets.iter().any(is_v4) { LONGEST_IPV4 } else { LONGEST_IPV6 };
+    if config.payload.len() > longest {
+        return Err(Error::usage(
+            format!("a probe of {} bytes", config.payload.len()),
+            format!("a datagram to this address carries at most {longest}"),
+        ));
+    }
+    Ok(())
+}
+
+/// How many probes may be in flight. A UDP scan needs one descriptor for all of them.
+fn concurrency(config: &Scan) -> usize {
+    let asked = config.concurrency.unwrap_or(CONCURRENCY);
+    if config.protocol == Protocol::Udp {
+        return asked;
+    }
+    let limit = sys::raise_descriptor_limit();
+    let room = usize::try_from(limit.saturating_sub(RESERVED)).unwrap_or(usize::MAX);
+    asked.min(room).max(1)
+}
+
+/// `scanning 192.0.2.1 (tcp), 1 of 3 addresses, 1000 ports, at most 1000 at once`
+fn introduction(plan: &Plan, known: usize) -> String {
+    let names: Vec<String> =
+        plan.targets.iter().map(|target| target.address.ip().to_string()).collect();
+    let mut line = format!("scanning {} ({})", names.join(" and "), plan.protocol);
+    if names.len() < known {
+        line += &format!(", {} of {known} addresses", names.len());
+    }
+    let ports = crate::report::counted(plan.ports.len() as u64, "port");
+    line + &format!(", {ports}, at most {} at once", plan.concurrency)
+}
+
+/// A progress bar, if somebody watches a terminal that can draw one.
+fn progress(config: &Scan) -> Progress {
+    let stderr = io::stderr();
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    if config.verbosity == Verbosity::Quiet || !stderr.is_terminal() || is_dumb {
+        return Progress::none();
+    }
+    Progress::new(config.ports.as_slice().len(), sys::terminal_width(&stderr).unwrap_or(80))
+}

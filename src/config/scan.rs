@@ -1,0 +1,92 @@
+//! Settings of `pktcat scan`.
+
+use std::time::Duration;
+
+use crate::address::{Family, Lookup, Protocol, Target};
+use crate::cli::{Payloads, ScanArgs};
+use crate::console::Verbosity;
+use crate::error::{Error, Result};
+use crate::report::scan::{Format, Wanted};
+use crate::scan::Order;
+use crate::scan::ports::Ports;
+use crate::scan::results::{Names, Shown, Style};
+
+/// Settings of `pktcat scan`.
+#[derive(Debug)]
+pub struct Scan {
+    /// Whose ports.
+    pub target: Target,
+    /// Which ports.
+    pub ports: Ports,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Which address family.
+    pub family: Family,
+    /// Whether the host's name may be looked up.
+    pub lookup: Lookup,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// Most probes in flight, if the user says so.
+    pub concurrency: Option<usize>,
+    /// Most probes a second.
+    pub rate: Option<u32>,
+    /// What a UDP probe carries.
+    pub payload: Vec<u8>,
+    /// What is shown, and how.
+    pub style: Style,
+    /// When it is a success.
+    pub wanted: Wanted,
+    /// How much is said.
+    pub verbosity: Verbosity,
+}
+
+impl Scan {
+    /// Checks the words of `scan` against each other.
+    ///
+    /// # Errors
+    /// Usage errors.
+    pub fn new(args: ScanArgs, payloads: &Payloads) -> Result<Self> {
+        let target = Target::parse(&args.address)?;
+        if target.host.is_none() && !args.address.iter().any(|word| word.starts_with(':')) {
+            return Err(Error::usage(&target.port, "the ports are missing")
+                .hint("write HOST PORTS or HOST:PORTS"));
+        }
+        if args.probe_timeout.is_zero() {
+            return Err(Error::usage("--probe-timeout 0", "no answer is that quick"));
+        }
+        let protocol = if args.udp { Protocol::Udp } else { Protocol::Tcp };
+        let ports = Ports::parse(&target.port, protocol)?;
+        let lookup = if args.numeric { Lookup::Numeric } else { Lookup::Names };
+        let is_single = ports.as_slice().len() == 1;
+        Ok(Self {
+            style: Style {
+                format: if args.json { Format::Json } else { Format::Text },
+                shown: if args.all || is_single { Shown::All } else { Shown::Open },
+                names: match lookup {
+                    Lookup::Names => Names::Shown,
+                    Lookup::Numeric => Names::Omitted,
+                },
+                order: if args.shuffle { Order::Shuffled } else { Order::Ascending },
+            },
+            target,
+            ports,
+            protocol,
+            family: match (args.ipv4, args.ipv6) {
+                (true, _) => Family::V4,
+                (_, true) => Family::V6,
+                _ => Family::Any,
+            },
+            lookup,
+            timeout: args.probe_timeout,
+            concurrency: args.concurrency.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
+            rate: args.rate,
+            payload: payloads.messages(false)?.into_iter().flatten().flatten().collect(),
+            wanted: if args.any { Wanted::Any } else { Wanted::All },
+            verbosity: match (args.quiet, args.verbose) {
+                (true, _) => Verbosity::Quiet,
+                (_, true) => Verbosity::Verbose,
+                _ => Verbosity::Normal,
+            },
+        })
+    }
+}

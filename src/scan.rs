@@ -1,0 +1,387 @@
+//! Asking ports: at most so many probes in flight, in one loop, printing what is found as it is
+//! found.
+//!
+//! The modules `tcp` and `udp` know how a port is asked and what an answer is; this one decides
+//! when the next is asked and when the scan is over. It knows nothing of names and options.
+
+pub mod ports;
+pub mod progress;
+pub mod results;
+mod tcp;
+mod udp;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::address::Protocol;
+use crate::console::{Console, Verbosity};
+use crate::error::{Error, Result};
+use crate::pace::Pace;
+use crate::reactor::{Expected, Reactor, Signal};
+use crate::report::scan::{Found, State};
+use progress::Progress;
+use results::{Reader, Results};
+
+/// So many probes are sent before the loop looks at what else there is to do.
+const PROBES_A_ROUND: usize = 256;
+
+/// When the system had no room for another probe, it is asked again after this.
+const NO_ROOM_PAUSE: Duration = Duration::from_millis(5);
+
+/// An address of the host that is scanned.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Where probes go; its port means nothing.
+    pub address: SocketAddr,
+    /// Where this machine's probes come from.
+    pub local: IpAddr,
+}
+
+impl Target {
+    /// The address, if this machine has a route to it.
+    ///
+    /// # Errors
+    /// Why it has none, in the system's words.
+    pub fn new(mut address: SocketAddr) -> io::Result<Self> {
+        // Connecting a datagram socket looks the route up and sends nothing. Any port will do.
+        address.set_port(9);
+        let socket = open(address, Protocol::Udp)?;
+        socket.connect(&address.into())?;
+        let local = crate::socket::local_address(&socket).unwrap_or(address).ip();
+        Ok(Self { address, local })
+    }
+
+    fn at(&self, port: u16) -> SocketAddr {
+        let mut address = self.address;
+        address.set_port(port);
+        address
+    }
+}
+
+/// A non-blocking socket. It is not for data, so the options of those that are mean nothing here.
+fn open(address: SocketAddr, protocol: Protocol) -> io::Result<Socket> {
+    let kind = match protocol {
+        Protocol::Tcp => Type::STREAM,
+        Protocol::Udp => Type::DGRAM,
+    };
+    Socket::new(Domain::for_address(address), kind.nonblocking(), None)
+}
+
+/// The order in which ports are asked and shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// From the lowest up.
+    Ascending,
+    /// Asked at random, shown as the answers come (`--shuffle`).
+    Shuffled,
+}
+
+/// What is asked, and how fast.
+#[derive(Debug)]
+pub struct Plan {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The addresses of one machine. A port is open if it is open at any of them; the next one
+    /// is asked where the one before was not.
+    pub targets: Vec<Target>,
+    /// Ascending, without duplicates.
+    pub ports: Vec<u16>,
+    /// See [`Order`].
+    pub order: Order,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// Most probes in flight.
+    pub concurrency: usize,
+    /// Most probes a second, repeated ones included.
+    pub rate: Option<u32>,
+    /// What a UDP probe carries.
+    pub payload: Vec<u8>,
+}
+
+/// One question: a port at one of the addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Job {
+    port: u16,
+    /// Place in [`Plan::targets`].
+    target: usize,
+    /// What the addresses before this one answered.
+    so_far: Option<Found>,
+}
+
+/// The answer to a question.
+#[derive(Debug)]
+struct Answer {
+    job: Job,
+    found: Found,
+}
+
+/// What became of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// It is under way, or answered already.
+    Yes,
+    /// The system has no room for it now.
+    NoRoom,
+}
+
+/// How ports are asked over one protocol.
+trait Prober {
+    /// Sends a first probe.
+    fn ask(&mut self, job: Job, reactor: &mut Reactor, answers: &mut Vec<Answer>) -> Result<Asked>;
+
+    /// Repeats one probe whose answer may have been lost; `None` when it is too early for any.
+    fn ask_again(&mut self, now: Instant, answers: &mut Vec<Answer>) -> Result<Option<Asked>>;
+
+    /// Takes the answers that have come since the reactor last looked, and gives up on those
+    /// that are too late.
+    fn collect(
+        &mut self,
+        now: Instant,
+        reactor: &mut Reactor,
+        answers: &mut Vec<Answer>,
+    ) -> Result<()>;
+
+    /// Questions without an answer so far.
+    fn in_flight(&self) -> usize;
+
+    /// When a probe is to be repeated.
+    fn again_at(&self) -> Option<Instant>;
+
+    /// When a question is to be given up.
+    fn deadline(&self) -> Option<Instant>;
+}
+
+/// A scan under way.
+pub struct Scan {
+    plan: Plan,
+    prober: Box<dyn Prober>,
+    /// Ports not yet asked, the last first.
+    fresh: Vec<u16>,
+    /// Questions that are to be asked before fresh ones.
+    again: VecDeque<Job>,
+    pace: Option<Pace>,
+    /// When the system may have room again.
+    room_at: Option<Instant>,
+    results: Results,
+    console: Console,
+    verbosity: Verbosity,
+    progress: Progress,
+    started: Instant,
+}
+
+impl Scan {
+    /// A scan that is ready to begin.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub fn new(
+        plan: Plan,
+        results: Results,
+        console: Console,
+        verbosity: Verbosity,
+        progress: Progress,
+        reactor: &mut Reactor,
+    ) -> Result<Self> {
+        let prober: Box<dyn Prober> = match plan.protocol {
+            Protocol::Tcp => Box::new(tcp::Connects::new(plan.targets.clone(), plan.timeout)),
+            Protocol::Udp => Box::new(udp::Datagrams::new(&plan, reactor)?),
+        };
+        let mut fresh = plan.ports.clone();
+        match plan.order {
+            Order::Ascending => fresh.reverse(),
+            Order::Shuffled => fastrand::shuffle(&mut fresh),
+        }
+        Ok(Self {
+            pace: Pace::new(plan.rate.map(|rate| Duration::from_secs(1) / rate.max(1)), None),
+            prober,
+            fresh,
+            again: VecDeque::new(),
+            room_at: None,
+            results,
+            console,
+            verbosity,
+            progress,
+            started: Instant::now(),
+            plan,
+        })
+    }
+
+    /// Asks all ports. However it ends, what was found is printed.
+    ///
+    /// # Errors
+    /// When the system refuses to probe at all, standard output fails, or a signal stops it.
+    pub fn run(&mut self, reactor: &mut Reactor) -> Result<Reader> {
+        let mut result = self.ask_all(reactor);
+        self.progress.end(&self.console.journal());
+        if !matches!(result, Ok(Reader::Gone)) {
+            self.results.conclude();
+            let written = self.write_all(reactor);
+            // A signal or a failure that came first is what the run ends with.
+            result = result.and(written);
+        }
+        if !matches!(result, Ok(Reader::Gone)) {
+            self.say(Verbosity::Normal);
+        }
+        // A signal must be able to end what a reader that does not read holds up.
+        while !self.console.flush(reactor) {
+            self.wait(reactor, None)?;
+        }
+        result
+    }
+
+    fn write_all(&mut self, reactor: &mut Reactor) -> Result<Reader> {
+        while self.results.is_waiting() {
+            if self.write(reactor)? == Reader::Gone {
+                return Ok(Reader::Gone);
+            }
+            if self.results.is_waiting() {
+                self.wait(reactor, None)?;
+            }
+        }
+        Ok(Reader::There)
+    }
+
+    /// What was found.
+    #[must_use]
+    pub fn results(&self) -> &Results {
+        &self.results
+    }
+
+    fn ask_all(&mut self, reactor: &mut Reactor) -> Result<Reader> {
+        let mut answers = Vec::new();
+        loop {
+            self.ask(reactor, &mut answers)?;
+            let now = Instant::now();
+            self.prober.collect(now, reactor, &mut answers)?;
+            for answer in answers.drain(..) {
+                self.settle(answer);
+            }
+            if self.write(reactor)? == Reader::Gone {
+                return Ok(Reader::Gone);
+            }
+            if self.results.is_complete() {
+                return Ok(Reader::There);
+            }
+            self.progress.update(now, &self.results.tally(), &self.console.journal());
+            self.console.flush(reactor);
+            let wakes = [self.next_probe(now), self.prober.deadline(), self.progress.deadline()];
+            self.wait(reactor, wakes.into_iter().flatten().min())?;
+        }
+    }
+
+    /// Sends what may leave now.
+    fn ask(&mut self, reactor: &mut Reactor, answers: &mut Vec<Answer>) -> Result<()> {
+        let now = Instant::now();
+        if self.room_at.is_some_and(|at| at > now) {
+            return Ok(());
+        }
+        let allowed = match &mut self.pace {
+            None => usize::MAX,
+            Some(pace) => pace.allowance(now).map_or(0, |allowed| allowed.messages),
+        };
+        let mut sent = 0;
+        while sent < allowed.min(PROBES_A_ROUND) {
+            let asked = match self.prober.ask_again(now, answers)? {
+                Some(asked) => asked,
+                None => match self.next_job() {
+                    Some(job) => self.ask_first(job, reactor, answers)?,
+                    None => break,
+                },
+            };
+            if asked == Asked::NoRoom {
+                self.room_at = Some(now + NO_ROOM_PAUSE);
+                break;
+            }
+            sent += 1;
+        }
+        if let Some(pace) = self.pace.as_mut().filter(|_| sent > 0) {
+            pace.spent(sent, 0);
+        }
+        Ok(())
+    }
+
+    fn ask_first(
+        &mut self,
+        job: Job,
+        reactor: &mut Reactor,
+        answers: &mut Vec<Answer>,
+    ) -> Result<Asked> {
+        let asked = self.prober.ask(job, reactor, answers)?;
+        if asked == Asked::NoRoom {
+            self.again.push_front(job);
+        }
+        Ok(asked)
+    }
+
+    /// When a probe may leave; `None` if that is not for the clock to say.
+    fn next_probe(&self, now: Instant) -> Option<Instant> {
+        let due = if self.has_next() { Some(now) } else { self.prober.again_at() };
+        let not_before = self.room_at.max(self.pace.as_ref().and_then(Pace::next));
+        due.map(|due| not_before.map_or(due, |at| at.max(due)))
+    }
+
+    /// Whether a probe could leave now.
+    fn has_next(&self) -> bool {
+        self.prober.in_flight() < self.plan.concurrency
+            && !self.results.is_congested()
+            && !(self.again.is_empty() && self.fresh.is_empty())
+    }
+
+    fn next_job(&mut self) -> Option<Job> {
+        if !self.has_next() {
+            return None;
+        }
+        let first = |port| Job { port, target: 0, so_far: None };
+        self.again.pop_front().or_else(|| self.fresh.pop().map(first))
+    }
+
+    /// A port is settled when it is open, or was asked at every address.
+    fn settle(&mut self, Answer { job, found }: Answer) {
+        let best = match job.so_far {
+            Some(before) if before.state >= found.state => before,
+            _ => found,
+        };
+        let target = job.target + 1;
+        if best.state == State::Open || target == self.plan.targets.len() {
+            self.results.settle(job.port, best);
+        } else {
+            self.again.push_back(Job { port: job.port, target, so_far: Some(best) });
+        }
+    }
+
+    /// Writes what was found, in place of the progress bar if that is there.
+    fn write(&mut self, reactor: &mut Reactor) -> Result<Reader> {
+        if self.results.is_waiting() && self.progress.clear(&self.console.journal()) {
+            self.console.flush(reactor);
+        }
+        self.results.write()
+    }
+
+    fn wait(&mut self, reactor: &mut Reactor, deadline: Option<Instant>) -> Result<()> {
+        let waited = reactor.wait(deadline, Expected::Whenever);
+        waited.map_err(|cause| Error::system("poll", &cause))?;
+        while let Some(signal) = reactor.signal() {
+            match signal {
+                Signal::Stop(number) => return Err(Error::stopped(number)),
+                Signal::Report => self.say(Verbosity::Quiet),
+                Signal::Child => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The counts so far.
+    fn say(&mut self, least: Verbosity) {
+        if self.verbosity < least {
+            return;
+        }
+        self.progress.clear(&self.console.journal());
+        let seconds = self.started.elapsed().as_secs_f64();
+        let tally = self.results.tally();
+        self.console.journal().line(&format!("{tally}, {seconds:.3} s"));
+    }
+}

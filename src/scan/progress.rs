@@ -1,0 +1,198 @@
+//! The progress bar of a long scan, on a terminal.
+//!
+//! The bar is drawn into memory and leaves through the console like every other line: a
+//! terminal that is stopped does not stop the scan.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+
+use crate::console::Journal;
+use crate::report::scan::Tally;
+
+/// A scan that takes no longer shows no bar.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two looks of the bar.
+const STEP: Duration = Duration::from_millis(100);
+
+/// Fits the narrowest terminals in use.
+const TEMPLATE: &str = "[{bar:24}] {pos}/{len} ports, {msg} open, {eta} left";
+
+/// A bar, or none.
+#[derive(Debug)]
+pub struct Progress(Option<Bar>);
+
+#[derive(Debug)]
+struct Bar {
+    bar: ProgressBar,
+    screen: Screen,
+    next: Instant,
+    is_shown: bool,
+}
+
+impl Progress {
+    /// No bar.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// A bar for so many ports on a terminal of this width.
+    #[must_use]
+    pub fn new(ports: usize, width: u16) -> Self {
+        let screen = Screen { width, text: Arc::default() };
+        let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
+        let bar = ProgressBar::with_draw_target(Some(ports as u64), target);
+        if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self(Some(Bar { bar, screen, next: Instant::now() + PATIENCE, is_shown: false }))
+    }
+
+    /// When the bar should look different.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.0.as_ref().map(|bar| bar.next)
+    }
+
+    /// Draws the bar if it is time to.
+    pub fn update(&mut self, now: Instant, tally: &Tally, journal: &Journal) {
+        let Some(Bar { bar, screen, next, is_shown }) = &mut self.0 else {
+            return;
+        };
+        if now < *next {
+            return;
+        }
+        *next = now + STEP;
+        *is_shown = true;
+        bar.set_message(tally.open.to_string());
+        bar.set_position(tally.known() as u64);
+        bar.tick();
+        screen.move_to(journal);
+    }
+
+    /// Makes room for a line; the bar comes back below it with its next update. Tells whether
+    /// there was a bar.
+    pub fn clear(&mut self, journal: &Journal) -> bool {
+        let Some(bar) = self.0.as_mut().filter(|bar| bar.is_shown) else {
+            return false;
+        };
+        bar.is_shown = false;
+        journal.append(|text| text.extend_from_slice(CLEAR_LINE));
+        true
+    }
+
+    /// The bar goes away for good.
+    pub fn end(&mut self, journal: &Journal) {
+        self.clear(journal);
+        if let Some(bar) = self.0.take() {
+            // What it draws at its end has no place any more.
+            bar.bar.finish_and_clear();
+        }
+    }
+}
+
+/// To the first column, and nothing on the line (ECMA-48: CR, EL).
+const CLEAR_LINE: &[u8] = b"\r\x1b[2K";
+
+/// A terminal in memory.
+#[derive(Debug, Clone)]
+struct Screen {
+    width: u16,
+    // The bar wants to be sent between threads, though nobody here does that.
+    text: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Screen {
+    fn add(&self, bytes: &[u8]) {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+    }
+
+    fn move_to(&self, journal: &Journal) {
+        let mut drawn = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        journal.append(|text| text.append(&mut drawn));
+    }
+
+    fn move_cursor(&self, n: usize, direction: char) -> io::Result<()> {
+        if n > 0 {
+            self.add(format!("\x1b[{n}{direction}").as_bytes());
+        }
+        Ok(())
+    }
+}
+
+impl TermLike for Screen {
+    fn width(&self) -> u16 {
+        self.width
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'A')
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'B')
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'C')
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.move_cursor(n, 'D')
+    }
+
+    fn write_line(&self, line: &str) -> io::Result<()> {
+        self.add(line.as_bytes());
+        self.add(b"\r\n");
+        Ok(())
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.add(text.as_bytes());
+        Ok(())
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.add(CLEAR_LINE);
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Protocol;
+
+    #[test]
+    fn a_bar_comes_late_and_goes_without_a_trace() {
+        let mut progress = Progress::new(100, 80);
+        let journal = Journal::default();
+        let mut tally = Tally::new(Protocol::Tcp, 100);
+        tally.open = 3;
+        tally.closed = 47;
+        let text = || {
+            let mut copy = Vec::new();
+            journal.append(|text| copy.append(text));
+            String::from_utf8(copy).unwrap()
+        };
+        progress.update(Instant::now(), &tally, &journal);
+        assert!(!progress.clear(&journal));
+        assert_eq!(text(), "");
+        progress.update(Instant::now() + PATIENCE, &tally, &journal);
+        let drawn = text();
+        assert!(drawn.contains("50/100 ports, 3 open"), "{drawn:?}");
+        assert!(!drawn.contains('\n'), "{drawn:?}");
+        progress.end(&journal);
+        assert_eq!(text().as_bytes(), CLEAR_LINE);
+        progress.end(&journal);
+        assert_eq!(text(), "");
+    }
+}

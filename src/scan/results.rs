@@ -1,0 +1,178 @@
+//! What is known of each port, and standard output, where it is shown.
+//!
+//! Lines come in the order of the ports, each as soon as all ports before it are known.
+
+use std::io;
+
+use crate::address::{Protocol, service_name};
+use crate::endpoint::Progress;
+use crate::endpoint::stdio::Local;
+use crate::error::{Error, Result};
+use crate::report::scan::{Format, Found, State, Tally, write_line};
+
+use super::Order;
+
+/// Which ports are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// Those that are open.
+    Open,
+    /// Every one (`--all`).
+    All,
+}
+
+/// Whether open ports are shown with the names of services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// The system's list is asked.
+    Shown,
+    /// Numbers only (`-n`).
+    Omitted,
+}
+
+/// Whether somebody reads standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// As far as one can know.
+    There,
+    /// The pipe is closed.
+    Gone,
+}
+
+/// What lines look like.
+#[derive(Debug, Clone, Copy)]
+pub struct Style {
+    /// Text or JSON.
+    pub format: Format,
+    /// Which ports.
+    pub shown: Shown,
+    /// With names or without.
+    pub names: Names,
+    /// In which order.
+    pub order: Order,
+}
+
+/// This much text may wait for its reader before no more ports are asked.
+const MOST_WAITING: usize = 256 * 1024;
+
+/// The answers so far.
+#[derive(Debug)]
+pub struct Results {
+    style: Style,
+    ports: Vec<u16>,
+    found: Vec<Option<Found>>,
+    /// All ports before this place are known and shown.
+    next: usize,
+    tally: Tally,
+    text: Vec<u8>,
+    stdout: Local,
+}
+
+impl Results {
+    /// Nothing is known yet of these ports, which ascend.
+    #[must_use]
+    pub fn new(style: Style, protocol: Protocol, ports: Vec<u16>, stdout: Local) -> Self {
+        Self {
+            style,
+            found: vec![None; ports.len()],
+            next: 0,
+            tally: Tally::new(protocol, ports.len()),
+            ports,
+            text: Vec::new(),
+            stdout,
+        }
+    }
+
+    /// The counts so far.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Whether every port is known.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.tally.known() == self.ports.len()
+    }
+
+    /// Whether there is text to write.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.text.is_empty()
+    }
+
+    /// Whether so much text waits that there should not be more.
+    #[must_use]
+    pub fn is_congested(&self) -> bool {
+        self.text.len() > MOST_WAITING
+    }
+
+    /// A port is known, for good.
+    pub fn settle(&mut self, port: u16, found: Found) {
+        let Ok(place) = self.ports.binary_search(&port) else {
+            return;
+        };
+        self.tally.count(found.state);
+        if self.style.order == Order::Shuffled {
+            self.show(port, found);
+            return;
+        }
+        self.found[place] = Some(found);
+        while let Some(Some(found)) = self.found.get(self.next).copied() {
+            self.show(self.ports[self.next], found);
+            self.next += 1;
+        }
+    }
+
+    /// No more will be known: what waits for a port before it is shown.
+    pub fn conclude(&mut self) {
+        for place in self.next..self.ports.len() {
+            if let Some(found) = self.found[place] {
+                self.show(self.ports[place], found);
+            }
+        }
+        self.next = self.ports.len();
+    }
+
+    fn show(&mut self, port: u16, found: Found) {
+        let is_open = found.state == State::Open;
+        if !is_open && self.style.shown == Shown::Open {
+            return;
+        }
+        let protocol = self.tally.protocol;
+        let service = match self.style.names {
+            Names::Shown if is_open => service_name(port, protocol),
+            _ => None,
+        };
+        let format = self.style.format;
+        write_line(&mut self.text, format, (port, protocol), found, service.as_deref());
+    }
+
+    /// Writes what there is room for, and tells whether anybody still reads.
+    ///
+    /// # Errors
+    /// When standard output fails for another reason than that its reader left.
+    pub fn write(&mut self) -> Result<Reader> {
+        let mut written = 0;
+        while written < self.text.len() {
+            match self.stdout.write(&self.text[written..]) {
+                Ok(Progress::Moved(n)) => written += n,
+                Ok(Progress::Blocked | Progress::End) => break,
+                Err(cause) => return gone(&cause),
+            }
+        }
+        self.text.drain(..written);
+        match self.stdout.flush() {
+            Err(cause) => gone(&cause),
+            Ok(_) if self.stdout.hung_up() => Ok(Reader::Gone),
+            Ok(_) => Ok(Reader::There),
+        }
+    }
+}
+
+fn gone(cause: &io::Error) -> Result<Reader> {
+    match cause.kind() {
+        io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        _ => Err(Error::local("write", "stdout", cause)),
+    }
+}

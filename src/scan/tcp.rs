@@ -1,0 +1,262 @@
+//! TCP ports are asked by connecting to them.
+//!
+//! On the own machine the answer is there before connect(2) returns, so it is called a second
+//! time at once, and after a refusal the same socket serves for the next port: two system calls
+//! a port, and the poller only for those that are really far away.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mio::Interest;
+use socket2::{SockAddr, Socket};
+
+use super::{Answer, Asked, Job, Prober, Target, open};
+use crate::address::Protocol;
+use crate::error::{Error, Result};
+use crate::reactor::{Latch, Reactor};
+use crate::report::scan::{Found, State};
+use crate::socket;
+
+/// Connections under way.
+pub(super) struct Connects {
+    targets: Vec<Target>,
+    timeout: Duration,
+    /// By the number of the latch.
+    pending: Vec<Option<Pending>>,
+    in_flight: usize,
+    /// When to give up, earliest first. A connection that was answered stays here until then.
+    ends: VecDeque<(Instant, usize, Job)>,
+    /// Sockets that can be connected again, by target.
+    spare: Vec<Vec<Socket>>,
+}
+
+struct Pending {
+    socket: Socket,
+    latch: Rc<Latch>,
+    job: Job,
+    started: Instant,
+}
+
+/// What connect(2) says.
+enum Verdict {
+    Waiting,
+    Connected,
+    Answered(State),
+    NoRoom(io::Error),
+    Impossible(io::Error),
+}
+
+impl Connects {
+    pub(super) fn new(targets: Vec<Target>, timeout: Duration) -> Self {
+        let spare = targets.iter().map(|_| Vec::new()).collect();
+        Self { targets, timeout, pending: Vec::new(), in_flight: 0, ends: VecDeque::new(), spare }
+    }
+
+    fn open(&mut self, job: Job, address: SocketAddr) -> io::Result<Socket> {
+        if let Some(socket) = self.spare[job.target].pop() {
+            return Ok(socket);
+        }
+        open(address, Protocol::Tcp).or_else(|cause| {
+            // Those kept for another address may be what is in the way.
+            self.spare.iter_mut().for_each(Vec::clear);
+            if is_no_room(&cause) { open(address, Protocol::Tcp) } else { Err(cause) }
+        })
+    }
+
+    fn no_room(&self, address: SocketAddr, cause: &io::Error) -> Result<Asked> {
+        // As long as something is under way, there will be room again.
+        if self.in_flight > 0 { Ok(Asked::NoRoom) } else { Err(failed(address, cause)) }
+    }
+
+    /// Takes a connection's answer, if it has one, and keeps its socket for the next.
+    fn check(&mut self, id: usize, reactor: &mut Reactor, answers: &mut Vec<Answer>) -> Result<()> {
+        let Some(Some(pending)) = self.pending.get(id) else {
+            return Ok(());
+        };
+        let address = self.targets[pending.job.target].at(pending.job.port);
+        let verdict = judge(pending.socket.connect(&address.into()));
+        if matches!(verdict, Verdict::Waiting) {
+            return Ok(());
+        }
+        let Some(Pending { socket, latch, job, started }) = self.remove(id) else {
+            return Ok(());
+        };
+        reactor.forget(&socket, &latch);
+        let state = match verdict {
+            Verdict::Waiting => return Ok(()),
+            Verdict::Connected => connected(&socket, address),
+            Verdict::Answered(state) => {
+                self.keep(job, socket, state);
+                state
+            }
+            Verdict::NoRoom(cause) | Verdict::Impossible(cause) => {
+                return Err(failed(address, &cause));
+            }
+        };
+        answers.push(answer(job, state, started));
+        Ok(())
+    }
+
+    /// A socket that was refused can be connected again; one whose connection was made cannot.
+    fn keep(&mut self, job: Job, socket: Socket, state: State) {
+        if state == State::Closed {
+            self.spare[job.target].push(socket);
+        }
+    }
+
+    fn remove(&mut self, id: usize) -> Option<Pending> {
+        let pending = self.pending.get_mut(id)?.take();
+        self.in_flight -= usize::from(pending.is_some());
+        pending
+    }
+}
+
+impl Prober for Connects {
+    fn ask(&mut self, job: Job, reactor: &mut Reactor, answers: &mut Vec<Answer>) -> Result<Asked> {
+        let address = self.targets[job.target].at(job.port);
+        let socket = match self.open(job, address) {
+            Ok(socket) => socket,
+            Err(cause) if is_no_room(&cause) => return self.no_room(address, &cause),
+            Err(cause) => return Err(failed(address, &cause)),
+        };
+        let to = SockAddr::from(address);
+        let started = Instant::now();
+        let mut verdict = judge(socket.connect(&to));
+        if matches!(verdict, Verdict::Waiting) {
+            verdict = judge(socket.connect(&to));
+        }
+        match verdict {
+            Verdict::Waiting => {}
+            Verdict::Connected => {
+                answers.push(answer(job, connected(&socket, address), started));
+                return Ok(Asked::Yes);
+            }
+            Verdict::Answered(state) => {
+                self.keep(job, socket, state);
+                answers.push(answer(job, state, started));
+                return Ok(Asked::Yes);
+            }
+            Verdict::NoRoom(cause) => return self.no_room(address, &cause),
+            Verdict::Impossible(cause) => return Err(failed(address, &cause)),
+        }
+        let latch = reactor
+            .watch(&socket, Interest::WRITABLE)
+            .map_err(|cause| Error::system("poll", &cause))?;
+        let id = latch.id();
+        if self.pending.len() <= id {
+            self.pending.resize_with(id + 1, || None);
+        }
+        self.pending[id] = Some(Pending { socket, latch, job, started });
+        self.in_flight += 1;
+        self.ends.push_back((started + self.timeout, id, job));
+        Ok(Asked::Yes)
+    }
+
+    /// The kernel repeats a SYN by itself.
+    fn ask_again(&mut self, _: Instant, _: &mut Vec<Answer>) -> Result<Option<Asked>> {
+        Ok(None)
+    }
+
+    fn collect(
+        &mut self,
+        now: Instant,
+        reactor: &mut Reactor,
+        answers: &mut Vec<Answer>,
+    ) -> Result<()> {
+        let touched: Vec<usize> = reactor.fired().collect();
+        for id in touched {
+            self.check(id, reactor, answers)?;
+        }
+        while let Some(&(end, id, job)) = self.ends.front()
+            && end <= now
+        {
+            self.ends.pop_front();
+            let is_it = |pending: &Option<Pending>| pending.as_ref().is_some_and(|p| p.job == job);
+            if !self.pending.get(id).is_some_and(is_it) {
+                continue;
+            }
+            // It may have been answered while the loop was busy elsewhere.
+            self.check(id, reactor, answers)?;
+            if let Some(late) = self.remove(id) {
+                reactor.forget(&late.socket, &late.latch);
+                answers.push(Answer { job, found: Found { state: State::Silent, time: None } });
+            }
+        }
+        Ok(())
+    }
+
+    fn again_at(&self) -> Option<Instant> {
+        None
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.ends.front().map(|(end, ..)| *end)
+    }
+}
+
+fn answer(job: Job, state: State, started: Instant) -> Answer {
+    let time = (state != State::Silent).then(|| started.elapsed());
+    Answer { job, found: Found { state, time } }
+}
+
+/// What a connection that was made tells. Where nobody listens, the system may pick the asked
+/// port itself as the one to connect from, and the connection meets itself (simultaneous open,
+/// RFC 9293, 3.5).
+fn connected(socket: &Socket, target: SocketAddr) -> State {
+    let is_own = |local: SocketAddr| (local.ip(), local.port()) == (target.ip(), target.port());
+    if socket::local_address(socket).is_some_and(is_own) { State::Closed } else { State::Open }
+}
+
+fn judge(result: io::Result<()>) -> Verdict {
+    let Err(cause) = result else {
+        return Verdict::Connected;
+    };
+    match cause.raw_os_error() {
+        Some(libc::EINPROGRESS | libc::EALREADY) => Verdict::Waiting,
+        Some(libc::EISCONN) => Verdict::Connected,
+        Some(libc::ECONNREFUSED) => Verdict::Answered(State::Closed),
+        // The handshake was completed before the connection was broken: somebody listens.
+        Some(libc::ECONNRESET | libc::EPIPE) => Verdict::Answered(State::Open),
+        // ICMP, and firewalls of our own (icmp(7), connect(2)).
+        Some(
+            libc::ETIMEDOUT
+            | libc::EHOSTUNREACH
+            | libc::ENETUNREACH
+            | libc::EHOSTDOWN
+            | libc::ENETDOWN
+            | libc::ENONET
+            | libc::ENOPROTOOPT
+            | libc::ECONNABORTED
+            | libc::EACCES
+            | libc::EPERM,
+        ) => Verdict::Answered(State::Silent),
+        _ if is_no_room(&cause) => Verdict::NoRoom(cause),
+        _ => Verdict::Impossible(cause),
+    }
+}
+
+/// Whether descriptors, memory or ports to send from have run out.
+fn is_no_room(cause: &io::Error) -> bool {
+    matches!(
+        cause.raw_os_error(),
+        Some(
+            libc::EMFILE
+                | libc::ENFILE
+                | libc::ENOBUFS
+                | libc::ENOMEM
+                | libc::EAGAIN
+                | libc::EADDRNOTAVAIL
+        )
+    )
+}
+
+fn failed(address: SocketAddr, cause: &io::Error) -> Error {
+    Error::network("connect", socket::name(address, Protocol::Tcp), cause)
+}

@@ -1,0 +1,300 @@
+//! UDP ports are asked by sending them a datagram, a few times.
+//!
+//! One socket a target serves all its ports. A reply tells its port by where it came from, a
+//! refusal by the error queue (IP_RECVERR, ip(7)), which keeps the destination of the datagram
+//! that an ICMP message is about. Most open ports do not answer what they do not understand, so
+//! silence means nothing.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mio::Interest;
+use socket2::Socket;
+
+use super::{Answer, Asked, Job, Plan, Prober, Target, open};
+use crate::address::Protocol;
+use crate::error::{Error, Result};
+use crate::reactor::{Latch, Reactor};
+use crate::report::scan::{Found, State};
+use crate::socket;
+use crate::sys::{self, Icmp, IcmpKind};
+
+/// Datagrams sent to a port that does not answer: any of them may be lost, and so may the reply.
+const SENDS: u32 = 3;
+
+/// A datagram is sent again after this part of the time that an answer may take: the last one
+/// leaves at half of it.
+const PAUSES: u32 = 4;
+
+/// Room for the replies and the ICMP messages that wait in the kernel.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// Questions under way.
+pub(super) struct Datagrams {
+    ends: Vec<End>,
+    payload: Vec<u8>,
+    timeout: Duration,
+    flights: HashMap<Key, Flight>,
+    /// By how often a question was asked: when it is asked again or, after the last time, given
+    /// up; earliest first. A question that was answered stays until then.
+    due: [VecDeque<(Instant, Key)>; SENDS as usize],
+}
+
+/// A question's target and port: each is asked at most once.
+type Key = (usize, u16);
+
+struct Flight {
+    job: Job,
+    started: Instant,
+}
+
+/// The socket for one target.
+struct End {
+    target: Target,
+    socket: Socket,
+    latch: Rc<Latch>,
+    own_port: u16,
+}
+
+/// What a socket has for us.
+enum Reply {
+    From(SocketAddr),
+    /// An ICMP message came in between.
+    Icmp,
+    None,
+}
+
+/// What became of a datagram.
+enum Sent {
+    Yes,
+    NoRoom,
+}
+
+impl Datagrams {
+    pub(super) fn new(plan: &Plan, reactor: &mut Reactor) -> Result<Self> {
+        let ends = plan.targets.iter().map(|target| End::new(*target, reactor));
+        Ok(Self {
+            ends: ends.collect::<Result<_>>()?,
+            payload: plan.payload.clone(),
+            timeout: plan.timeout,
+            flights: HashMap::new(),
+            due: Default::default(),
+        })
+    }
+
+    /// An ICMP message about a datagram of ours.
+    fn hear(&mut self, target: usize, icmp: &Icmp, answers: &mut Vec<Answer>) {
+        let state = match icmp.kind {
+            IcmpKind::PortUnreachable => State::Closed,
+            // A router says that it gives up: there is nothing to wait for.
+            IcmpKind::Unreachable => State::Silent,
+        };
+        if icmp.about.ip() == self.ends[target].target.address.ip() {
+            self.answer((target, icmp.about.port()), state, answers);
+        }
+    }
+
+    fn answer(&mut self, key: Key, state: State, answers: &mut Vec<Answer>) {
+        // Nothing under way: a second answer, or one that is too late.
+        if let Some(Flight { job, started }) = self.flights.remove(&key) {
+            let time = (state != State::Silent).then(|| started.elapsed());
+            answers.push(Answer { job, found: Found { state, time } });
+        }
+    }
+
+    /// Takes all replies and ICMP messages of a target.
+    fn listen(&mut self, target: usize, answers: &mut Vec<Answer>) -> Result<()> {
+        self.ends[target].latch.not_readable();
+        loop {
+            self.hear_all(target, answers)?;
+            match self.ends[target].next_reply()? {
+                Reply::From(peer) if peer.ip() == self.ends[target].target.address.ip() => {
+                    self.answer((target, peer.port()), State::Open, answers);
+                }
+                Reply::From(_) | Reply::Icmp => {}
+                Reply::None => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes all ICMP messages of a target; tells whether there was any.
+    fn hear_all(&mut self, target: usize, answers: &mut Vec<Answer>) -> Result<bool> {
+        let mut heard = false;
+        while let Some(icmp) = self.ends[target].next_icmp()? {
+            heard = true;
+            self.hear(target, &icmp, answers);
+        }
+        Ok(heard)
+    }
+
+    /// Sends a probe. The send call also tells of ICMP messages about those before it, which
+    /// say nothing of this one.
+    fn send(&mut self, key: Key, answers: &mut Vec<Answer>) -> Result<Sent> {
+        let (target, port) = key;
+        loop {
+            let end = &self.ends[target];
+            let to = end.target.at(port);
+            let Err(cause) = end.socket.send_to(&self.payload, &to.into()) else {
+                return Ok(Sent::Yes);
+            };
+            match cause.raw_os_error() {
+                _ if self.hear_all(target, answers)? => {}
+                Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => return Ok(Sent::NoRoom),
+                Some(libc::EINTR) => {}
+                // The network is down for the moment, or a firewall of our own is in the way:
+                // it is as if the datagram were lost.
+                Some(
+                    libc::EPERM
+                    | libc::ECONNREFUSED
+                    | libc::EHOSTUNREACH
+                    | libc::ENETUNREACH
+                    | libc::EHOSTDOWN
+                    | libc::ENETDOWN,
+                ) => return Ok(Sent::Yes),
+                _ => return Err(failed("send", to, &cause)),
+            }
+        }
+    }
+}
+
+impl Prober for Datagrams {
+    fn ask(&mut self, job: Job, _: &mut Reactor, answers: &mut Vec<Answer>) -> Result<Asked> {
+        let key = (job.target, job.port);
+        let started = Instant::now();
+        self.flights.insert(key, Flight { job, started });
+        let End { target, own_port, .. } = &self.ends[job.target];
+        if job.port == *own_port && target.local == target.address.ip() {
+            // The system gave us this port, so nobody else is there; we would hear ourselves.
+            self.answer(key, State::Closed, answers);
+            return Ok(Asked::Yes);
+        }
+        match self.send(key, answers)? {
+            Sent::Yes => {
+                self.due[0].push_back((started + self.timeout / PAUSES, key));
+                Ok(Asked::Yes)
+            }
+            Sent::NoRoom => {
+                self.flights.remove(&key);
+                Ok(Asked::NoRoom)
+            }
+        }
+    }
+
+    fn ask_again(&mut self, now: Instant, answers: &mut Vec<Answer>) -> Result<Option<Asked>> {
+        for asked in 0..self.due.len() - 1 {
+            while let Some(&(at, key)) = self.due[asked].front()
+                && at <= now
+            {
+                if self.flights.contains_key(&key)
+                    && matches!(self.send(key, answers)?, Sent::NoRoom)
+                {
+                    return Ok(Some(Asked::NoRoom));
+                }
+                self.due[asked].pop_front();
+                let Some(flight) = self.flights.get(&key) else { continue };
+                let next = if asked + 1 < self.due.len() - 1 {
+                    now + self.timeout / PAUSES
+                } else {
+                    // With a low --rate the last one may leave late; it gets its time as well.
+                    (flight.started + self.timeout).max(now + self.timeout / 2)
+                };
+                self.due[asked + 1].push_back((next, key));
+                return Ok(Some(Asked::Yes));
+            }
+        }
+        Ok(None)
+    }
+
+    fn collect(&mut self, now: Instant, _: &mut Reactor, answers: &mut Vec<Answer>) -> Result<()> {
+        for target in 0..self.ends.len() {
+            if self.ends[target].latch.readable() {
+                self.listen(target, answers)?;
+            }
+        }
+        while let Some(&(at, key)) = self.due.last().and_then(VecDeque::front)
+            && at <= now
+        {
+            if let Some(last) = self.due.last_mut() {
+                last.pop_front();
+            }
+            self.answer(key, State::Silent, answers);
+        }
+        Ok(())
+    }
+
+    fn in_flight(&self) -> usize {
+        self.flights.len()
+    }
+
+    fn again_at(&self) -> Option<Instant> {
+        let before_last = &self.due[..self.due.len() - 1];
+        before_last.iter().filter_map(|due| due.front()).map(|(at, _)| *at).min()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.due.last().and_then(VecDeque::front).map(|(at, _)| *at)
+    }
+}
+
+impl End {
+    fn new(target: Target, reactor: &mut Reactor) -> Result<Self> {
+        let address = target.address;
+        let failed = |cause: io::Error| failed("open", address, &cause);
+        let socket = open(address, Protocol::Udp).map_err(failed)?;
+        // Many answers may come at once. What the system does not grant is no error.
+        let _ = sys::raise_receive_buffer(&socket, RECEIVE_BUFFER);
+        // Bound to one address, it does not hear what goes to others of this machine.
+        let mut from = address;
+        from.set_ip(target.local);
+        from.set_port(0);
+        socket.bind(&from.into()).map_err(failed)?;
+        sys::hear_icmp(&socket, address).map_err(failed)?;
+        let own_port = socket::local_address(&socket).map_or(0, |own| own.port());
+        let latch = reactor
+            .watch(&socket, Interest::READABLE)
+            .map_err(|cause| Error::system("poll", &cause))?;
+        Ok(Self { target, socket, latch, own_port })
+    }
+
+    fn next_icmp(&self) -> Result<Option<Icmp>> {
+        sys::next_icmp(&self.socket).map_err(|cause| self.failed(&cause))
+    }
+
+    fn next_reply(&self) -> Result<Reply> {
+        // Who sent it is all that matters.
+        let mut byte = [MaybeUninit::uninit()];
+        match self.socket.recv_from(&mut byte) {
+            Ok((_, peer)) => Ok(peer.as_socket().map_or(Reply::Icmp, Reply::From)),
+            Err(cause) => match cause.raw_os_error() {
+                Some(libc::EAGAIN) => Ok(Reply::None),
+                // The error queue has it, if it is about one of our datagrams.
+                Some(
+                    libc::EINTR
+                    | libc::ECONNREFUSED
+                    | libc::EHOSTUNREACH
+                    | libc::ENETUNREACH
+                    | libc::EHOSTDOWN
+                    | libc::ENONET
+                    | libc::ENOPROTOOPT
+                    | libc::EOPNOTSUPP
+                    | libc::EMSGSIZE
+                    | libc::EPROTO
+                    | libc::EACCES,
+                ) => Ok(Reply::Icmp),
+                _ => Err(self.failed(&cause)),
+            },
+        }
+    }
+
+    fn failed(&self, cause: &io::Error) -> Error {
+        failed("receive", self.target.address, cause)
+    }
+}
+
+fn failed(what: &str, address: SocketAddr, cause: &io::Error) -> Error {
+    Error::network(what, socket::name(address, Protocol::Udp), cause)
+}
