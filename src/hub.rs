@@ -157,7 +157,8 @@ impl Hub {
                 moved |= self.step_input(now)?;
             }
             moved |= matches!(self.output.flush()?, Progress::Moved(_));
-            self.drop_stuck(session, now);
+            // Whoever waited for those can go on.
+            moved |= self.drop_stuck(session, now);
             self.note_activity(session, now);
             if self.verdict(now)? {
                 return self.failure.take().map_or(Ok(()), Err);
@@ -279,10 +280,11 @@ impl Hub {
         }
     }
 
-    /// Drops clients that take nothing while others wait for them.
-    fn drop_stuck(&mut self, session: &mut Session, now: Instant) {
+    /// Drops clients that take nothing while others wait for them; whether there were any.
+    fn drop_stuck(&mut self, session: &mut Session, now: Instant) -> bool {
+        let mut any = false;
         if !std::mem::take(&mut self.anybody_stuck) {
-            return;
+            return any;
         }
         for id in 0..self.clients.len() {
             let stuck = self.clients[id].as_ref().and_then(|client| client.stuck);
@@ -292,10 +294,12 @@ impl Hub {
                 let why = format!("dropped, it takes nothing; {} bytes missed", client.queued());
                 let error = Error::new(Status::Broken, "send", client.link.to_string(), why);
                 self.goodbye(client, Some(error), session);
+                any = true;
             } else {
                 self.anybody_stuck |= stuck.is_some();
             }
         }
+        any
     }
 
     fn note_activity(&mut self, session: &Session, now: Instant) {

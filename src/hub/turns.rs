@@ -42,7 +42,11 @@ impl Hub {
             let result = self.serve(&mut client, session);
             let done = client.is_done();
             match result {
-                Ok(_) if done => self.goodbye(client, None, session),
+                Ok(_) if done => {
+                    // There is room for another client now.
+                    moved = true;
+                    self.goodbye(client, None, session);
+                }
                 Ok(again) => {
                     self.clients[id] = Some(client);
                     if again != Turn::Idle {
