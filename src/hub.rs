@@ -287,16 +287,14 @@ impl Hub {
             return any;
         }
         for id in 0..self.clients.len() {
-            let stuck = self.clients[id].as_ref().and_then(|client| client.stuck);
-            if stuck.is_some_and(|since| now >= since + PATIENCE)
-                && let Some(client) = self.clients[id].take()
-            {
+            let Some(client) = &mut self.clients[id] else { continue };
+            if !client.has_stalled(PATIENCE, now) {
+                self.anybody_stuck |= client.stuck.is_some();
+            } else if let Some(client) = self.clients[id].take() {
                 let why = format!("dropped, it takes nothing; {} bytes missed", client.queued());
                 let error = Error::new(Status::Broken, "send", client.link.to_string(), why);
                 self.goodbye(client, Some(error), session);
                 any = true;
-            } else {
-                self.anybody_stuck |= stuck.is_some();
             }
         }
         any

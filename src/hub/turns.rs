@@ -117,7 +117,7 @@ impl Hub {
         let mut room = true;
         for client in self.clients.iter_mut().flatten() {
             if client.queued() >= self.rules.queue {
-                client.stuck.get_or_insert(now);
+                client.set_stuck(now);
                 self.anybody_stuck = true;
                 room = false;
             }
