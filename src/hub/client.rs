@@ -197,6 +197,10 @@ impl Client {
     /// # Errors
     /// When the connection is broken.
     pub(super) fn read(&mut self, buffer: &mut [u8], tap: &Tap) -> io::Result<Progress> {
+        if self.ended && self.latch.failed() && self.sending != Sending::Closed {
+            // A reset after its FIN: no reading would tell, and nothing may be there to be sent.
+            return Err(self.socket.take_error()?.unwrap_or(io::ErrorKind::BrokenPipe.into()));
+        }
         if self.ended || !self.latch.readable() {
             return Ok(Progress::Blocked);
         }
