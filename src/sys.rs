@@ -134,7 +134,7 @@ pub fn raise_receive_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
 
 /// How many columns the terminal has behind this descriptor, if it is one that knows.
 pub fn terminal_width(terminal: impl AsFd) -> Option<u16> {
-    linux::terminal_width(terminal.as_fd())
+    terminal_size::terminal_size_of(terminal).map(|(width, _)| width.0)
 }
 
 /// A datagram that was received, or a train of them from one peer.

@@ -271,10 +271,3 @@ fn train_segment(header: &libc::msghdr) -> Option<usize> {
     }
     None
 }
-
-pub(super) fn terminal_width(fd: BorrowedFd<'_>) -> Option<u16> {
-    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
-    // SAFETY: the descriptor is open, and TIOCGWINSZ writes one struct winsize (ioctl_tty(2)).
-    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
-    (result == 0 && size.ws_col > 0).then_some(size.ws_col)
-}
