@@ -93,7 +93,8 @@ pub enum CompletionShell {
 pub struct ListenArgs {
     /// Where to listen.
     #[arg(help = "Where to listen: PORT, HOST PORT, HOST:PORT or [v6]:PORT",
-          value_names = ["HOST", "PORT"], num_args = 1..=2, required = true)]
+          value_names = ["HOST", "PORT"], num_args = 1..=2,
+          required_unless_present = "unix", conflicts_with = "unix")]
     pub address: Vec<String>,
 
     /// TCP (the default)
@@ -185,7 +186,8 @@ pub struct ListenArgs {
 pub struct ConnectArgs {
     /// Whom to connect to.
     #[arg(help = "Whom to connect to: HOST PORT, HOST:PORT or [v6]:PORT",
-          value_names = ["HOST", "PORT"], num_args = 1..=2, required = true)]
+          value_names = ["HOST", "PORT"], num_args = 1..=2,
+          required_unless_present = "unix", conflicts_with = "unix")]
     pub address: Vec<String>,
 
     /// TCP (the default)
@@ -196,7 +198,7 @@ pub struct ConnectArgs {
     #[command(flatten)]
     pub common: CommonArgs,
 
-    /// Send from this address
+    /// Send from this address; with -u -U, this path
     #[arg(short, long, value_name = "ADDR", help_heading = "Protocol and addresses")]
     pub source: Option<String>,
 
@@ -223,6 +225,10 @@ pub struct CommonArgs {
     /// UDP
     #[arg(short, long, help_heading = "Protocol and addresses")]
     pub udp: bool,
+
+    /// A local socket instead of HOST PORT: stream, or datagram with -u
+    #[arg(short = 'U', long, value_name = "PATH", help_heading = "Protocol and addresses")]
+    pub unix: Option<PathBuf>,
 
     /// IPv4 only
     #[arg(short = '4', long, conflicts_with = "ipv6", help_heading = "Protocol and addresses")]

@@ -11,8 +11,8 @@ const ORDER: &[&str] = &[
     // The engine begins here: it never sees the words of the command line.
     "relay", "scan", "exchange", "hub", "children", "door", "dial", "session", "dump", "report",
     "json", "hexdump", "pcap", "progress", "console", "pump", "splice", "pace", "endpoint",
-    "socket", "options", "gate", "tap", "address", "reactor", "framing", "batch", "units", "error",
-    "sys",
+    "socket", "local", "options", "gate", "tap", "address", "reactor", "framing", "batch", "units",
+    "error", "sys", "peer",
 ];
 
 /// Code that belongs into some files and into no others.
