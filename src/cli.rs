@@ -3,6 +3,7 @@
 //! `--help`, the man pages and the completions are all generated from these definitions;
 //! [`config`](crate::config) checks them against each other and turns them into typed settings.
 
+mod compare;
 mod scan;
 mod seeing;
 
@@ -18,6 +19,7 @@ pub use self::seeing::{ColorChoice, SeeingArgs};
 use crate::units;
 pub use scan::ScanArgs;
 
+pub use compare::CompareArgs;
 pub use parse::{Parsed, Payload, Payloads, parse};
 
 /// Send and receive over TCP and UDP: stdin goes to the socket, the socket to stdout.
@@ -69,6 +71,12 @@ Status 0 if every asked port is open (--any: one), else 4 if any is closed,
 else 5. Of a name's addresses the first with a route is asked; if all of them
 are this machine's own loopback, each is.")]
     Scan(ScanArgs),
+    /// Send the same messages over TCP and UDP and set the two side by side
+    #[command(after_help = "\
+Without an address it starts an echoing peer of its own on this machine. 'pktcat listen -t -u
+-k --echo PORT' is one for other machines, as is any echo service (RFC 862). Every message ends
+as received, late or lost; TCP and UDP run one after the other.")]
+    Compare(CompareArgs),
     /// Print the completions for a shell
     Completions {
         /// Which shell

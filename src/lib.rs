@@ -10,6 +10,7 @@
 //! - [`scan`] asking ports: what is asked when, and what was found
 //! - [`endpoint`] the real ends: standard input and output, streams, datagrams
 //! - [`batch`] the unit that travels, [`framing`] how bytes and messages map to each other
+//! - [`compare`] TCP against UDP: its own map inside
 //! - [`dial`] connecting, [`socket`] sockets by name and their [`options`], [`address`] hosts and ports
 //! - [`session`] what one run shares: [`reactor`] the event loop, [`console`] lines for people,
 //!   [`tap`] counters and who wants to know
@@ -25,6 +26,7 @@ pub mod batch;
 pub mod children;
 pub mod cli;
 pub mod cmd;
+pub mod compare;
 pub mod config;
 pub mod console;
 pub mod dial;

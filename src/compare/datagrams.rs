@@ -1,0 +1,154 @@
+//! Messages over UDP: one datagram each, known again by what is in it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use socket2::Socket;
+
+use super::account::At;
+use super::flow::Delivery;
+use super::ledger::Ledger;
+use super::recognise::Recogniser;
+use super::run::Carrier;
+use super::wire::{UdpMeter, Wire};
+use crate::address::Protocol;
+use crate::error::{Error, Result};
+use crate::reactor::Latch;
+use crate::socket;
+use crate::sys::{self, Received, Receiver, Sender, Ways};
+use crate::tap::{Event, Link, Tap};
+
+/// The longest packet where the system does not tell: that of Ethernet.
+const USUAL_MTU: usize = 1500;
+
+/// Calls before somebody else has a turn.
+const BUDGET: usize = 16;
+
+/// The client's end: a connected socket.
+pub struct Datagrams {
+    socket: Rc<Socket>,
+    latch: Rc<Latch>,
+    peer: SocketAddr,
+    link: Link,
+    tap: Rc<Tap>,
+    recogniser: Recogniser,
+    receiver: Receiver,
+    received: Vec<Received>,
+    buffer: Vec<u8>,
+    sender: Sender,
+    meter: UdpMeter,
+    wire: Wire,
+    /// Datagrams that came.
+    came: u64,
+}
+
+impl Datagrams {
+    /// Takes a connected socket.
+    #[must_use]
+    pub fn new(
+        socket: Rc<Socket>,
+        latch: Rc<Latch>,
+        peer: SocketAddr,
+        recogniser: Recogniser,
+        tap: Rc<Tap>,
+    ) -> Self {
+        let link = socket::link(&socket, Protocol::Udp, peer);
+        let mtu = sys::path_mtu(&*socket, peer).unwrap_or(USUAL_MTU);
+        Self {
+            // Never in trains: each datagram leaves by itself, when its time has come.
+            sender: Sender::new(Ways::Portable),
+            receiver: Receiver::new(&*socket, Ways::All),
+            socket,
+            latch,
+            peer,
+            link,
+            tap,
+            recogniser,
+            received: Vec::new(),
+            buffer: vec![0; Receiver::ROOM],
+            meter: UdpMeter::new(peer, mtu),
+            wire: Wire::default(),
+            came: 0,
+        }
+    }
+
+    fn failed(&self, what: &str, cause: &io::Error) -> Error {
+        let error = Error::network(what, socket::name(self.peer, Protocol::Udp), cause);
+        if cause.kind() == io::ErrorKind::ConnectionRefused {
+            self.tap.event(&Event::Refused(&self.link));
+            return error.hint("ICMP port unreachable: nobody listens there");
+        }
+        error
+    }
+
+    /// What went over the wire.
+    #[must_use]
+    pub fn wire(&self) -> Wire {
+        self.wire
+    }
+
+    /// Datagrams that came.
+    #[must_use]
+    pub fn came(&self) -> u64 {
+        self.came
+    }
+}
+
+impl Carrier for Datagrams {
+    fn is_writable(&self) -> bool {
+        self.latch.writable()
+    }
+
+    fn send(&mut self, number: u64, message: &[u8]) -> Result<bool> {
+        let sent = self.sender.send(&*self.socket, message, message.len().max(1), None);
+        match sent.error {
+            None => {}
+            Some(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                self.latch.not_writable();
+                return Ok(false);
+            }
+            Some(cause) => return Err(self.failed("send", &cause)),
+        }
+        self.tap.sent(&self.link, message);
+        self.meter.count(message.len(), &mut self.wire.out);
+        self.recogniser.sent(number, message);
+        Ok(true)
+    }
+
+    fn receive(&mut self, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool> {
+        let mut any = false;
+        for _ in 0..BUDGET {
+            if !self.latch.readable() {
+                break;
+            }
+            self.received.clear();
+            match self.receiver.receive(&*self.socket, &mut self.buffer, &mut self.received) {
+                Ok(()) => {}
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                    self.latch.not_readable();
+                }
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(self.failed("receive", &cause)),
+            }
+            let at = now();
+            for train in self.received.drain(..) {
+                let bytes = &self.buffer[train.range.clone()];
+                let empty = bytes.is_empty().then_some(bytes);
+                for reply in empty.into_iter().chain(bytes.chunks(train.segment.max(1))) {
+                    self.came += 1;
+                    any = true;
+                    self.meter.count(reply.len(), &mut self.wire.back);
+                    self.tap.received(&self.link, reply, train.cut_from);
+                    let (number, condition) = self.recogniser.recognise(reply, &ledger.account);
+                    ledger.reply(number, at, condition);
+                }
+            }
+        }
+        Ok(any)
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::Any
+    }
+}
