@@ -189,7 +189,7 @@ pub fn over_tcp(
         came: Came::Reads(stream.reads()),
         boundaries: stream.boundaries(),
         duration: ledger.duration(),
-        wire: counts.as_ref().map(|counts| wire::of_tcp(counts, stream.peer())),
+        wire: stream.wire(),
         retransmissions: counts.map(|counts| counts.retransmissions),
         tear_down,
         dropped_here: 0,

@@ -114,14 +114,8 @@ pub struct TcpCounts {
     pub segments_out: u64,
     /// Segments received, with SYN, FIN and pure acknowledgments.
     pub segments_in: u64,
-    /// Segments sent that carry data.
-    pub data_segments_out: u64,
-    /// Segments received that carry data.
-    pub data_segments_in: u64,
     /// Payload bytes sent, the retransmitted ones each time.
     pub bytes_out: u64,
-    /// Payload bytes received.
-    pub bytes_in: u64,
     /// Segments sent again.
     pub retransmissions: u64,
     /// Whether segments carry timestamps (RFC 7323), 12 bytes each.

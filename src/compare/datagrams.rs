@@ -1,6 +1,6 @@
 //! Messages over UDP: one datagram each, known again by what is in it.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -10,20 +10,23 @@ use super::account::At;
 use super::flow::Delivery;
 use super::ledger::Ledger;
 use super::recognise::Recogniser;
-use super::run::Carrier;
+use super::run::{Carrier, Look};
 use super::wire::{UdpMeter, Wire};
 use crate::address::Protocol;
 use crate::error::{Error, Result};
 use crate::reactor::Latch;
 use crate::socket;
-use crate::sys::{self, Received, Receiver, Sender, Ways};
+use crate::sys::{self, Sender, Ways};
 use crate::tap::{Event, Link, Tap};
 
 /// The longest packet where the system does not tell: that of Ethernet.
 const USUAL_MTU: usize = 1500;
 
+/// Room for the longest datagram there is.
+const ROOM: usize = 64 * 1024;
+
 /// Calls before somebody else has a turn.
-const BUDGET: usize = 16;
+const BUDGET: usize = 64;
 
 /// The client's end: a connected socket.
 pub struct Datagrams {
@@ -33,8 +36,6 @@ pub struct Datagrams {
     link: Link,
     tap: Rc<Tap>,
     recogniser: Recogniser,
-    receiver: Receiver,
-    received: Vec<Received>,
     buffer: Vec<u8>,
     sender: Sender,
     meter: UdpMeter,
@@ -58,15 +59,13 @@ impl Datagrams {
         Self {
             // Never in trains: each datagram leaves by itself, when its time has come.
             sender: Sender::new(Ways::Portable),
-            receiver: Receiver::new(&*socket, Ways::All),
             socket,
             latch,
             peer,
             link,
             tap,
             recogniser,
-            received: Vec::new(),
-            buffer: vec![0; Receiver::ROOM],
+            buffer: vec![0; ROOM],
             meter: UdpMeter::new(peer, mtu),
             wire: Wire::default(),
             came: 0,
@@ -116,33 +115,31 @@ impl Carrier for Datagrams {
         Ok(true)
     }
 
-    fn receive(&mut self, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool> {
+    fn receive(&mut self, look: Look, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool> {
         let mut any = false;
-        for _ in 0..BUDGET {
-            if !self.latch.readable() {
+        for turn in 0..BUDGET {
+            if !self.latch.readable() && (turn > 0 || look == Look::WhenTold) {
                 break;
             }
-            self.received.clear();
-            match self.receiver.receive(&*self.socket, &mut self.buffer, &mut self.received) {
-                Ok(()) => {}
-                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
-                    self.latch.not_readable();
-                }
-                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-                Err(cause) => return Err(self.failed("receive", &cause)),
-            }
-            let at = now();
-            for train in self.received.drain(..) {
-                let bytes = &self.buffer[train.range.clone()];
-                let empty = bytes.is_empty().then_some(bytes);
-                for reply in empty.into_iter().chain(bytes.chunks(train.segment.max(1))) {
+            // One by one, each with its own time: a call that fetches many would make the first
+            // wait for the last.
+            match (&*self.socket).read(&mut self.buffer) {
+                Ok(length) => {
+                    let at = now();
+                    let reply = &self.buffer[..length];
                     self.came += 1;
                     any = true;
-                    self.meter.count(reply.len(), &mut self.wire.back);
-                    self.tap.received(&self.link, reply, train.cut_from);
+                    self.meter.count(length, &mut self.wire.back);
+                    self.tap.received(&self.link, reply, None);
                     let (number, condition) = self.recogniser.recognise(reply, &ledger.account);
                     ledger.reply(number, at, condition);
                 }
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                    self.latch.not_readable();
+                    break;
+                }
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(self.failed("receive", &cause)),
             }
         }
         Ok(any)

@@ -11,7 +11,7 @@ pub fn sentences(comparison: &Comparison) -> String {
     set_up(tcp, &mut all);
     cuts(comparison, &mut all);
     fates(comparison, &mut all);
-    times(tcp, udp, &mut all);
+    times(comparison, &mut all);
     cost(tcp, udp, &mut all);
     let mut text = String::from("\n");
     for (row, sentence) in all {
@@ -136,14 +136,23 @@ fn came(n: u64) -> String {
     if n == 1 { "1 reply came".to_owned() } else { format!("{} replies came", grouped(n)) }
 }
 
-fn times(tcp: &Side, udp: &Side, all: &mut Sentences) {
+fn times(comparison: &Comparison, all: &mut Sentences) {
+    let Comparison { tcp, udp, .. } = comparison;
+    let is_impaired = comparison.impairment.is_some();
     let (Some(of_tcp), Some(of_udp)) =
         (tcp.round_trips.quantile(0.5), udp.round_trips.quantile(0.5))
     else {
         return;
     };
     let ratio = of_tcp.as_secs_f64() / of_udp.as_secs_f64().max(1e-9);
-    let sentence = if (0.9..1.1).contains(&ratio) {
+    let sentence = if is_impaired {
+        format!(
+            "half of the replies came within {} over TCP and {} over UDP, whose replies were \
+             impaired on purpose.",
+            time(of_tcp),
+            time(of_udp)
+        )
+    } else if (0.9..1.1).contains(&ratio) {
         "the medians are within a tenth of each other: the same way there and back, and the \
          protocol in between hardly matters."
             .to_owned()
@@ -168,9 +177,12 @@ fn times(tcp: &Side, udp: &Side, all: &mut Sentences) {
     {
         let (winner, times) =
             if fast > other { ("TCP", fast / other) } else { ("UDP", other / fast) };
-        let sentence = format!(
-            "{winner} moved {times:.1} times as many messages a second, with as many outstanding."
-        );
+        let why = if is_impaired {
+            "UDP's replies were impaired on purpose, and the window waits for them."
+        } else {
+            "both had as many outstanding."
+        };
+        let sentence = format!("{winner} moved {times:.1} times as many messages a second; {why}");
         all.push(("throughput", sentence));
     }
 }

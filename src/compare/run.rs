@@ -19,6 +19,23 @@ const TICK: Duration = Duration::from_millis(1);
 /// A peer that answers nothing for so many times the limit is given up.
 const SILENCE: u32 = 3;
 
+/// Whether to ask a socket for data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// When the reactor says that there is some.
+    WhenTold,
+    /// In any case: a reply is expected any moment, and asking twice would take time that is not
+    /// the network's.
+    Anyway,
+}
+
+/// So long after a message left or came, replies are looked for without asking the reactor. What
+/// takes longer is measured well enough by it.
+const LOOKING: Duration = Duration::from_micros(50);
+
+/// So many turns without the reactor at most: it also hears of signals.
+const TURNS: u32 = 32;
+
 /// What carries the messages.
 pub trait Carrier {
     /// Whether a message can begin to leave now.
@@ -31,11 +48,11 @@ pub trait Carrier {
     fn send(&mut self, number: u64, message: &[u8]) -> Result<bool>;
 
     /// Takes what has come to the ledger; whether anything came. Also lets out what could not
-    /// leave before.
+    /// leave before. [`Look::Anyway`] asks the socket even if no readiness was told.
     ///
     /// # Errors
     /// When the network fails, or nothing can come any more.
-    fn receive(&mut self, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool>;
+    fn receive(&mut self, look: Look, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool>;
 
     /// Whether it may bring a message twice, or out of its turn.
     fn delivery(&self) -> Delivery;
@@ -90,6 +107,8 @@ impl<'a> Runner<'a> {
         self.clock = Instant::now();
         let clock = self.clock;
         let mut outbox = Outbox::default();
+        // The last thing that moved, and turns since the reactor was asked.
+        let (mut moved, mut turns) = (clock.elapsed(), 0);
         loop {
             if self.session.is_congested() {
                 // Whoever reads the dump is slow, and so is this run.
@@ -97,7 +116,10 @@ impl<'a> Runner<'a> {
                 continue;
             }
             let mut did = self.step_peer()?;
-            did |= carrier.receive(&|| clock.elapsed(), ledger)?;
+            let is_waiting = ledger.account.open() > 0;
+            let is_near = self.peer.is_none() && is_waiting && clock.elapsed() < moved + LOOKING;
+            let look = if is_near { Look::Anyway } else { Look::WhenTold };
+            did |= carrier.receive(look, &|| clock.elapsed(), ledger)?;
             ledger.tick(clock.elapsed());
             // Replies make room before more is sent; then the window is filled.
             while ledger.next(clock.elapsed()) == Next::Now && carrier.is_writable() {
@@ -106,11 +128,19 @@ impl<'a> Runner<'a> {
                 }
                 did = true;
             }
+            let now = clock.elapsed();
             if did {
-                self.session.look()?;
+                moved = now;
+            }
+            turns = if is_near { (turns + 1) % TURNS } else { 0 };
+            if did || is_near {
+                if turns == 0 {
+                    self.session.look()?;
+                } else if !did && now > moved + LOOKING / 2 {
+                    std::thread::yield_now();
+                }
                 continue;
             }
-            let now = clock.elapsed();
             let mut deadline = ledger.next_change(now);
             let mut until = |at: At| deadline = Some(deadline.map_or(at, |other| other.min(at)));
             if let Some(since) = ledger.unanswered_since() {
@@ -127,7 +157,7 @@ impl<'a> Runner<'a> {
                     None => {}
                 }
             }
-            self.rest(now, deadline, ledger.account.open() > 0)?;
+            self.rest(now, deadline, is_waiting)?;
         }
     }
 
@@ -173,7 +203,8 @@ impl<'a> Runner<'a> {
         let begun = clock.elapsed();
         stream.finish()?;
         loop {
-            let did = self.step_peer()? | stream.read(&|| clock.elapsed(), ledger)?;
+            let did =
+                self.step_peer()? | stream.read(Look::WhenTold, &|| clock.elapsed(), ledger)?;
             let now = clock.elapsed();
             if stream.is_finished() {
                 return Ok(Some(now - begun));

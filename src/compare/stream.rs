@@ -10,7 +10,8 @@ use socket2::Socket;
 use super::account::{At, Condition};
 use super::flow::Delivery;
 use super::ledger::Ledger;
-use super::run::Carrier;
+use super::run::{Carrier, Look};
+use super::wire::{self, Wire};
 use crate::address::Protocol;
 use crate::error::{Error, Result, Status};
 use crate::reactor::Latch;
@@ -47,8 +48,9 @@ pub struct Stream {
     /// Bytes of the first of `expected` that have come.
     come: usize,
     buffer: Vec<u8>,
-    /// Reads that found something.
+    /// Reads that found something, and the bytes of them.
     reads: u64,
+    bytes_read: u64,
     /// Messages that came in one read with nothing else in it.
     boundaries: u64,
     finished: bool,
@@ -72,6 +74,7 @@ impl Stream {
             come: 0,
             buffer: vec![0; READ],
             reads: 0,
+            bytes_read: 0,
             boundaries: 0,
             finished: false,
         }
@@ -115,10 +118,11 @@ impl Stream {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub fn read(&mut self, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool> {
+    pub fn read(&mut self, look: Look, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool> {
         let mut any = self.skip_empty(ledger);
-        for _ in 0..BUDGET {
-            if !self.latch.readable() || self.finished {
+        for turn in 0..BUDGET {
+            let is_asked = self.latch.readable() || turn == 0 && look == Look::Anyway;
+            if !is_asked || self.finished {
                 break;
             }
             match (&self.socket).read(&mut self.buffer) {
@@ -130,6 +134,7 @@ impl Stream {
                     let buffer = std::mem::take(&mut self.buffer);
                     self.tap.received(&self.link, &buffer[..n], None);
                     self.reads += 1;
+                    self.bytes_read += n as u64;
                     self.take(&buffer[..n], now(), ledger);
                     self.buffer = buffer;
                     any = true;
@@ -222,6 +227,12 @@ impl Stream {
         sys::tcp_counts(&self.socket).ok().flatten()
     }
 
+    /// What went over the wire, if the kernel counts that.
+    #[must_use]
+    pub fn wire(&self) -> Option<Wire> {
+        self.counts().map(|counts| wire::of_tcp(&counts, self.bytes_read, self.peer))
+    }
+
     /// Reads that found something.
     #[must_use]
     pub fn reads(&self) -> u64 {
@@ -238,12 +249,6 @@ impl Stream {
     #[must_use]
     pub fn parts(&self) -> (&Socket, &Latch) {
         (&self.socket, &self.latch)
-    }
-
-    /// Whom it is connected to.
-    #[must_use]
-    pub fn peer(&self) -> SocketAddr {
-        self.peer
     }
 }
 
@@ -264,9 +269,9 @@ impl Carrier for Stream {
         Ok(true)
     }
 
-    fn receive(&mut self, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool> {
+    fn receive(&mut self, look: Look, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool> {
         self.flush()?;
-        let any = self.read(now, ledger)?;
+        let any = self.read(look, now, ledger)?;
         if self.finished { Err(self.ended_early()) } else { Ok(any) }
     }
 

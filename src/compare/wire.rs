@@ -67,9 +67,10 @@ fn ip_header(peer: SocketAddr) -> u64 {
     if peer.is_ipv4() { 20 } else { 40 }
 }
 
-/// What a TCP connection cost, its beginning and its end included.
+/// What a TCP connection cost, its beginning and its end included. `read` bytes were received;
+/// the kernel's own count of them takes a FIN for a byte.
 #[must_use]
-pub fn of_tcp(counts: &TcpCounts, peer: SocketAddr) -> Wire {
+pub fn of_tcp(counts: &TcpCounts, read: u64, peer: SocketAddr) -> Wire {
     let each = ip_header(peer) + TCP_HEADER + if counts.timestamps { TIMESTAMPS } else { 0 };
     let syn = if counts.timestamps { SYN_OPTIONS } else { SYN_OPTIONS_WITHOUT_TIMESTAMPS };
     let traffic = |packets: u64, payload: u64| Traffic {
@@ -79,7 +80,7 @@ pub fn of_tcp(counts: &TcpCounts, peer: SocketAddr) -> Wire {
     };
     Wire {
         out: traffic(counts.segments_out, counts.bytes_out),
-        back: traffic(counts.segments_in, counts.bytes_in),
+        back: traffic(counts.segments_in, read),
     }
 }
 
@@ -153,11 +154,10 @@ mod tests {
             segments_out: 5,
             segments_in: 4,
             bytes_out: 100,
-            bytes_in: 100,
             timestamps: true,
             ..TcpCounts::default()
         };
-        let wire = of_tcp(&counts, "127.0.0.1:9".parse().unwrap());
+        let wire = of_tcp(&counts, 100, "127.0.0.1:9".parse().unwrap());
         // SYN 60, ACK 52, data 152, FIN 52, ACK 52.
         assert_eq!(wire.out.bytes, 60 + 52 + 152 + 52 + 52);
         assert_eq!(wire.back.bytes, 100 + 4 * 52 + 8);

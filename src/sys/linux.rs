@@ -103,11 +103,8 @@ mod tcp_info {
     /// The byte of options is the second of the second word.
     pub(super) const OPTIONS: usize = 1;
     pub(super) const TOTAL_RETRANS: usize = 25;
-    pub(super) const BYTES_RECEIVED: usize = 32;
     pub(super) const SEGS_OUT: usize = 34;
     pub(super) const SEGS_IN: usize = 35;
-    pub(super) const DATA_SEGS_IN: usize = 38;
-    pub(super) const DATA_SEGS_OUT: usize = 39;
     /// Since Linux 4.19.
     pub(super) const BYTES_SENT: usize = 50;
     pub(super) const LENGTH: usize = 52;
@@ -131,10 +128,7 @@ pub(super) fn tcp_counts(fd: BorrowedFd<'_>) -> io::Result<Option<TcpCounts>> {
     let counts = TcpCounts {
         segments_out: word(tcp_info::SEGS_OUT),
         segments_in: word(tcp_info::SEGS_IN),
-        data_segments_out: word(tcp_info::DATA_SEGS_OUT),
-        data_segments_in: word(tcp_info::DATA_SEGS_IN),
         bytes_out: long(tcp_info::BYTES_SENT),
-        bytes_in: long(tcp_info::BYTES_RECEIVED),
         retransmissions: word(tcp_info::TOTAL_RETRANS),
         timestamps: options & OPTION_TIMESTAMPS != 0,
     };
