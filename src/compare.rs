@@ -5,13 +5,14 @@
 //! - [`account`] what became of every message, [`rtt`] how long replies took, [`wire`] what it cost
 //!   in packets, [`ledger`] account and flow together
 //! - [`peer`] the built-in peer, [`impair`] what it does to UDP replies
-//! - [`run`] the loop of one run; here: both runs, one after the other
+//! - [`run`] the loop of one run, woken by its [`alarm`]; here: both runs, one after the other
 //! - [`table`], [`explain`], [`plot`], [`svg`], [`json`] what people, eyes and programs read;
 //!   [`text`] numbers in words
 //!
 //! The core (account, flow, recognise, impair, wire) knows no sockets and is told the time.
 
 pub mod account;
+pub mod alarm;
 pub mod datagrams;
 pub mod explain;
 pub mod flow;

@@ -64,7 +64,7 @@ fn both(config: &Compare, session: &mut Session) -> Result<Comparison> {
         ..config.pacing
     };
     let is_built_in = peer.is_some();
-    let mut runner = Runner::new(session, peer, pacing);
+    let mut runner = Runner::new(session, peer, pacing)?;
     let tcp = compare::over_tcp(&mut runner, stream, set_up, script, pacing)?;
     let udp = compare::over_udp(&mut runner, Rc::new(socket), address, &others, script, pacing)?;
     Ok(Comparison {

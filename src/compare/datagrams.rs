@@ -10,7 +10,7 @@ use super::account::At;
 use super::flow::Delivery;
 use super::ledger::Ledger;
 use super::recognise::Recogniser;
-use super::run::{Carrier, Look};
+use super::run::Carrier;
 use super::wire::{UdpMeter, Wire};
 use crate::address::Protocol;
 use crate::error::{Error, Result};
@@ -115,10 +115,10 @@ impl Carrier for Datagrams {
         Ok(true)
     }
 
-    fn receive(&mut self, look: Look, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool> {
+    fn receive(&mut self, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool> {
         let mut any = false;
-        for turn in 0..BUDGET {
-            if !self.latch.readable() && (turn > 0 || look == Look::WhenTold) {
+        for _ in 0..BUDGET {
+            if !self.latch.readable() {
                 break;
             }
             // One by one, each with its own time: a call that fetches many would make the first
@@ -143,6 +143,10 @@ impl Carrier for Datagrams {
             }
         }
         Ok(any)
+    }
+
+    fn is_readable(&self) -> bool {
+        self.latch.readable()
     }
 
     fn delivery(&self) -> Delivery {

@@ -23,7 +23,7 @@ const SCALES: [&[u64]; 4] = [
 ];
 
 /// Columns of a bar.
-const BAR: usize = 27;
+const BAR: usize = 26;
 
 /// Both protocols' round trips, counted in the same rows.
 #[derive(Debug, Clone, PartialEq, Eq)]

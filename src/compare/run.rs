@@ -3,38 +3,17 @@
 use std::time::{Duration, Instant};
 
 use super::account::At;
+use super::alarm::Alarm;
 use super::flow::{Delivery, Next, Pacing};
 use super::ledger::Ledger;
 use super::messages::Messages;
 use super::peer::Peer;
 use super::stream::Stream;
 use crate::error::Result;
-use crate::reactor::Expected;
 use crate::session::Session;
-
-/// The reactor sleeps in whole milliseconds, rounded up: what is left before a deadline is spent
-/// looking.
-const TICK: Duration = Duration::from_millis(1);
 
 /// A peer that answers nothing for so many times the limit is given up.
 const SILENCE: u32 = 3;
-
-/// Whether to ask a socket for data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
-    /// When the reactor says that there is some.
-    WhenTold,
-    /// In any case: a reply is expected any moment, and asking twice would take time that is not
-    /// the network's.
-    Anyway,
-}
-
-/// So long after a message left or came, replies are looked for without asking the reactor. What
-/// takes longer is measured well enough by it.
-const LOOKING: Duration = Duration::from_micros(50);
-
-/// So many turns without the reactor at most: it also hears of signals.
-const TURNS: u32 = 32;
 
 /// What carries the messages.
 pub trait Carrier {
@@ -48,11 +27,14 @@ pub trait Carrier {
     fn send(&mut self, number: u64, message: &[u8]) -> Result<bool>;
 
     /// Takes what has come to the ledger; whether anything came. Also lets out what could not
-    /// leave before. [`Look::Anyway`] asks the socket even if no readiness was told.
+    /// leave before.
     ///
     /// # Errors
     /// When the network fails, or nothing can come any more.
-    fn receive(&mut self, look: Look, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool>;
+    fn receive(&mut self, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool>;
+
+    /// Whether there may be more to receive right away.
+    fn is_readable(&self) -> bool;
 
     /// Whether it may bring a message twice, or out of its turn.
     fn delivery(&self) -> Delivery;
@@ -71,24 +53,24 @@ pub enum Ending {
 pub struct Runner<'a> {
     session: &'a mut Session,
     peer: Option<Peer>,
+    alarm: Alarm,
     clock: Instant,
     pacing: Pacing,
 }
 
 impl<'a> Runner<'a> {
     /// A runner; the built-in peer takes its turns in the same loop.
-    pub fn new(session: &'a mut Session, peer: Option<Peer>, pacing: Pacing) -> Self {
-        Self { session, peer, clock: Instant::now(), pacing }
-    }
-
-    fn now(&self) -> At {
-        self.clock.elapsed()
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub fn new(session: &'a mut Session, peer: Option<Peer>, pacing: Pacing) -> Result<Self> {
+        let alarm = Alarm::new(&mut session.reactor)?;
+        Ok(Self { session, peer, alarm, clock: Instant::now(), pacing })
     }
 
     fn step_peer(&mut self) -> Result<bool> {
-        let now = self.now();
         match &mut self.peer {
-            Some(peer) => peer.step(&mut self.session.reactor, now),
+            Some(peer) => peer.step(&mut self.session.reactor, self.clock.elapsed()),
             None => Ok(false),
         }
     }
@@ -105,10 +87,9 @@ impl<'a> Runner<'a> {
     ) -> Result<Ending> {
         // Each run has its own time.
         self.clock = Instant::now();
+        self.alarm.forget();
         let clock = self.clock;
         let mut outbox = Outbox::default();
-        // The last thing that moved, and turns since the reactor was asked.
-        let (mut moved, mut turns) = (clock.elapsed(), 0);
         loop {
             if self.session.is_congested() {
                 // Whoever reads the dump is slow, and so is this run.
@@ -116,29 +97,19 @@ impl<'a> Runner<'a> {
                 continue;
             }
             let mut did = self.step_peer()?;
-            let is_waiting = ledger.account.open() > 0;
-            let is_near = self.peer.is_none() && is_waiting && clock.elapsed() < moved + LOOKING;
-            let look = if is_near { Look::Anyway } else { Look::WhenTold };
-            did |= carrier.receive(look, &|| clock.elapsed(), ledger)?;
-            ledger.tick(clock.elapsed());
+            did |= carrier.receive(&|| clock.elapsed(), ledger)?;
+            // The clock is read as seldom as possible: between a message and its reply, every look
+            // at it is part of what is measured.
+            let mut now = clock.elapsed();
+            ledger.tick(now);
             // Replies make room before more is sent; then the window is filled.
-            while ledger.next(clock.elapsed()) == Next::Now && carrier.is_writable() {
-                if !outbox.send(clock, carrier, messages, ledger)? {
-                    break;
-                }
+            while ledger.next(now) == Next::Now && carrier.is_writable() {
+                let Some(at) = outbox.send(clock, carrier, messages, ledger)? else { break };
+                now = at;
                 did = true;
             }
-            let now = clock.elapsed();
-            if did {
-                moved = now;
-            }
-            turns = if is_near { (turns + 1) % TURNS } else { 0 };
-            if did || is_near {
-                if turns == 0 {
-                    self.session.look()?;
-                } else if !did && now > moved + LOOKING / 2 {
-                    std::thread::yield_now();
-                }
+            if did && (self.peer.is_some() || carrier.is_readable()) {
+                self.session.look()?;
                 continue;
             }
             let mut deadline = ledger.next_change(now);
@@ -157,7 +128,7 @@ impl<'a> Runner<'a> {
                     None => {}
                 }
             }
-            self.rest(now, deadline, is_waiting)?;
+            self.rest(now, deadline)?;
         }
     }
 
@@ -173,20 +144,15 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Waits for readiness or the deadline.
-    fn rest(&mut self, now: At, deadline: Option<At>, is_waiting: bool) -> Result<()> {
+    /// Sleeps until something is ready or the deadline has come, as a bare client does in recv(2):
+    /// looking around meanwhile would keep the core from a peer on this machine, and change what
+    /// is measured.
+    fn rest(&mut self, now: At, deadline: Option<At>) -> Result<()> {
         let due = self.peer.as_ref().and_then(Peer::next_due);
-        let deadline = [deadline, due].into_iter().flatten().min();
-        let expected = if is_waiting { Expected::Soon } else { Expected::Whenever };
-        match deadline {
-            Some(at) if at.saturating_sub(now) <= TICK => {
-                self.session.look()?;
-                std::thread::yield_now();
-                Ok(())
-            }
-            Some(at) => self.session.wait_for(Some(self.clock + (at - TICK)), expected),
-            None => self.session.wait_for(None, expected),
+        if let Some(at) = deadline.into_iter().chain(due).min() {
+            self.alarm.wake_by(at, now)?;
         }
+        self.session.wait(None)
     }
 
     /// Ends a connection, both halves; how long that took, if the peer's end came in time. What
@@ -203,8 +169,7 @@ impl<'a> Runner<'a> {
         let begun = clock.elapsed();
         stream.finish()?;
         loop {
-            let did =
-                self.step_peer()? | stream.read(Look::WhenTold, &|| clock.elapsed(), ledger)?;
+            let did = self.step_peer()? | stream.read(&|| clock.elapsed(), ledger)?;
             let now = clock.elapsed();
             if stream.is_finished() {
                 return Ok(Some(now - begun));
@@ -215,7 +180,7 @@ impl<'a> Runner<'a> {
             if did {
                 self.session.look()?;
             } else {
-                self.rest(now, Some(begun + self.pacing.limit), true)?;
+                self.rest(now, Some(begun + self.pacing.limit))?;
             }
         }
     }
@@ -235,14 +200,14 @@ struct Outbox {
 }
 
 impl Outbox {
-    /// Sends the next message; `false` when it found no room.
+    /// Sends the next message; when that was, or `None` when it found no room.
     fn send(
         &mut self,
         clock: Instant,
         carrier: &mut impl Carrier,
         messages: &mut Messages,
         ledger: &mut Ledger,
-    ) -> Result<bool> {
+    ) -> Result<Option<At>> {
         let number = ledger.account.sent_so_far();
         let at = clock.elapsed();
         if !self.is_held || matches!(messages, Messages::Generated(_)) {
@@ -253,6 +218,6 @@ impl Outbox {
         if has_left {
             ledger.sent(at);
         }
-        Ok(has_left)
+        Ok(has_left.then_some(at))
     }
 }

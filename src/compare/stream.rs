@@ -10,7 +10,7 @@ use socket2::Socket;
 use super::account::{At, Condition};
 use super::flow::Delivery;
 use super::ledger::Ledger;
-use super::run::{Carrier, Look};
+use super::run::Carrier;
 use super::wire::{self, Wire};
 use crate::address::Protocol;
 use crate::error::{Error, Result, Status};
@@ -118,11 +118,10 @@ impl Stream {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub fn read(&mut self, look: Look, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool> {
+    pub fn read(&mut self, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool> {
         let mut any = self.skip_empty(ledger);
-        for turn in 0..BUDGET {
-            let is_asked = self.latch.readable() || turn == 0 && look == Look::Anyway;
-            if !is_asked || self.finished {
+        for _ in 0..BUDGET {
+            if !self.latch.readable() || self.finished {
                 break;
             }
             match (&self.socket).read(&mut self.buffer) {
@@ -269,10 +268,14 @@ impl Carrier for Stream {
         Ok(true)
     }
 
-    fn receive(&mut self, look: Look, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool> {
+    fn receive(&mut self, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool> {
         self.flush()?;
-        let any = self.read(look, now, ledger)?;
+        let any = self.read(now, ledger)?;
         if self.finished { Err(self.ended_early()) } else { Ok(any) }
+    }
+
+    fn is_readable(&self) -> bool {
+        self.latch.readable()
     }
 
     fn delivery(&self) -> Delivery {

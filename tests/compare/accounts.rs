@@ -9,6 +9,21 @@ use tempfile::NamedTempFile;
 use super::peer::{self, Peer, Tcp};
 use super::util::{pktcat_line, proc};
 use super::{compare, numbers};
+use crate::tests;
+use libtest_mimic::Trial;
+
+pub fn tests() -> Vec<Trial> {
+    tests![
+        a_hundred_thousand_messages_are_accounted_for_exactly,
+        own_messages_are_accounted_for_exactly,
+        equal_messages_are_accounted_for_exactly,
+        a_seed_does_the_same_damage_each_time,
+        a_reply_after_the_limit_is_late,
+        a_million_messages_take_bounded_memory,
+        the_longest_messages_come_back,
+        messages_are_cut_as_asked_and_sent_unchanged,
+    ]
+}
 
 const KEYS: [&str; 6] = ["sent", "received", "lost", "reordered", "duplicated", "corrupted"];
 
@@ -27,7 +42,7 @@ fn exact(count: u64, changed: u64, words: &str) {
     assert_eq!(numbers(tcp, KEYS), [count, count, 0, 0, 0, 0], "{KEYS:?}: {tcp}");
 }
 
-pub fn a_hundred_thousand_messages_are_accounted_for_exactly() {
+fn a_hundred_thousand_messages_are_accounted_for_exactly() {
     exact(100_000, 50_001, "--count 100000 --window 32");
 }
 
@@ -37,13 +52,13 @@ fn file(bytes: &[u8]) -> NamedTempFile {
     file
 }
 
-pub fn own_messages_are_accounted_for_exactly() {
+fn own_messages_are_accounted_for_exactly() {
     let lines: String = (0..5000).map(|n| format!("line number {n} of the file\n")).collect();
     let file = file(lines.as_bytes());
     exact(5000, 2001, &format!("--messages {} --window 32", file.path().display()));
 }
 
-pub fn equal_messages_are_accounted_for_exactly() {
+fn equal_messages_are_accounted_for_exactly() {
     let file = file(&b"the same again\n".repeat(2000));
     let drop_some = |place, message| if place % 10 == 4 { vec![] } else { vec![message] };
     let peer = Peer::start(Tcp::Echo, Box::new(drop_some));
@@ -53,7 +68,7 @@ pub fn equal_messages_are_accounted_for_exactly() {
     assert_eq!(numbers(&result["tcp"], KEYS), [2000, 2000, 0, 0, 0, 0]);
 }
 
-pub fn a_seed_does_the_same_damage_each_time() {
+fn a_seed_does_the_same_damage_each_time() {
     let run = |seed: u64| {
         let damage = format!("loss=5%,dup=2%,reorder=2%,delay=2ms,seed={seed}");
         let result = compare(&format!("--impair {damage} -w 300ms"));
@@ -71,7 +86,7 @@ pub fn a_seed_does_the_same_damage_each_time() {
     }
 }
 
-pub fn a_reply_after_the_limit_is_late() {
+fn a_reply_after_the_limit_is_late() {
     let hold = |place, message| {
         if place == 5 {
             thread::sleep(Duration::from_millis(300));
@@ -88,7 +103,7 @@ pub fn a_reply_after_the_limit_is_late() {
     assert!(late > 0, "{udp}");
 }
 
-pub fn a_million_messages_take_bounded_memory() {
+fn a_million_messages_take_bounded_memory() {
     let running = pktcat_line("compare --json --count 1000000").spawn();
     let mut peak = 0;
     while running.ended().is_none() {
@@ -107,7 +122,7 @@ pub fn a_million_messages_take_bounded_memory() {
     assert!((1..64 * 1024).contains(&peak), "{peak} KiB");
 }
 
-pub fn the_longest_messages_come_back() {
+fn the_longest_messages_come_back() {
     let result = compare("--size 65507 --count 300");
     assert_eq!(numbers(&result["udp"], KEYS), [300, 300, 0, 0, 0, 0]);
     assert_eq!(numbers(&result["tcp"], KEYS), [300, 300, 0, 0, 0, 0]);
@@ -116,7 +131,7 @@ pub fn the_longest_messages_come_back() {
     assert_eq!(numbers(&shortest["udp"], KEYS), [1000, 1000, 0, 0, 0, 0]);
 }
 
-pub fn messages_are_cut_as_asked_and_sent_unchanged() {
+fn messages_are_cut_as_asked_and_sent_unchanged() {
     for (input, bytes, words, want) in [
         ("lines", &b"one\n\nthr\xffee"[..], "", &[&b"one"[..], b"", b"thr\xffee"][..]),
         ("hex", b"00 ff\n\n61:62 # comment\n", "", &[b"\0\xff", b"ab"]),

@@ -2,8 +2,17 @@
 
 use nix::sys::signal::Signal;
 
+use super::util::harness::Need;
 use super::util::{Input, eventually, program};
 use super::{compare, numbers, peer};
+use crate::tests;
+use libtest_mimic::Trial;
+
+pub fn tests() -> Vec<Trial> {
+    tests![
+        packets_and_bytes_are_those_of_a_capture needs [Need::Program("tcpdump"), Need::Root],
+    ]
+}
 
 /// One way of one protocol.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +53,7 @@ fn seen(file: &[u8], protocol: u8, port: u16, to_port: bool) -> Seen {
     seen
 }
 
-pub fn packets_and_bytes_are_those_of_a_capture() {
+fn packets_and_bytes_are_those_of_a_capture() {
     let peer = peer::echo();
     let file = tempfile::NamedTempFile::new().unwrap();
     let port = peer.port.to_string();

@@ -2,8 +2,21 @@
 
 use std::time::{Duration, Instant};
 
+use super::util::harness::Need;
 use super::util::{Ended, pktcat_line};
 use super::{compare, numbers};
+use crate::tests;
+use libtest_mimic::Trial;
+
+pub fn tests() -> Vec<Trial> {
+    tests![
+        plain_compare_is_quick_and_fits_the_screen,
+        everything_that_can_be_shown_fits_the_screen,
+        json_has_the_rows_as_keys,
+        the_picture_is_well_formed,
+        works_over_ipv6 needs [Need::Ipv6],
+    ]
+}
 
 #[track_caller]
 fn fits(ended: &Ended) {
@@ -12,7 +25,7 @@ fn fits(ended: &Ended) {
     }
 }
 
-pub fn plain_compare_is_quick_and_fits_the_screen() {
+fn plain_compare_is_quick_and_fits_the_screen() {
     let begun = Instant::now();
     let ended = pktcat_line("compare").run().expect_code(0);
     let took = begun.elapsed();
@@ -46,7 +59,7 @@ pub fn plain_compare_is_quick_and_fits_the_screen() {
     }
 }
 
-pub fn everything_that_can_be_shown_fits_the_screen() {
+fn everything_that_can_be_shown_fits_the_screen() {
     for words in [
         "--explain --plot --window 1",
         "--explain --plot --impair loss=10%,dup=10%,reorder=10%,delay=1ms,jitter=1ms,seed=12345",
@@ -63,7 +76,7 @@ pub fn everything_that_can_be_shown_fits_the_screen() {
     }
 }
 
-pub fn json_has_the_rows_as_keys() {
+fn json_has_the_rows_as_keys() {
     let result = compare("--count 10");
     for side in ["tcp", "udp"] {
         let counts = [
@@ -89,7 +102,7 @@ pub fn json_has_the_rows_as_keys() {
     assert_eq!(numbers(&result, ["messages", "window"]), [10, 16]);
 }
 
-pub fn the_picture_is_well_formed() {
+fn the_picture_is_well_formed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("picture.svg");
     pktcat_line(&format!("compare --svg {}", path.display())).run().expect_code(0);
@@ -114,7 +127,7 @@ pub fn the_picture_is_well_formed() {
     assert!(ended.stderr.contains("picture.svg"), "{}", ended.stderr);
 }
 
-pub fn works_over_ipv6() {
+fn works_over_ipv6() {
     let result = compare("-6 --count 100");
     assert!(result["peer"].as_str().unwrap().starts_with("[::1]:"), "{result}");
     // 40 bytes of IPv6 header, 8 of UDP header.

@@ -6,6 +6,21 @@ use std::thread;
 use super::peer::{self, Peer, Tcp};
 use super::util::{net, pktcat_line};
 use super::{compare, numbers};
+use crate::tests;
+use libtest_mimic::Trial;
+
+pub fn tests() -> Vec<Trial> {
+    tests![
+        nobody_there,
+        nobody_there_for_datagrams,
+        no_such_name,
+        no_answer_to_anything,
+        no_answer_to_datagrams_is_a_result,
+        a_connection_that_ends_early_is_broken,
+        what_makes_no_sense_is_usage,
+        messages_that_are_none,
+    ]
+}
 
 /// Ends with this status and one line that has these words; nothing on stdout.
 #[track_caller]
@@ -19,12 +34,12 @@ fn fails(words: &str, status: i32, says: &[&str]) {
     }
 }
 
-pub fn nobody_there() {
+fn nobody_there() {
     let (_kept, port) = net::refusing_port();
     fails(&format!("127.0.0.1 {port}"), 4, &["127.0.0.1", "(tcp)", "connection refused"]);
 }
 
-pub fn nobody_there_for_datagrams() {
+fn nobody_there_for_datagrams() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -34,18 +49,18 @@ pub fn nobody_there_for_datagrams() {
     fails(&format!("127.0.0.1 {port}"), 4, &["127.0.0.1", "(udp)", "ICMP"]);
 }
 
-pub fn no_such_name() {
+fn no_such_name() {
     fails("no-such-host.invalid 7", 3, &["no-such-host.invalid"]);
 }
 
-pub fn no_answer_to_anything() {
+fn no_answer_to_anything() {
     let (_kept, port) = net::unanswering_port();
     fails(&format!("127.0.0.1 {port} -w 300ms"), 5, &["connect", "within 300ms"]);
     let peer = Peer::start(Tcp::Discard, Box::new(|_, _| Vec::new()));
     fails(&format!("127.0.0.1 {} -w 100ms", peer.port), 5, &["no reply", "does this port echo?"]);
 }
 
-pub fn no_answer_to_datagrams_is_a_result() {
+fn no_answer_to_datagrams_is_a_result() {
     let peer = Peer::start(Tcp::Echo, Box::new(|_, _| Vec::new()));
     let result = compare(&format!("127.0.0.1 {} -w 100ms", peer.port));
     assert_eq!(numbers(&result["tcp"], ["received"]), [1000]);
@@ -54,12 +69,12 @@ pub fn no_answer_to_datagrams_is_a_result() {
     assert_eq!((udp["received"].as_u64(), &udp["lost"]), (Some(0), &udp["sent"]));
 }
 
-pub fn a_connection_that_ends_early_is_broken() {
+fn a_connection_that_ends_early_is_broken() {
     let peer = Peer::start(Tcp::End, Box::new(|_, message| vec![message]));
     fails(&format!("127.0.0.1 {}", peer.port), 8, &["127.0.0.1", "(tcp)"]);
 }
 
-pub fn what_makes_no_sense_is_usage() {
+fn what_makes_no_sense_is_usage() {
     let peer = peer::echo();
     for words in [
         &format!("127.0.0.1 {} --impair loss=5%", peer.port)[..],
@@ -82,7 +97,7 @@ pub fn what_makes_no_sense_is_usage() {
     }
 }
 
-pub fn messages_that_are_none() {
+fn messages_that_are_none() {
     fails("--messages /no/such/file", 6, &["/no/such/file", "no such file"]);
     fails("--messages /dev/null", 6, &["/dev/null", "no message"]);
     let bad = tempfile::NamedTempFile::new().unwrap();
