@@ -1,5 +1,6 @@
 //! From the words of the command line to settings that make sense together.
 
+pub mod compare;
 mod listen;
 mod scan;
 mod seen;

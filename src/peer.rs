@@ -6,7 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 /// The address of one end of a socket.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Address {
     /// An IP address and a port.
     Internet(SocketAddr),

@@ -112,6 +112,39 @@ pub fn tcp_state(socket: impl AsFd) -> io::Result<TcpState> {
     linux::tcp_state(socket.as_fd())
 }
 
+/// What a TCP connection has put on the wire and taken from it, as the kernel counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TcpCounts {
+    /// Segments sent, with SYN, FIN, pure acknowledgments and retransmissions.
+    pub segments_out: u64,
+    /// Segments received, with SYN, FIN and pure acknowledgments.
+    pub segments_in: u64,
+    /// Payload bytes sent, the retransmitted ones each time.
+    pub bytes_out: u64,
+    /// Segments sent again.
+    pub retransmissions: u64,
+    /// Whether segments carry timestamps (RFC 7323), 12 bytes each.
+    pub timestamps: bool,
+}
+
+/// Asks the kernel what a TCP connection has sent and received (TCP_INFO, tcp(7)); `None` when
+/// this system does not count segments.
+///
+/// # Errors
+/// When the socket is no TCP socket.
+pub fn tcp_counts(socket: impl AsFd) -> io::Result<Option<TcpCounts>> {
+    linux::tcp_counts(socket.as_fd())
+}
+
+/// Bytes of the longest packet on the way to a connected socket's peer, as far as is known
+/// (IP_MTU, ip(7); IPV6_MTU, ipv6(7)).
+///
+/// # Errors
+/// When the socket is not connected.
+pub fn path_mtu(socket: impl AsFd, peer: SocketAddr) -> io::Result<usize> {
+    linux::path_mtu(socket.as_fd(), peer)
+}
+
 /// Bytes sent on a stream that the peer's kernel has not acknowledged (SIOCOUTQ, tcp(7)).
 ///
 /// # Errors

@@ -17,7 +17,7 @@ use nix::sys::socket::{
 
 use socket2::Socket;
 
-use super::{Received, TcpState};
+use super::{Received, TcpCounts, TcpState};
 use crate::peer::Address;
 
 pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<(Socket, Option<Address>)> {
@@ -112,6 +112,54 @@ pub(super) fn tcp_state(fd: BorrowedFd<'_>) -> io::Result<TcpState> {
         6 | 7 => TcpState::Closed,
         _ => TcpState::Open,
     })
+}
+
+/// Words of `struct tcp_info` (`linux/tcp.h`), counted in 32-bit units; the structure only grows,
+/// and older kernels fill in less of it.
+mod tcp_info {
+    /// The byte of options is the second of the second word.
+    pub(super) const OPTIONS: usize = 1;
+    pub(super) const TOTAL_RETRANS: usize = 25;
+    pub(super) const SEGS_OUT: usize = 34;
+    pub(super) const SEGS_IN: usize = 35;
+    /// Since Linux 4.19.
+    pub(super) const BYTES_SENT: usize = 50;
+    pub(super) const LENGTH: usize = 52;
+}
+
+/// TCPI_OPT_TIMESTAMPS (`linux/tcp.h`).
+const OPTION_TIMESTAMPS: u8 = 1;
+
+pub(super) fn tcp_counts(fd: BorrowedFd<'_>) -> io::Result<Option<TcpCounts>> {
+    let (info, length) =
+        get_option::<[u32; tcp_info::LENGTH]>(fd, libc::IPPROTO_TCP, libc::TCP_INFO)?;
+    if length < size_of_val(&info) {
+        return Ok(None);
+    }
+    let word = |at: usize| u64::from(info[at]);
+    let long = |at: usize| {
+        let ([a, b, c, d], [e, f, g, h]) = (info[at].to_ne_bytes(), info[at + 1].to_ne_bytes());
+        u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+    };
+    let [_, options, ..] = info[tcp_info::OPTIONS].to_ne_bytes();
+    let counts = TcpCounts {
+        segments_out: word(tcp_info::SEGS_OUT),
+        segments_in: word(tcp_info::SEGS_IN),
+        bytes_out: long(tcp_info::BYTES_SENT),
+        retransmissions: word(tcp_info::TOTAL_RETRANS),
+        timestamps: options & OPTION_TIMESTAMPS != 0,
+    };
+    // A connection has sent at least its SYN or SYN-ACK, if anybody counts.
+    Ok((counts.segments_out > 0).then_some(counts))
+}
+
+pub(super) fn path_mtu(fd: BorrowedFd<'_>, peer: SocketAddr) -> io::Result<usize> {
+    let (level, name) = match peer {
+        SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU),
+        SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU),
+    };
+    let (mtu, _) = get_option::<libc::c_int>(fd, level, name)?;
+    usize::try_from(mtu).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 pub(super) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u32> {
