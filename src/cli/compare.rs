@@ -75,6 +75,10 @@ pub struct CompareArgs {
     #[arg(long, value_name = "DAMAGE", conflicts_with = "address", help_heading = "Pace")]
     pub impair: Option<String>,
 
+    /// Dump what is sent and received in hex to stderr
+    #[arg(short = 'x', long, help_heading = "What it shows")]
+    pub hex: bool,
+
     /// A sentence of plain English for every difference
     #[arg(long, conflicts_with = "json", help_heading = "What it shows")]
     pub explain: bool,

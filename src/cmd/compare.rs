@@ -13,7 +13,9 @@ use crate::config;
 use crate::config::compare::{Compare, Shown};
 use crate::console::Verbosity;
 use crate::dial::{self, Connected};
+use crate::dump::Dump;
 use crate::error::{Error, Result};
+use crate::report::Lines;
 use crate::session::Session;
 
 /// Runs the command.
@@ -22,6 +24,11 @@ use crate::session::Session;
 /// Everything that makes the exit status other than 0.
 pub fn run(config: &Compare) -> Result<()> {
     let mut session = Session::new(Protocol::Udp, Verbosity::Normal, None)?;
+    let journal = session.console.journal();
+    session.observe(Box::new(Lines::new(journal.clone(), Verbosity::Normal)));
+    if let Some(paint) = config.dump {
+        session.observe(Box::new(Dump::new(journal, paint)));
+    }
     let result = both(config, &mut session).and_then(|comparison| {
         comparison.check()?;
         show(config, &comparison)

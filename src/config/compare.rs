@@ -1,11 +1,13 @@
 //! Settings of `pktcat compare`.
 
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::format;
+use super::seen::paint;
 use crate::address::{Family, Lookup, Target};
-use crate::cli::CompareArgs;
+use crate::cli::{ColorChoice, CompareArgs};
 use crate::compare::Script;
 use crate::compare::flow::Pacing;
 use crate::compare::impair::Impairment;
@@ -13,6 +15,7 @@ use crate::compare::messages::{Given, HEADER};
 use crate::endpoint::datagram::LONGEST_IPV4;
 use crate::error::{Error, Result};
 use crate::framing::Format;
+use crate::hexdump::Paint;
 use crate::units;
 
 const COUNT: u64 = 1000;
@@ -65,6 +68,8 @@ pub struct Compare {
     pub shown: Shown,
     /// Where the drawing goes.
     pub svg: Option<PathBuf>,
+    /// The dump on standard error.
+    pub dump: Option<Paint>,
 }
 
 impl Compare {
@@ -116,6 +121,7 @@ impl Compare {
                 Shown::Table { explain: args.explain, plot: args.plot }
             },
             svg: args.svg,
+            dump: args.hex.then(|| paint(ColorChoice::Auto, io::stderr().is_terminal())),
         })
     }
 }

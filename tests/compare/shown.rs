@@ -14,6 +14,8 @@ pub fn tests() -> Vec<Trial> {
         everything_that_can_be_shown_fits_the_screen,
         json_has_the_rows_as_keys,
         the_picture_is_well_formed,
+        the_dump_shows_a_stream_and_datagrams,
+        works_against_pktcat_itself,
         works_over_ipv6 needs [Need::Ipv6],
     ]
 }
@@ -132,4 +134,23 @@ fn works_over_ipv6() {
     assert!(result["peer"].as_str().unwrap().starts_with("[::1]:"), "{result}");
     // 40 bytes of IPv6 header, 8 of UDP header.
     assert_eq!(numbers(&result["udp"], ["wire_bytes_sent"]), [100 * (64 + 48)]);
+}
+
+fn the_dump_shows_a_stream_and_datagrams() {
+    let ended = pktcat_line("compare -x --count 3 --json").run().expect_code(0);
+    serde_json::from_slice::<serde_json::Value>(&ended.stdout).unwrap();
+    let heads = |begin: &str| ended.stderr.lines().filter(|line| line.starts_with(begin)).count();
+    assert_eq!(heads("> "), 6, "{}", ended.stderr);
+    assert!(ended.stderr.contains(" udp 127.0.0.1:") && ended.stderr.contains("64 bytes #3"));
+    assert!(ended.stderr.contains("64 bytes at 128"), "{}", ended.stderr);
+}
+
+fn works_against_pktcat_itself() {
+    let server = pktcat_line("listen -t -u -k --echo 127.0.0.1 0").spawn();
+    let words = format!("127.0.0.1 {} --count 5000", server.port());
+    let result = compare(&words);
+    for side in ["tcp", "udp"] {
+        let counts = numbers(&result[side], ["sent", "received", "lost", "duplicated"]);
+        assert_eq!(counts, [5000, 5000, 0, 0], "{side}");
+    }
 }
