@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use dns_lookup::{AddrInfoHints, LookupErrorKind, getaddrinfo, getnameinfo};
 
 use crate::error::{Error, Result, Status};
+pub use crate::peer::{Address, Shown, canonical};
 
 /// Which internet protocol may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,6 +49,17 @@ impl fmt::Display for Protocol {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
         })
+    }
+}
+
+/// The protocol of a socket with this address: `tcp`, `udp`, or `unix` for both kinds of local
+/// sockets.
+#[must_use]
+pub fn transport(protocol: Protocol, address: &Address) -> &'static str {
+    match (address, protocol) {
+        (Address::Unix(_), _) => "unix",
+        (Address::Internet(_), Protocol::Tcp) => "tcp",
+        (Address::Internet(_), Protocol::Udp) => "udp",
     }
 }
 
@@ -299,38 +311,6 @@ fn look_up_within(
             format!("no answer from the name server within {}", humantime::format_duration(limit));
         Err(Error::new(Status::TimedOut, "resolve", host, why))
     })
-}
-
-/// An address as people read it: IPv4-mapped ones as IPv4, scopes by interface name.
-#[derive(Debug, Clone, Copy)]
-pub struct Shown(pub SocketAddr);
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match canonical(self.0) {
-            SocketAddr::V6(v6) if v6.scope_id() != 0 => {
-                match nix::net::if_::if_indextoname(v6.scope_id()) {
-                    Ok(name) => {
-                        write!(f, "[{}%{}]:{}", v6.ip(), name.to_string_lossy(), v6.port())
-                    }
-                    Err(_) => write!(f, "{v6}"),
-                }
-            }
-            other => write!(f, "{other}"),
-        }
-    }
-}
-
-/// The same address without the IPv4-mapped disguise of a dual-stack socket (RFC 4291, 2.5.5.2).
-#[must_use]
-pub fn canonical(address: SocketAddr) -> SocketAddr {
-    match address {
-        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
-            Some(v4) => SocketAddrV4::new(v4, v6.port()).into(),
-            None => address,
-        },
-        SocketAddr::V4(_) => address,
-    }
 }
 
 #[cfg(test)]

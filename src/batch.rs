@@ -4,8 +4,9 @@
 //! both, so that everything between a source and a sink is written once. Empty messages are legal.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::ops::Range;
+
+use crate::peer::Address;
 
 /// A train of messages of one size that lie next to each other, the last one possibly shorter; in
 /// most batches a train is one message. The kernel sends and receives datagrams the same way
@@ -17,7 +18,7 @@ pub struct Frame {
     /// Bytes of each message; not 0 unless the message is empty.
     pub segment: usize,
     /// The sender of a received datagram; `None` where there is only one peer.
-    pub peer: Option<SocketAddr>,
+    pub peer: Option<Address>,
 }
 
 impl Frame {
@@ -132,7 +133,7 @@ impl Batch {
     }
 
     /// Adds a train at a place in the arena chosen by the caller: batched receiving.
-    pub fn place(&mut self, range: Range<usize>, segment: usize, peer: Option<SocketAddr>) {
+    pub fn place(&mut self, range: Range<usize>, segment: usize, peer: Option<Address>) {
         self.cut = self.cut.max(range.end);
         self.filled = self.filled.max(range.end);
         self.add(Frame { range, segment, peer });

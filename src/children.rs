@@ -1,7 +1,6 @@
 //! A program for each connection: the socket is its standard input and output.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use socket2::Socket;
 
-use crate::address::{Protocol, canonical};
+use crate::address::{Address, Protocol, canonical};
 use crate::door::Door;
 use crate::error::{Error, Result};
 use crate::session::{Session, timed_out};
@@ -91,14 +90,13 @@ impl<'a> Children<'a> {
     fn start(
         &mut self,
         socket: Socket,
-        listening: SocketAddr,
-        peer: SocketAddr,
+        listening: Address,
+        peer: Address,
         session: &mut Session,
     ) -> Result<()> {
-        let local = canonical(socket::local_address(&socket).unwrap_or(listening));
-        let link = Link::new(Protocol::Tcp, local, peer);
+        let local = socket::local_address(&socket).unwrap_or(listening);
+        let link = Link::new(Protocol::Tcp, local.clone(), peer.clone());
         session.event(&Event::Accepted(&link));
-        let peer = canonical(peer);
         let program = &self.words[0];
         let failed = |cause: std::io::Error| Error::local("run", program.to_string_lossy(), &cause);
         // The program expects descriptors that wait.
@@ -109,10 +107,10 @@ impl<'a> Children<'a> {
             .args(&self.words[1..])
             .stdin(stdin)
             .stdout(stdout)
-            .env("PKTCAT_PEER_ADDR", peer.ip().to_string())
-            .env("PKTCAT_PEER_PORT", peer.port().to_string())
-            .env("PKTCAT_LOCAL_ADDR", local.ip().to_string())
-            .env("PKTCAT_LOCAL_PORT", local.port().to_string())
+            .env("PKTCAT_PEER_ADDR", host(&peer))
+            .env("PKTCAT_PEER_PORT", port(&peer))
+            .env("PKTCAT_LOCAL_ADDR", host(&local))
+            .env("PKTCAT_LOCAL_PORT", port(&local))
             .spawn()
             .map_err(failed)?;
         self.running.push((child, link));
@@ -138,4 +136,17 @@ impl<'a> Children<'a> {
             }
         }
     }
+}
+
+/// The address without its port; the path of a local socket.
+fn host(address: &Address) -> String {
+    match address.internet() {
+        Some(address) => canonical(address).ip().to_string(),
+        None => address.to_string(),
+    }
+}
+
+/// The port; nothing for a local socket.
+fn port(address: &Address) -> String {
+    address.internet().map_or_else(String::new, |address| address.port().to_string())
 }

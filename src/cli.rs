@@ -3,6 +3,7 @@
 //! `--help`, the man pages and the completions are all generated from these definitions;
 //! [`config`](crate::config) checks them against each other and turns them into typed settings.
 
+mod compare;
 mod scan;
 mod seeing;
 
@@ -18,6 +19,7 @@ pub use self::seeing::{ColorChoice, SeeingArgs};
 use crate::units;
 pub use scan::ScanArgs;
 
+pub use compare::CompareArgs;
 pub use parse::{Parsed, Payload, Payloads, parse};
 
 /// Send and receive over TCP and UDP: stdin goes to the socket, the socket to stdout.
@@ -30,8 +32,7 @@ pub use parse::{Parsed, Payload, Payloads, parse};
 Examples:
   pktcat listen 9000 > copy              receive one TCP stream
   pktcat connect localhost 9000 < file   send it
-  pktcat listen -u 9000                  hear every datagram that arrives
-  echo hello | pktcat connect -u localhost 9000
+  echo hello | pktcat connect -u -x localhost 9000
 
 Exit status: 0 done, 1 other failure, 2 usage, 3 name not resolved, 4 refused,
 5 timed out, 6 local input or output, 7 unreachable, 8 connection broken.",
@@ -69,6 +70,12 @@ Status 0 if every asked port is open (--any: one), else 4 if any is closed,
 else 5. Of a name's addresses the first with a route is asked; if all of them
 are this machine's own loopback, each is.")]
     Scan(ScanArgs),
+    /// Send the same messages over TCP and UDP and set the two side by side
+    #[command(after_help = "\
+Without an address it starts an echoing peer of its own on this machine. 'pktcat listen -t -u
+-k --echo PORT' is one for other machines, as is any echo service (RFC 862). Every message ends
+as received, late or lost; TCP and UDP run one after the other.")]
+    Compare(CompareArgs),
     /// Print the completions for a shell
     Completions {
         /// Which shell
@@ -93,7 +100,8 @@ pub enum CompletionShell {
 pub struct ListenArgs {
     /// Where to listen.
     #[arg(help = "Where to listen: PORT, HOST PORT, HOST:PORT or [v6]:PORT",
-          value_names = ["HOST", "PORT"], num_args = 1..=2, required = true)]
+          value_names = ["HOST", "PORT"], num_args = 1..=2,
+          required_unless_present = "unix", conflicts_with = "unix")]
     pub address: Vec<String>,
 
     /// TCP (the default)
@@ -185,7 +193,8 @@ pub struct ListenArgs {
 pub struct ConnectArgs {
     /// Whom to connect to.
     #[arg(help = "Whom to connect to: HOST PORT, HOST:PORT or [v6]:PORT",
-          value_names = ["HOST", "PORT"], num_args = 1..=2, required = true)]
+          value_names = ["HOST", "PORT"], num_args = 1..=2,
+          required_unless_present = "unix", conflicts_with = "unix")]
     pub address: Vec<String>,
 
     /// TCP (the default)
@@ -196,7 +205,7 @@ pub struct ConnectArgs {
     #[command(flatten)]
     pub common: CommonArgs,
 
-    /// Send from this address
+    /// Send from this address; with -u -U, this path
     #[arg(short, long, value_name = "ADDR", help_heading = "Protocol and addresses")]
     pub source: Option<String>,
 
@@ -223,6 +232,10 @@ pub struct CommonArgs {
     /// UDP
     #[arg(short, long, help_heading = "Protocol and addresses")]
     pub udp: bool,
+
+    /// A local socket instead of HOST PORT: stream, or datagram with -u
+    #[arg(short = 'U', long, value_name = "PATH", help_heading = "Protocol and addresses")]
+    pub unix: Option<PathBuf>,
 
     /// IPv4 only
     #[arg(short = '4', long, conflicts_with = "ipv6", help_heading = "Protocol and addresses")]

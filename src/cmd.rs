@@ -1,5 +1,6 @@
 //! One module a command: each wires the parts together and holds no byte-moving code.
 
+pub mod compare;
 pub mod connect;
 pub mod listen;
 pub mod scan;
@@ -37,6 +38,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<()> {
         Command::Listen(args) => listen::run(&config::Listen::new(args, &payloads)?),
         Command::Connect(args) => connect::run(&config::Connect::new(args, &payloads)?),
         Command::Scan(args) => scan::run(&config::Scan::new(args, &payloads)?),
+        Command::Compare(args) => compare::run(&config::compare::Compare::new(args)?),
         Command::Completions { shell } => print(&completions(shell)),
     }
 }

@@ -1,9 +1,11 @@
 //! From the words of the command line to settings that make sense together.
 
+pub mod compare;
 mod listen;
 mod scan;
 mod seen;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::seen::{Bar, Payload, Seen, Told, Unchanged};
@@ -90,11 +92,29 @@ pub struct Common {
     pub seen: Seen,
 }
 
+/// Where to listen or whom to connect to.
+#[derive(Debug)]
+pub enum Place {
+    /// A host and a port.
+    Internet(Target),
+    /// The path of a local socket.
+    Unix(PathBuf),
+}
+
+impl Place {
+    fn new(unix: Option<&PathBuf>, words: &[String]) -> Result<Self> {
+        Ok(match unix {
+            Some(path) => Self::Unix(path.clone()),
+            None => Self::Internet(Target::parse(words)?),
+        })
+    }
+}
+
 /// Settings of `pktcat connect`.
 #[derive(Debug)]
 pub struct Connect {
     /// Whom to.
-    pub target: Target,
+    pub place: Place,
     /// What it shares with `listen`.
     pub common: Common,
     /// Host to send from.
@@ -115,13 +135,16 @@ impl Connect {
     /// # Errors
     /// Usage errors.
     pub fn new(args: ConnectArgs, payloads: &Payloads) -> Result<Self> {
-        let target = Target::parse(&args.address)?;
-        if target.host.is_none() && !args.address.iter().any(|word| word.starts_with(':')) {
+        let place = Place::new(args.common.unix.as_ref(), &args.address)?;
+        if let Place::Internet(target) = &place
+            && target.host.is_none()
+            && !args.address.iter().any(|word| word.starts_with(':'))
+        {
             return Err(Error::usage(&target.port, "the port is missing")
                 .hint("write HOST PORT or HOST:PORT"));
         }
         Ok(Self {
-            target,
+            place,
             common: Common::new(args.common, payloads)?,
             source: args.source,
             source_port: args.source_port,
@@ -143,6 +166,9 @@ impl Common {
         }
         if args.crlf && matches!(input, Format::Hex | Format::Frames) {
             return Err(Error::usage("--crlf", "goes with -I raw and -I lines only"));
+        }
+        if args.unix.is_some() && args.seeing.pcap.is_some() {
+            return Err(Error::usage("--pcap", "a capture holds IP packets, and --unix has none"));
         }
         if args.rate == Some(0) {
             return Err(Error::usage("--rate", "must be at least 1 byte a second"));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 use socket2::Socket;
 
-use crate::address::{Protocol, canonical};
+use crate::address::{Address, Protocol};
 use crate::error::{Error, Result, Status};
 use crate::options::Options;
 use crate::reactor::Latch;
@@ -44,7 +44,7 @@ impl From {
             let _ = socket.set_reuse_address(true);
         }
         socket.bind(&from.into()).map_err(|cause| {
-            Error::network("bind", socket::name(from, protocol), &cause)
+            Error::network("bind", socket::name(&from.into(), protocol), &cause)
                 .with_status(Status::Failure)
         })
     }
@@ -56,7 +56,7 @@ impl From {
             (None, Some(other)) => Err(Error::new(
                 Status::Failure,
                 "bind",
-                socket::name(*other, protocol),
+                socket::name(&(*other).into(), protocol),
                 "the source and the target are of different families",
             )),
             (None, None) if self.port != 0 => Ok(Some(match target {
@@ -75,7 +75,7 @@ pub struct Connected {
     /// Its readiness.
     pub latch: Rc<Latch>,
     /// Who answered.
-    pub peer: SocketAddr,
+    pub peer: Address,
 }
 
 struct Attempt {
@@ -121,7 +121,7 @@ pub fn connect(
                             for other in attempts {
                                 session.reactor.forget(&other.socket, &other.latch);
                             }
-                            return Ok(Connected { socket, latch, peer });
+                            return Ok(Connected { socket, latch, peer: peer.into() });
                         }
                         Err(error) => {
                             session.reactor.forget(&socket, &latch);
@@ -141,7 +141,7 @@ pub fn connect(
             && now >= end
         {
             let peers: Vec<_> =
-                attempts.iter().map(|a| socket::name(a.peer, Protocol::Tcp)).collect();
+                attempts.iter().map(|a| socket::name(&a.peer.into(), Protocol::Tcp)).collect();
             let why = format!("no answer within {}", humantime::format_duration(limit));
             return Err(Error::new(Status::TimedOut, "connect", peers.join(", "), why)
                 .hint("-w sets the limit"));
@@ -167,7 +167,7 @@ fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 }
 
 fn failed(peer: SocketAddr, cause: &io::Error) -> Error {
-    Error::network("connect", socket::name(peer, Protocol::Tcp), cause)
+    Error::network("connect", socket::name(&peer.into(), Protocol::Tcp), cause)
 }
 
 fn start(session: &mut Session, peer: SocketAddr, from: &From) -> Result<Attempt> {
@@ -202,7 +202,7 @@ fn check(attempt: &Attempt) -> Option<Result<()>> {
     // kernel picks that very port to send from (simultaneous open, RFC 9293, 3.5).
     if socket::local_address(&attempt.socket) == Some(peer) {
         let cause = io::Error::from_raw_os_error(libc::ECONNREFUSED);
-        return Some(Err(failed(canonical(peer), &cause)));
+        return Some(Err(failed(attempt.peer, &cause)));
     }
     Some(Ok(()))
 }
@@ -214,8 +214,9 @@ fn check(attempt: &Attempt) -> Option<Result<()>> {
 pub fn connect_datagram(addresses: &[SocketAddr], from: &From) -> Result<(Socket, SocketAddr)> {
     let mut failures = Failures::default();
     for &peer in addresses {
-        let failed =
-            |cause: io::Error| Error::network("connect", socket::name(peer, Protocol::Udp), &cause);
+        let failed = |cause: io::Error| {
+            Error::network("connect", socket::name(&peer.into(), Protocol::Udp), &cause)
+        };
         let opened = socket::open("connect", peer, Protocol::Udp, &from.options);
         let result = opened.and_then(|socket| {
             from.options.join(&socket)?;

@@ -1,14 +1,13 @@
 //! The listening side of TCP: who comes in, and when nobody can.
 
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mio::Interest;
 use socket2::Socket;
 
-use crate::address::Protocol;
+use crate::address::{Address, Protocol};
 use crate::error::{Error, Result, Status};
 use crate::gate::Gate;
 use crate::reactor::Latch;
@@ -25,7 +24,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct Door {
     socket: Socket,
     latch: Rc<Latch>,
-    local: SocketAddr,
+    local: Address,
     gate: Gate,
     most: Option<usize>,
     /// Since accepting met a limit: when to try again, whoever leaves before.
@@ -48,15 +47,14 @@ impl Door {
             .reactor
             .watch(&socket, Interest::READABLE)
             .map_err(|cause| Error::system("poll", &cause))?;
-        let local =
-            socket::local_address(&socket).unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+        let local = socket::local_address(&socket).unwrap_or(Address::Unix(None));
         Ok(Self { socket, latch, local, gate, most, paused: None, told: false })
     }
 
     /// Our end of a connection to `peer`, as far as it need not be asked for.
     #[must_use]
-    pub fn local(&self) -> SocketAddr {
-        self.local
+    pub fn local(&self) -> Address {
+        self.local.clone()
     }
 
     /// Closes the listening socket.
@@ -84,16 +82,16 @@ impl Door {
         &mut self,
         present: usize,
         session: &mut Session,
-    ) -> Result<Option<(Socket, SocketAddr)>> {
+    ) -> Result<Option<(Socket, Address)>> {
         while self.latch.readable() && self.paused.is_none_or(|until| Instant::now() >= until) {
             self.paused = None;
             match sys::accept(&self.socket) {
                 Ok((socket, peer)) => {
-                    let peer = peer.unwrap_or(self.local);
-                    match self.refusal(peer, present) {
+                    let peer = peer.unwrap_or_else(|| self.local.clone());
+                    match self.refusal(&peer, present) {
                         None => return Ok(Some((socket, peer))),
                         Some(why) => {
-                            let place = socket::name(peer, Protocol::Tcp);
+                            let place = socket::name(&peer, Protocol::Tcp);
                             let error = Error::new(Status::Failure, "accept", place, why);
                             session.event(&Event::Notice(&error));
                         }
@@ -110,14 +108,14 @@ impl Door {
         Ok(None)
     }
 
-    fn refusal(&self, peer: SocketAddr, present: usize) -> Option<&'static str> {
+    fn refusal(&self, peer: &Address, present: usize) -> Option<&'static str> {
         self.gate.refusal(peer).or_else(|| {
             self.most.is_some_and(|most| present >= most).then_some("turned away by --max-clients")
         })
     }
 
     fn failed(&self, cause: &io::Error) -> Error {
-        Error::network("accept", socket::name(self.local, Protocol::Tcp), cause)
+        Error::network("accept", socket::name(&self.local, Protocol::Tcp), cause)
     }
 
     fn pause(&mut self, cause: &io::Error, session: &mut Session) {

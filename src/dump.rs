@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::address::{Protocol, Shown};
+use crate::address::Protocol;
 use crate::console::Journal;
 use crate::hexdump::{self, Paint};
 use crate::report::counted;
@@ -47,8 +47,8 @@ impl Dump {
     }
 
     fn mark(&self, at: Duration, link: &Link, what: impl fmt::Display) {
-        let peer = Shown(link.peer);
-        self.mark_all(at, format_args!("{} {peer} {what}", link.protocol));
+        let peer = &link.peer;
+        self.mark_all(at, format_args!("{} {peer} {what}", link.transport()));
     }
 
     fn mark_all(&self, at: Duration, what: impl fmt::Display) {
@@ -67,11 +67,10 @@ impl Observer for Dump {
             Direction::Received => ('<', AnsiColor::Blue),
         };
         let style = self.style(colour);
-        let (at_text, protocol, peer, length) =
-            (At(at), link.protocol, Shown(link.peer), bytes.len());
+        let (at_text, protocol, peer, length) = (At(at), link.transport(), &link.peer, bytes.len());
         self.journal.append(|out| {
             let _ = write!(out, "{style}{sign} {at_text} {protocol} {peer} {length} bytes ");
-            let first = match protocol {
+            let first = match link.protocol {
                 // The cuts of a stream mean nothing: its offsets run on.
                 Protocol::Tcp => {
                     let _ = writeln!(out, "at {offset}{style:#}");

@@ -1,10 +1,10 @@
 //! Who may come in: blocks of addresses that are allowed or denied.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::address::canonical;
+use crate::address::{Address, canonical};
 
 /// Address blocks from `--allow` and `--deny`.
 #[derive(Debug, Clone, Default)]
@@ -18,8 +18,9 @@ pub struct Gate {
 impl Gate {
     /// Why a peer may not come in; `None` when it may.
     #[must_use]
-    pub fn refusal(&self, peer: SocketAddr) -> Option<&'static str> {
-        let ip = canonical(peer).ip();
+    pub fn refusal(&self, peer: &Address) -> Option<&'static str> {
+        // Who may reach a path, the file system says.
+        let ip = canonical(peer.internet()?).ip();
         let among = |blocks: &[IpNet]| blocks.iter().any(|block| block.contains(&ip));
         if among(&self.denied) {
             Some("turned away by --deny")
@@ -52,7 +53,10 @@ mod tests {
     fn deny_beats_allow_and_allow_shuts_everybody_else_out() {
         let blocks = |texts: &[&str]| texts.iter().map(|t| block(t).unwrap()).collect();
         let gate = Gate { allowed: blocks(&["127.0.0.0/8"]), denied: blocks(&["127.0.0.2"]) };
-        let peer = |text: &str| gate.refusal(text.parse().unwrap()).is_none();
+        let peer = |text: &str| {
+            let address: std::net::SocketAddr = text.parse().unwrap();
+            gate.refusal(&Address::from(address)).is_none()
+        };
         assert!(peer("127.0.0.1:1"));
         assert!(peer("[::ffff:127.0.0.1]:1"));
         assert!(!peer("127.0.0.2:1"));

@@ -11,14 +11,13 @@ mod service;
 mod turns;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mio::Interest;
 use socket2::Socket;
 
-use crate::address::Protocol;
+use crate::address::{Address, Protocol};
 use crate::batch::Batch;
 use crate::door::Door;
 use crate::endpoint::datagram::Datagram;
@@ -197,8 +196,8 @@ impl Hub {
     fn welcome(
         &mut self,
         socket: Socket,
-        listening: SocketAddr,
-        peer: SocketAddr,
+        listening: Address,
+        peer: Address,
         session: &mut Session,
     ) {
         // Asking for our own address costs a call that only an observer of bytes has use for.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
-use crate::address::{Protocol, canonical};
+use crate::address::{Address, Protocol, canonical, transport};
 use crate::console::{Journal, Verbosity};
 use crate::error::Error;
 use crate::tap::{Direction, Event, Link, Observer, Summary, Transfer};
@@ -96,11 +96,12 @@ impl<T: fmt::Display> Serialize for Text<T> {
 }
 
 /// An IP address; the interface of a link-local one is named.
-struct Host(SocketAddr);
+struct Host(Address);
 
 impl Serialize for Host {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
+        let Some(address) = self.0.internet() else { return serializer.collect_str(&self.0) };
+        match canonical(address) {
             SocketAddr::V6(v6) if v6.scope_id() != 0 => {
                 let name = nix::net::if_::if_indextoname(v6.scope_id());
                 let name = name.map(|name| name.to_string_lossy().into_owned());
@@ -115,22 +116,28 @@ impl Serialize for Host {
 /// Both ends of a connection, or of what passes between two datagram sockets.
 #[derive(Serialize)]
 struct Ends {
-    protocol: Text<Protocol>,
+    protocol: &'static str,
     local_address: Host,
-    local_port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    local_port: Option<u16>,
     peer_address: Host,
-    peer_port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_port: Option<u16>,
+}
+
+/// The port of an internet address.
+fn port(address: &Address) -> Option<u16> {
+    address.internet().map(|address| address.port())
 }
 
 impl Ends {
     fn of(link: &Link) -> Self {
-        let (local, peer) = (canonical(link.local), canonical(link.peer));
         Self {
-            protocol: Text(link.protocol),
-            local_address: Host(local),
-            local_port: local.port(),
-            peer_address: Host(peer),
-            peer_port: peer.port(),
+            protocol: link.transport(),
+            local_address: Host(link.local.clone()),
+            local_port: port(&link.local),
+            peer_address: Host(link.peer.clone()),
+            peer_port: port(&link.peer),
         }
     }
 }
@@ -146,9 +153,10 @@ enum Way {
 #[serde(untagged)]
 enum Body<'a> {
     Listening {
-        protocol: Text<Protocol>,
+        protocol: &'static str,
         local_address: Host,
-        local_port: u16,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        local_port: Option<u16>,
     },
     Connected(Ends),
     Accepted(Ends),
@@ -239,11 +247,11 @@ impl Observer for Json {
         if self.verbosity == Verbosity::Quiet && !is_always_told {
             return;
         }
-        let body = match *event {
+        let body = match event {
             Event::Listening { protocol, address, .. } => Body::Listening {
-                protocol: Text(protocol),
-                local_address: Host(canonical(address)),
-                local_port: address.port(),
+                protocol: transport(*protocol, address),
+                local_address: Host(address.clone()),
+                local_port: port(address),
             },
             Event::Connected(link) => Body::Connected(Ends::of(link)),
             Event::Accepted(link) => Body::Accepted(Ends::of(link)),
@@ -292,7 +300,8 @@ mod tests {
         let journal = Journal::default();
         let started = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         let mut json = Json::new(journal.clone(), Verbosity::Normal, Bytes::Shown, started);
-        let ends = ["127.0.0.1:1".parse().unwrap(), "[::ffff:127.0.0.2]:9000".parse().unwrap()];
+        let ends: [SocketAddr; 2] =
+            ["127.0.0.1:1".parse().unwrap(), "[::ffff:127.0.0.2]:9000".parse().unwrap()];
         let link = Link::new(Protocol::Udp, ends[0], ends[1]);
         json.transfer(
             Duration::from_micros(1_000_412),

@@ -10,7 +10,9 @@
 //! - [`scan`] asking ports: what is asked when, and what was found
 //! - [`endpoint`] the real ends: standard input and output, streams, datagrams
 //! - [`batch`] the unit that travels, [`framing`] how bytes and messages map to each other
-//! - [`dial`] connecting, [`socket`] sockets by name and their [`options`], [`address`] hosts and ports
+//! - [`compare`] TCP against UDP: its own map inside
+//! - [`dial`] connecting, [`local`] sockets with paths, [`socket`] sockets by name and their
+//!   [`options`], [`address`] hosts and ports, [`peer`] who is at the other end
 //! - [`session`] what one run shares: [`reactor`] the event loop, [`console`] lines for people,
 //!   [`tap`] counters and who wants to know
 //! - who wants to know: [`report`] events as text, [`json`] the same for programs, [`dump`] every
@@ -25,6 +27,7 @@ pub mod batch;
 pub mod children;
 pub mod cli;
 pub mod cmd;
+pub mod compare;
 pub mod config;
 pub mod console;
 pub mod dial;
@@ -38,9 +41,11 @@ pub mod gate;
 pub mod hexdump;
 pub mod hub;
 pub mod json;
+pub mod local;
 pub mod options;
 pub mod pace;
 pub mod pcap;
+pub mod peer;
 pub mod progress;
 pub mod pump;
 pub mod reactor;

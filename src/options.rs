@@ -127,6 +127,20 @@ impl Options {
         Ok(())
     }
 
+    /// Sets what a local socket can have: the sizes of its buffers.
+    ///
+    /// # Errors
+    /// When an option that was asked for cannot be set.
+    pub fn apply_local(&self, socket: &Socket) -> Result<()> {
+        let buffers = Self {
+            receive_buffer: self.receive_buffer,
+            send_buffer: self.send_buffer,
+            small_writes: SmallWrites::Gathered,
+            ..Self::default()
+        };
+        buffers.apply(socket, false, Protocol::Tcp)
+    }
+
     /// Joins the multicast groups of the socket's family (ip(7), ipv6(7)).
     ///
     /// # Errors

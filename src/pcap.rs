@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
-use crate::address::{Protocol, canonical};
+use crate::address::{Address, Protocol, canonical};
 use crate::console::Journal;
 use crate::tap::{Direction, Event, Link, Observer, Transfer};
 
@@ -83,7 +83,7 @@ impl Capture {
 
     /// The connection of a link; its three-way handshake comes first, begun by `opener`.
     fn connection(&mut self, at: Duration, link: &Link, opener: usize) -> Connection {
-        let key = (link.local, link.peer);
+        let key = key(link);
         if let Some(known) = self.connections.get(&key) {
             return *known;
         }
@@ -165,7 +165,7 @@ impl Capture {
         } else if silence > LONGEST_SILENCE {
             self.acknowledge(at, &mut connection, PEER);
         }
-        self.connections.insert((link.local, link.peer), connection);
+        self.connections.insert(key(link), connection);
     }
 
     fn datagram(&mut self, at: Duration, transfer: &Transfer<'_>) {
@@ -261,7 +261,7 @@ impl Observer for Capture {
             }
             _ => return,
         };
-        let key = (link.local, link.peer);
+        let key = key(link);
         let opener = if matches!(event, Event::Accepted(_)) { PEER } else { WE };
         let mut connection = self.connection(at, link, opener);
         match event {
@@ -291,9 +291,16 @@ impl Observer for Capture {
     }
 }
 
+/// Both addresses. A capture holds IP packets only; the settings refuse one of local sockets.
+fn key(link: &Link) -> (SocketAddr, SocketAddr) {
+    let none = SocketAddr::from(([0, 0, 0, 0], 0));
+    let of = |address: &Address| canonical(address.internet().unwrap_or(none));
+    (of(&link.local), of(&link.peer))
+}
+
 /// The two ends, in one address family.
 fn ends(link: &Link) -> [SocketAddr; 2] {
-    let (mut local, peer) = (canonical(link.local), canonical(link.peer));
+    let (mut local, peer) = key(link);
     if local.is_ipv6() && peer.is_ipv4() {
         local.set_ip(Ipv4Addr::UNSPECIFIED.into());
     }

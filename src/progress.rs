@@ -12,6 +12,7 @@ use std::time::Duration;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use crate::console::Journal;
+use crate::sys;
 use crate::tap::{Event, Observer, Summary, Transfer};
 
 /// Between two redraws.
@@ -144,7 +145,7 @@ impl Paper {
 
 impl TermLike for Paper {
     fn width(&self) -> u16 {
-        terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| width.0)
+        sys::terminal_width(io::stderr()).unwrap_or(80)
     }
 
     fn move_cursor_up(&self, n: usize) -> io::Result<()> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use crate::address::{Protocol, Shown};
+use crate::address::{Protocol, transport};
 use crate::console::{Journal, Verbosity};
 use crate::tap::{Event, Observer, Summary, Transfer};
 
@@ -43,7 +43,10 @@ impl Observer for Lines {
         match event {
             Event::Listening { protocol, address, must_be_told } => {
                 let least = if *must_be_told { Verbosity::Normal } else { Verbosity::Verbose };
-                self.say(least, &format!("listening on {} ({protocol})", Shown(*address)));
+                self.say(
+                    least,
+                    &format!("listening on {address} ({})", transport(*protocol, address)),
+                );
             }
             Event::Connected(link) => {
                 self.say(Verbosity::Verbose, &format!("connected to {link}"));

@@ -51,7 +51,10 @@ impl Target {
         address.set_port(9);
         let socket = open(address, Protocol::Udp)?;
         socket.connect(&address.into())?;
-        let local = crate::socket::local_address(&socket).unwrap_or(address).ip();
+        let local = crate::socket::local_address(&socket)
+            .and_then(|local| local.internet())
+            .unwrap_or(address)
+            .ip();
         Ok(Self { address, local })
     }
 

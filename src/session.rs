@@ -8,6 +8,7 @@ use socket2::Socket;
 use crate::address::Protocol;
 use crate::console::{Console, Verbosity};
 use crate::error::{Error, Result, Status};
+use crate::local::Name;
 use crate::reactor::{Expected, Reactor, Signal};
 use crate::sys;
 use crate::tap::{Event, Observer, Tap};
@@ -28,6 +29,8 @@ pub struct Session {
     /// When the whole run must be over (`--timeout`), and the limit as given.
     limit: Option<(Instant, Duration)>,
     protocol: Protocol,
+    /// Paths of local sockets, to be removed at the end.
+    pub names: Vec<Name>,
     /// Whether a child has ended since somebody looked.
     pub child_ended: bool,
     /// Datagram sockets whose dropped datagrams are counted.
@@ -61,6 +64,7 @@ impl Session {
             tap,
             limit: timeout.map(|limit| (started + limit, limit)),
             protocol,
+            names: Vec::new(),
             child_ended: false,
             drops_of: Vec::new(),
             files: Vec::new(),

@@ -2,10 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::address::{Family, Protocol, Shown, canonical};
+use crate::address::{Address, Family, Protocol, canonical, transport};
 use crate::error::{Error, Result, Status};
 use crate::options::Options;
 use crate::tap::Link;
@@ -16,8 +17,8 @@ const BACKLOG: i32 = i32::MAX;
 
 /// `ADDR:PORT (tcp)`, as errors and lines for people name an end.
 #[must_use]
-pub fn name(address: SocketAddr, protocol: Protocol) -> String {
-    format!("{} ({protocol})", Shown(address))
+pub fn name(address: &Address, protocol: Protocol) -> String {
+    format!("{address} ({})", transport(protocol, address))
 }
 
 /// A non-blocking socket for an address's family, with the options set.
@@ -35,7 +36,7 @@ pub fn open(
         Protocol::Udp => Type::DGRAM,
     };
     let socket = Socket::new(Domain::for_address(address), kind.nonblocking(), None)
-        .map_err(|cause| Error::network(what, name(address, protocol), &cause))?;
+        .map_err(|cause| Error::network(what, name(&address.into(), protocol), &cause))?;
     options.apply(&socket, address.is_ipv6(), protocol)?;
     Ok(socket)
 }
@@ -65,7 +66,7 @@ pub fn bind_first(
                 return Ok(socket);
             }
             Err(cause) => {
-                let mut error = Error::network("listen", name(address, protocol), &cause)
+                let mut error = Error::network("listen", name(&address.into(), protocol), &cause)
                     .with_status(Status::Failure);
                 if cause.kind() == io::ErrorKind::AddrInUse {
                     error = error.hint("another program has this port; port 0 takes a free one");
@@ -103,29 +104,46 @@ fn bind(
 
 /// The address a socket is bound to.
 #[must_use]
-pub fn local_address(socket: &Socket) -> Option<SocketAddr> {
-    socket.local_addr().ok().as_ref().and_then(SockAddr::as_socket)
+pub fn local_address(socket: &Socket) -> Option<Address> {
+    socket.local_addr().ok().as_ref().and_then(address)
+}
+
+fn address(raw: &SockAddr) -> Option<Address> {
+    if raw.is_unix() {
+        return Some(Address::Unix(raw.as_pathname().map(Rc::from)));
+    }
+    raw.as_socket().map(Address::Internet)
+}
+
+/// The port a socket is bound to; 0 for one without.
+#[must_use]
+pub fn local_port(socket: &Socket) -> u16 {
+    local_address(socket).and_then(|local| local.internet()).map_or(0, |local| local.port())
 }
 
 /// The address a socket is connected to.
 #[must_use]
-pub fn peer_address(socket: &Socket) -> Option<SocketAddr> {
-    socket.peer_addr().ok().as_ref().and_then(SockAddr::as_socket)
+pub fn peer_address(socket: &Socket) -> Option<Address> {
+    socket.peer_addr().ok().as_ref().and_then(address)
 }
 
 /// The address from which a peer is reached by a socket that is bound to `local`: where that is
 /// every address of the machine, the one the system would choose.
 #[must_use]
-pub fn local_towards(local: SocketAddr, peer: SocketAddr) -> SocketAddr {
-    if !local.ip().is_unspecified() {
-        return local;
+pub fn local_towards(local: Address, peer: &Address) -> Address {
+    match (local.internet(), peer.internet()) {
+        (Some(from), Some(to)) if from.ip().is_unspecified() => chosen_local(from, to).into(),
+        _ => local,
     }
+}
+
+fn chosen_local(local: SocketAddr, peer: SocketAddr) -> SocketAddr {
     let peer = canonical(peer);
     let probe = || -> io::Result<Option<SocketAddr>> {
         // Connecting a datagram socket sends nothing.
         let probe = Socket::new(Domain::for_address(peer), Type::DGRAM, None)?;
         probe.connect(&peer.into())?;
-        Ok(local_address(&probe))
+        Ok(local_address(&probe).and_then(|local| local.internet()))
     };
     let ip = probe().ok().flatten().map_or(local.ip(), |address| address.ip());
     SocketAddr::new(ip, local.port())
@@ -133,6 +151,6 @@ pub fn local_towards(local: SocketAddr, peer: SocketAddr) -> SocketAddr {
 
 /// A link between this socket and its peer.
 #[must_use]
-pub fn link(socket: &Socket, protocol: Protocol, peer: SocketAddr) -> Link {
-    Link::new(protocol, local_address(socket).unwrap_or(peer), peer)
+pub fn link(socket: &Socket, protocol: Protocol, peer: Address) -> Link {
+    Link::new(protocol, local_address(socket).unwrap_or_else(|| peer.clone()), peer)
 }

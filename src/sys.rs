@@ -11,11 +11,16 @@ use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use socket2::Socket;
+use std::path::Path;
+use std::rc::Rc;
+
+use socket2::{SockAddr, SockRef, Socket};
 
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg};
+
+use crate::peer::Address;
 
 /// A pipe of our own, (reader, writer), both non-blocking.
 ///
@@ -77,7 +82,7 @@ pub enum TcpState {
 ///
 /// # Errors
 /// What accept4(2) says, `WouldBlock` when nobody waits.
-pub fn accept(listener: impl AsFd) -> io::Result<(Socket, Option<SocketAddr>)> {
+pub fn accept(listener: impl AsFd) -> io::Result<(Socket, Option<Address>)> {
     linux::accept(listener.as_fd())
 }
 
@@ -107,6 +112,39 @@ pub fn tcp_state(socket: impl AsFd) -> io::Result<TcpState> {
     linux::tcp_state(socket.as_fd())
 }
 
+/// What a TCP connection has put on the wire and taken from it, as the kernel counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TcpCounts {
+    /// Segments sent, with SYN, FIN, pure acknowledgments and retransmissions.
+    pub segments_out: u64,
+    /// Segments received, with SYN, FIN and pure acknowledgments.
+    pub segments_in: u64,
+    /// Payload bytes sent, the retransmitted ones each time.
+    pub bytes_out: u64,
+    /// Segments sent again.
+    pub retransmissions: u64,
+    /// Whether segments carry timestamps (RFC 7323), 12 bytes each.
+    pub timestamps: bool,
+}
+
+/// Asks the kernel what a TCP connection has sent and received (TCP_INFO, tcp(7)); `None` when
+/// this system does not count segments.
+///
+/// # Errors
+/// When the socket is no TCP socket.
+pub fn tcp_counts(socket: impl AsFd) -> io::Result<Option<TcpCounts>> {
+    linux::tcp_counts(socket.as_fd())
+}
+
+/// Bytes of the longest packet on the way to a connected socket's peer, as far as is known
+/// (IP_MTU, ip(7); IPV6_MTU, ipv6(7)).
+///
+/// # Errors
+/// When the socket is not connected.
+pub fn path_mtu(socket: impl AsFd, peer: SocketAddr) -> io::Result<usize> {
+    linux::path_mtu(socket.as_fd(), peer)
+}
+
 /// Bytes sent on a stream that the peer's kernel has not acknowledged (SIOCOUTQ, tcp(7)).
 ///
 /// # Errors
@@ -134,7 +172,7 @@ pub fn raise_receive_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
 
 /// How many columns the terminal has behind this descriptor, if it is one that knows.
 pub fn terminal_width(terminal: impl AsFd) -> Option<u16> {
-    linux::terminal_width(terminal.as_fd())
+    terminal_size::terminal_size_of(terminal).map(|(width, _)| width.0)
 }
 
 /// A datagram that was received, or a train of them from one peer.
@@ -147,7 +185,7 @@ pub struct Received {
     /// The real length, if that is not all of it (MSG_TRUNC, recv(2)).
     pub cut_from: Option<usize>,
     /// Who sent it; not told for a connected socket.
-    pub peer: Option<SocketAddr>,
+    pub peer: Option<Address>,
 }
 
 impl Received {
@@ -217,7 +255,7 @@ impl Receiver {
         while at + Self::SLOT <= buffer.len() {
             let mut slices = [IoSliceMut::new(&mut buffer[at..at + Self::SLOT])];
             let message = recvmsg::<SockaddrStorage>(raw, &mut slices, None, MsgFlags::MSG_TRUNC)?;
-            let peer = message.address.as_ref().and_then(internet_address);
+            let peer = message.address.as_ref().and_then(address);
             let length = message.bytes.min(Self::SLOT);
             let cut_from = (message.bytes > length).then_some(message.bytes);
             into.push(Received { range: at..at + length, segment: length, cut_from, peer });
@@ -227,9 +265,13 @@ impl Receiver {
     }
 }
 
-fn internet_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+fn address(address: &SockaddrStorage) -> Option<Address> {
+    if let Some(local) = address.as_unix_addr() {
+        return Some(Address::Unix(local.path().map(Rc::from)));
+    }
     let v4 = address.as_sockaddr_in().map(|a| SocketAddr::from(SocketAddrV4::from(*a)));
     v4.or_else(|| address.as_sockaddr_in6().map(|a| SocketAddrV6::from(*a).into()))
+        .map(Address::Internet)
 }
 
 /// How a train of datagrams is handed to the system; what is refused is not tried again.
@@ -266,9 +308,14 @@ impl Sender {
         socket: impl AsFd,
         bytes: &[u8],
         segment: usize,
-        to: Option<SocketAddr>,
+        to: Option<&Address>,
     ) -> Sent {
-        let to = to.map(SockaddrStorage::from);
+        let to = match to {
+            // The kernel cuts no trains for local sockets.
+            Some(Address::Unix(path)) => return send_each(socket, bytes, segment, path.as_deref()),
+            Some(Address::Internet(to)) => Some(SockaddrStorage::from(*to)),
+            None => None,
+        };
         let fd = socket.as_fd();
         let mut sent = Sent { bytes: 0, messages: 0, error: None };
         loop {
@@ -343,5 +390,31 @@ impl Sender {
             Handover::Single => return false,
         };
         true
+    }
+}
+
+/// Sends datagrams one by one to a local socket with a name.
+fn send_each(socket: impl AsFd, bytes: &[u8], segment: usize, to: Option<&Path>) -> Sent {
+    let socket = SockRef::from(&socket);
+    let mut sent = Sent { bytes: 0, messages: 0, error: None };
+    let to = match to {
+        Some(path) => SockAddr::unix(path),
+        None => Err(io::Error::from_raw_os_error(libc::EDESTADDRREQ)),
+    };
+    loop {
+        let end = bytes.len().min(sent.bytes + segment);
+        let result = match &to {
+            Ok(to) => socket.send_to(&bytes[sent.bytes..end], to),
+            Err(_) => Err(io::Error::from_raw_os_error(libc::EDESTADDRREQ)),
+        };
+        if let Err(cause) = result {
+            sent.error = Some(cause);
+            return sent;
+        }
+        sent.bytes = end;
+        sent.messages += 1;
+        if end == bytes.len() {
+            return sent;
+        }
     }
 }

@@ -6,10 +6,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::address::{Protocol, Shown};
+use crate::address::{Address, Protocol, transport};
 use crate::error::Error;
 
 /// One peer of one socket, and what has passed between them.
@@ -18,9 +17,9 @@ pub struct Link {
     /// TCP or UDP.
     pub protocol: Protocol,
     /// Our end.
-    pub local: SocketAddr,
+    pub local: Address,
     /// The peer's end.
-    pub peer: SocketAddr,
+    pub peer: Address,
     sent: Flow,
     received: Flow,
     reset: Cell<bool>,
@@ -36,9 +35,22 @@ struct Flow {
 impl Link {
     /// A link on which nothing has passed yet.
     #[must_use]
-    pub fn new(protocol: Protocol, local: SocketAddr, peer: SocketAddr) -> Self {
+    pub fn new(protocol: Protocol, local: impl Into<Address>, peer: impl Into<Address>) -> Self {
         let (sent, received) = (Flow::default(), Flow::default());
-        Self { protocol, local, peer, sent, received, reset: Cell::new(false) }
+        Self {
+            protocol,
+            local: local.into(),
+            peer: peer.into(),
+            sent,
+            received,
+            reset: Cell::new(false),
+        }
+    }
+
+    /// The protocol as people name it: `tcp`, `udp`, or `unix` for both kinds of local sockets.
+    #[must_use]
+    pub fn transport(&self) -> &'static str {
+        transport(self.protocol, &self.local)
     }
 
     /// Payload bytes that an observed link has sent so far.
@@ -63,7 +75,7 @@ impl Link {
 impl fmt::Display for Link {
     /// `ADDR:PORT (tcp)`, the peer's.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", Shown(self.peer), self.protocol)
+        write!(f, "{} ({})", self.peer, self.transport())
     }
 }
 
@@ -101,7 +113,7 @@ pub enum Event<'a> {
         /// The protocol.
         protocol: Protocol,
         /// The bound address.
-        address: SocketAddr,
+        address: Address,
         /// Whether the user left the port to the system and so must be told.
         must_be_told: bool,
     },

@@ -1,13 +1,16 @@
 //! `pktcat connect`: one peer, found and talked to.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mio::Interest;
+use socket2::Socket;
 
 use super::{input, output, tell_granted, watch};
-use crate::address::{Protocol, port_number, resolve_host};
-use crate::config::{Connect, Reception, Stdin};
+use crate::address::{Address, Protocol, Target, port_number, resolve_host};
+use crate::config::{Connect, Place, Reception, Stdin};
 use crate::console::Verbosity;
 use crate::dial::{self, Connected};
 use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
@@ -15,6 +18,8 @@ use crate::endpoint::input::Wire;
 use crate::endpoint::stream::{Fin, Stream};
 use crate::error::{Error, Result, Status};
 use crate::exchange::{self, Exchange, Silence};
+use crate::local;
+use crate::reactor::Latch;
 use crate::relay::{Relay, Rules};
 use crate::session::Session;
 use crate::socket;
@@ -37,7 +42,10 @@ pub fn run(config: &Connect) -> Result<()> {
 
 fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
     let common = &config.common;
-    let Connected { socket, latch, peer } = dial(config, session)?;
+    let Connected { socket, latch, peer } = match &config.place {
+        Place::Internet(target) => dial(config, target, session)?,
+        Place::Unix(path) => dial_local(config, path, session)?,
+    };
     let link = Rc::new(socket::link(&socket, Protocol::Tcp, peer));
     session.event(&Event::Connected(&link));
     tell_granted(&common.options, &socket, session);
@@ -60,18 +68,17 @@ fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
 }
 
 /// Connects, again and again while that may help and was asked for.
-fn dial(config: &Connect, session: &mut Session) -> Result<Connected> {
+fn dial(config: &Connect, target: &Target, session: &mut Session) -> Result<Connected> {
     let common = &config.common;
-    let port = target_port(config)?;
+    let port = target_port(target, common.protocol)?;
     let mut tries_left = config.retry;
     loop {
         let limit = [config.connect_timeout, session.time_left()].into_iter().flatten().min();
-        let result = config.target.resolve(port, common.family, common.lookup, limit).and_then(
-            |addresses| {
+        let result =
+            target.resolve(port, common.family, common.lookup, limit).and_then(|addresses| {
                 let from = source(config)?;
                 dial::connect(session, &addresses, &from, config.connect_timeout)
-            },
-        );
+            });
         match result {
             Err(error)
                 if tries_left > 0 && matches!(error.status, Status::Refused | Status::TimedOut) =>
@@ -95,8 +102,23 @@ fn pause(session: &mut Session, delay: Duration) -> Result<()> {
     Ok(())
 }
 
-fn target_port(config: &Connect) -> Result<u16> {
-    match config.target.port_number(config.common.protocol)? {
+/// Connects to a local socket, which is there or is not.
+fn dial_local(config: &Connect, path: &Path, session: &mut Session) -> Result<Connected> {
+    let (socket, _) = local::connect(path, Protocol::Tcp, None)?;
+    config.common.options.apply_local(&socket)?;
+    let latch = watch_socket(session, &socket)?;
+    Ok(Connected { socket, latch, peer: Address::Unix(Some(Rc::from(path))) })
+}
+
+fn watch_socket(session: &mut Session, socket: &Socket) -> Result<Rc<Latch>> {
+    session
+        .reactor
+        .watch(socket, Interest::READABLE | Interest::WRITABLE)
+        .map_err(|cause| Error::system("poll", &cause))
+}
+
+fn target_port(target: &Target, protocol: Protocol) -> Result<u16> {
+    match target.port_number(protocol)? {
         0 => Err(Error::usage("port 0", "nobody can be reached there")),
         port => Ok(port),
     }
@@ -117,21 +139,33 @@ fn source(config: &Connect) -> Result<dial::From> {
 
 fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     let common = &config.common;
-    let port = target_port(config)?;
-    let limit = [config.connect_timeout, session.time_left()].into_iter().flatten().min();
-    let addresses = config.target.resolve(port, common.family, common.lookup, limit)?;
-    let (socket, peer) = dial::connect_datagram(&addresses, &source(config)?)?;
+    let (socket, peer) = match &config.place {
+        Place::Internet(target) => {
+            let port = target_port(target, common.protocol)?;
+            let limit = [config.connect_timeout, session.time_left()].into_iter().flatten().min();
+            let addresses = target.resolve(port, common.family, common.lookup, limit)?;
+            let (socket, peer) = dial::connect_datagram(&addresses, &source(config)?)?;
+            (socket, Address::Internet(peer))
+        }
+        Place::Unix(path) => {
+            let own = config.source.as_ref().map(Path::new);
+            let (socket, name) = local::connect(path, Protocol::Udp, own)?;
+            common.options.apply_local(&socket)?;
+            session.names.extend(name);
+            (socket, Address::Unix(Some(Rc::from(path.as_path()))))
+        }
+    };
     let socket = Rc::new(socket);
     session.count_drops_of(&socket);
-    session.event(&Event::Connected(&socket::link(&socket, Protocol::Udp, peer)));
+    session.event(&Event::Connected(&socket::link(&socket, Protocol::Udp, peer.clone())));
     tell_granted(&common.options, &socket, session);
-    let longest = if peer.is_ipv4() { LONGEST_IPV4 } else { LONGEST_IPV6 };
+    let longest = match peer.internet() {
+        Some(SocketAddr::V6(_)) => LONGEST_IPV6,
+        _ => LONGEST_IPV4,
+    };
     let input = input(common, common.datagrams(longest)?, session)?;
     let output = output(common, false, session)?;
-    let latch = session
-        .reactor
-        .watch(&*socket, Interest::READABLE | Interest::WRITABLE)
-        .map_err(|cause| Error::system("poll", &cause))?;
+    let latch = watch_socket(session, &socket)?;
     let rules = exchange::Rules {
         silence: match (common.stdin, common.linger) {
             // Nothing is sent, so no reply can be late: only an explicit wait ends the run.

@@ -10,8 +10,8 @@ use mio::Interest;
 use socket2::Socket;
 
 use super::{input, output, serve, tell_granted, watch};
-use crate::address::{Family, Protocol};
-use crate::config::{Common, Listen, Reception, Stdin, Task};
+use crate::address::{Address, Family, Protocol, Target};
+use crate::config::{Common, Listen, Place, Reception, Stdin, Task};
 use crate::door::Door;
 use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
 use crate::endpoint::input::{Input, Wire};
@@ -19,6 +19,7 @@ use crate::endpoint::stream::{Fin, Stream};
 use crate::error::{Error, Result};
 use crate::exchange::{self, Exchange, Silence};
 use crate::gate::Gate;
+use crate::local;
 use crate::reactor::Latch;
 use crate::relay::{Relay, Rules};
 use crate::session::{Session, timed_out};
@@ -102,6 +103,7 @@ fn datagrams(config: &Listen, session: &mut Session) -> Result<()> {
 /// A dual-stack socket answers IPv4 peers too, whose limit is the lower one.
 fn longest(socket: &Socket) -> usize {
     let only_v6 = socket::local_address(socket)
+        .and_then(|local| local.internet())
         .is_some_and(|local| local.is_ipv6() && !local.ip().is_unspecified());
     if only_v6 { LONGEST_IPV6 } else { LONGEST_IPV4 }
 }
@@ -131,8 +133,18 @@ fn watch(session: &mut Session, socket: &Socket) -> Result<Rc<Latch>> {
 
 /// Binds, and tells the port to whoever asked.
 pub(super) fn bind(config: &Listen, protocol: Protocol, session: &mut Session) -> Result<Socket> {
-    let port = config.target.port_number(protocol)?;
-    let socket = bind_to(config, protocol, port, session)?;
+    let socket = match &config.place {
+        Place::Internet(target) => {
+            let port = target.port_number(protocol)?;
+            bind_to(config, target, protocol, port, session)?
+        }
+        Place::Unix(path) => {
+            let (socket, name) = local::bind(path, protocol)?;
+            config.common.options.apply_local(&socket)?;
+            session.names.push(name);
+            socket
+        }
+    };
     announce(config, &[(protocol, &socket)], session)?;
     Ok(socket)
 }
@@ -140,16 +152,15 @@ pub(super) fn bind(config: &Listen, protocol: Protocol, session: &mut Session) -
 /// Binds to a port of the target's addresses.
 pub(super) fn bind_to(
     config: &Listen,
+    target: &Target,
     protocol: Protocol,
     port: u16,
     session: &mut Session,
 ) -> Result<Socket> {
     let common = &config.common;
-    let addresses = match &config.target.host {
+    let addresses = match &target.host {
         None => unspecified(port, common.family),
-        Some(_) => {
-            config.target.resolve(port, common.family, common.lookup, session.time_left())?
-        }
+        Some(_) => target.resolve(port, common.family, common.lookup, session.time_left())?,
     };
     let bound = socket::bind_first(&addresses, common.family, protocol, &common.options)?;
     tell_granted(&common.options, &bound, session);
@@ -163,14 +174,16 @@ pub(super) fn announce(
     session: &mut Session,
 ) -> Result<()> {
     for &(protocol, socket) in sockets {
-        let must_be_told = config.target.port_number(protocol)? == 0;
+        let must_be_told = match &config.place {
+            Place::Internet(target) => target.port_number(protocol)? == 0,
+            Place::Unix(_) => false,
+        };
         if let Some(address) = socket::local_address(socket) {
             session.event(&Event::Listening { protocol, address, must_be_told });
         }
     }
-    let port = sockets.first().and_then(|(_, socket)| socket::local_address(socket));
-    if let (Some(path), Some(bound)) = (&config.port_file, port) {
-        write_port(path, bound.port())
+    if let (Some(path), Some((_, socket))) = (&config.port_file, sockets.first()) {
+        write_port(path, socket::local_port(socket))
             .map_err(|cause| Error::local("write", path.display(), &cause))?;
     }
     Ok(())
@@ -207,11 +220,13 @@ fn first_client(
     config: &Listen,
     mut door: Door,
     session: &mut Session,
-) -> Result<(Socket, SocketAddr)> {
+) -> Result<(Socket, Address)> {
     let end = config.accept_timeout.map(|limit| (Instant::now() + limit, limit));
     loop {
         if let Some(client) = door.next(0, session)? {
             door.close(session);
+            // Nobody can come in by the path of a local socket any more.
+            session.names.clear();
             return Ok(client);
         }
         if let Some((end, limit)) = end

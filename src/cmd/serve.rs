@@ -12,9 +12,9 @@ use super::listen::{announce, bind, bind_to, fin, open_datagram};
 use super::{input, output};
 use socket2::Socket;
 
-use crate::address::Protocol;
+use crate::address::{Protocol, Target};
 use crate::children::Children;
-use crate::config::{Listen, Task};
+use crate::config::{Listen, Place, Task};
 use crate::door::Door;
 use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, Peers};
 use crate::endpoint::input::Wire;
@@ -52,8 +52,8 @@ pub(super) fn hub(config: &Listen, session: &mut Session) -> Result<()> {
 
 /// The listening sockets: of one protocol, or of both on one port number.
 fn sockets(config: &Listen, session: &mut Session) -> Result<(Option<Door>, Option<Datagram>)> {
-    if config.both {
-        let (tcp, udp) = bind_both(config, session)?;
+    if let (true, Place::Internet(target)) = (config.both, &config.place) {
+        let (tcp, udp) = bind_both(config, target, session)?;
         announce(config, &[(Protocol::Tcp, &tcp), (Protocol::Udp, &udp)], session)?;
         let door = Door::new(tcp, config.gate()?, config.max_clients, session)?;
         return Ok((Some(door), Some(datagrams(config, udp, session)?)));
@@ -71,14 +71,14 @@ fn sockets(config: &Listen, session: &mut Session) -> Result<(Option<Door>, Opti
 
 /// Both protocols on one port number. A port that the system chose for the one may be taken for
 /// the other; then it is asked for another.
-fn bind_both(config: &Listen, session: &mut Session) -> Result<(Socket, Socket)> {
-    let wanted = config.target.port_number(Protocol::Tcp)?;
+fn bind_both(config: &Listen, target: &Target, session: &mut Session) -> Result<(Socket, Socket)> {
+    let wanted = target.port_number(Protocol::Tcp)?;
     let mut tries = if wanted == 0 { 16 } else { 1 };
     loop {
         tries -= 1;
-        let tcp = bind_to(config, Protocol::Tcp, wanted, session)?;
-        let port = socket::local_address(&tcp).map_or(wanted, |local| local.port());
-        match bind_to(config, Protocol::Udp, port, session) {
+        let tcp = bind_to(config, target, Protocol::Tcp, wanted, session)?;
+        let port = socket::local_port(&tcp);
+        match bind_to(config, target, Protocol::Udp, port, session) {
             Ok(udp) => return Ok((tcp, udp)),
             Err(error) if tries == 0 => return Err(error),
             Err(_) => {}

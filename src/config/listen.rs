@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::Common;
-use crate::address::{Target, resolve_host};
+use super::{Common, Place};
+use crate::address::resolve_host;
 use crate::cli::{ListenArgs, Payloads};
 use crate::error::{Error, Result};
 use crate::framing;
@@ -17,7 +17,7 @@ use crate::gate::{self, Gate};
 #[derive(Debug)]
 pub struct Listen {
     /// Where.
-    pub target: Target,
+    pub place: Place,
     /// What it shares with `connect`.
     pub common: Common,
     /// Where the port number is written.
@@ -99,9 +99,15 @@ impl Listen {
         let both = args.tcp && args.common.udp;
         let keep_open = args.keep_open || args.chat;
         let task = Task::of(&mut args)?;
-        let target = Target::parse(&args.address)?;
+        let place = Place::new(args.common.unix.as_ref(), &args.address)?;
         if both && !keep_open {
             return Err(Error::usage("--tcp --udp", "a listener for both needs --keep-open"));
+        }
+        if both && matches!(place, Place::Unix(_)) {
+            return Err(Error::usage(
+                "--tcp --udp",
+                "a path is one socket: stream, or with -u datagram",
+            ));
         }
         if args.common.udp {
             if args.max_clients.is_some() {
@@ -115,13 +121,13 @@ impl Listen {
                 _ => {}
             }
         }
-        if matches!(task, Task::Command(_)) && target.host.is_none() {
+        if matches!((&task, &place), (Task::Command(_), Place::Internet(t)) if t.host.is_none()) {
             return Err(Error::usage("HOST", "must be given with a command")
                 .hint("127.0.0.1 lets only this machine in, 0.0.0.0 everybody"));
         }
         let queue = args.queue.unwrap_or(1 << 20);
         Ok(Self {
-            target,
+            place,
             common: Common::new(args.common, payloads)?,
             port_file: args.port_file,
             accept_timeout: args.accept_timeout,

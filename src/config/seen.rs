@@ -93,7 +93,7 @@ impl Seen {
 }
 
 /// Whether a destination gets colours (`NO_COLOR`: no-color.org).
-fn paint(choice: ColorChoice, is_terminal: bool) -> Paint {
+pub(super) fn paint(choice: ColorChoice, is_terminal: bool) -> Paint {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     match choice {

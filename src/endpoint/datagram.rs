@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use socket2::Socket;
 
 use super::{Allowance, Progress, Sink, Source};
-use crate::address::Protocol;
+use crate::address::{Address, Protocol};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::gate::Gate;
@@ -34,22 +33,22 @@ const MOST_PEERS: usize = 65_536;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peers {
     /// The one the socket is connected to.
-    Connected(SocketAddr),
+    Connected(Address),
     /// The one heard last.
-    Last(Option<SocketAddr>),
+    Last(Option<Address>),
     /// Every one heard so far.
-    All(Vec<SocketAddr>),
+    All(Vec<Address>),
 }
 
 /// A bound or connected, non-blocking datagram socket.
 pub struct Datagram {
     socket: Rc<Socket>,
     latch: Rc<Latch>,
-    local: SocketAddr,
+    local: Address,
     peers: Peers,
-    links: HashMap<SocketAddr, Link>,
+    links: HashMap<Address, Link>,
     /// The peer of the last datagram, so that a flow from one peer needs no look-up.
-    last_heard: Option<SocketAddr>,
+    last_heard: Option<Address>,
     receiver: Receiver,
     received: Vec<Received>,
     sender: Sender,
@@ -67,11 +66,10 @@ impl Datagram {
         ways: Ways,
         tap: Rc<Tap>,
     ) -> Self {
-        let local =
-            socket::local_address(&socket).unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+        let local = socket::local_address(&socket).unwrap_or(Address::Unix(None));
         let mut links = HashMap::new();
-        if let Peers::Connected(peer) = peers {
-            links.insert(peer, Link::new(Protocol::Udp, local, peer));
+        if let Peers::Connected(peer) = &peers {
+            links.insert(peer.clone(), Link::new(Protocol::Udp, local.clone(), peer.clone()));
         }
         Self {
             receiver: Receiver::new(&*socket, ways),
@@ -112,20 +110,21 @@ impl Datagram {
     /// Our port.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.local.port()
+        self.local.internet().map_or(0, |local| local.port())
     }
 
     /// Sends a train to a peer of its own; what finds no room is lost, like any datagram that a
     /// full network drops.
-    pub fn answer(&mut self, bytes: &[u8], segment: usize, to: SocketAddr) {
+    pub fn answer(&mut self, bytes: &[u8], segment: usize, to: &Address) {
         // Not connected: failures are told to the observers, and no error comes back.
         let _ = self.send(bytes, segment, to);
     }
 
     /// Sends one datagram to the peer heard last, if there is one.
     pub fn send_to_last(&mut self, bytes: &[u8]) {
-        if let Peers::Last(Some(peer)) = self.peers {
-            self.answer(bytes, bytes.len(), peer);
+        if let Peers::Last(Some(peer)) = &self.peers {
+            let peer = peer.clone();
+            self.answer(bytes, bytes.len(), &peer);
         }
     }
 
@@ -136,15 +135,15 @@ impl Datagram {
     /// That error.
     pub fn check(&self) -> Result<()> {
         match (self.socket.take_error(), &self.peers) {
-            (Ok(Some(cause)), Peers::Connected(peer)) => Err(self.failed("send", *peer, &cause)),
+            (Ok(Some(cause)), Peers::Connected(peer)) => Err(self.failed("send", peer, &cause)),
             _ => Ok(()),
         }
     }
 
-    fn failed(&self, what: &str, peer: SocketAddr, cause: &io::Error) -> Error {
+    fn failed(&self, what: &str, peer: &Address, cause: &io::Error) -> Error {
         let error = Error::network(what, socket::name(peer, Protocol::Udp), cause);
         if cause.kind() == io::ErrorKind::ConnectionRefused {
-            if let Some(link) = self.links.get(&peer) {
+            if let Some(link) = self.links.get(peer) {
                 self.tap.event(&Event::Refused(link));
             }
             return error.hint("ICMP port unreachable: nobody listens there");
@@ -153,39 +152,43 @@ impl Datagram {
     }
 
     /// A failure that concerns one of many peers, or none: the run goes on.
-    fn complain(&self, what: &str, peer: Option<SocketAddr>, cause: &io::Error) {
+    fn complain(&self, what: &str, peer: Option<&Address>, cause: &io::Error) {
         let error = match peer {
             Some(peer) => self.failed(what, peer, cause),
-            None => Error::network(what, socket::name(self.local, Protocol::Udp), cause),
+            None => Error::network(what, socket::name(&self.local, Protocol::Udp), cause),
         };
         self.tap.event(&Event::Error(&error));
     }
 
     /// Remembers who spoke, and tells when it is somebody new.
-    fn heard(&mut self, peer: SocketAddr) {
-        if self.last_heard == Some(peer) {
+    fn heard(&mut self, peer: &Address) {
+        if self.last_heard.as_ref() == Some(peer) {
             return;
         }
-        self.last_heard = Some(peer);
-        if let Peers::Last(last) = &mut self.peers {
-            *last = Some(peer);
+        self.last_heard = Some(peer.clone());
+        if let Peers::Last(last) = &mut self.peers
+            && peer.has_name()
+        {
+            *last = Some(peer.clone());
         }
-        if self.links.len() < MOST_PEERS && !self.links.contains_key(&peer) {
+        if self.links.len() < MOST_PEERS && !self.links.contains_key(peer) {
             let local = match self.tap.is_watched() {
-                true => socket::local_towards(self.local, peer),
-                false => self.local,
+                true => socket::local_towards(self.local.clone(), peer),
+                false => self.local.clone(),
             };
-            let link = Link::new(Protocol::Udp, local, peer);
+            let link = Link::new(Protocol::Udp, local, peer.clone());
             self.tap.event(&Event::Peer(&link));
-            self.links.insert(peer, link);
-            if let Peers::All(all) = &mut self.peers {
-                all.push(peer);
+            self.links.insert(peer.clone(), link);
+            if let Peers::All(all) = &mut self.peers
+                && peer.has_name()
+            {
+                all.push(peer.clone());
             }
         }
     }
 
     /// Sends a train to one peer. Bytes that left, `None` when there was no room for any.
-    fn send(&mut self, bytes: &[u8], segment: usize, to: SocketAddr) -> Result<Option<usize>> {
+    fn send(&mut self, bytes: &[u8], segment: usize, to: &Address) -> Result<Option<usize>> {
         let connected = matches!(self.peers, Peers::Connected(_));
         let sent = self.sender.send(&*self.socket, bytes, segment, (!connected).then_some(to));
         if sent.messages > 0 {
@@ -205,8 +208,8 @@ impl Datagram {
         Ok((sent.messages > 0).then_some(sent.bytes))
     }
 
-    fn count_sent(&self, bytes: &[u8], segment: usize, messages: usize, to: SocketAddr) {
-        match self.links.get(&to) {
+    fn count_sent(&self, bytes: &[u8], segment: usize, messages: usize, to: &Address) {
+        match self.links.get(to) {
             Some(link) if self.tap.is_watched() => {
                 if bytes.is_empty() {
                     self.tap.sent(link, bytes);
@@ -225,28 +228,28 @@ impl Datagram {
         let mut any = None;
         let mut next = 0;
         while let Peers::All(all) = &self.peers
-            && let Some(&peer) = all.get(next)
+            && let Some(peer) = all.get(next).cloned()
         {
-            any = any.max(self.send(bytes, segment, peer)?.map(|_| bytes.len()));
+            any = any.max(self.send(bytes, segment, &peer)?.map(|_| bytes.len()));
             next += 1;
         }
         Ok(any)
     }
 
     fn take(&mut self, batch: &mut Batch, received: &Received) {
-        if let Some(peer) = received.peer {
+        if let Some(peer) = &received.peer {
             self.heard(peer);
         }
-        batch.place(received.range.clone(), received.segment, received.peer);
+        batch.place(received.range.clone(), received.segment, received.peer.clone());
     }
 
     /// Counts what was received, and shows it to whoever wants to see it.
     fn count_received(&self, bytes: &[u8], received: &Received) {
-        let peer = received.peer.or(match self.peers {
+        let peer = received.peer.as_ref().or(match &self.peers {
             Peers::Connected(peer) => Some(peer),
             Peers::Last(_) | Peers::All(_) => None,
         });
-        let link = peer.and_then(|peer| self.links.get(&peer));
+        let link = peer.and_then(|peer| self.links.get(peer));
         match link {
             Some(link) if self.tap.is_watched() || received.cut_from.is_some() => {
                 if bytes.is_empty() {
@@ -272,7 +275,7 @@ impl Source for Datagram {
         let result = self.receiver.receive(&*self.socket, arena, &mut received);
         let mut bytes = 0;
         for one in &received {
-            if let (Some(gate), Some(peer)) = (&self.gate, one.peer)
+            if let (Some(gate), Some(peer)) = (&self.gate, &one.peer)
                 && gate.refusal(peer).is_some()
             {
                 self.tap.ignored(one.count());
@@ -293,7 +296,7 @@ impl Source for Datagram {
                 return Ok(Progress::Moved(bytes));
             }
             (Err(cause), Peers::Connected(peer)) => {
-                return Err(self.failed("receive", *peer, &cause));
+                return Err(self.failed("receive", peer, &cause));
             }
             (Err(cause), _) => self.complain("receive", None, &cause),
         }
@@ -314,9 +317,10 @@ impl Sink for Datagram {
             let by_bytes = (allowed.bytes - moved).div_ceil(segment.max(1));
             let most = left.min(by_bytes).saturating_mul(segment);
             let train = &bytes[..bytes.len().min(most)];
-            let sent = match self.peers {
+            let sent = match &self.peers {
                 Peers::Connected(peer) | Peers::Last(Some(peer)) => {
-                    self.send(train, segment, peer)?
+                    let peer = peer.clone();
+                    self.send(train, segment, &peer)?
                 }
                 Peers::Last(None) => None,
                 Peers::All(_) => self.send_to_all(train, segment)?,

@@ -5,7 +5,7 @@
 //! answers a port below 1024 or its own (RFC 862 and 864 know no such rule; CERT CA-1996-01 tells
 //! what came of that).
 
-use crate::address::Shown;
+use crate::address::Address;
 use crate::batch::Batch;
 use crate::endpoint::datagram::{Datagram, RECEIVE_ROOM};
 use crate::endpoint::output::Output;
@@ -44,8 +44,8 @@ impl Service {
             return Ok(false);
         }
         while let Some((frame, bytes)) = self.batch.front() {
-            if let Some(peer) = frame.peer {
-                let safe = peer.port() >= FIRST_USER_PORT && peer.port() != self.socket.port();
+            if let Some(peer) = &frame.peer {
+                let safe = is_safe(peer, self.socket.port());
                 match role {
                     Role::Echo if safe => self.socket.answer(bytes, frame.segment, peer),
                     Role::Chargen(characters) if safe => {
@@ -64,7 +64,7 @@ impl Service {
                     _ => {}
                 }
                 if role.writes_output() {
-                    let tag = if tag { format!("{} ", Shown(peer)) } else { String::new() };
+                    let tag = if tag { format!("{peer} ") } else { String::new() };
                     for message in frame.messages(bytes) {
                         output.message(&tag, message);
                     }
@@ -73,5 +73,13 @@ impl Service {
             self.batch.pop();
         }
         Ok(true)
+    }
+}
+
+/// Whether answering this peer could start no loop.
+fn is_safe(peer: &Address, own_port: u16) -> bool {
+    match peer.internet() {
+        Some(peer) => peer.port() >= FIRST_USER_PORT && peer.port() != own_port,
+        None => peer.has_name(),
     }
 }

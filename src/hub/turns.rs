@@ -7,7 +7,6 @@ use std::time::Instant;
 use super::client::{Client, Sending};
 use super::role::Role;
 use super::{BUFFER, Hub, list};
-use crate::address::Shown;
 use crate::endpoint::Progress;
 use crate::endpoint::input::Input;
 use crate::endpoint::stream::Fin;
@@ -186,7 +185,7 @@ impl Hub {
     }
 
     fn tag(&self, client: &Client) -> String {
-        if self.rules.tag { format!("{} ", Shown(client.link.peer)) } else { String::new() }
+        if self.rules.tag { format!("{} ", client.link.peer) } else { String::new() }
     }
 
     /// Sends what one client sent to all others; that one is not among `clients` now.

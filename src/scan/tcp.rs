@@ -211,7 +211,8 @@ fn answer(job: Job, state: State, started: Instant) -> Answer {
 /// RFC 9293, 3.5).
 fn connected(socket: &Socket, target: SocketAddr) -> State {
     let is_own = |local: SocketAddr| (local.ip(), local.port()) == (target.ip(), target.port());
-    if socket::local_address(socket).is_some_and(is_own) { State::Closed } else { State::Open }
+    let local = socket::local_address(socket).and_then(|local| local.internet());
+    if local.is_some_and(is_own) { State::Closed } else { State::Open }
 }
 
 fn judge(result: io::Result<()>) -> Verdict {
@@ -258,5 +259,5 @@ fn is_no_room(cause: &io::Error) -> bool {
 }
 
 fn failed(address: SocketAddr, cause: &io::Error) -> Error {
-    Error::network("connect", socket::name(address, Protocol::Tcp), cause)
+    Error::network("connect", socket::name(&address.into(), Protocol::Tcp), cause)
 }

@@ -253,7 +253,7 @@ impl End {
         from.set_port(0);
         socket.bind(&from.into()).map_err(failed)?;
         sys::hear_icmp(&socket, address).map_err(failed)?;
-        let own_port = socket::local_address(&socket).map_or(0, |own| own.port());
+        let own_port = socket::local_port(&socket);
         let latch = reactor
             .watch(&socket, Interest::READABLE)
             .map_err(|cause| Error::system("poll", &cause))?;
@@ -296,5 +296,5 @@ impl End {
 }
 
 fn failed(what: &str, address: SocketAddr, cause: &io::Error) -> Error {
-    Error::network(what, socket::name(address, Protocol::Udp), cause)
+    Error::network(what, socket::name(&address.into(), Protocol::Udp), cause)
 }

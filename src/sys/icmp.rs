@@ -9,7 +9,7 @@ use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
 };
 
-use super::internet_address;
+use super::address;
 
 /// What a host or router on the way says about a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub fn next_icmp(socket: impl AsFd) -> io::Result<Option<Icmp>> {
             Err(nix::Error::EINTR) => continue,
             Err(error) => return Err(error.into()),
         };
-        let about = message.address.as_ref().and_then(internet_address);
+        let about = message.address.as_ref().and_then(address).and_then(|to| to.internet());
         let kind = message.cmsgs()?.find_map(|control| match control {
             ControlMessageOwned::Ipv4RecvErr(error, _)
             | ControlMessageOwned::Ipv6RecvErr(error, _) => kind_of(&error),

@@ -1,11 +1,15 @@
 //! Linux: socket facts that no portable crate hands out.
 #![allow(unsafe_code)]
 
+use std::ffi::OsStr;
 use std::io::{self, IoSlice};
 use std::mem::{self, MaybeUninit};
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _};
-use std::ptr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::rc::Rc;
+use std::{ptr, slice};
 
 use nix::sys::socket::{
     ControlMessage, MsgFlags, SockaddrLike as _, SockaddrStorage, sendmsg, setsockopt, sockopt,
@@ -13,9 +17,10 @@ use nix::sys::socket::{
 
 use socket2::Socket;
 
-use super::{Received, TcpState};
+use super::{Received, TcpCounts, TcpState};
+use crate::peer::Address;
 
-pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<(Socket, Option<SocketAddr>)> {
+pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<(Socket, Option<Address>)> {
     let mut name = MaybeUninit::<libc::sockaddr_storage>::uninit();
     let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
@@ -28,14 +33,14 @@ pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<(Socket, Option<Soc
     }
     // SAFETY: the kernel has just given us this descriptor, and nobody else has it.
     let socket = unsafe { Socket::from_raw_fd(fd) };
-    Ok((socket, internet_address(&name, length)))
+    Ok((socket, address_of(&name, length)))
 }
 
-/// The internet address in a name that the kernel has filled in with `length` bytes.
-fn internet_address(
+/// The address in a name that the kernel has filled in with `length` bytes.
+fn address_of(
     name: &MaybeUninit<libc::sockaddr_storage>,
     length: libc::socklen_t,
-) -> Option<SocketAddr> {
+) -> Option<Address> {
     let name = name.as_ptr();
     if (length as usize) < size_of::<libc::sa_family_t>() {
         return None;
@@ -47,14 +52,26 @@ fn internet_address(
             // SAFETY: for this family and length the kernel has filled in a sockaddr_in.
             let v4 = unsafe { *name.cast::<libc::sockaddr_in>() };
             let ip = u32::from_be(v4.sin_addr.s_addr).into();
-            Some(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into())
+            Some(SocketAddr::from(SocketAddrV4::new(ip, u16::from_be(v4.sin_port))).into())
         }
         libc::AF_INET6 if length as usize >= size_of::<libc::sockaddr_in6>() => {
             // SAFETY: for this family and length the kernel has filled in a sockaddr_in6.
             let v6 = unsafe { *name.cast::<libc::sockaddr_in6>() };
             let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
             let port = u16::from_be(v6.sin6_port);
-            Some(SocketAddrV6::new(ip, port, 0, v6.sin6_scope_id).into())
+            Some(SocketAddr::from(SocketAddrV6::new(ip, port, 0, v6.sin6_scope_id)).into())
+        }
+        libc::AF_UNIX => {
+            // SAFETY: the storage is larger than a sockaddr_un, and the kernel has filled in
+            // `length` bytes of it; only those are looked at.
+            let path = unsafe { &(*name.cast::<libc::sockaddr_un>()).sun_path };
+            let given = (length as usize).saturating_sub(size_of::<libc::sa_family_t>());
+            // SAFETY: c_char and u8 have the same size and alignment.
+            let path =
+                unsafe { slice::from_raw_parts(path.as_ptr().cast::<u8>(), given.min(path.len())) };
+            let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
+            let path = Path::new(OsStr::from_bytes(path));
+            Some(Address::Unix((!path.as_os_str().is_empty()).then(|| Rc::from(path))))
         }
         _ => None,
     }
@@ -95,6 +112,54 @@ pub(super) fn tcp_state(fd: BorrowedFd<'_>) -> io::Result<TcpState> {
         6 | 7 => TcpState::Closed,
         _ => TcpState::Open,
     })
+}
+
+/// Words of `struct tcp_info` (`linux/tcp.h`), counted in 32-bit units; the structure only grows,
+/// and older kernels fill in less of it.
+mod tcp_info {
+    /// The byte of options is the second of the second word.
+    pub(super) const OPTIONS: usize = 1;
+    pub(super) const TOTAL_RETRANS: usize = 25;
+    pub(super) const SEGS_OUT: usize = 34;
+    pub(super) const SEGS_IN: usize = 35;
+    /// Since Linux 4.19.
+    pub(super) const BYTES_SENT: usize = 50;
+    pub(super) const LENGTH: usize = 52;
+}
+
+/// TCPI_OPT_TIMESTAMPS (`linux/tcp.h`).
+const OPTION_TIMESTAMPS: u8 = 1;
+
+pub(super) fn tcp_counts(fd: BorrowedFd<'_>) -> io::Result<Option<TcpCounts>> {
+    let (info, length) =
+        get_option::<[u32; tcp_info::LENGTH]>(fd, libc::IPPROTO_TCP, libc::TCP_INFO)?;
+    if length < size_of_val(&info) {
+        return Ok(None);
+    }
+    let word = |at: usize| u64::from(info[at]);
+    let long = |at: usize| {
+        let ([a, b, c, d], [e, f, g, h]) = (info[at].to_ne_bytes(), info[at + 1].to_ne_bytes());
+        u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+    };
+    let [_, options, ..] = info[tcp_info::OPTIONS].to_ne_bytes();
+    let counts = TcpCounts {
+        segments_out: word(tcp_info::SEGS_OUT),
+        segments_in: word(tcp_info::SEGS_IN),
+        bytes_out: long(tcp_info::BYTES_SENT),
+        retransmissions: word(tcp_info::TOTAL_RETRANS),
+        timestamps: options & OPTION_TIMESTAMPS != 0,
+    };
+    // A connection has sent at least its SYN or SYN-ACK, if anybody counts.
+    Ok((counts.segments_out > 0).then_some(counts))
+}
+
+pub(super) fn path_mtu(fd: BorrowedFd<'_>, peer: SocketAddr) -> io::Result<usize> {
+    let (level, name) = match peer {
+        SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU),
+        SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU),
+    };
+    let (mtu, _) = get_option::<libc::c_int>(fd, level, name)?;
+    usize::try_from(mtu).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 pub(super) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u32> {
@@ -245,7 +310,7 @@ impl BatchReceiver {
         for (i, header) in headers.iter().take(got).enumerate() {
             let whole = header.msg_len as usize;
             let length = whole.min(slot);
-            let peer = internet_address(&self.names[i], header.msg_hdr.msg_namelen);
+            let peer = address_of(&self.names[i], header.msg_hdr.msg_namelen);
             let segment = train_segment(&header.msg_hdr).unwrap_or(length);
             let cut_from = (whole > slot).then_some(whole);
             into.push(Received { range: i * slot..i * slot + length, segment, cut_from, peer });
@@ -270,11 +335,4 @@ fn train_segment(header: &libc::msghdr) -> Option<usize> {
         control = unsafe { libc::CMSG_NXTHDR(header, control) };
     }
     None
-}
-
-pub(super) fn terminal_width(fd: BorrowedFd<'_>) -> Option<u16> {
-    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
-    // SAFETY: the descriptor is open, and TIOCGWINSZ writes one struct winsize (ioctl_tty(2)).
-    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
-    (result == 0 && size.ws_col > 0).then_some(size.ws_col)
 }

@@ -1,0 +1,97 @@
+//! The words of `pktcat compare`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Format;
+use crate::units;
+
+/// `pktcat compare`
+#[derive(Debug, Args)]
+#[command(override_usage = "pktcat compare [OPTIONS] [HOST PORT]")]
+pub struct CompareArgs {
+    /// Whom to send to.
+    #[arg(help = "An echoing peer: HOST PORT, HOST:PORT or [v6]:PORT; without it, one of its own",
+          value_name = "ADDRESS", num_args = 0..=2)]
+    pub address: Vec<String>,
+
+    /// IPv4 only
+    #[arg(short = '4', long, conflicts_with = "ipv6", help_heading = "Addresses")]
+    pub ipv4: bool,
+
+    /// IPv6 only
+    #[arg(short = '6', long, help_heading = "Addresses")]
+    pub ipv6: bool,
+
+    /// Look no names up
+    #[arg(short, long, help_heading = "Addresses")]
+    pub numeric: bool,
+
+    /// How many messages to send [default: 1000, or all of FILE]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Messages")]
+    pub count: Option<u64>,
+
+    /// Bytes of each message, 16 at least [default: 64]
+    #[arg(long, value_name = "BYTES", value_parser = units::size, help_heading = "Messages")]
+    pub size: Option<u64>,
+
+    /// Send the messages in FILE instead of made-up ones
+    #[arg(long, value_name = "FILE", help_heading = "Messages")]
+    pub messages: Option<PathBuf>,
+
+    /// How FILE becomes messages: lines, hex, frames, or raw: pieces of --size [default: lines]
+    #[arg(
+        short = 'I',
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        requires = "messages",
+        hide_possible_values = true,
+        help_heading = "Messages"
+    )]
+    pub input: Option<Format>,
+
+    /// Between the times of two messages; 0 is as fast as the window allows [default: 0]
+    #[arg(long, value_name = "D", value_parser = units::duration, help_heading = "Pace")]
+    pub interval: Option<Duration>,
+
+    /// At most N messages wait for their replies at once [default: 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Pace")]
+    pub window: Option<u32>,
+
+    /// A reply may take this long [default: 1s; for the TCP connection 5s]
+    #[arg(
+        short = 'w',
+        long,
+        value_name = "D",
+        value_parser = units::duration,
+        help_heading = "Pace"
+    )]
+    pub reply_timeout: Option<Duration>,
+
+    /// What the built-in peer does to UDP replies, such as loss=5%,dup=1%,reorder=2%,delay=20ms,jitter=5ms,seed=1
+    #[arg(long, value_name = "DAMAGE", conflicts_with = "address", help_heading = "Pace")]
+    pub impair: Option<String>,
+
+    /// Dump what is sent and received in hex to stderr
+    #[arg(short = 'x', long, help_heading = "What it shows")]
+    pub hex: bool,
+
+    /// A sentence of plain English for every difference
+    #[arg(long, conflicts_with = "json", help_heading = "What it shows")]
+    pub explain: bool,
+
+    /// Draw the round trips of both protocols on one scale
+    #[arg(long, conflicts_with = "json", help_heading = "What it shows")]
+    pub plot: bool,
+
+    /// Write the same drawing to FILE
+    #[arg(long, value_name = "FILE", help_heading = "What it shows")]
+    pub svg: Option<PathBuf>,
+
+    /// One JSON object instead of the table
+    #[arg(long, help_heading = "What it shows")]
+    pub json: bool,
+}

@@ -1,0 +1,114 @@
+//! `pktcat compare`: the same messages over TCP and over UDP, side by side.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::address::Protocol;
+use crate::compare::flow::Pacing;
+use crate::compare::peer::Peer;
+use crate::compare::run::Runner;
+use crate::compare::stream::Stream;
+use crate::compare::{self, Comparison, explain, json, plot, svg, table};
+use crate::config;
+use crate::config::compare::{Compare, Shown};
+use crate::console::Verbosity;
+use crate::dial::{self, Connected};
+use crate::dump::Dump;
+use crate::error::{Error, Result};
+use crate::report::Lines;
+use crate::session::Session;
+
+/// Runs the command.
+///
+/// # Errors
+/// Everything that makes the exit status other than 0.
+pub fn run(config: &Compare) -> Result<()> {
+    let mut session = Session::new(Protocol::Udp, Verbosity::Normal, None)?;
+    let journal = session.console.journal();
+    session.observe(Box::new(Lines::new(journal.clone(), Verbosity::Normal)));
+    if let Some(paint) = config.dump {
+        session.observe(Box::new(Dump::new(journal, paint)));
+    }
+    let result = both(config, &mut session).and_then(|comparison| {
+        comparison.check()?;
+        show(config, &comparison)
+    });
+    session.finish(result)
+}
+
+fn both(config: &Compare, session: &mut Session) -> Result<Comparison> {
+    let Compare { family, script, .. } = config;
+    let peer = match &config.peer {
+        config::compare::Peer::Other(_) => None,
+        config::compare::Peer::BuiltIn(impairment) => {
+            let interval = config.pacing.interval;
+            Some(Peer::start(&mut session.reactor, *family, *impairment, interval)?)
+        }
+    };
+    let addresses = match (&config.peer, &peer) {
+        (config::compare::Peer::Other(target), _) => {
+            let port = match target.port_number(Protocol::Tcp)? {
+                0 => return Err(Error::usage("port 0", "nobody can be reached there")),
+                port => port,
+            };
+            target.resolve(port, *family, config.lookup, Some(config.connect_timeout))?
+        }
+        (_, Some(peer)) => vec![peer.address()],
+        (config::compare::Peer::BuiltIn(_), None) => Vec::new(),
+    };
+    let begun = Instant::now();
+    let Connected { socket, latch, peer: answered } =
+        dial::connect(session, &addresses, &dial::From::default(), Some(config.connect_timeout))?;
+    let Some(address) = answered.internet() else {
+        return Err(Error::usage(answered.to_string(), "compare works over IP"));
+    };
+    let set_up = begun.elapsed();
+    let stream = Stream::new(socket, latch, address, Rc::clone(&session.tap));
+    // The address that answered over TCP is the one to compare with.
+    let (socket, _) = dial::connect_datagram(&[address], &dial::From::default())?;
+    let others: Vec<_> = peer.iter().map(Peer::datagram_socket).collect();
+    let room = others.iter().map(|socket| &**socket).chain([&socket]);
+    let room = room.filter_map(|socket| socket.recv_buffer_size().ok()).min();
+    let pacing = Pacing {
+        window: compare::fitted_window(config.pacing.window, script.longest(), room),
+        ..config.pacing
+    };
+    let is_built_in = peer.is_some();
+    let mut runner = Runner::new(session, peer, pacing)?;
+    let tcp = compare::over_tcp(&mut runner, stream, set_up, script, pacing)?;
+    let udp = compare::over_udp(&mut runner, Rc::new(socket), address, &others, script, pacing)?;
+    Ok(Comparison {
+        peer: address,
+        is_built_in,
+        script: script.clone(),
+        pacing,
+        window_asked: config.pacing.window,
+        impairment: match config.peer {
+            config::compare::Peer::BuiltIn(impairment) => impairment,
+            config::compare::Peer::Other(_) => None,
+        },
+        tcp,
+        udp,
+    })
+}
+
+fn show(config: &Compare, comparison: &Comparison) -> Result<()> {
+    if let Some(file) = &config.svg {
+        std::fs::write(file, svg::draw(comparison))
+            .map_err(|cause| Error::local("write", file.display(), &cause))?;
+    }
+    let text = match config.shown {
+        Shown::Json => json::object(comparison)?,
+        Shown::Table { explain, plot } => {
+            let mut text = table::table(comparison);
+            if explain {
+                text.push_str(&explain::sentences(comparison));
+            }
+            if plot {
+                text.push_str(&plot::draw(comparison));
+            }
+            text
+        }
+    };
+    super::print(text.as_bytes())
+}

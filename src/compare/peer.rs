@@ -1,0 +1,269 @@
+//! The built-in peer: echoes over TCP and UDP on one port of this machine, in the same loop.
+
+use std::collections::VecDeque;
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use mio::Interest;
+use socket2::Socket;
+
+use super::account::At;
+use super::impair::{Impairer, Impairment};
+use crate::address::{Address, Family, Protocol};
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::reactor::{Latch, Reactor};
+use crate::socket;
+use crate::sys::{self, Received, Receiver, Sender, Ways};
+
+/// The most bytes of a stream between reading and writing them back.
+const STREAM_BUFFER: usize = 64 * 1024;
+
+/// A port that is free for TCP can be taken for UDP; another one is tried then.
+const PORT_TRIES: usize = 50;
+
+/// Datagram replies that wait for room in the socket; more are dropped, as an echo service does.
+const MOST_WAITING: usize = 65_536;
+
+/// A reply and where it goes.
+type Reply = (Vec<u8>, Address);
+
+/// The peer: a listener, at most one connection, a datagram socket.
+pub struct Peer {
+    address: SocketAddr,
+    listener: (Socket, Rc<Latch>),
+    connection: Option<Connection>,
+    datagrams: Datagrams,
+}
+
+impl Peer {
+    /// A peer on loopback, on a port that is free for both protocols.
+    ///
+    /// # Errors
+    /// When there is none, or the system has no descriptors left.
+    pub fn start(
+        reactor: &mut Reactor,
+        family: Family,
+        impairment: Option<Impairment>,
+        interval: Duration,
+    ) -> Result<Self> {
+        let ip = match family {
+            Family::Any | Family::V4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            Family::V6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        };
+        let options = Options::default();
+        let mut tries = 0;
+        let (listener, udp, address) = loop {
+            let any = SocketAddr::new(ip, 0);
+            let listener = socket::bind_first(&[any], family, Protocol::Tcp, &options)?;
+            let address = SocketAddr::new(ip, socket::local_port(&listener));
+            match socket::bind_first(&[address], family, Protocol::Udp, &options) {
+                Ok(udp) => break (listener, udp, address),
+                Err(_) if tries < PORT_TRIES => tries += 1,
+                Err(error) => return Err(error),
+            }
+        };
+        let failed = |cause: io::Error| Error::system("poll", &cause);
+        let heard = reactor.watch(&listener, Interest::READABLE).map_err(failed)?;
+        let latch = reactor.watch(&udp, Interest::READABLE | Interest::WRITABLE).map_err(failed)?;
+        Ok(Self {
+            address,
+            listener: (listener, heard),
+            connection: None,
+            datagrams: Datagrams {
+                receiver: Receiver::new(&udp, Ways::All),
+                socket: Rc::new(udp),
+                latch,
+                buffer: vec![0; Receiver::ROOM],
+                received: Vec::new(),
+                sender: Sender::new(Ways::Portable),
+                impairer: impairment.map(|what| Impairer::new(what, interval)),
+                leaving: VecDeque::new(),
+            },
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its datagram socket, for the count of what the kernel dropped there.
+    #[must_use]
+    pub fn datagram_socket(&self) -> Rc<Socket> {
+        Rc::clone(&self.datagrams.socket)
+    }
+
+    /// When it has something to do that no readiness tells of.
+    #[must_use]
+    pub fn next_due(&self) -> Option<At> {
+        self.datagrams.impairer.as_ref().and_then(Impairer::next_due)
+    }
+
+    /// Whether replies to datagrams are still to come.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.datagrams.leaving.is_empty() || self.next_due().is_some()
+    }
+
+    /// Accepts, receives and answers what there is; whether it did anything.
+    ///
+    /// # Errors
+    /// When the system fails; a connection that breaks only ends.
+    pub fn step(&mut self, reactor: &mut Reactor, now: At) -> Result<bool> {
+        let mut did = self.accept(reactor)?;
+        if let Some(connection) = &mut self.connection {
+            match connection.step() {
+                Ok(Echo::Going(moved)) => did |= moved,
+                Ok(Echo::Over) | Err(_) => {
+                    if let Some(connection) = self.connection.take() {
+                        reactor.forget(&connection.socket, &connection.latch);
+                    }
+                    did = true;
+                }
+            }
+        }
+        Ok(self.datagrams.step(now)? | did)
+    }
+
+    fn accept(&mut self, reactor: &mut Reactor) -> Result<bool> {
+        let (listener, latch) = &self.listener;
+        if self.connection.is_some() || !latch.readable() {
+            return Ok(false);
+        }
+        match sys::accept(listener) {
+            Ok((socket, _)) => {
+                let latch = reactor
+                    .watch(&socket, Interest::READABLE | Interest::WRITABLE)
+                    .map_err(|cause| Error::system("poll", &cause))?;
+                let buffer = vec![0; STREAM_BUFFER];
+                self.connection = Some(Connection { socket, latch, buffer, unsent: 0..0 });
+                Ok(true)
+            }
+            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                latch.not_readable();
+                Ok(false)
+            }
+            Err(cause) => Err(Error::system("accept", &cause)),
+        }
+    }
+}
+
+enum Echo {
+    /// Whether anything moved.
+    Going(bool),
+    Over,
+}
+
+struct Connection {
+    socket: Socket,
+    latch: Rc<Latch>,
+    buffer: Vec<u8>,
+    /// The part of the buffer that was read and not written back.
+    unsent: std::ops::Range<usize>,
+}
+
+impl Connection {
+    fn step(&mut self) -> io::Result<Echo> {
+        let mut moved = false;
+        loop {
+            if self.unsent.is_empty() {
+                if !self.latch.readable() {
+                    return Ok(Echo::Going(moved));
+                }
+                match (&self.socket).read(&mut self.buffer) {
+                    Ok(0) => return Ok(Echo::Over),
+                    Ok(n) => self.unsent = 0..n,
+                    Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                        self.latch.not_readable();
+                        return Ok(Echo::Going(moved));
+                    }
+                    Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(cause) => return Err(cause),
+                }
+            }
+            if !self.latch.writable() {
+                return Ok(Echo::Going(moved));
+            }
+            match (&self.socket).write(&self.buffer[self.unsent.clone()]) {
+                Ok(n) => {
+                    self.unsent.start += n;
+                    moved = true;
+                }
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                    self.latch.not_writable();
+                    return Ok(Echo::Going(moved));
+                }
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+    }
+}
+
+struct Datagrams {
+    socket: Rc<Socket>,
+    latch: Rc<Latch>,
+    receiver: Receiver,
+    buffer: Vec<u8>,
+    received: Vec<Received>,
+    sender: Sender,
+    impairer: Option<Impairer<Reply>>,
+    leaving: VecDeque<Reply>,
+}
+
+impl Datagrams {
+    fn step(&mut self, now: At) -> Result<bool> {
+        let mut did = self.receive(now)?;
+        if let Some(impairer) = &mut self.impairer {
+            while let Some(reply) = impairer.next(now) {
+                self.leaving.push_back(reply);
+            }
+        }
+        while self.latch.writable()
+            && let Some((bytes, to)) = self.leaving.front()
+        {
+            let sent = self.sender.send(&*self.socket, bytes, bytes.len().max(1), Some(to));
+            match sent.error {
+                Some(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                    self.latch.not_writable();
+                    break;
+                }
+                // An earlier reply met nobody: UDP has nothing to say about that here.
+                Some(_) | None => self.leaving.pop_front(),
+            };
+            did = true;
+        }
+        Ok(did)
+    }
+
+    fn receive(&mut self, now: At) -> Result<bool> {
+        if !self.latch.readable() || self.leaving.len() >= MOST_WAITING {
+            return Ok(false);
+        }
+        self.received.clear();
+        match self.receiver.receive(&*self.socket, &mut self.buffer, &mut self.received) {
+            Ok(()) => {}
+            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => self.latch.not_readable(),
+            // What a reply met on its way (ICMP) is told here.
+            Err(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {}
+            Err(cause) => return Err(Error::system("receive", &cause)),
+        }
+        let did = !self.received.is_empty();
+        for train in self.received.drain(..) {
+            let Some(from) = train.peer else { continue };
+            let bytes = &self.buffer[train.range.clone()];
+            let empty = bytes.is_empty().then_some(bytes);
+            for message in empty.into_iter().chain(bytes.chunks(train.segment.max(1))) {
+                match &mut self.impairer {
+                    Some(impairer) => impairer.take((message.to_vec(), from.clone()), now),
+                    None => self.leaving.push_back((message.to_vec(), from.clone())),
+                }
+            }
+        }
+        Ok(did)
+    }
+}

@@ -1,0 +1,145 @@
+//! Numbers and sentences as people read them.
+
+use std::time::Duration;
+
+/// The widest line.
+pub const WIDTH: usize = 80;
+
+/// `1234567` as `1,234,567`.
+#[must_use]
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Three digits that matter: `1.23`, `12.3`, `123`.
+fn three_digits(value: f64) -> String {
+    if value < 9.995 {
+        format!("{value:.2}")
+    } else if value < 99.95 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.0}")
+    }
+}
+
+/// A time: `870 ns`, `12.3 µs`, `1.23 ms`, `1.23 s`.
+#[must_use]
+pub fn time(time: Duration) -> String {
+    let nanos = time.as_nanos() as f64;
+    let (unit, size) = match time.as_nanos() {
+        0..1_000 => return format!("{} ns", time.as_nanos()),
+        1_000..999_500 => ("µs", 1e3),
+        999_500..999_500_000 => ("ms", 1e6),
+        _ => ("s", 1e9),
+    };
+    format!("{} {unit}", three_digits(nanos / size))
+}
+
+/// A time that may be missing.
+#[must_use]
+pub fn time_or_dash(value: Option<Duration>) -> String {
+    value.map_or_else(|| "-".to_owned(), time)
+}
+
+/// A number that was measured, so that only its first three digits mean anything: `210,000`.
+#[must_use]
+pub fn rounded(value: f64) -> String {
+    if value < 1000.0 {
+        return three_digits(value);
+    }
+    let unit = 10f64.powf(value.log10().floor() - 2.0);
+    grouped(((value / unit).round() * unit).round() as u64)
+}
+
+/// Bytes a second: `13.4 MB/s`.
+#[must_use]
+pub fn rate(bytes: f64) -> String {
+    let (unit, size) = match bytes {
+        b if b < 1e3 => ("B/s", 1.0),
+        b if b < 1e6 => ("kB/s", 1e3),
+        b if b < 1e9 => ("MB/s", 1e6),
+        _ => ("GB/s", 1e9),
+    };
+    format!("{} {unit}", three_digits(bytes / size))
+}
+
+/// A share: `5%`, `2.5%`.
+#[must_use]
+pub fn percent(share: f64) -> String {
+    let percent = (share * 1000.0).round() / 10.0;
+    format!("{percent}%")
+}
+
+/// One thing or many: `1 message`, `2 messages`.
+#[must_use]
+pub fn counted(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(n), if n == 1 { "" } else { "s" })
+}
+
+/// A paragraph in lines of at most [`WIDTH`] columns, the first begun with `mark`, the others
+/// indented as far.
+pub fn wrap(mark: &str, paragraph: &str, out: &mut String) {
+    let indent = mark.chars().count();
+    let mut column = indent;
+    out.push_str(mark);
+    for (i, word) in paragraph.split_whitespace().enumerate() {
+        let width = word.chars().count();
+        if i > 0 && column + 1 + width > WIDTH {
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        } else if i > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += width;
+    }
+    out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_as_many_digits_as_they_deserve() {
+        for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(n), text);
+        }
+        for (nanos, text) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_234, "1.23 µs"),
+            (99_949, "99.9 µs"),
+            (99_951, "100 µs"),
+            (999_499, "999 µs"),
+            (999_500, "1.00 ms"),
+            (59_900_000_000, "59.9 s"),
+            (600_000_000_000, "600 s"),
+        ] {
+            assert_eq!(time(Duration::from_nanos(nanos)), text);
+        }
+        assert_eq!(rounded(210_498.0), "210,000");
+        assert_eq!(rounded(12.345), "12.3");
+        assert_eq!(rounded(999_999.0), "1,000,000");
+        assert_eq!(rate(13_400_000.0), "13.4 MB/s");
+        assert_eq!([percent(0.05), percent(0.025), percent(0.30434)], ["5%", "2.5%", "30.4%"]);
+    }
+
+    #[test]
+    fn paragraphs_fit_the_width() {
+        let mut out = String::new();
+        wrap("- ", &"word ".repeat(40), &mut out);
+        assert!(out.lines().all(|line| line.len() <= WIDTH && line.len() > 1));
+        assert!(out.lines().skip(1).all(|line| line.starts_with("  word")));
+    }
+}

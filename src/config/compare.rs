@@ -1,0 +1,245 @@
+//! Settings of `pktcat compare`.
+
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::format;
+use super::seen::paint;
+use crate::address::{Family, Lookup, Target};
+use crate::cli::{ColorChoice, CompareArgs};
+use crate::compare::Script;
+use crate::compare::flow::Pacing;
+use crate::compare::impair::Impairment;
+use crate::compare::messages::{Given, HEADER};
+use crate::endpoint::datagram::LONGEST_IPV4;
+use crate::error::{Error, Result};
+use crate::framing::Format;
+use crate::hexdump::Paint;
+use crate::units;
+
+const COUNT: u64 = 1000;
+const SIZE: usize = 64;
+const WINDOW: usize = 16;
+const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A SYN that is lost is sent again after one second (RFC 6298), and after three.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whom the messages go to.
+#[derive(Debug)]
+pub enum Peer {
+    /// Somebody else.
+    Other(Target),
+    /// The built-in one, and what it does to UDP replies.
+    BuiltIn(Option<Impairment>),
+}
+
+/// What is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// The table, and what else was asked for.
+    Table {
+        /// A sentence for every difference.
+        explain: bool,
+        /// The round trips drawn.
+        plot: bool,
+    },
+    /// One JSON object.
+    Json,
+}
+
+/// Settings of `pktcat compare`.
+#[derive(Debug)]
+pub struct Compare {
+    /// Whom the messages go to.
+    pub peer: Peer,
+    /// Which address family.
+    pub family: Family,
+    /// Whether names may be looked up.
+    pub lookup: Lookup,
+    /// What is sent.
+    pub script: Script,
+    /// How it is sent.
+    pub pacing: Pacing,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// What is printed.
+    pub shown: Shown,
+    /// Where the drawing goes.
+    pub svg: Option<PathBuf>,
+    /// The dump on standard error.
+    pub dump: Option<Paint>,
+}
+
+impl Compare {
+    /// Checks the words of `compare` against each other, and looks through the user's messages.
+    ///
+    /// # Errors
+    /// Usage errors; a file of messages that cannot be read or holds what is none.
+    pub fn new(args: CompareArgs) -> Result<Self> {
+        let peer = match (&args.address[..], &args.impair) {
+            ([], None) => Peer::BuiltIn(None),
+            ([], Some(words)) => Peer::BuiltIn(Some(impairment(words)?)),
+            (words, _) => {
+                let target = Target::parse(words)?;
+                if target.host.is_none() && !words.iter().any(|word| word.starts_with(':')) {
+                    return Err(Error::usage(&target.port, "the port is missing")
+                        .hint("write HOST PORT or HOST:PORT"));
+                }
+                Peer::Other(target)
+            }
+        };
+        let script = script(&args)?;
+        let limit = args.reply_timeout.unwrap_or(REPLY_TIMEOUT);
+        if limit.is_zero() {
+            return Err(Error::usage("--reply-timeout", "must be more than nothing"));
+        }
+        let count = match &script {
+            Script::Generated(_) => args.count.unwrap_or(COUNT),
+            Script::Given(_, survey) => survey.count,
+        };
+        Ok(Self {
+            peer,
+            family: match (args.ipv4, args.ipv6) {
+                (true, _) => Family::V4,
+                (_, true) => Family::V6,
+                _ => Family::Any,
+            },
+            lookup: if args.numeric { Lookup::Numeric } else { Lookup::Names },
+            script,
+            pacing: Pacing {
+                interval: args.interval.unwrap_or(Duration::ZERO),
+                window: args.window.map_or(WINDOW, |window| window as usize),
+                limit,
+                count,
+            },
+            connect_timeout: args.reply_timeout.unwrap_or(CONNECT_TIMEOUT),
+            shown: if args.json {
+                Shown::Json
+            } else {
+                Shown::Table { explain: args.explain, plot: args.plot }
+            },
+            svg: args.svg,
+            dump: args.hex.then(|| paint(ColorChoice::Auto, io::stderr().is_terminal())),
+        })
+    }
+}
+
+fn script(args: &CompareArgs) -> Result<Script> {
+    let input = args.input.map(format);
+    if args.messages.is_some() && args.size.is_some() && input != Some(Format::Raw) {
+        return Err(Error::usage("--size", "with --messages it goes with -I raw only"));
+    }
+    let least = if args.messages.is_some() { 1 } else { HEADER };
+    let size = match args.size {
+        None => SIZE,
+        Some(size) => usize::try_from(size)
+            .ok()
+            .filter(|size| (least..=LONGEST_IPV4).contains(size))
+            .ok_or_else(|| {
+                let why = format!("must be {least} to {LONGEST_IPV4} bytes");
+                let error = Error::usage(format!("--size {size}"), why);
+                match args.messages {
+                    Some(_) => error,
+                    None => error.hint("a message carries a number and a time of 8 bytes each"),
+                }
+            })?,
+    };
+    let Some(file) = &args.messages else {
+        return Ok(Script::Generated(size));
+    };
+    let count = args.count.unwrap_or(u64::MAX);
+    let given = Given::open(file, input.unwrap_or(Format::Lines), size, LONGEST_IPV4, count)?;
+    let survey = given.survey()?;
+    Ok(Script::Given(given, survey))
+}
+
+/// Reads `loss=5%,dup=1%,reorder=2%,delay=20ms,jitter=5ms,seed=1`, each part at most once.
+fn impairment(words: &str) -> Result<Impairment> {
+    let (mut loss, mut duplicate, mut reorder) = (None, None, None);
+    let (mut delay, mut jitter, mut seed) = (None, None, None);
+    for word in words.split(',') {
+        let wrong = |why: &str| Error::usage(format!("--impair {word}"), why);
+        let known = "loss, dup, reorder, delay, jitter and seed";
+        let Some((name, value)) = word.split_once('=') else {
+            return Err(wrong("is written NAME=VALUE").hint(known));
+        };
+        let is_new = match name {
+            "loss" => set(&mut loss, share(value)),
+            "dup" => set(&mut duplicate, share(value)),
+            "reorder" => set(&mut reorder, share(value)),
+            "delay" => set(&mut delay, units::duration(value)),
+            "jitter" => set(&mut jitter, units::duration(value)),
+            "seed" => set(&mut seed, value.parse().map_err(|_| "a seed is a number".to_owned())),
+            _ => return Err(wrong("is nothing it can do").hint(known)),
+        };
+        if !is_new.map_err(|why| wrong(&why))? {
+            return Err(wrong("stands there twice"));
+        }
+    }
+    Ok(Impairment {
+        loss: loss.unwrap_or(0.0),
+        duplicate: duplicate.unwrap_or(0.0),
+        reorder: reorder.unwrap_or(0.0),
+        delay: delay.unwrap_or(Duration::ZERO),
+        jitter: jitter.unwrap_or(Duration::ZERO),
+        // Short enough to be copied from the table by hand.
+        seed: seed.unwrap_or_else(|| fastrand::u64(1..10_000)),
+    })
+}
+
+/// Puts a value into its place; `false` when one was there already.
+fn set<T>(
+    place: &mut Option<T>,
+    value: std::result::Result<T, String>,
+) -> std::result::Result<bool, String> {
+    Ok(place.replace(value?).is_none())
+}
+
+/// Reads `5%` or `0.05`.
+fn share(text: &str) -> std::result::Result<f64, String> {
+    let (number, of) = match text.strip_suffix('%') {
+        Some(number) => (number, 100.0),
+        None => (text, 1.0),
+    };
+    let share = number.parse::<f64>().ok().map(|number| number / of);
+    share
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "a share is written 5% or 0.05, and is 100% at most".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_is_read_part_by_part() {
+        let all = impairment("loss=5%,dup=0.01,reorder=2.5%,delay=20ms,jitter=5ms,seed=7").unwrap();
+        let want = Impairment {
+            loss: 0.05,
+            duplicate: 0.01,
+            reorder: 0.025,
+            delay: Duration::from_millis(20),
+            jitter: Duration::from_millis(5),
+            seed: 7,
+        };
+        assert_eq!(all, want);
+        assert!((1..10_000).contains(&impairment("loss=0%").unwrap().seed));
+        for bad in [
+            "",
+            "loss",
+            "loss=",
+            "loss=101%",
+            "loss=-1%",
+            "loss=nan",
+            "loss=1%,loss=2%",
+            "lost=1%",
+            "delay=x",
+            "seed=-1",
+            "loss=1%,",
+        ] {
+            assert!(impairment(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Who is at the end of a socket, and how that is shown.
+
+use std::fmt;
+use std::net::{SocketAddr, SocketAddrV4};
+use std::path::Path;
+use std::rc::Rc;
+
+/// The address of one end of a socket.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Address {
+    /// An IP address and a port.
+    Internet(SocketAddr),
+    /// A path in the file system (unix(7)); `None` for an end without a name, which nobody can
+    /// send to.
+    Unix(Option<Rc<Path>>),
+}
+
+impl Address {
+    /// The IP address and port, if it has them.
+    #[must_use]
+    pub fn internet(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Internet(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Whether something can be sent there.
+    #[must_use]
+    pub fn has_name(&self) -> bool {
+        !matches!(self, Self::Unix(None))
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::Internet(address)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Internet(address) => write!(f, "{}", Shown(*address)),
+            Self::Unix(Some(path)) => write!(f, "{}", path.display()),
+            Self::Unix(None) => f.write_str("unnamed"),
+        }
+    }
+}
+
+/// An address as people read it: IPv4-mapped ones as IPv4, scopes by interface name.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown(pub SocketAddr);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match canonical(self.0) {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => {
+                match nix::net::if_::if_indextoname(v6.scope_id()) {
+                    Ok(name) => {
+                        write!(f, "[{}%{}]:{}", v6.ip(), name.to_string_lossy(), v6.port())
+                    }
+                    Err(_) => write!(f, "{v6}"),
+                }
+            }
+            other => write!(f, "{other}"),
+        }
+    }
+}
+
+/// The same address without the IPv4-mapped disguise of a dual-stack socket (RFC 4291, 2.5.5.2).
+#[must_use]
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => SocketAddrV4::new(v4, v6.port()).into(),
+            None => address,
+        },
+        SocketAddr::V4(_) => address,
+    }
+}

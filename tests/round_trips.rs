@@ -1,0 +1,86 @@
+//! Round trips of `pktcat compare` against those of a bare socket client. A binary of its own: tests
+//! that run at the same time would be measured with it.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "compare/peer.rs"]
+mod peer;
+mod util;
+
+use std::io::{Read, Write};
+use std::net::{TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use util::{harness, pktcat_line};
+
+/// What an unoptimised build may take longer than the same client unoptimised, which makes nearly
+/// nothing but system calls.
+const TOLERANCE: f64 = if cfg!(debug_assertions) { 1.0 } else { 0.15 };
+
+const ROUNDS: usize = 12;
+const MESSAGES: usize = 3000;
+
+fn main() {
+    harness::main(tests![round_trips_are_those_of_a_bare_socket]);
+}
+
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times[times.len() / 2].as_nanos() as f64 / 1000.0
+}
+
+fn bare_tcp(port: u16) -> f64 {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let mut message = [7; 64];
+    let times = (0..MESSAGES).map(|_| {
+        let begun = Instant::now();
+        stream.write_all(&message).unwrap();
+        stream.read_exact(&mut message).unwrap();
+        begun.elapsed()
+    });
+    median(times.collect())
+}
+
+fn bare_udp(port: u16) -> f64 {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(("127.0.0.1", port)).unwrap();
+    let mut message = [7; 64];
+    let times = (0..MESSAGES).map(|_| {
+        let begun = Instant::now();
+        socket.send(&message).unwrap();
+        socket.recv(&mut message).unwrap();
+        begun.elapsed()
+    });
+    median(times.collect())
+}
+
+fn ours(port: u16) -> [f64; 2] {
+    let words = format!("compare --json 127.0.0.1 {port} --window 1 --count {MESSAGES}");
+    let ended = pktcat_line(&words).run().expect_code(0);
+    let result: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+    ["tcp", "udp"].map(|side| result[side]["round_trip_us"]["median"].as_f64().unwrap())
+}
+
+/// By turns, and the best median of each counts: whatever else runs on the machine, and whichever
+/// core it gives to client and peer, only ever adds.
+fn round_trips_are_those_of_a_bare_socket() {
+    let peer = peer::echo();
+    let mut best = [f64::INFINITY; 4];
+    let mut all = Vec::new();
+    for _ in 0..ROUNDS {
+        let [tcp, udp] = ours(peer.port);
+        let round = [bare_tcp(peer.port), tcp, bare_udp(peer.port), udp];
+        for (best, now) in best.iter_mut().zip(round) {
+            *best = best.min(now);
+        }
+        all.push(round);
+    }
+    let [bare_tcp, tcp, bare_udp, udp] = best;
+    for (name, bare, ours) in [("tcp", bare_tcp, tcp), ("udp", bare_udp, udp)] {
+        let off = (ours / bare - 1.0).abs();
+        assert!(
+            off <= TOLERANCE,
+            "{name}: {ours} us against {bare} us; all rounds (bare, ours): {all:?}"
+        );
+    }
+}

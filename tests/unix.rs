@@ -1,0 +1,78 @@
+//! Local sockets: stream and datagram, in both roles, and the paths they leave and spare.
+#![allow(missing_docs)]
+
+mod util;
+
+use std::fs;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use util::{Input, eventually, pktcat_line};
+
+fn place() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("s");
+    (folder, path)
+}
+
+#[test]
+fn streams_go_both_ways_and_the_path_is_removed() {
+    let (_folder, path) = place();
+    let path = path.to_str().unwrap();
+    let listen = pktcat_line(&format!("listen -v -U {path}"));
+    let listener = listen.stdin(Input::Bytes(b"from listen".to_vec())).spawn();
+    listener.wait_line(&format!("listening on {path} (unix)"));
+    let connect = pktcat_line(&format!("connect -U {path}"));
+    let client = connect.stdin(Input::Bytes(b"from connect".to_vec())).run();
+    assert_eq!((client.status.code(), &client.stdout[..]), (Some(0), &b"from listen"[..]));
+    let server = listener.wait();
+    assert_eq!((server.status.code(), &server.stdout[..]), (Some(0), &b"from connect"[..]));
+    assert!(!fs::exists(path).unwrap());
+}
+
+#[test]
+fn a_datagram_listener_answers_who_has_a_name() {
+    let (folder, path) = place();
+    let listen = pktcat_line(&format!("listen -u -v --echo -U {}", path.display()));
+    let listener = listen.stdin(Input::Null).spawn();
+    listener.wait_line("listening on ");
+    let peer = UnixDatagram::bind(folder.path().join("peer")).unwrap();
+    peer.set_read_timeout(Some(util::PATIENCE)).unwrap();
+    for message in [&b"one"[..], b"", b"three"] {
+        peer.send_to(message, &path).unwrap();
+        let mut buffer = [0; 64];
+        let n = peer.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..n], message);
+    }
+    listener.signal(nix::sys::signal::Signal::SIGTERM);
+    listener.wait().expect_signal(nix::sys::signal::Signal::SIGTERM);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_socket_left_behind_is_replaced_a_served_one_and_a_file_are_not() {
+    let (_folder, path) = place();
+    let line = format!("listen -U {}", path.display());
+    drop(UnixListener::bind(&path).unwrap());
+    let served = pktcat_line(&line).stdin(Input::Null).spawn();
+    eventually("somebody serves it", || is_served(&path).then_some(()));
+    let second = pktcat_line(&line).stdin(Input::Null).run();
+    assert_eq!(second.status.code(), Some(1), "{}", second.stderr);
+    drop(UnixStream::connect(&path).unwrap());
+    assert_eq!(served.wait().status.code(), Some(0));
+
+    fs::write(&path, "precious").unwrap();
+    let refused = pktcat_line(&line).stdin(Input::Null).run();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(refused.stderr.contains("no socket"), "{}", refused.stderr);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+}
+
+/// Whether a program serves the socket: one of another kind is told so without being let in.
+fn is_served(path: &Path) -> bool {
+    UnixDatagram::unbound()
+        .and_then(|asking| asking.connect(path))
+        .is_err_and(|cause| cause.raw_os_error() == Some(libc::EPROTOTYPE))
+}
