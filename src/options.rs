@@ -100,16 +100,15 @@ impl Options {
             set("--sndbuf", socket.set_send_buffer_size(bytes))?;
         }
         if let Some(ttl) = self.ttl.map(u32::from) {
-            let result = if v6 {
-                socket.set_unicast_hops_v6(ttl).and_then(|()| socket.set_multicast_hops_v6(ttl))
-            } else {
-                socket.set_ttl_v4(ttl).and_then(|()| socket.set_multicast_ttl_v4(ttl))
-            };
-            set("--ttl", result)?;
+            set("--ttl", set_ttl(socket, ttl, v6, protocol))?;
         }
         if let Some(tos) = self.tos.map(u32::from) {
             let result = if v6 { socket.set_tclass_v6(tos) } else { socket.set_tos_v4(tos) };
             set("--tos", result)?;
+            if v6 {
+                // For IPv4 through the same socket; one for IPv6 only may refuse it.
+                let _ = socket.set_tos_v4(tos);
+            }
         }
         if self.broadcast {
             set("--broadcast", socket.set_broadcast(true))?;
@@ -179,6 +178,23 @@ impl Options {
         }
         (!parts.is_empty()).then(|| parts.join(", "))
     }
+}
+
+/// Unicast and, where there can be any, multicast; for both families where the socket has both.
+fn set_ttl(socket: &Socket, ttl: u32, v6: bool, protocol: Protocol) -> io::Result<()> {
+    let is_datagram = protocol == Protocol::Udp;
+    let set_v4 = || {
+        socket.set_ttl_v4(ttl)?;
+        // A stream socket refuses it (IP_MULTICAST_TTL, ip(7)).
+        if is_datagram { socket.set_multicast_ttl_v4(ttl) } else { Ok(()) }
+    };
+    if !v6 {
+        return set_v4();
+    }
+    // One for IPv6 only may refuse it.
+    let _ = set_v4();
+    socket.set_unicast_hops_v6(ttl)?;
+    if is_datagram { socket.set_multicast_hops_v6(ttl) } else { Ok(()) }
 }
 
 #[cfg(test)]
