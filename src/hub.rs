@@ -156,7 +156,8 @@ impl Hub {
                 moved |= self.step_input(now)?;
             }
             moved |= matches!(self.output.flush()?, Progress::Moved(_));
-            self.drop_stuck(session, now);
+            // Whoever waited for those can go on.
+            moved |= self.drop_stuck(session, now);
             self.note_activity(session, now);
             if self.verdict(now)? {
                 return self.failure.take().map_or(Ok(()), Err);
@@ -278,23 +279,24 @@ impl Hub {
         }
     }
 
-    /// Drops clients that take nothing while others wait for them.
-    fn drop_stuck(&mut self, session: &mut Session, now: Instant) {
+    /// Drops clients that take nothing while others wait for them; whether there were any.
+    fn drop_stuck(&mut self, session: &mut Session, now: Instant) -> bool {
+        let mut any = false;
         if !std::mem::take(&mut self.anybody_stuck) {
-            return;
+            return any;
         }
         for id in 0..self.clients.len() {
-            let stuck = self.clients[id].as_ref().and_then(|client| client.stuck);
-            if stuck.is_some_and(|since| now >= since + PATIENCE)
-                && let Some(client) = self.clients[id].take()
-            {
+            let Some(client) = &mut self.clients[id] else { continue };
+            if !client.has_stalled(PATIENCE, now) {
+                self.anybody_stuck |= client.stuck.is_some();
+            } else if let Some(client) = self.clients[id].take() {
                 let why = format!("dropped, it takes nothing; {} bytes missed", client.queued());
                 let error = Error::new(Status::Broken, "send", client.link.to_string(), why);
                 self.goodbye(client, Some(error), session);
-            } else {
-                self.anybody_stuck |= stuck.is_some();
+                any = true;
             }
         }
+        any
     }
 
     fn note_activity(&mut self, session: &Session, now: Instant) {

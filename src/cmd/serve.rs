@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
@@ -115,13 +117,27 @@ fn role(config: &Listen) -> Result<Role> {
             Role::Reply(Reply::Bytes(bytes.into()))
         }
         Task::ReplyFile(path) => {
-            let file = File::open(path).map_err(|cause| unreadable(path, &cause))?;
-            Role::Reply(Reply::File(Rc::new(file)))
+            Role::Reply(open_reply(path).map_err(|cause| unreadable(path, &cause))?)
         }
     })
 }
 
-fn unreadable(path: &Path, cause: &std::io::Error) -> Error {
+fn open_reply(path: &Path) -> io::Result<Reply> {
+    let mut file = File::open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if kind.is_fifo() {
+        // What a pipe gives it gives once.
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        return Ok(Reply::Bytes(bytes.into()));
+    }
+    Ok(Reply::File(Rc::new(file)))
+}
+
+fn unreadable(path: &Path, cause: &io::Error) -> Error {
     Error::local("read", path.display(), cause)
 }
 

@@ -30,7 +30,7 @@ impl Broadcast<'_> {
         for client in self.clients.iter_mut().flatten().filter(|client| client.is_open()) {
             // A message longer than a whole queue has to fit into an empty one.
             if client.queued() > 0 && client.queued() + bytes > self.queue {
-                client.stuck.get_or_insert(self.now);
+                client.set_stuck(self.now);
                 *self.anybody_stuck = true;
                 room = false;
             }

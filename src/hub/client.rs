@@ -5,7 +5,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::MsgFlags;
 use socket2::Socket;
@@ -13,6 +13,7 @@ use socket2::Socket;
 use crate::endpoint::Progress;
 use crate::framing::Assembler;
 use crate::reactor::Latch;
+use crate::sys;
 use crate::tap::{Event, Link, Tap};
 
 /// Bytes that wait for a client; many clients share them.
@@ -53,6 +54,8 @@ pub(super) struct Client {
     pub answered: Option<u64>,
     /// Since when its queue has been full without any of it leaving.
     pub stuck: Option<Instant>,
+    /// Bytes its kernel had not acknowledged then.
+    unacknowledged: u32,
     /// Whether it is in the list of clients that may have something to do.
     pub listed: bool,
 }
@@ -72,6 +75,7 @@ impl Client {
             ended: false,
             answered: None,
             stuck: None,
+            unacknowledged: 0,
             listed: false,
         }
     }
@@ -98,6 +102,30 @@ impl Client {
     #[must_use]
     pub(super) fn is_done(&self) -> bool {
         self.ended && self.sending == Sending::Closed
+    }
+
+    /// Others wait for it from now on, if they have not been waiting already.
+    pub(super) fn set_stuck(&mut self, now: Instant) {
+        if self.stuck.is_none() {
+            self.stuck = Some(now);
+            self.unacknowledged = sys::unacknowledged(&self.socket).unwrap_or(0);
+        }
+    }
+
+    /// Whether others have waited for it for so long and it took nothing meanwhile. A slow one
+    /// may take from the kernel's buffer long before that has room for more of the queue.
+    pub(super) fn has_stalled(&mut self, patience: Duration, now: Instant) -> bool {
+        if self.stuck.is_none_or(|since| now < since + patience) {
+            return false;
+        }
+        match sys::unacknowledged(&self.socket) {
+            Ok(left) if left < self.unacknowledged => {
+                self.unacknowledged = left;
+                self.stuck = Some(now);
+                false
+            }
+            _ => true,
+        }
     }
 
     /// Adds bytes to what waits for it.
@@ -169,6 +197,10 @@ impl Client {
     /// # Errors
     /// When the connection is broken.
     pub(super) fn read(&mut self, buffer: &mut [u8], tap: &Tap) -> io::Result<Progress> {
+        if self.ended && self.latch.failed() && self.sending != Sending::Closed {
+            // A reset after its FIN: no reading would tell, and nothing may be there to be sent.
+            return Err(self.socket.take_error()?.unwrap_or(io::ErrorKind::BrokenPipe.into()));
+        }
         if self.ended || !self.latch.readable() {
             return Ok(Progress::Blocked);
         }

@@ -41,7 +41,11 @@ impl Hub {
             let result = self.serve(&mut client, session);
             let done = client.is_done();
             match result {
-                Ok(_) if done => self.goodbye(client, None, session),
+                Ok(_) if done => {
+                    // There is room for another client now.
+                    moved = true;
+                    self.goodbye(client, None, session);
+                }
                 Ok(again) => {
                     self.clients[id] = Some(client);
                     if again != Turn::Idle {
@@ -112,7 +116,7 @@ impl Hub {
         let mut room = true;
         for client in self.clients.iter_mut().flatten() {
             if client.queued() >= self.rules.queue {
-                client.stuck.get_or_insert(now);
+                client.set_stuck(now);
                 self.anybody_stuck = true;
                 room = false;
             }
