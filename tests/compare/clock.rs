@@ -6,7 +6,7 @@ use super::util::pktcat_line;
 use crate::tests;
 use libtest_mimic::Trial;
 
-pub fn tests() -> Vec<Trial> {
+pub(super) fn tests() -> Vec<Trial> {
     tests![no_message_leaves_before_its_time, the_window_bounds_what_is_outstanding,]
 }
 
