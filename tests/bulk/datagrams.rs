@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use libtest_mimic::Trial;
 
+use crate::ends;
 use crate::util::data::{assert_same, random};
 use crate::util::harness::{self, Need};
 use crate::util::udp::{listening, receive};
@@ -54,9 +55,8 @@ fn frames(bytes: &[u8], size: usize) -> Vec<u8> {
 }
 
 fn boundaries_between_two_instances() {
-    for (sender, receiver) in
-        [("", ""), ("--portable", ""), ("", "--portable"), ("--portable", "--portable")]
-    {
+    let ways = ends::ways().iter();
+    for (sender, receiver) in ways.clone().flat_map(|a| ways.clone().map(move |b| (a, b))) {
         for size in SIZES {
             let bytes = stream(size);
             let count = bytes.chunks(size).count();

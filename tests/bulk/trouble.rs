@@ -33,7 +33,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     let mut tests = Vec::new();
     for (name, ends, case) in cases {
         for &end in ends {
-            for options in ["", "--portable"] {
+            for &options in ends::ways() {
                 let name = format!("{name}_{end:?} {options}").to_lowercase();
                 tests.push(harness::test(name.trim_end(), &[], move || case(end, options)));
             }
