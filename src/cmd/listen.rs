@@ -37,20 +37,22 @@ pub fn run(config: &Listen) -> Result<()> {
 
 fn dispatch(config: &Listen, session: &mut Session) -> Result<()> {
     let single = matches!(config.task, Task::Relay) && !config.both;
+    // Known before anybody can come.
+    let gate = config.gate()?;
     match (config.common.protocol, &config.task) {
-        (_, Task::Command(words)) => serve::command(config, words, session),
-        (Protocol::Udp, _) if single => datagrams(config, session),
-        (Protocol::Tcp, _) if single && !config.keep_open => one_client(config, session),
-        _ => serve::hub(config, session),
+        (_, Task::Command(words)) => serve::command(config, words, gate, session),
+        (Protocol::Udp, _) if single => datagrams(config, gate, session),
+        (Protocol::Tcp, _) if single && !config.keep_open => one_client(config, gate, session),
+        _ => serve::hub(config, gate, session),
     }
 }
 
-fn one_client(config: &Listen, session: &mut Session) -> Result<()> {
+fn one_client(config: &Listen, gate: Gate, session: &mut Session) -> Result<()> {
     let common = &config.common;
     let listener = bind(config, Protocol::Tcp, session)?;
     let input = input(common, Wire::Stream, session)?;
     let output = output(common, true, session)?;
-    let door = Door::new(listener, config.gate()?, None, session)?;
+    let door = Door::new(listener, gate, None, session)?;
     let (socket, peer) = first_client(config, door, session)?;
     let link = Rc::new(socket::link(&socket, Protocol::Tcp, peer));
     session.event(&Event::Accepted(&link));
@@ -82,7 +84,7 @@ pub(super) fn fin(common: &Common, input: &Input) -> Fin {
     }
 }
 
-fn datagrams(config: &Listen, session: &mut Session) -> Result<()> {
+fn datagrams(config: &Listen, gate: Gate, session: &mut Session) -> Result<()> {
     let common = &config.common;
     let socket = Rc::new(bind(config, Protocol::Udp, session)?);
     session.count_drops_of(&socket);
@@ -96,7 +98,7 @@ fn datagrams(config: &Listen, session: &mut Session) -> Result<()> {
         idle: common.idle,
     };
     let peers = if config.to_all { Peers::All(Vec::new()) } else { Peers::Last(None) };
-    let datagram = open_datagram(config, socket, peers, session)?;
+    let datagram = open_datagram(config, socket, peers, gate, session)?;
     Exchange::new(input, output, datagram, rules, common.pace(), Instant::now()).run(session)
 }
 
@@ -112,12 +114,12 @@ pub(super) fn open_datagram(
     config: &Listen,
     socket: Rc<Socket>,
     peers: Peers,
+    gate: Gate,
     session: &mut Session,
 ) -> Result<Datagram> {
     let latch = watch(session, &socket)?;
     let tap = Rc::clone(&session.tap);
     let mut datagram = Datagram::new(socket, latch, peers, config.common.ways, tap);
-    let gate: Gate = config.gate()?;
     if !gate.is_open() {
         datagram.guard(gate);
     }

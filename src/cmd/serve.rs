@@ -20,6 +20,7 @@ use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, Peers};
 use crate::endpoint::input::Wire;
 use crate::endpoint::stream::Fin;
 use crate::error::{Error, Result};
+use crate::gate::Gate;
 use crate::hub::role::{Reply, Role, characters};
 use crate::hub::{Ends, Hub, Rules};
 use crate::session::Session;
@@ -27,13 +28,13 @@ use crate::socket;
 use crate::sys;
 
 /// Serves clients and UDP peers from the one loop.
-pub(super) fn hub(config: &Listen, session: &mut Session) -> Result<()> {
+pub(super) fn hub(config: &Listen, gate: Gate, session: &mut Session) -> Result<()> {
     let common = &config.common;
     if config.keep_open {
         let _ = sys::raise_descriptor_limit();
     }
     let role = role(config)?;
-    let (door, datagrams) = sockets(config, session)?;
+    let (door, datagrams) = sockets(config, gate, session)?;
     let output = output(common, true, session)?.of_whole_messages();
     let input = if role.sends_input() { Some(input(common, Wire::Stream, session)?) } else { None };
     let rules = Rules {
@@ -41,7 +42,12 @@ pub(super) fn hub(config: &Listen, session: &mut Session) -> Result<()> {
         queue: config.queue,
         tag: config.tag,
         output: common.output,
-        fin: input.as_ref().map_or(Fin::AtPeerFin, |input| fin(common, input)),
+        fin: match &input {
+            // Others go on talking when standard input has nothing more to say.
+            Some(_) if matches!(config.task, Task::Chat) && !common.no_shutdown => Fin::AtPeerFin,
+            Some(input) => fin(common, input),
+            None => Fin::AtPeerFin,
+        },
         until_fin: common.until_fin,
         first: config.accept_timeout,
         idle: common.idle,
@@ -51,21 +57,25 @@ pub(super) fn hub(config: &Listen, session: &mut Session) -> Result<()> {
 }
 
 /// The listening sockets: of one protocol, or of both on one port number.
-fn sockets(config: &Listen, session: &mut Session) -> Result<(Option<Door>, Option<Datagram>)> {
+fn sockets(
+    config: &Listen,
+    gate: Gate,
+    session: &mut Session,
+) -> Result<(Option<Door>, Option<Datagram>)> {
     if let (true, Place::Internet(target)) = (config.both, &config.place) {
         let (tcp, udp) = bind_both(config, target, session)?;
         announce(config, &[(Protocol::Tcp, &tcp), (Protocol::Udp, &udp)], session)?;
-        let door = Door::new(tcp, config.gate()?, config.max_clients, session)?;
-        return Ok((Some(door), Some(datagrams(config, udp, session)?)));
+        let door = Door::new(tcp, gate.clone(), config.max_clients, session)?;
+        return Ok((Some(door), Some(datagrams(config, udp, gate, session)?)));
     }
     let protocol = config.common.protocol;
     let socket = bind(config, protocol, session)?;
     Ok(match protocol {
         Protocol::Tcp => {
-            let door = Door::new(socket, config.gate()?, config.max_clients, session)?;
+            let door = Door::new(socket, gate, config.max_clients, session)?;
             (Some(door), None)
         }
-        Protocol::Udp => (None, Some(datagrams(config, socket, session)?)),
+        Protocol::Udp => (None, Some(datagrams(config, socket, gate, session)?)),
     })
 }
 
@@ -86,10 +96,15 @@ fn bind_both(config: &Listen, target: &Target, session: &mut Session) -> Result<
     }
 }
 
-fn datagrams(config: &Listen, socket: Socket, session: &mut Session) -> Result<Datagram> {
+fn datagrams(
+    config: &Listen,
+    socket: Socket,
+    gate: Gate,
+    session: &mut Session,
+) -> Result<Datagram> {
     let socket = Rc::new(socket);
     session.count_drops_of(&socket);
-    open_datagram(config, socket, Peers::Last(None), session)
+    open_datagram(config, socket, Peers::Last(None), gate, session)
 }
 
 fn role(config: &Listen) -> Result<Role> {
@@ -142,10 +157,14 @@ fn unreadable(path: &Path, cause: &io::Error) -> Error {
 }
 
 /// Runs a program for each connection.
-pub(super) fn command(config: &Listen, words: &[OsString], session: &mut Session) -> Result<()> {
+pub(super) fn command(
+    config: &Listen,
+    words: &[OsString],
+    gate: Gate,
+    session: &mut Session,
+) -> Result<()> {
     let socket = bind(config, Protocol::Tcp, session)?;
-    let _ = sys::raise_descriptor_limit();
-    let door = Door::new(socket, config.gate()?, config.max_clients, session)?;
+    let door = Door::new(socket, gate, config.max_clients, session)?;
     session.reactor.hear_children().map_err(|cause| Error::system("signals", &cause))?;
     Children::new(words, config.keep_open, config.accept_timeout).run(door, session)
 }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::{Common, Place};
 use crate::address::resolve_host;
-use crate::cli::{ListenArgs, Payloads};
+use crate::cli::{Format, ListenArgs, Payloads};
 use crate::error::{Error, Result};
 use crate::framing;
 use crate::gate::{self, Gate};
@@ -124,6 +124,13 @@ impl Listen {
         if matches!((&task, &place), (Task::Command(_), Place::Internet(t)) if t.host.is_none()) {
             return Err(Error::usage("HOST", "must be given with a command")
                 .hint("127.0.0.1 lets only this machine in, 0.0.0.0 everybody"));
+        }
+        if args.tag && !matches!(args.common.output, Format::Lines | Format::Hex) {
+            return Err(Error::usage("--tag", "needs messages that are lines of text")
+                .hint("-O lines or -O hex"));
+        }
+        if args.max_clients == Some(0) {
+            return Err(Error::usage("--max-clients", "must be at least 1"));
         }
         let queue = args.queue.unwrap_or(1 << 20);
         Ok(Self {
