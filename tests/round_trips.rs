@@ -10,6 +10,7 @@ use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
+use util::harness::Need;
 use util::{harness, pktcat_line, program};
 
 /// What an unoptimised build may take longer than the same client unoptimised, which makes nearly
@@ -29,7 +30,7 @@ fn main() {
         println!("{} {}", bare_tcp(port), bare_udp(port));
         return;
     }
-    harness::main(tests![round_trips_are_those_of_a_bare_socket]);
+    harness::main(tests![round_trips_are_those_of_a_bare_socket needs [Need::Quiet]]);
 }
 
 fn median(mut times: Vec<Duration>) -> f64 {
