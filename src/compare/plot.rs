@@ -53,7 +53,7 @@ impl Rows {
         let of_scale = |scale: &&[u64]| starts(scale, least, ordinary, greatest);
         // The finest that is short enough; the coarsest has three rows for a power of ten.
         let starts = SCALES.iter().map(of_scale).find(|starts| starts.len() <= MOST_ROWS);
-        let starts = starts.or_else(|| SCALES.last().map(|scale| of_scale(scale)))?;
+        let starts = starts.or_else(|| SCALES.last().map(of_scale))?;
         let count = |trips: &RoundTrips| {
             let mut rows = vec![0; starts.len()];
             for (time, n) in trips.spread() {
