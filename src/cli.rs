@@ -70,7 +70,7 @@ Status 0 if every asked port is open (--any: one), else 4 if any is closed,
 else 5. Of a name's addresses the first with a route is asked; if all of them
 are this machine's own loopback, each is.")]
     Scan(ScanArgs),
-    /// Send the same messages over TCP and UDP and set the two side by side
+    /// Send the same messages over TCP and UDP, side by side
     #[command(after_help = "\
 Without an address it starts an echoing peer of its own on this machine. 'pktcat listen -t -u
 -k --echo PORT' is one for other machines, as is any echo service (RFC 862). Every message ends

@@ -215,7 +215,7 @@ pub fn over_udp(
     let session = runner.session();
     let latch = session
         .reactor
-        .watch(&*socket, Interest::READABLE | Interest::WRITABLE)
+        .watch(&*socket, Interest::READABLE)
         .map_err(|cause| Error::system("poll", &cause))?;
     let tap = Rc::clone(&session.tap);
     let mut datagrams = Datagrams::new(Rc::clone(&socket), latch, peer, script.recogniser(), tap);

@@ -113,7 +113,8 @@ impl Exchange {
         let mut lull = Lull::default();
         loop {
             let now = Instant::now();
-            let moved = !session.is_congested() && (self.step_down(now)? | self.step_up(now)?);
+            let congested = session.is_congested();
+            let moved = !congested && (self.step_down(now)? | self.step_up(now)?);
             self.note_activity(session, now);
             if self.verdict(now)? {
                 return Ok(());
@@ -121,7 +122,7 @@ impl Exchange {
             steps += 1;
             if !moved {
                 let expected = lull.expected(&session.tap);
-                session.wait_for(self.deadline(), expected)?;
+                session.wait_for(self.deadline(congested), expected)?;
             } else if steps % STEPS_BETWEEN_LOOKS == 0 {
                 session.look()?;
             }
@@ -223,13 +224,15 @@ impl Exchange {
         }
     }
 
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self, congested: bool) -> Option<Instant> {
         let first = match self.last_arrival {
             None => self.rules.first.map(|limit| self.started + limit),
             Some(_) => None,
         };
         let idle = self.last_activity.zip(self.rules.idle).map(|(last, limit)| last + limit);
-        let pace = if self.input_ended.is_none() { self.up.deadline() } else { None };
+        // While text waits for its reader nothing is sent, however due it is.
+        let sends = self.input_ended.is_none() && !congested;
+        let pace = if sends { self.up.deadline() } else { None };
         [self.silence_ends(), first, idle, pace].into_iter().flatten().min()
     }
 

@@ -223,6 +223,15 @@ impl Reactor {
         Ok(())
     }
 
+    /// Sets the latches of what is ready, sleeping until something is. Unlike
+    /// [`wait`](Self::wait) it reads no clock, for those who measure what they wait for.
+    ///
+    /// # Errors
+    /// When the poller itself fails.
+    pub fn sleep(&mut self) -> io::Result<()> {
+        self.poll(None)
+    }
+
     /// Sets the latches of what is ready now.
     ///
     /// # Errors

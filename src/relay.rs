@@ -127,8 +127,8 @@ impl Relay {
         let mut lull = Lull::default();
         loop {
             let now = Instant::now();
-            let moved =
-                !session.is_congested() && (self.step_up(now)? | self.step_down(session, now)?);
+            let congested = session.is_congested();
+            let moved = !congested && (self.step_up(now)? | self.step_down(session, now)?);
             self.note_activity(session, now);
             if self.verdict(now)? {
                 return Ok(());
@@ -136,7 +136,7 @@ impl Relay {
             steps += 1;
             if !moved {
                 let expected = lull.expected(&session.tap);
-                session.wait_for(self.deadline(now), expected)?;
+                session.wait_for(self.deadline(now, congested), expected)?;
             } else if steps % STEPS_BETWEEN_LOOKS == 0 {
                 session.look()?;
             }
@@ -281,11 +281,13 @@ impl Relay {
         Some(self.last_activity.1 + self.rules.idle?)
     }
 
-    fn deadline(&self, now: Instant) -> Option<Instant> {
+    fn deadline(&self, now: Instant, congested: bool) -> Option<Instant> {
         let waits_for_acknowledgement = !matches!(self.sending, Sending::Open)
             && (self.rules.send_only || self.receiving == Receiving::Closed);
         let check = waits_for_acknowledgement.then(|| now + ACKNOWLEDGED_CHECK);
-        let pace = if matches!(self.sending, Sending::Open) { self.up.deadline() } else { None };
+        // While text waits for its reader nothing is sent, however due it is.
+        let sends = matches!(self.sending, Sending::Open) && !congested;
+        let pace = if sends { self.up.deadline() } else { None };
         [self.linger_ends(), self.idle_ends(), pace, check].into_iter().flatten().min()
     }
 

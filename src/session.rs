@@ -137,6 +137,20 @@ impl Session {
         self.check()
     }
 
+    /// As [`wait`](Self::wait) without a deadline, for those who measure what they wait for: no
+    /// clock is read unless the run itself has a limit or an observer a period.
+    ///
+    /// # Errors
+    /// As for [`wait`](Self::wait).
+    pub fn sleep(&mut self) -> Result<()> {
+        if self.limit.is_some() || self.period.is_some() {
+            return self.wait(None);
+        }
+        self.flush();
+        self.reactor.sleep().map_err(|cause| Error::system("poll", &cause))?;
+        self.check()
+    }
+
     /// Takes notice of what is ready, without sleeping.
     ///
     /// # Errors
@@ -147,7 +161,9 @@ impl Session {
     }
 
     fn check(&mut self) -> Result<()> {
-        self.tick(Instant::now());
+        if self.period.is_some() || self.tap.is_watched() {
+            self.tick(Instant::now());
+        }
         if let Some(failure) = self.files.iter_mut().find_map(Console::failure) {
             return Err(failure);
         }
@@ -168,7 +184,7 @@ impl Session {
 
     /// Tells observers how far things are, and what the kernel has dropped by now.
     fn tick(&mut self, now: Instant) {
-        if now < self.next_tick || (self.period.is_none() && !self.tap.is_watched()) {
+        if now < self.next_tick {
             return;
         }
         self.next_tick = now + self.period.unwrap_or(TICK);

@@ -300,7 +300,6 @@ fn a_closed_stdout_ends_the_run() {
 fn clients_that_reset_in_any_state_end_alone() {
     let (mut server, port) = listen("-v -O lines", Input::Pipe);
     let mut steady = connected(&server, port, 0);
-    let mut come = 1;
     let states: [fn(&mut Running, &mut TcpStream); 5] = [
         |_, _| {},
         |server, client| {
@@ -319,9 +318,8 @@ fn clients_that_reset_in_any_state_end_alone() {
             client.peek(&mut [0]).unwrap();
         },
     ];
-    for state in states {
+    for (come, state) in (1..).zip(states) {
         let mut client = connected(&server, port, come);
-        come += 1;
         state(&mut server, &mut client);
         let gone = name(&client);
         net::reset(client);

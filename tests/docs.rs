@@ -105,7 +105,7 @@ fn help_fits_one_screen() {
             assert!(line.chars().count() <= 80, "{words:?}: {line:?}");
         }
     }
-    for subcommand in ["listen", "connect"] {
+    for subcommand in ["listen", "connect", "scan", "compare"] {
         assert!(help.contains(subcommand), "{help}");
     }
 }
@@ -187,7 +187,9 @@ fn the_readme_names_only_options_that_exist() {
         let known = options(subcommand);
         for rest in readme.split(&format!("pktcat {subcommand} ")).skip(1) {
             let end = rest.find(['`', '|', '\n', '<', '>', '#', ';', '&']).unwrap_or(rest.len());
-            let words = rest[..end].split_whitespace().filter(|word| word.starts_with('-'));
+            // Behind `--` the words are another program's.
+            let own = rest[..end].split_whitespace().take_while(|&word| word != "--");
+            let words = own.filter(|word| word.starts_with('-'));
             for word in words {
                 assert!(
                     known.iter().any(|option| option == word),

@@ -4,6 +4,7 @@ use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use mio::Interest;
 use socket2::Socket;
 
 use super::account::At;
@@ -14,7 +15,7 @@ use super::run::Carrier;
 use super::wire::{UdpMeter, Wire};
 use crate::address::Protocol;
 use crate::error::{Error, Result};
-use crate::reactor::Latch;
+use crate::reactor::{Latch, Reactor};
 use crate::socket;
 use crate::sys::{self, Sender, Ways};
 use crate::tap::{Event, Link, Tap};
@@ -28,10 +29,27 @@ const ROOM: usize = 64 * 1024;
 /// Calls before somebody else has a turn.
 const BUDGET: usize = 64;
 
+/// Whether datagrams find room to leave. A watch for that is woken by every datagram that has left
+/// (sk_write_space), which would double the loop's work, so that there is none until one is needed.
+#[derive(Debug)]
+enum Room {
+    /// It has always been there.
+    Always,
+    /// The last datagram found none, and nobody watches yet.
+    Missing,
+    /// Watched through a descriptor of its own.
+    Watched {
+        /// Held open for the watch.
+        _twin: Socket,
+        latch: Rc<Latch>,
+    },
+}
+
 /// The client's end: a connected socket.
 pub struct Datagrams {
     socket: Rc<Socket>,
     latch: Rc<Latch>,
+    room: Room,
     peer: SocketAddr,
     link: Link,
     tap: Rc<Tap>,
@@ -45,7 +63,7 @@ pub struct Datagrams {
 }
 
 impl Datagrams {
-    /// Takes a connected socket.
+    /// Takes a connected socket that the reactor watches for reading.
     #[must_use]
     pub fn new(
         socket: Rc<Socket>,
@@ -61,6 +79,7 @@ impl Datagrams {
             sender: Sender::new(Ways::Portable),
             socket,
             latch,
+            room: Room::Always,
             peer,
             link,
             tap,
@@ -96,7 +115,11 @@ impl Datagrams {
 
 impl Carrier for Datagrams {
     fn is_writable(&self) -> bool {
-        self.latch.writable()
+        match &self.room {
+            Room::Always => true,
+            Room::Missing => false,
+            Room::Watched { latch, .. } => latch.writable(),
+        }
     }
 
     fn send(&mut self, number: u64, message: &[u8]) -> Result<bool> {
@@ -104,7 +127,10 @@ impl Carrier for Datagrams {
         match sent.error {
             None => {}
             Some(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
-                self.latch.not_writable();
+                match &self.room {
+                    Room::Watched { latch, .. } => latch.not_writable(),
+                    Room::Always | Room::Missing => self.room = Room::Missing,
+                }
                 return Ok(false);
             }
             Some(cause) => return Err(self.failed("send", &cause)),
@@ -143,6 +169,17 @@ impl Carrier for Datagrams {
             }
         }
         Ok(any)
+    }
+
+    fn before_sleep(&mut self, reactor: &mut Reactor) -> Result<()> {
+        if matches!(self.room, Room::Missing) {
+            let failed = |cause: io::Error| Error::system("poll", &cause);
+            let twin = self.socket.try_clone().map_err(failed)?;
+            let latch = reactor.watch(&twin, Interest::WRITABLE).map_err(failed)?;
+            latch.not_writable();
+            self.room = Room::Watched { _twin: twin, latch };
+        }
+        Ok(())
     }
 
     fn is_readable(&self) -> bool {

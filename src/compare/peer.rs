@@ -27,6 +27,10 @@ const PORT_TRIES: usize = 50;
 /// Datagram replies that wait for room in the socket; more are dropped, as an echo service does.
 const MOST_WAITING: usize = 65_536;
 
+/// A reply that finds no room tries again after this. On loopback datagrams are handed over at
+/// once, so that there is always room; a watch for it would be woken by every reply for nothing.
+const RETRY: Duration = Duration::from_millis(1);
+
 /// A reply and where it goes.
 type Reply = (Vec<u8>, Address);
 
@@ -81,6 +85,7 @@ impl Peer {
                 sender: Sender::new(Ways::Portable),
                 impairer: impairment.map(|what| Impairer::new(what, interval)),
                 leaving: VecDeque::new(),
+                retry_at: None,
             },
         })
     }
@@ -100,7 +105,8 @@ impl Peer {
     /// When it has something to do that no readiness tells of.
     #[must_use]
     pub fn next_due(&self) -> Option<At> {
-        self.datagrams.impairer.as_ref().and_then(Impairer::next_due)
+        let impaired = self.datagrams.impairer.as_ref().and_then(Impairer::next_due);
+        impaired.into_iter().chain(self.datagrams.retry_at).min()
     }
 
     /// Whether replies to datagrams are still to come.
@@ -213,6 +219,8 @@ struct Datagrams {
     sender: Sender,
     impairer: Option<Impairer<Reply>>,
     leaving: VecDeque<Reply>,
+    /// The last reply found no room; the next try is then.
+    retry_at: Option<At>,
 }
 
 impl Datagrams {
@@ -223,13 +231,15 @@ impl Datagrams {
                 self.leaving.push_back(reply);
             }
         }
-        while self.latch.writable()
-            && let Some((bytes, to)) = self.leaving.front()
-        {
+        if self.retry_at.is_some_and(|at| now < at) {
+            return Ok(did);
+        }
+        self.retry_at = None;
+        while let Some((bytes, to)) = self.leaving.front() {
             let sent = self.sender.send(&*self.socket, bytes, bytes.len().max(1), Some(to));
             match sent.error {
                 Some(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
-                    self.latch.not_writable();
+                    self.retry_at = Some(now + RETRY);
                     break;
                 }
                 // An earlier reply met nobody: UDP has nothing to say about that here.

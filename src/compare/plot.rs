@@ -7,7 +7,7 @@ use super::Comparison;
 use super::rtt::RoundTrips;
 use super::text::{grouped, percent, time};
 
-/// The most rows; a finer scale is taken as long as it has no more.
+/// The most rows; the finest scale that has no more is taken.
 const MOST_ROWS: usize = 18;
 
 /// Where rows begin within a power of ten, from the finest scale to the coarsest; each is a
@@ -25,11 +25,15 @@ const SCALES: [&[u64]; 4] = [
 /// Columns of a bar.
 const BAR: usize = 26;
 
+/// So many of the round trips decide about the scale; the rest may share the last row.
+const ORDINARY: f64 = 0.99;
+
 /// Both protocols' round trips, counted in the same rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rows {
-    /// The least time of each row, in nanoseconds, and of one more after the last.
-    pub edges: Vec<u64>,
+    /// The least time of each row, in nanoseconds. A row ends where the next begins, and the last
+    /// one does not end.
+    pub starts: Vec<u64>,
     /// Replies over TCP, a row each.
     pub tcp: Vec<u64>,
     /// Replies over UDP, a row each.
@@ -44,22 +48,21 @@ impl Rows {
             [tcp, udp].map(|trips| trips.quantile(share).map(|time| time.as_nanos() as u64))
         };
         let least = nanos(0.0).into_iter().flatten().min()?;
+        let ordinary = nanos(ORDINARY).into_iter().flatten().max()?;
         let greatest = nanos(1.0).into_iter().flatten().max()?;
-        let mut all = SCALES.iter().map(|scale| edges(scale, least, greatest));
-        let mut edges = all.clone().find(|edges| edges.len() <= MOST_ROWS + 1);
-        // Even powers of two and more: twenty rows of the coarsest scale are nearly seven decades.
-        let edges = edges.take().or_else(|| all.next_back())?;
+        let of_scale = |scale: &&[u64]| starts(scale, least, ordinary, greatest);
+        // The finest that is short enough; the coarsest has three rows for a power of ten.
+        let starts = SCALES.iter().map(of_scale).find(|starts| starts.len() <= MOST_ROWS);
+        let starts = starts.or_else(|| SCALES.last().map(of_scale))?;
         let count = |trips: &RoundTrips| {
-            let mut rows = vec![0; edges.len() - 1];
+            let mut rows = vec![0; starts.len()];
             for (time, n) in trips.spread() {
                 let time = time.as_nanos() as u64;
-                let row = edges.partition_point(|edge| *edge <= time).saturating_sub(1);
-                let last = rows.len() - 1;
-                rows[row.min(last)] += n;
+                rows[starts.partition_point(|start| *start <= time).saturating_sub(1)] += n;
             }
             rows
         };
-        Some(Self { tcp: count(tcp), udp: count(udp), edges })
+        Some(Self { tcp: count(tcp), udp: count(udp), starts })
     }
 
     /// The greatest share of a protocol's replies in one row.
@@ -73,22 +76,26 @@ impl Rows {
     }
 }
 
-/// The edges of a scale from at or below `least` to above `greatest`.
-fn edges(scale: &[u64], least: u64, greatest: u64) -> Vec<u64> {
-    let mut edges: Vec<u64> = Vec::new();
+/// Where the rows of a scale begin, from at or below `least` to the row of `ordinary`, and one more
+/// for what is greater than that.
+fn starts(scale: &[u64], least: u64, ordinary: u64, greatest: u64) -> Vec<u64> {
+    let mut starts: Vec<u64> = Vec::new();
     for decade in 0..17 {
         for step in scale {
-            let edge = step * 10u64.pow(decade);
-            if edge <= least {
-                edges.clear();
+            let start = step * 10u64.pow(decade);
+            if start > ordinary.min(greatest) && !starts.is_empty() {
+                if greatest >= start {
+                    starts.push(start);
+                }
+                return starts;
             }
-            edges.push(edge);
-            if edge > greatest && edges.len() > 1 {
-                return edges;
+            if start <= least {
+                starts.clear();
             }
+            starts.push(start);
         }
     }
-    edges
+    starts
 }
 
 /// A bar of so many eighths of a column.
@@ -123,7 +130,7 @@ pub fn draw(comparison: &Comparison) -> String {
         replies("TCP", tcp),
         grouped(udp.count())
     );
-    for (row, edge) in rows.edges.iter().take(rows.tcp.len()).enumerate() {
+    for (row, start) in rows.starts.iter().enumerate() {
         let part = |n: u64, of: u64| {
             let share = n as f64 / of.max(1) as f64;
             let bar = bar(share, greatest);
@@ -131,7 +138,7 @@ pub fn draw(comparison: &Comparison) -> String {
         };
         let line = format!(
             "  {:>9} ▕{:column$}▕{}",
-            time(Duration::from_nanos(*edge)),
+            time(Duration::from_nanos(*start)),
             part(rows.tcp[row], tcp.count()),
             part(rows.udp[row], udp.count()),
         );
@@ -161,20 +168,34 @@ mod tests {
         for scale in SCALES {
             assert!(scale.is_sorted() && scale[0] == 100 && scale.iter().all(|s| *s < 1000));
         }
-        assert_eq!(edges(&[100, 200, 500], 1500, 4999), [1000, 2000, 5000]);
-        assert_eq!(edges(&[100, 200, 500], 1500, 5000), [1000, 2000, 5000, 10_000]);
-        assert_eq!(edges(&[100, 200, 500], 7, 7), [100, 200]);
+        let coarse =
+            |least, ordinary, greatest| starts(&[100, 200, 500], least, ordinary, greatest);
+        assert_eq!(coarse(1500, 4999, 4999), [1000, 2000]);
+        assert_eq!(coarse(1500, 5000, 5000), [1000, 2000, 5000]);
+        assert_eq!(coarse(1500, 1600, 9_999_999), [1000, 2000], "one row for the rest");
+        assert_eq!(coarse(7, 7, 7), [100]);
     }
 
     #[test]
     fn every_round_trip_is_in_one_row_and_the_rows_fit() {
         let (tcp, udp) = (trips(&[10_000, 11_000, 90_000]), trips(&[3_000_000_000, 12_000]));
         let rows = Rows::new(&tcp, &udp).unwrap();
-        assert!(rows.edges.len() <= MOST_ROWS + 1, "{rows:?}");
+        assert!(rows.starts.len() <= MOST_ROWS, "{rows:?}");
         assert_eq!((rows.tcp.iter().sum::<u64>(), rows.udp.iter().sum::<u64>()), (3, 2));
         let narrow = Rows::new(&trips(&[10_000, 10_100]), &trips(&[])).unwrap();
-        assert_eq!((narrow.edges, narrow.tcp), (vec![10_000, 11_000], vec![2]));
+        assert_eq!((narrow.starts, narrow.tcp), (vec![10_000], vec![2]));
         assert_eq!(Rows::new(&trips(&[]), &trips(&[])), None);
+    }
+
+    #[test]
+    fn one_straggler_does_not_coarsen_the_scale() {
+        let mut nanos = vec![10_000; 500];
+        nanos.extend([12_000; 500]);
+        let without = Rows::new(&trips(&nanos), &trips(&[])).unwrap();
+        nanos.push(5_000_000);
+        let with = Rows::new(&trips(&nanos), &trips(&[])).unwrap();
+        assert_eq!(with.starts[..without.starts.len()], without.starts);
+        assert_eq!((with.starts.len(), with.tcp.last()), (without.starts.len() + 1, Some(&1)));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::messages::Messages;
 use super::peer::Peer;
 use super::stream::Stream;
 use crate::error::Result;
+use crate::reactor::Reactor;
 use crate::session::Session;
 
 /// A peer that answers nothing for so many times the limit is given up.
@@ -35,6 +36,14 @@ pub trait Carrier {
 
     /// Whether there may be more to receive right away.
     fn is_readable(&self) -> bool;
+
+    /// Nothing can be done now: sees to it that the reactor tells of everything that is waited for.
+    ///
+    /// # Errors
+    /// When the system has no room for another watch.
+    fn before_sleep(&mut self, _: &mut Reactor) -> Result<()> {
+        Ok(())
+    }
 
     /// Whether it may bring a message twice, or out of its turn.
     fn delivery(&self) -> Delivery;
@@ -128,6 +137,7 @@ impl<'a> Runner<'a> {
                     None => {}
                 }
             }
+            carrier.before_sleep(&mut self.session.reactor)?;
             self.rest(now, deadline)?;
         }
     }
@@ -152,7 +162,7 @@ impl<'a> Runner<'a> {
         if let Some(at) = deadline.into_iter().chain(due).min() {
             self.alarm.wake_by(at, now)?;
         }
-        self.session.wait(None)
+        self.session.sleep()
     }
 
     /// Ends a connection, both halves; how long that took, if the peer's end came in time. What

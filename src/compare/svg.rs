@@ -62,7 +62,7 @@ pub fn draw(comparison: &Comparison) -> String {
 
 fn bars(rows: &Rows, of_tcp: u64, of_udp: u64, svg: &mut String) {
     let greatest = rows.greatest_share();
-    for (row, edge) in rows.edges.iter().enumerate() {
+    for (row, start) in rows.starts.iter().enumerate() {
         let y = TOP + row * ROW;
         let _ = writeln!(
             svg,
@@ -71,7 +71,7 @@ fn bars(rows: &Rows, of_tcp: u64, of_udp: u64, svg: &mut String) {
             WIDTH - 16,
             LEFT - 8,
             y + 4,
-            time(Duration::from_nanos(*edge)),
+            time(Duration::from_nanos(*start)),
         );
         let halves =
             [("tcp", rows.tcp.get(row), of_tcp, 2), ("udp", rows.udp.get(row), of_udp, 13)];

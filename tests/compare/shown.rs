@@ -8,7 +8,7 @@ use super::{compare, numbers};
 use crate::tests;
 use libtest_mimic::Trial;
 
-pub fn tests() -> Vec<Trial> {
+pub(super) fn tests() -> Vec<Trial> {
     tests![
         plain_compare_is_quick_and_fits_the_screen,
         everything_that_can_be_shown_fits_the_screen,

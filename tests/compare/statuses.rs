@@ -9,7 +9,7 @@ use super::{compare, numbers};
 use crate::tests;
 use libtest_mimic::Trial;
 
-pub fn tests() -> Vec<Trial> {
+pub(super) fn tests() -> Vec<Trial> {
     tests![
         nobody_there,
         nobody_there_for_datagrams,

@@ -33,6 +33,9 @@ pub enum Need {
     Root,
     /// `::1`.
     Ipv6,
+    /// A machine with nothing else to do, which only who runs the tests can tell:
+    /// `PKTCAT_TIMED_TESTS=1`.
+    Quiet,
 }
 
 impl Need {
@@ -42,6 +45,7 @@ impl Need {
             Self::Program(name) => super::find_program(name).is_some(),
             Self::Root => std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0),
             Self::Ipv6 => std::net::UdpSocket::bind("[::1]:0").is_ok(),
+            Self::Quiet => std::env::var_os("PKTCAT_TIMED_TESTS").is_some(),
         }
     }
 
@@ -50,6 +54,7 @@ impl Need {
             Self::Program(name) => name,
             Self::Root => "root",
             Self::Ipv6 => "IPv6",
+            Self::Quiet => "PKTCAT_TIMED_TESTS=1 on a quiet machine",
         }
     }
 }
