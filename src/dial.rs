@@ -4,6 +4,7 @@
 //! address is tried when the one before has failed or has been silent for 250 ms.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -190,17 +191,27 @@ fn check(attempt: &Attempt) -> Option<Result<()>> {
     if !attempt.latch.writable() {
         return None;
     }
-    match attempt.socket.take_error() {
-        Ok(Some(cause)) | Err(cause) => return Some(Err(failed(attempt.peer, &cause))),
-        Ok(None) => {}
+    // Looking at what has arrived tells an error without taking it away from what arrived before
+    // it: a peer may answer and reset at once.
+    let mut first = [MaybeUninit::uninit()];
+    match attempt.socket.peek(&mut first) {
+        Ok(_) => {}
+        Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+            if socket::peer_address(&attempt.socket).is_none() {
+                attempt.latch.not_writable();
+                return None;
+            }
+        }
+        // An unanswered SYN is refused; what is reset was a connection.
+        Err(cause) if cause.kind() == io::ErrorKind::ConnectionReset => {
+            let name = socket::name(&attempt.peer.into(), Protocol::Tcp);
+            return Some(Err(Error::network("receive", name, &cause)));
+        }
+        Err(cause) => return Some(Err(failed(attempt.peer, &cause))),
     }
-    let Some(peer) = socket::peer_address(&attempt.socket) else {
-        attempt.latch.not_writable();
-        return None;
-    };
     // Without a listener, a connection to a port of the own machine can meet itself, when the
     // kernel picks that very port to send from (simultaneous open, RFC 9293, 3.5).
-    if socket::local_address(&attempt.socket) == Some(peer) {
+    if socket::local_address(&attempt.socket) == Some(attempt.peer.into()) {
         let cause = io::Error::from_raw_os_error(libc::ECONNREFUSED);
         return Some(Err(failed(attempt.peer, &cause)));
     }

@@ -41,7 +41,7 @@ impl Gate {
 /// Reads `10.0.0.0/8`, `::1/128` or a single address; `None` when it is neither.
 #[must_use]
 pub fn block(text: &str) -> Option<IpNet> {
-    let single = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    let single = || text.parse::<IpAddr>().ok().map(|ip| IpNet::from(ip.to_canonical()));
     text.parse::<IpNet>().ok().or_else(single)
 }
 

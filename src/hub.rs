@@ -63,6 +63,12 @@ pub struct Rules {
     pub fin: Fin,
     /// Whether a client is done at its FIN, whatever standard input still holds.
     pub until_fin: bool,
+    /// How standard input is cut, for UDP peers.
+    pub input: Format,
+    /// Payload bytes of a datagram of raw input.
+    pub datagram_size: usize,
+    /// Without TCP clients: stop when this long nothing has come, once something has.
+    pub silence: Option<Duration>,
     /// Fail when nobody has come within this time.
     pub first: Option<Duration>,
     /// Fail when nothing passes for this long, once somebody is there.
@@ -114,7 +120,7 @@ impl Hub {
             rules,
             role,
             door,
-            service: datagrams.map(Service::new),
+            service: datagrams.map(|socket| Service::new(socket, rules.input, rules.datagram_size)),
             clients: Vec::new(),
             present: 0,
             ready: VecDeque::new(),
@@ -321,6 +327,10 @@ impl Hub {
         if self.door.is_none() && self.service.is_none() && self.present == 0 {
             return Ok(self.output.flush()? == Progress::End);
         }
+        // It has been silent for long enough.
+        if self.silence_ends().is_some_and(|end| now >= end) {
+            return Ok(self.output.flush()? == Progress::End);
+        }
         // Nobody came.
         if let (false, Some(limit)) = (self.anybody, self.rules.first)
             && now >= self.started + limit
@@ -336,6 +346,11 @@ impl Hub {
         Ok(false)
     }
 
+    fn silence_ends(&self) -> Option<Instant> {
+        let limit = self.rules.silence.filter(|_| self.anybody && self.door.is_none())?;
+        Some(self.last_activity.1 + limit)
+    }
+
     fn deadline(&self) -> Option<Instant> {
         let first = self.rules.first.filter(|_| !self.anybody).map(|limit| self.started + limit);
         let idle = self.rules.idle.filter(|_| self.anybody).map(|l| self.last_activity.1 + l);
@@ -346,7 +361,7 @@ impl Hub {
         } else {
             None
         };
-        [first, idle, door, pace, stuck].into_iter().flatten().min()
+        [first, idle, door, pace, stuck, self.silence_ends()].into_iter().flatten().min()
     }
 }
 

@@ -41,7 +41,7 @@ fn dispatch(config: &Listen, session: &mut Session) -> Result<()> {
     let gate = config.gate()?;
     match (config.common.protocol, &config.task) {
         (_, Task::Command(words)) => serve::command(config, words, gate, session),
-        (Protocol::Udp, _) if single => datagrams(config, gate, session),
+        (Protocol::Udp, _) if single && !config.tag => datagrams(config, gate, session),
         (Protocol::Tcp, _) if single && !config.keep_open => one_client(config, gate, session),
         _ => serve::hub(config, gate, session),
     }

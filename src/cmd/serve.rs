@@ -49,6 +49,9 @@ pub(super) fn hub(config: &Listen, gate: Gate, session: &mut Session) -> Result<
             None => Fin::AtPeerFin,
         },
         until_fin: common.until_fin,
+        input: common.input,
+        datagram_size: common.datagram_size,
+        silence: common.linger.filter(|_| common.protocol == Protocol::Udp),
         first: config.accept_timeout,
         idle: common.idle,
     };

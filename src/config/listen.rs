@@ -109,6 +109,10 @@ impl Listen {
                 "a path is one socket: stream, or with -u datagram",
             ));
         }
+        if both && args.common.count.is_some() && args.common.output == Format::Raw {
+            return Err(Error::usage("--count", "a raw TCP stream has no messages to count")
+                .hint("-O lines, hex or frames makes messages of it"));
+        }
         if args.common.udp {
             if args.max_clients.is_some() {
                 return Err(Error::usage("--max-clients", "UDP has no connections to count"));

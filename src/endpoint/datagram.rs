@@ -120,11 +120,11 @@ impl Datagram {
         let _ = self.send(bytes, segment, to);
     }
 
-    /// Sends one datagram to the peer heard last, if there is one.
-    pub fn send_to_last(&mut self, bytes: &[u8]) {
+    /// Sends a train to the peer heard last, if there is one.
+    pub fn send_to_last(&mut self, bytes: &[u8], segment: usize) {
         if let Peers::Last(Some(peer)) = &self.peers {
             let peer = peer.clone();
-            self.answer(bytes, bytes.len(), &peer);
+            self.answer(bytes, segment, &peer);
         }
     }
 

@@ -230,6 +230,11 @@ impl Local {
 
     /// Closes the descriptor: a reader of the pipe now sees its end.
     pub fn close(self, reactor: &mut Reactor) {
+        if self.kind == Kind::Socket && self.name == "stdout" {
+            // Standard input may be the same socket, so that closing would end nothing.
+            let _ =
+                nix::sys::socket::shutdown(self.fd.as_raw_fd(), nix::sys::socket::Shutdown::Write);
+        }
         reactor.forget(&self.fd, &self.latch);
     }
 

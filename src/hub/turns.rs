@@ -241,7 +241,8 @@ impl Hub {
             if error.status == Status::Broken {
                 session.tap.event(&Event::Reset(&client.link));
             }
-            if !self.rules.keep_open && !self.role.is_service() {
+            // Leaving is the only way to end a stream of characters.
+            if !self.rules.keep_open && !matches!(self.role, Role::Chargen(_)) {
                 self.failure = Some(error);
             } else if self.role.is_service() {
                 session.event(&Event::Detail(&error.to_string()));
