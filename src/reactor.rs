@@ -105,7 +105,8 @@ pub struct Reactor {
     free: Vec<usize>,
     signals: Signals,
     heard: Vec<Signal>,
-    /// Whether the last poll found anything.
+    /// Whether the last poll found anything new. Room where there was room already is nothing new:
+    /// a datagram socket tells of it each time the network takes one off its hands.
     woken: bool,
     /// How long the last wait took.
     last_wait: Duration,
@@ -247,9 +248,9 @@ impl Reactor {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             Err(error) => return Err(error),
         }
-        self.woken = !self.events.is_empty();
         for event in &self.events {
             if event.token() == SIGNALS {
+                self.woken = true;
                 self.heard.extend(self.signals.pending().map(|number| match number {
                     SIGUSR1 => Signal::Report,
                     SIGCHLD => Signal::Child,
@@ -257,6 +258,7 @@ impl Reactor {
                 }));
             } else if let Some(Some(latch)) = self.latches.get(event.token().0) {
                 let failed = event.is_error() || event.is_read_closed() && event.is_write_closed();
+                self.woken |= event.is_readable() || failed || !latch.writable();
                 latch.failed.set(latch.failed() || failed);
                 latch.readable.set(latch.readable() || event.is_readable() || failed);
                 latch.writable.set(latch.writable() || event.is_writable() || failed);
