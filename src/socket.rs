@@ -9,6 +9,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::address::{Address, Family, Protocol, canonical, transport};
 use crate::error::{Error, Result, Status};
 use crate::options::Options;
+use crate::sys;
 use crate::tap::Link;
 
 /// As long a queue of connections not yet accepted as the system allows; the kernel cuts it to
@@ -149,8 +150,48 @@ fn chosen_local(local: SocketAddr, peer: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, local.port())
 }
 
+/// Much is about to be sent over this stream socket: what would only slow it down is turned off.
+pub fn expect_bulk(socket: &Socket, link: &Link) {
+    if stays_here(&link.local, &link.peer) {
+        // Where it is refused the connection is only slower.
+        let _ = sys::stop_pacing(socket);
+    }
+}
+
+/// Whether packets between the two ends never leave this machine: both have the same address, or
+/// the peer's is a loopback one.
+fn stays_here(local: &Address, peer: &Address) -> bool {
+    let (Some(local), Some(peer)) = (local.internet(), peer.internet()) else {
+        return false;
+    };
+    let peer = canonical(peer).ip();
+    peer.is_loopback() || peer == canonical(local).ip()
+}
+
 /// A link between this socket and its peer.
 #[must_use]
 pub fn link(socket: &Socket, protocol: Protocol, peer: Address) -> Link {
     Link::new(protocol, local_address(socket).unwrap_or_else(|| peer.clone()), peer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_to_ourselves_stays_here() {
+        let ends = |local: &str, peer: &str| {
+            let end = |text: &str| Address::from(text.parse::<SocketAddr>().unwrap());
+            stays_here(&end(local), &end(peer))
+        };
+        assert!(ends("127.0.0.1:1", "127.0.0.1:2"));
+        assert!(ends("127.0.0.1:1", "127.9.9.9:2"));
+        assert!(ends("[::1]:1", "[::1]:2"));
+        assert!(ends("[::ffff:127.0.0.1]:1", "[::ffff:127.0.0.1]:2"));
+        assert!(ends("192.0.2.1:1", "192.0.2.1:2"));
+        assert!(ends("[2001:db8::1]:1", "[2001:db8::1]:2"));
+        assert!(!ends("192.0.2.1:1", "192.0.2.2:2"));
+        assert!(!ends("[fe80::1]:1", "[fe80::2]:2"));
+        assert!(!stays_here(&Address::Unix(None), &Address::Unix(None)));
+    }
 }

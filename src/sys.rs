@@ -153,6 +153,18 @@ pub fn unacknowledged(socket: impl AsFd) -> io::Result<u32> {
     linux::unacknowledged(socket.as_fd())
 }
 
+/// Takes a TCP connection whose packets never leave this machine off a congestion control that
+/// paces (BBR; `net.ipv4.tcp_congestion_control`, tcp(7)), to one that does not.
+///
+/// Pacing spreads packets over time so that they do not queue up on a path whose rate has to be
+/// found. Here there is no path, and a timer interrupt for every packet is all it does.
+///
+/// # Errors
+/// When the system does not tell, or does not allow another one.
+pub fn stop_pacing(socket: impl AsFd) -> io::Result<()> {
+    linux::stop_pacing(socket.as_fd())
+}
+
 /// How many datagrams the kernel has dropped at this socket since it was made, because its
 /// receive buffer was full.
 ///

@@ -21,7 +21,10 @@ fn main() {
         with_namespaces(trial, unshare.is_some())
     };
     let ip = [Need::Program("ip")];
+    let ss = ["ip", "ss", "nsenter", "sysctl"].map(Need::Program);
+    let unpaced = test("bulk_is_paced_only_when_it_leaves_the_machine", &ss, paced_only_outside);
     harness::main(vec![
+        with_bbr(unpaced),
         test("status_7_no_network_at_all", &[], status_7_no_network_at_all),
         test("status_7_no_route", &ip, status_7_no_route),
         test("listen_without_ipv6", &ip, listen_without_ipv6),
@@ -51,6 +54,15 @@ fn find_unshare() -> Option<Vec<&'static str>> {
 
 fn with_namespaces(trial: Trial, allowed: bool) -> Trial {
     if allowed { trial } else { trial.with_ignored_flag(true).with_kind("needs namespaces") }
+}
+
+/// Ignored where the kernel has no congestion control that paces.
+fn with_bbr(trial: Trial) -> Trial {
+    let available = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control");
+    match available.is_ok_and(|names| names.split_whitespace().any(|name| name == "bbr")) {
+        true => trial,
+        false => trial.with_ignored_flag(true).with_kind("needs BBR"),
+    }
 }
 
 /// The command after a piece of shell script in new namespaces; the script's `$1` is the given word.
@@ -108,6 +120,51 @@ fn listen_without_ipv6(unshare: &[&'static str]) {
         unshare.iter().chain(&["-n", "sh", "-euc", BOTH_ENDS, "sh", env!("CARGO_BIN_EXE_pktcat")]);
     let ended = program("env", words).run().expect_code(0);
     assert_eq!(ended.stdout_text(), "heard \nheard -u --count 1\n", "{}", ended.stderr);
+}
+
+/// For each address, three of this machine and one of another, which congestion control a connection there has
+/// after a few bytes, and which after many. The first process keeps the far namespace alive.
+const CONGESTION: &str = r#"
+ip link set lo up
+sysctl -q net.ipv4.tcp_congestion_control=bbr
+unshare -n sleep 100 & far=$!
+d=$(mktemp -d)
+trap 'kill $far; rm -r "$d"' EXIT
+while [ "$(readlink /proc/$far/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done
+ip link add near type veth peer name far netns $far
+ip addr add 192.0.2.1/24 dev near
+ip link set near up
+nsenter -t $far -n ip addr add 192.0.2.2/24 dev far
+nsenter -t $far -n ip link set far up
+mkfifo "$d/stdin"
+congestion() {
+    until ss -tinH dst "$1:$2" | grep -q "bytes_acked:$3 "; do kill -0 $client; sleep 0.02; done
+    ss -tinH dst "$1:$2" | grep -owE 'bbr|reno' | head -n 1
+}
+for host in 127.0.0.1 ::1 192.0.2.1 192.0.2.2; do
+    inside=; if [ $host = 192.0.2.2 ]; then inside="nsenter -t $far -n"; fi
+    rm -f "$d/port"
+    $inside "$1" listen -d --quiet --timeout 20 --port-file "$d/port" $host 0 < /dev/null > /dev/null &
+    listener=$!
+    while ! [ -s "$d/port" ]; do kill -0 $listener; sleep 0.02; done
+    port=$(cat "$d/port")
+    "$1" connect --timeout 20 $host "$port" < "$d/stdin" &
+    client=$!
+    exec 9> "$d/stdin"
+    echo few >&9
+    echo "$host" $(congestion $host $port 5) $(head -c 4000000 /dev/zero >&9; congestion $host $port 4000005)
+    exec 9>&-
+    wait $client $listener
+done
+"#;
+
+/// BBR's pacing is for paths whose rate has to be found; elsewhere it is in the way of bulk data.
+fn paced_only_outside(unshare: &[&'static str]) {
+    let words =
+        unshare.iter().chain(&["-n", "sh", "-euc", CONGESTION, "sh", env!("CARGO_BIN_EXE_pktcat")]);
+    let ended = program("env", words).run().expect_code(0);
+    let lines = ["127.0.0.1 bbr reno", "::1 bbr reno", "192.0.2.1 bbr reno", "192.0.2.2 bbr bbr"];
+    assert_eq!(ended.stdout_text().lines().collect::<Vec<_>>(), lines, "{}", ended.stderr);
 }
 
 /// A command that knows the name `many.test` with the addresses 127.0.0.1 to 127.0.0.20.

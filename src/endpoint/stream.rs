@@ -12,6 +12,7 @@ use super::{Allowance, Progress, Sink, Source, Tube, TubeKind};
 use crate::batch::Batch;
 use crate::error::{Error, Result, Status};
 use crate::reactor::Latch;
+use crate::socket;
 use crate::sys::{self, TcpState};
 use crate::tap::{Event, Link, Tap};
 
@@ -209,6 +210,10 @@ impl Sink for Stream {
             }
         }
         Ok(if moved == 0 && !batch.is_empty() { Progress::Blocked } else { Progress::Moved(moved) })
+    }
+
+    fn widen(&mut self) {
+        socket::expect_bulk(&self.socket, &self.link);
     }
 
     fn tube(&self) -> Option<Tube<'_>> {

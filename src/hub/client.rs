@@ -13,6 +13,7 @@ use socket2::Socket;
 use crate::endpoint::Progress;
 use crate::framing::Assembler;
 use crate::reactor::Latch;
+use crate::socket;
 use crate::sys;
 use crate::tap::{Event, Link, Tap};
 
@@ -34,6 +35,9 @@ pub(super) enum Sending {
     Closed,
 }
 
+/// So much waiting for a client at once means that much flows to it.
+const BULK: usize = 32 * 1024;
+
 /// A connected client.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -44,6 +48,8 @@ pub(super) struct Client {
     queue: VecDeque<Piece>,
     /// Bytes in the queue not yet sent.
     queued: usize,
+    /// Whether much has waited in it.
+    bulky: bool,
     /// Cuts what it sends into messages; made when it first sends.
     pub assembler: Option<Box<Assembler>>,
     /// The sending half.
@@ -70,6 +76,7 @@ impl Client {
             link,
             queue: VecDeque::new(),
             queued: 0,
+            bulky: false,
             assembler: None,
             sending: Sending::Open,
             ended: false,
@@ -133,6 +140,10 @@ impl Client {
         if !bytes.is_empty() {
             self.queued += bytes.len();
             self.queue.push_back(Piece { bytes: Rc::clone(bytes), sent: 0 });
+        }
+        if self.queued >= BULK && !self.bulky {
+            self.bulky = true;
+            socket::expect_bulk(&self.socket, &self.link);
         }
     }
 

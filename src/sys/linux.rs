@@ -15,7 +15,7 @@ use nix::sys::socket::{
     ControlMessage, MsgFlags, SockaddrLike as _, SockaddrStorage, sendmsg, setsockopt, sockopt,
 };
 
-use socket2::Socket;
+use socket2::{SockRef, Socket};
 
 use super::{Received, TcpCounts, TcpState};
 use crate::peer::Address;
@@ -169,6 +169,21 @@ pub(super) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u32> {
         return Err(io::Error::last_os_error());
     }
     Ok(bytes.unsigned_abs())
+}
+
+/// What the names of the congestion controls that pace begin with; Linux has several BBR.
+const PACES: &[u8] = b"bbr";
+
+/// One that never paces by itself, is part of every kernel and allowed to everybody unless an
+/// administrator says otherwise (`net.ipv4.tcp_allowed_congestion_control`, tcp(7)).
+const NEVER_PACES: &[u8] = b"reno";
+
+pub(super) fn stop_pacing(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let socket = SockRef::from(&fd);
+    if socket.tcp_congestion()?.starts_with(PACES) {
+        socket.set_tcp_congestion(NEVER_PACES)?;
+    }
+    Ok(())
 }
 
 /// `SO_MEMINFO` and the place of the drop count in it (`linux/sock_diag.h`).
