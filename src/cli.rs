@@ -46,23 +46,31 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The subcommands.
+/// What `pktcat listen` does, in one line.
+const LISTEN: &str = "Wait for a peer: stdin goes to it, what it sends to stdout";
+
+/// What `pktcat connect` does, in one line.
+const CONNECT: &str = "Connect to a peer: stdin goes to it, what it sends to stdout";
+
+/// The subcommands. The words of each are made when it is the one that is asked for: making all of
+/// them takes longer than a short run.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Command {
-    /// Wait for a peer: stdin goes to it, what it sends to stdout
-    #[command(after_help = "\
+    /// `pktcat listen`
+    #[command(about = LISTEN, after_help = "\
 PORT 0 takes a free port and prints it. Without HOST one socket hears IPv4 and IPv6.
 A TCP listener whose stdin is /dev/null or closed keeps its half open until the peer's end.
 An idle pipe as stdin keeps the run alive: -d sends nothing, --until-fin ends at the peer's end.")]
     Listen(ListenArgs),
-    /// Connect to a peer: stdin goes to it, what it sends to stdout
-    #[command(after_help = "\
+    /// `pktcat connect`
+    #[command(about = CONNECT, after_help = "\
 When stdin ends, TCP is half-closed and receiving goes on until the peer's end; UDP waits
 --linger for replies. An idle pipe as stdin keeps the run alive: -d is for scripts with
 nothing to send, --until-fin ends the run at the peer's end.")]
     Connect(ConnectArgs),
-    /// Tell which ports of a host are open
-    #[command(after_help = "\
+    /// `pktcat scan`
+    #[command(about = scan::ABOUT, after_help = "\
 TCP: open, closed (refused), filtered (no answer).
 UDP: open (replied), closed (ICMP), no answer.
 One line a port, on stdout; without --all only open ports, unless one was asked.
@@ -70,8 +78,8 @@ Status 0 if every asked port is open (--any: one), else 4 if any is closed,
 else 5. Of a name's addresses the first with a route is asked; if all of them
 are this machine's own loopback, each is.")]
     Scan(ScanArgs),
-    /// Send the same messages over TCP and UDP, side by side
-    #[command(after_help = "\
+    /// `pktcat compare`
+    #[command(about = compare::ABOUT, after_help = "\
 Without an address it starts an echoing peer of its own on this machine. 'pktcat listen -t -u
 -k --echo PORT' is one for other machines, as is any echo service (RFC 862). Every message ends
 as received, late or lost; TCP and UDP run one after the other.")]
@@ -96,7 +104,7 @@ pub enum CompletionShell {
 
 /// `pktcat listen`
 #[derive(Debug, Args)]
-#[command(override_usage = "pktcat listen [OPTIONS] [HOST] PORT [-- COMMAND [ARG]...]")]
+#[command(about = LISTEN, override_usage = "pktcat listen [OPTIONS] [HOST] PORT [-- COMMAND [ARG]...]")]
 pub struct ListenArgs {
     /// Where to listen.
     #[arg(help = "Where to listen: PORT, HOST PORT, HOST:PORT or [v6]:PORT",
@@ -189,7 +197,7 @@ pub struct ListenArgs {
 
 /// `pktcat connect`
 #[derive(Debug, Args)]
-#[command(override_usage = "pktcat connect [OPTIONS] HOST PORT")]
+#[command(about = CONNECT, override_usage = "pktcat connect [OPTIONS] HOST PORT")]
 pub struct ConnectArgs {
     /// Whom to connect to.
     #[arg(help = "Whom to connect to: HOST PORT, HOST:PORT or [v6]:PORT",

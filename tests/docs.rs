@@ -35,6 +35,13 @@ fn man_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("man")
 }
 
+/// All words of the command line, those of the subcommands too, which are made when one is asked for.
+fn definitions() -> clap::Command {
+    let mut command = Cli::command();
+    command.build();
+    command
+}
+
 /// The pages in a folder by name.
 fn pages(dir: &Path) -> BTreeMap<String, String> {
     let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
@@ -50,7 +57,7 @@ fn pages(dir: &Path) -> BTreeMap<String, String> {
 
 fn man_pages_are_those_of_the_definitions() {
     let fresh = tempfile::tempdir().unwrap();
-    clap_mangen::generate_to(Cli::command(), fresh.path()).unwrap();
+    clap_mangen::generate_to(definitions(), fresh.path()).unwrap();
     let fresh = pages(fresh.path());
     if std::env::var_os("PKTCAT_UPDATE_MAN").is_some() {
         for name in pages(&man_dir()).keys() {
@@ -79,7 +86,7 @@ fn man_pages_have_no_errors() {
 
 fn every_subcommand_has_a_page() {
     let committed = pages(&man_dir());
-    for subcommand in Cli::command().get_subcommands() {
+    for subcommand in definitions().get_subcommands() {
         let name = format!("pktcat-{}.1", subcommand.get_name());
         let text = committed.get(&name).unwrap_or_else(|| panic!("no man/{name}"));
         for option in subcommand.get_opts().filter(|option| !option.is_hide_set()) {
@@ -163,7 +170,7 @@ fn fish_takes_its_completions() {
 
 /// The options that a subcommand takes, as they are written.
 fn options(subcommand: &str) -> Vec<String> {
-    let all = Cli::command();
+    let all = definitions();
     let command = all.find_subcommand(subcommand).unwrap();
     let mut known = vec!["--help".to_owned(), "-h".to_owned()];
     for option in command.get_arguments() {

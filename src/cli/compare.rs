@@ -8,9 +8,12 @@ use clap::Args;
 use super::Format;
 use crate::units;
 
+/// What `pktcat compare` does, in one line.
+pub(super) const ABOUT: &str = "Send the same messages over TCP and UDP, side by side";
+
 /// `pktcat compare`
 #[derive(Debug, Args)]
-#[command(override_usage = "pktcat compare [OPTIONS] [HOST PORT]")]
+#[command(about = ABOUT, override_usage = "pktcat compare [OPTIONS] [HOST PORT]")]
 pub struct CompareArgs {
     /// Whom to send to.
     #[arg(help = "An echoing peer: HOST PORT, HOST:PORT or [v6]:PORT; without it, one of its own",

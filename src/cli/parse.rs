@@ -56,7 +56,7 @@ pub enum Parsed {
 /// # Errors
 /// A usage error, in one line.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error> {
-    let matches = match Cli::command().try_get_matches_from(words) {
+    let mut matches = match Cli::command().try_get_matches_from(words) {
         Ok(matches) => matches,
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -66,7 +66,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error>
         },
     };
     let payloads = Payloads::of(&matches);
-    let cli = Cli::from_arg_matches(&matches).map_err(|error| one_line(&error))?;
+    let cli = Cli::from_arg_matches_mut(&mut matches).map_err(|error| one_line(&error))?;
     Ok(Parsed::Run(Box::new(cli), payloads))
 }
 

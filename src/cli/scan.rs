@@ -6,9 +6,12 @@ use clap::Args;
 
 use crate::units;
 
+/// What `pktcat scan` does, in one line.
+pub(super) const ABOUT: &str = "Tell which ports of a host are open";
+
 /// `pktcat scan`
 #[derive(Debug, Args)]
-#[command(override_usage = "pktcat scan [OPTIONS] HOST PORTS")]
+#[command(about = ABOUT, override_usage = "pktcat scan [OPTIONS] HOST PORTS")]
 pub struct ScanArgs {
     /// Whom to ask, and at which ports.
     #[arg(help = "Whom to ask: HOST PORTS, HOST:PORTS or [v6]:PORTS; PORTS as 22,80,8000-8100",
