@@ -39,6 +39,10 @@ pub fn open(
     let socket = Socket::new(Domain::for_address(address), kind.nonblocking(), None)
         .map_err(|cause| Error::network(what, name(&address.into(), protocol), &cause))?;
     options.apply(&socket, address.is_ipv6(), protocol)?;
+    if protocol == Protocol::Tcp && canonical(address).ip().is_loopback() {
+        // Where it is refused connections are only slower. Those to a listening socket inherit it.
+        let _ = sys::stop_pacing(&socket);
+    }
     Ok(socket)
 }
 
@@ -150,7 +154,8 @@ fn chosen_local(local: SocketAddr, peer: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, local.port())
 }
 
-/// Much is about to be sent over this stream socket: what would only slow it down is turned off.
+/// Much is about to be sent over this stream socket: what would only slow it down is turned off, as
+/// far as that was not clear [before](open). Timers once in use stay, but are in the way no more.
 pub fn expect_bulk(socket: &Socket, link: &Link) {
     if stays_here(&link.local, &link.peer) {
         // Where it is refused the connection is only slower.

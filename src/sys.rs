@@ -153,8 +153,9 @@ pub fn unacknowledged(socket: impl AsFd) -> io::Result<u32> {
     linux::unacknowledged(socket.as_fd())
 }
 
-/// Takes a TCP connection whose packets never leave this machine off a congestion control that
-/// paces (BBR; `net.ipv4.tcp_congestion_control`, tcp(7)), to one that does not.
+/// Takes a TCP socket whose packets never leave this machine off a congestion control that paces
+/// (BBR; `net.ipv4.tcp_congestion_control`, tcp(7)), to one that does not. Best before it is
+/// connected: the kernel does not give up pacing once it has begun, only the low rate.
 ///
 /// Pacing spreads packets over time so that they do not queue up on a path whose rate has to be
 /// found. Here there is no path, and a timer interrupt for every packet is all it does.

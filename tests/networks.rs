@@ -163,7 +163,7 @@ fn paced_only_outside(unshare: &[&'static str]) {
     let words =
         unshare.iter().chain(&["-n", "sh", "-euc", CONGESTION, "sh", env!("CARGO_BIN_EXE_pktcat")]);
     let ended = program("env", words).run().expect_code(0);
-    let lines = ["127.0.0.1 bbr reno", "::1 bbr reno", "192.0.2.1 bbr reno", "192.0.2.2 bbr bbr"];
+    let lines = ["127.0.0.1 reno reno", "::1 reno reno", "192.0.2.1 bbr reno", "192.0.2.2 bbr bbr"];
     assert_eq!(ended.stdout_text().lines().collect::<Vec<_>>(), lines, "{}", ended.stderr);
 }
 
