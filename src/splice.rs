@@ -15,11 +15,6 @@ use crate::sys;
 /// The most that one call moves: a whole pipe.
 const CHUNK: usize = sys::BULK_PIPE;
 
-/// The most that is taken from a socket before it goes to a file. The file gets it in one write, for
-/// which the page cache wants memory in pieces as large: of 1 MiB it finds few, and cold ones at
-/// that, which takes longer than all the calls that are saved (ext4, Linux 6.18).
-const PIECE: usize = 256 * 1024;
-
 /// How often both ends may claim to be ready while nothing moves before splicing is given up.
 const PATIENCE: u32 = 16;
 
@@ -113,7 +108,7 @@ impl Splice {
                     if !from.latch.readable() {
                         return Ok(Step::Progress(Progress::Blocked));
                     }
-                    let most = if from.kind == TubeKind::Socket { PIECE } else { CHUNK };
+                    let most = if from.kind == TubeKind::Socket { sys::FILE_PIECE } else { CHUNK };
                     match sys::splice(from.fd, pipe.1.as_fd(), most) {
                         Ok(0) => return Ok(ended(source)),
                         Ok(n) => {

@@ -277,7 +277,10 @@ impl Local {
             return Ok(Progress::Blocked);
         }
         let result = match &mut self.access {
-            Access::Direct => nix::unistd::write(&self.fd, bytes).map_err(io::Error::from),
+            Access::Direct => {
+                let some = &bytes[..bytes.len().min(sys::FILE_PIECE)];
+                nix::unistd::write(&self.fd, some).map_err(io::Error::from)
+            }
             Access::Socket => {
                 let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
                 nix::sys::socket::send(self.fd.as_raw_fd(), bytes, flags).map_err(io::Error::from)
