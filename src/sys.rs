@@ -6,19 +6,18 @@ mod linux;
 
 pub use icmp::{Icmp, IcmpKind, hear_icmp, next_icmp};
 
-use std::io::{self, IoSliceMut};
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::io;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use std::path::Path;
-use std::rc::Rc;
 
 use socket2::{SockAddr, SockRef, Socket};
 
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg};
+use nix::sys::socket::{MsgFlags, SockaddrStorage};
 
 use crate::peer::Address;
 
@@ -268,28 +267,17 @@ impl Receiver {
         if let Some(batched) = &mut self.batched {
             return batched.receive(socket.as_fd(), buffer, Self::SLOT, into);
         }
-        let raw = socket.as_fd().as_raw_fd();
         let mut at = 0;
         while at + Self::SLOT <= buffer.len() {
-            let mut slices = [IoSliceMut::new(&mut buffer[at..at + Self::SLOT])];
-            let message = recvmsg::<SockaddrStorage>(raw, &mut slices, None, MsgFlags::MSG_TRUNC)?;
-            let peer = message.address.as_ref().and_then(address);
-            let length = message.bytes.min(Self::SLOT);
-            let cut_from = (message.bytes > length).then_some(message.bytes);
+            let room = &mut buffer[at..at + Self::SLOT];
+            let (whole, peer) = linux::receive_one(socket.as_fd(), room)?;
+            let length = whole.min(Self::SLOT);
+            let cut_from = (whole > length).then_some(whole);
             into.push(Received { range: at..at + length, segment: length, cut_from, peer });
             at += length;
         }
         Ok(())
     }
-}
-
-fn address(address: &SockaddrStorage) -> Option<Address> {
-    if let Some(local) = address.as_unix_addr() {
-        return Some(Address::Unix(local.path().map(Rc::from)));
-    }
-    let v4 = address.as_sockaddr_in().map(|a| SocketAddr::from(SocketAddrV4::from(*a)));
-    v4.or_else(|| address.as_sockaddr_in6().map(|a| SocketAddrV6::from(*a).into()))
-        .map(Address::Internet)
 }
 
 /// How a train of datagrams is handed to the system; what is refused is not tried again.

@@ -1,5 +1,5 @@
 //! Local sockets: stream and datagram, in both roles, and the paths they leave and spare.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod util;
 
@@ -34,8 +34,14 @@ fn streams_go_both_ways_and_the_path_is_removed() {
 
 #[test]
 fn a_datagram_listener_answers_who_has_a_name() {
+    for options in ["", "--portable"] {
+        is_answered(options);
+    }
+}
+
+fn is_answered(options: &str) {
     let (folder, path) = place();
-    let listen = pktcat_line(&format!("listen -u -v --echo -U {}", path.display()));
+    let listen = pktcat_line(&format!("listen -u -v {options} --echo -U {}", path.display()));
     let listener = listen.stdin(Input::Null).spawn();
     listener.wait_line("listening on ");
     let peer = UnixDatagram::bind(folder.path().join("peer")).unwrap();

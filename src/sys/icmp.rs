@@ -2,14 +2,12 @@
 //! ip(7), IPV6_RECVERR in ipv6(7)).
 
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
 };
-
-use super::address;
 
 /// What a host or router on the way says about a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +60,7 @@ pub fn next_icmp(socket: impl AsFd) -> io::Result<Option<Icmp>> {
             Err(nix::Error::EINTR) => continue,
             Err(error) => return Err(error.into()),
         };
-        let about = message.address.as_ref().and_then(address).and_then(|to| to.internet());
+        let about = message.address.as_ref().and_then(internet);
         let kind = message.cmsgs()?.find_map(|control| match control {
             ControlMessageOwned::Ipv4RecvErr(error, _)
             | ControlMessageOwned::Ipv6RecvErr(error, _) => kind_of(&error),
@@ -72,6 +70,11 @@ pub fn next_icmp(socket: impl AsFd) -> io::Result<Option<Icmp>> {
             return Ok(Some(Icmp { kind, about }));
         }
     }
+}
+
+fn internet(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address.as_sockaddr_in().map(|a| SocketAddr::from(SocketAddrV4::from(*a)));
+    v4.or_else(|| address.as_sockaddr_in6().map(|a| SocketAddrV6::from(*a).into()))
 }
 
 /// What the message means for the datagram; `None` when it may have arrived all the same.

@@ -36,6 +36,30 @@ pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<(Socket, Option<Add
     Ok((socket, address_of(&name, length)))
 }
 
+/// Receives one datagram: its whole length, of which as much as there is room for is in `room`
+/// (MSG_TRUNC, recv(2)), and who sent it. (nix's `recvmsg` loses the names of local sockets.)
+pub(super) fn receive_one(
+    fd: BorrowedFd<'_>,
+    room: &mut [u8],
+) -> io::Result<(usize, Option<Address>)> {
+    let mut name = MaybeUninit::<libc::sockaddr_storage>::uninit();
+    let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: room, name and its length describe memory of ours that the kernel may fill in; what
+    // it says beyond the room's length is only a number.
+    let whole = unsafe {
+        libc::recvfrom(
+            fd.as_raw_fd(),
+            room.as_mut_ptr().cast(),
+            room.len(),
+            libc::MSG_TRUNC,
+            name.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    let whole = usize::try_from(whole).map_err(|_| io::Error::last_os_error())?;
+    Ok((whole, address_of(&name, length)))
+}
+
 /// The address in a name that the kernel has filled in with `length` bytes.
 fn address_of(
     name: &MaybeUninit<libc::sockaddr_storage>,
