@@ -67,7 +67,7 @@ pub struct Rules {
     pub input: Format,
     /// Payload bytes of a datagram of raw input.
     pub datagram_size: usize,
-    /// Without TCP clients: stop when this long nothing has come, once something has.
+    /// Stop when this long nothing has passed, once somebody has come and standard input has ended.
     pub silence: Option<Duration>,
     /// Fail when nobody has come within this time.
     pub first: Option<Duration>,
@@ -223,6 +223,7 @@ impl Hub {
             }
         };
         self.anybody = true;
+        self.last_activity.1 = Instant::now();
         session.event(&Event::Accepted(&link));
         let id = latch.id();
         let mut client = Box::new(Client::new(socket, latch, link));
@@ -347,7 +348,9 @@ impl Hub {
     }
 
     fn silence_ends(&self) -> Option<Instant> {
-        let limit = self.rules.silence.filter(|_| self.anybody && self.door.is_none())?;
+        // UDP peers are heard to their end, whatever standard input may still say.
+        let said = self.door.is_none() || self.input_ended || self.input.is_none();
+        let limit = self.rules.silence.filter(|_| self.anybody && said)?;
         Some(self.last_activity.1 + limit)
     }
 

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, PipeReader, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::thread;
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -25,6 +26,9 @@ fn main() {
         frames_are_never_mixed,
         a_last_line_without_newline_is_a_line,
         a_frame_too_long_ends_that_client_alone,
+        a_frame_cut_off_is_told,
+        silence_after_the_end_of_stdin_ends_the_run_if_asked,
+        a_client_that_comes_late_is_not_idle_yet,
         the_end_of_stdin_is_a_fin_for_everybody,
         dev_null_holds_the_fin_back_for_each,
         an_open_pipe_goes_on_after_a_clients_fin,
@@ -201,6 +205,45 @@ fn a_frame_too_long_ends_that_client_alone() {
     assert!(line.contains(&name(&bad)), "{line}");
     good.write_all(&[0, 0, 0, 1, b'x']).unwrap();
     assert_eq!(server.wait_stdout(5), [0, 0, 0, 1, b'x']);
+}
+
+fn a_frame_cut_off_is_told() {
+    let (server, port) = listen("-O frames", Input::Null);
+    let mut client = net::connect(port);
+    client.write_all(b"\0\0\0\x03one\0\0\0\x05tw").unwrap();
+    let wanted = format!("pktcat: receive: {} (tcp): ", name(&client));
+    drop(client);
+    let line = server.wait_line(&wanted);
+    assert!(line.contains("inside a frame"), "{line}");
+    server.expect_running();
+    assert_eq!(server.stdout_now(), b"\0\0\0\x03one");
+}
+
+fn silence_after_the_end_of_stdin_ends_the_run_if_asked() {
+    // Without anybody there is no silence, and stdin is not read.
+    let (server, port) = listen("-q 0.3", Input::Bytes(b"to all".to_vec()));
+    server.expect_running();
+    let client = net::connect(port);
+    assert_eq!(net::read_to_fin(&client), b"to all");
+    server.wait().expect_code(0);
+    // What still flows is no silence.
+    let (mut server, port) = listen("-q 0.3", Input::Pipe);
+    let client = net::connect(port);
+    server.send(b"first");
+    assert_eq!(net::read_exactly(&client, 5), b"first");
+    server.expect_running();
+    server.close_stdin();
+    server.wait().expect_code(0);
+}
+
+fn a_client_that_comes_late_is_not_idle_yet() {
+    let (server, port) = listen("--idle-timeout 1", Input::Null);
+    thread::sleep(Duration::from_millis(1200));
+    let mut client = net::connect(port);
+    server.expect_running();
+    client.write_all(b"in time").unwrap();
+    drop(client);
+    assert_eq!(server.wait().expect_code(5).stdout, b"in time");
 }
 
 fn the_end_of_stdin_is_a_fin_for_everybody() {

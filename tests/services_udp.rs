@@ -25,6 +25,7 @@ fn main() {
         reply_hex_and_file_are_one_datagram,
         a_reply_too_long_for_a_datagram_is_a_usage_error,
         with_and_without_keep_open_it_is_the_same,
+        a_service_stops_after_count_datagrams,
         whoever_may_not_come_in_is_ignored_and_counted,
         stdin_goes_to_tcp_clients_and_the_last_udp_peer,
         a_tag_names_udp_peers_too,
@@ -53,6 +54,23 @@ fn echo_answers_each_peer_with_its_own() {
         }
     }
     assert_eq!(server.stdout_now(), b"");
+}
+
+fn a_service_stops_after_count_datagrams() {
+    for (options, answered) in
+        [("--echo", 3), ("--chargen", 3), ("--reply hello", 3), ("--discard", 0)]
+    {
+        let (server, peer) = listen(&format!("{options} --count 3"), Input::Null);
+        for _ in 0..2 {
+            peer.send(b"hello").unwrap();
+        }
+        server.expect_running();
+        peer.send(b"hello").unwrap();
+        server.wait().expect_code(0);
+        for _ in 0..answered {
+            assert_eq!(receive(&peer).len(), 5, "{options}");
+        }
+    }
 }
 
 fn discard_says_nothing() {

@@ -51,7 +51,7 @@ pub(super) fn hub(config: &Listen, gate: Gate, session: &mut Session) -> Result<
         until_fin: common.until_fin,
         input: common.input,
         datagram_size: common.datagram_size,
-        silence: common.linger.filter(|_| common.protocol == Protocol::Udp),
+        silence: common.linger,
         first: config.accept_timeout,
         idle: common.idle,
     };

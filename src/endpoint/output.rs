@@ -149,6 +149,23 @@ impl Output {
         write_down(self.format, message, &mut self.wanted, &mut self.pending);
     }
 
+    /// Whether messages are counted.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.wanted.is_some()
+    }
+
+    /// Whether all the messages that were asked for have come.
+    #[must_use]
+    pub fn has_enough(&self) -> bool {
+        self.wanted == Some(0)
+    }
+
+    /// A message that is not to be written has come.
+    pub fn unwritten(&mut self) {
+        self.wanted = self.wanted.map(|wanted| wanted.saturating_sub(1));
+    }
+
     /// Everything is written: lets the reader see the end.
     pub fn close(&mut self, reactor: &mut Reactor) {
         if let Device::Local(local) = std::mem::replace(&mut self.device, Device::Closed) {

@@ -60,37 +60,48 @@ impl Service {
         if !matches!(self.socket.fill(&mut self.batch)?, Progress::Moved(_)) {
             return Ok(false);
         }
-        while let Some((frame, bytes)) = self.batch.front() {
-            if let Some(peer) = &frame.peer {
-                let safe = is_safe(peer, self.socket.port());
-                match role {
-                    Role::Echo if safe => self.socket.answer(bytes, frame.segment, peer),
-                    Role::Chargen(characters) if safe => {
-                        for message in frame.messages(bytes) {
-                            let n = message.len().min(characters.len());
-                            self.socket.answer(&characters[..n], n, peer);
-                        }
-                    }
-                    Role::Reply(reply) => {
-                        for _ in frame.messages(bytes) {
-                            if let Reply::Bytes(reply) = reply {
-                                self.socket.answer(reply, reply.len(), peer);
-                            }
-                        }
-                    }
-                    _ => {}
+        let Self { socket, batch, .. } = self;
+        while let Some((frame, bytes)) = batch.front() {
+            let Some(peer) = &frame.peer else {
+                batch.pop();
+                continue;
+            };
+            if matches!(role, Role::Echo) && !output.counts() {
+                // Nobody looks at single messages: a train goes back as one.
+                if is_safe(peer, socket.port()) {
+                    socket.answer(bytes, frame.segment, peer);
                 }
+                batch.pop();
+                continue;
+            }
+            let tag = if tag { format!("{peer} ") } else { String::new() };
+            for message in frame.messages(bytes) {
+                if output.has_enough() {
+                    break;
+                }
+                answer(socket, role, peer, message);
                 if role.writes_output() {
-                    let tag = if tag { format!("{peer} ") } else { String::new() };
-                    for message in frame.messages(bytes) {
-                        output.message(&tag, message);
-                    }
+                    output.message(&tag, message);
+                } else {
+                    output.unwritten();
                 }
             }
-            self.batch.pop();
+            batch.pop();
         }
         Ok(true)
     }
+}
+
+/// Answers a datagram as the role says.
+fn answer(socket: &mut Datagram, role: &Role, peer: &Address, message: &[u8]) {
+    let safe = is_safe(peer, socket.port());
+    let answer = match role {
+        Role::Echo if safe => message,
+        Role::Chargen(characters) if safe => &characters[..message.len().min(characters.len())],
+        Role::Reply(Reply::Bytes(reply)) => reply,
+        _ => return,
+    };
+    socket.answer(answer, answer.len(), peer);
 }
 
 /// Whether answering this peer could start no loop.

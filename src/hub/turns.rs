@@ -151,10 +151,13 @@ impl Hub {
     /// Deals with what a client sent.
     fn take(&mut self, client: &mut Client, bytes: &[u8], session: &Session) -> Result<()> {
         match self.role {
-            Role::Echo => client
-                .send(bytes, &session.tap)
-                .map_err(|cause| Error::network("send", &client.link, &cause)),
-            Role::Discard | Role::Chargen(_) => Ok(()),
+            Role::Echo => {
+                client
+                    .send(bytes, &session.tap)
+                    .map_err(|cause| Error::network("send", &client.link, &cause))?;
+                self.count(client, bytes)
+            }
+            Role::Discard | Role::Chargen(_) => self.count(client, bytes),
             Role::Reply(_) => {
                 client.answered.get_or_insert(0);
                 self.deliver(client, bytes)
@@ -171,17 +174,16 @@ impl Hub {
     fn deliver(&mut self, client: &mut Client, bytes: &[u8]) -> Result<()> {
         let tag = self.tag(client);
         let output = &mut self.output;
-        if matches!(self.rules.output, Format::Raw | Format::Hex) {
-            output.message(&tag, bytes);
+        cut(self.rules.output, client, bytes, |message| output.message(&tag, message))
+    }
+
+    /// Counts the messages of a client that are not written, if somebody counts.
+    fn count(&mut self, client: &mut Client, bytes: &[u8]) -> Result<()> {
+        let output = &mut self.output;
+        if !output.counts() {
             return Ok(());
         }
-        let format = self.rules.output;
-        let assembler = client
-            .assembler
-            .get_or_insert_with(|| Box::new(Assembler::new(format, LONGEST_MESSAGE)));
-        assembler.feed(bytes, |message| output.message(&tag, message)).map_err(|malformed| {
-            Error::new(Status::Failure, "receive", client.link.to_string(), malformed.to_string())
-        })
+        cut(self.rules.output, client, bytes, |_| output.unwritten())
     }
 
     fn tag(&self, client: &Client) -> String {
@@ -202,12 +204,14 @@ impl Hub {
     }
 
     /// A client's FIN has come.
-    fn client_ended(&mut self, client: &mut Client, session: &Session) -> Result<()> {
+    fn client_ended(&mut self, client: &mut Client, session: &mut Session) -> Result<()> {
         let tag = self.tag(client);
         let output = &mut self.output;
-        if let Some(assembler) = &mut client.assembler {
-            // A frame that was cut off is nothing that could be written.
-            let _ = assembler.finish(|message| output.message(&tag, message));
+        if let Some(assembler) = &mut client.assembler
+            && let Err(cut) = assembler.finish(|message| output.message(&tag, message))
+        {
+            let link = client.link.to_string();
+            self.failed(Error::new(Status::Broken, "receive", link, cut.to_string()), session);
         }
         let close = match &self.role {
             Role::Echo | Role::Discard => true,
@@ -229,6 +233,18 @@ impl Hub {
             .map_err(|cause| Error::network("send", &client.link, &cause))
     }
 
+    /// One client's failure: that of the run if it is the only one.
+    fn failed(&mut self, error: Error, session: &mut Session) {
+        // Leaving is the only way to end a stream of characters.
+        if !self.rules.keep_open && !matches!(self.role, Role::Chargen(_)) {
+            self.failure = Some(error);
+        } else if self.role.is_service() {
+            session.event(&Event::Detail(&error.to_string()));
+        } else {
+            session.event(&Event::Notice(&error));
+        }
+    }
+
     /// Forgets a client, telling why if that is not its usual end.
     pub(super) fn goodbye(
         &mut self,
@@ -241,14 +257,7 @@ impl Hub {
             if error.status == Status::Broken {
                 session.tap.event(&Event::Reset(&client.link));
             }
-            // Leaving is the only way to end a stream of characters.
-            if !self.rules.keep_open && !matches!(self.role, Role::Chargen(_)) {
-                self.failure = Some(error);
-            } else if self.role.is_service() {
-                session.event(&Event::Detail(&error.to_string()));
-            } else {
-                session.event(&Event::Notice(&error));
-            }
+            self.failed(error, session);
         }
         session.event(&Event::Closed(&client.link));
         self.present -= 1;
@@ -257,4 +266,22 @@ impl Hub {
             door.resume();
         }
     }
+}
+
+/// Cuts what a client sent into messages.
+fn cut(
+    format: Format,
+    client: &mut Client,
+    bytes: &[u8],
+    mut message: impl FnMut(&[u8]),
+) -> Result<()> {
+    if matches!(format, Format::Raw | Format::Hex) {
+        message(bytes);
+        return Ok(());
+    }
+    let assembler =
+        client.assembler.get_or_insert_with(|| Box::new(Assembler::new(format, LONGEST_MESSAGE)));
+    assembler.feed(bytes, message).map_err(|malformed| {
+        Error::new(Status::Failure, "receive", client.link.to_string(), malformed.to_string())
+    })
 }
