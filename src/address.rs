@@ -43,12 +43,20 @@ pub enum Protocol {
     Udp,
 }
 
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Protocol {
+    /// As people name it: `tcp`, `udp`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -58,8 +66,7 @@ impl fmt::Display for Protocol {
 pub fn transport(protocol: Protocol, address: &Address) -> &'static str {
     match (address, protocol) {
         (Address::Unix(_), _) => "unix",
-        (Address::Internet(_), Protocol::Tcp) => "tcp",
-        (Address::Internet(_), Protocol::Udp) => "udp",
+        (Address::Internet(_), protocol) => protocol.name(),
     }
 }
 
@@ -114,6 +121,9 @@ impl Target {
                 }
                 return Err(Error::usage(word, "an address in brackets needs a port: [HOST]:PORT"));
             };
+            if host.is_empty() {
+                return Err(Error::usage("host", "is empty"));
+            }
             return Ok(Self { host: Some(host.to_owned()), port: port.to_owned() });
         }
         match word.split_once(':') {
@@ -340,7 +350,7 @@ mod tests {
         ] {
             assert_eq!(parse(words).unwrap(), want, "{words:?}");
         }
-        for bad in [&["::1"][..], &["[::1]"], &["[::1", "80"], &["", "80"], &[]] {
+        for bad in [&["::1"][..], &["[::1]"], &["[]:80"], &["[::1", "80"], &["", "80"], &[]] {
             assert_eq!(parse(bad).unwrap_err().status, Status::Usage, "{bad:?}");
         }
     }

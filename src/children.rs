@@ -58,7 +58,7 @@ impl<'a> Children<'a> {
                     if !self.keep_open {
                         return Err(error);
                     }
-                    session.event(&Event::Notice(&error));
+                    session.event(&Event::Error(&error));
                 }
                 if !self.keep_open
                     && let Some(open) = door.take()

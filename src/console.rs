@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -147,7 +147,12 @@ impl Console {
         if matches!(self.device, Device::Unopened) {
             self.device = match Local::take(Which::Stderr, reactor) {
                 Ok(local) => Device::Open(local),
-                Err(_) => Device::Gone,
+                Err(_) => {
+                    // No descriptor is left to write without waiting, which is what a person must
+                    // be told now.
+                    let _ = io::stderr().write_all(&text.bytes[text.written..]);
+                    Device::Gone
+                }
             };
         }
         while let Device::Open(local) = &mut self.device

@@ -96,6 +96,10 @@ pub fn connect(
     limit: Option<Duration>,
 ) -> Result<Connected> {
     let end = limit.map(|limit| (Instant::now() + limit, limit));
+    // Within a short limit every address has its turn too.
+    let share =
+        limit.map(|limit| limit / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1));
+    let delay = share.unwrap_or(ATTEMPT_DELAY).min(ATTEMPT_DELAY);
     let mut queue = interleaved(addresses).into_iter();
     let mut attempts: Vec<Attempt> = Vec::new();
     let mut failures = Failures::default();
@@ -109,7 +113,7 @@ pub fn connect(
                 Ok(attempt) => attempts.push(attempt),
                 Err(error) => failures.add(error),
             }
-            next_at = now + ATTEMPT_DELAY;
+            next_at = now + delay;
         }
         let mut at = 0;
         while at < attempts.len() {

@@ -93,7 +93,7 @@ impl Door {
                         Some(why) => {
                             let place = socket::name(&peer, Protocol::Tcp);
                             let error = Error::new(Status::Failure, "accept", place, why);
-                            session.event(&Event::Notice(&error));
+                            session.event(&Event::Error(&error));
                         }
                     }
                 }
@@ -123,7 +123,7 @@ impl Door {
         if !self.told {
             self.told = true;
             let error = self.failed(cause).hint("others wait until a client leaves");
-            session.event(&Event::Notice(&error));
+            session.event(&Event::Error(&error));
         }
     }
 }

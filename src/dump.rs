@@ -109,7 +109,6 @@ impl Observer for Dump {
             | Event::Peer(_)
             | Event::Closed(_)
             | Event::Error(_)
-            | Event::Notice(_)
             | Event::Detail(_)
             | Event::Summary(_) => {}
         }

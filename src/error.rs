@@ -6,6 +6,8 @@
 use std::fmt;
 use std::io;
 
+use crate::peer::printable;
+
 /// How a run that did not succeed ends for the shell. The numbers are part of the command line's contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -163,14 +165,14 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
+        f.write_str(&printable(&self.what))?;
         for part in [&self.place, &self.why] {
             if !part.is_empty() {
-                write!(f, ": {part}")?;
+                write!(f, ": {}", printable(part))?;
             }
         }
         if let Some(hint) = &self.hint {
-            write!(f, " ({hint})")?;
+            write!(f, " ({})", printable(hint))?;
         }
         Ok(())
     }
@@ -201,6 +203,12 @@ mod tests {
             "connect: 127.0.0.1:1 (tcp): connection refused (is it running?)"
         );
         assert_eq!(error.status, Status::Refused);
+    }
+
+    #[test]
+    fn what_a_user_wrote_does_not_break_the_line() {
+        let error = Error::new(Status::Unresolved, "resolve", "a\nb\u{1b}[31m", "no such name");
+        assert_eq!(error.to_string(), "resolve: a\\nb\\u{1b}[31m: no such name");
     }
 
     #[test]

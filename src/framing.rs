@@ -5,8 +5,9 @@
 
 use std::fmt;
 
-/// The longest message of a byte stream in `lines`, `hex` or `frames`: 1 MiB.
-pub const LONGEST_MESSAGE: usize = 1 << 20;
+/// The longest message of a byte stream in `lines`, `hex` or `frames`: 16 MiB. It has to be kept
+/// until it is whole, and a peer without end must not take all memory.
+pub const LONGEST_MESSAGE: usize = 16 << 20;
 
 /// How messages are written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -45,6 +45,9 @@ const ACCEPTS_AT_ONCE: usize = 64;
 /// How long a client may take nothing while the others wait for it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How often is looked whether such a client takes anything, so that it is given no more than that.
+const PROGRESS_CHECK: Duration = Duration::from_millis(50);
+
 /// Room for reading from a client.
 const BUFFER: usize = 256 * 1024;
 
@@ -218,7 +221,7 @@ impl Hub {
             Ok(latch) => latch,
             Err(cause) => {
                 let error = Error::network("accept", &link, &cause);
-                session.event(&Event::Notice(&error));
+                session.event(&Event::Error(&error));
                 return;
             }
         };
@@ -297,8 +300,12 @@ impl Hub {
             if !client.has_stalled(PATIENCE, now) {
                 self.anybody_stuck |= client.stuck.is_some();
             } else if let Some(client) = self.clients[id].take() {
-                let why = format!("dropped, it takes nothing; {} bytes missed", client.queued());
+                let (missed, queued) = (client.missed(), client.queued());
+                let why = format!(
+                    "dropped, it takes nothing; {missed} bytes missed, {queued} of them queued here"
+                );
                 let error = Error::new(Status::Broken, "send", client.link.to_string(), why);
+                client.abort();
                 self.goodbye(client, Some(error), session);
                 any = true;
             }
@@ -359,11 +366,7 @@ impl Hub {
         let idle = self.rules.idle.filter(|_| self.anybody).map(|l| self.last_activity.1 + l);
         let door = self.door.as_ref().and_then(Door::deadline);
         let pace = if self.input_ended { None } else { self.up.deadline() };
-        let stuck = if self.anybody_stuck {
-            self.clients.iter().flatten().filter_map(|c| c.stuck).min().map(|s| s + PATIENCE)
-        } else {
-            None
-        };
+        let stuck = self.anybody_stuck.then(|| Instant::now() + PROGRESS_CHECK);
         [first, idle, door, pace, stuck, self.silence_ends()].into_iter().flatten().min()
     }
 }

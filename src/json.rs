@@ -31,13 +31,15 @@ pub struct Json {
     bytes: Bytes,
     /// The wall clock when the run began; the steady clock tells the rest.
     started: SystemTime,
+    /// What the ends are connected by, where it is not the protocol of the run: local sockets.
+    local: Option<&'static str>,
 }
 
 impl Json {
     /// An observer of a run that began at `started`.
     #[must_use]
     pub fn new(journal: Journal, verbosity: Verbosity, bytes: Bytes, started: SystemTime) -> Self {
-        Self { journal, verbosity, bytes, started }
+        Self { journal, verbosity, bytes, started, local: None }
     }
 
     fn write(&self, at: Duration, body: Body<'_>) {
@@ -100,7 +102,12 @@ struct Host(Address);
 
 impl Serialize for Host {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Some(address) = self.0.internet() else { return serializer.collect_str(&self.0) };
+        let address = match &self.0 {
+            Address::Internet(address) => *address,
+            // As it is: a program wants the path, not what a line can hold of it.
+            Address::Unix(Some(path)) => return serializer.serialize_str(&path.to_string_lossy()),
+            Address::Unix(None) => return serializer.collect_str(&self.0),
+        };
         match canonical(address) {
             SocketAddr::V6(v6) if v6.scope_id() != 0 => {
                 let name = nix::net::if_::if_indextoname(v6.scope_id());
@@ -185,7 +192,7 @@ enum Body<'a> {
         status: u8,
     },
     Summary {
-        protocol: Text<Protocol>,
+        protocol: &'static str,
         #[serde(rename = "final")]
         last: bool,
         sent_bytes: u64,
@@ -238,6 +245,15 @@ impl Observer for Json {
     }
 
     fn event(&mut self, at: Duration, event: &Event<'_>) {
+        match event {
+            Event::Listening { address: address @ Address::Unix(_), protocol, .. } => {
+                self.local = Some(transport(*protocol, address));
+            }
+            Event::Connected(link) if link.local.internet().is_none() => {
+                self.local = Some(link.transport());
+            }
+            _ => {}
+        }
         let is_always_told = match event {
             Event::Error(_) => true,
             // One in the middle of a run was asked for.
@@ -262,10 +278,10 @@ impl Observer for Json {
                 sent_bytes: link.sent_bytes(),
                 received_bytes: link.received_bytes(),
             },
-            Event::Error(error) | Event::Notice(error) => {
+            Event::Error(error) => {
                 Body::Error { message: Text(error), status: error.status.code() }
             }
-            Event::Summary(counters) => summary(counters),
+            Event::Summary(counters) => summary(counters, self.local),
             // These are told by `closed`, `error` and `summary`.
             Event::PeerClosed(_)
             | Event::WeClosed(_)
@@ -278,10 +294,10 @@ impl Observer for Json {
     }
 }
 
-fn summary(counters: &Summary) -> Body<'static> {
+fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
     let Summary { protocol, last, kernel_drops, cut, peers, .. } = *counters;
     Body::Summary {
-        protocol: Text(protocol),
+        protocol: local.unwrap_or_else(|| protocol.name()),
         last,
         sent_bytes: counters.sent_bytes,
         sent_messages: counters.sent_messages,

@@ -1,5 +1,6 @@
 //! Who is at the end of a socket, and how that is shown.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::path::Path;
@@ -42,10 +43,26 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Internet(address) => write!(f, "{}", Shown(*address)),
-            Self::Unix(Some(path)) => write!(f, "{}", path.display()),
+            Self::Unix(Some(path)) => f.write_str(&printable(&path.to_string_lossy())),
             Self::Unix(None) => f.write_str("unnamed"),
         }
     }
+}
+
+/// Text that stays on its line and leaves a terminal alone: control characters as escapes.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        match character.is_control() {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// An address as people read it: IPv4-mapped ones as IPv4, scopes by interface name.

@@ -54,7 +54,6 @@ impl Observer for Lines {
             Event::Accepted(link) => self.say(Verbosity::Verbose, &format!("accepted {link}")),
             Event::Peer(link) => self.say(Verbosity::Verbose, &format!("peer {link}")),
             Event::Error(error) => self.say(Verbosity::Quiet, &format!("pktcat: {error}")),
-            Event::Notice(error) => self.say(Verbosity::Normal, &format!("pktcat: {error}")),
             Event::Detail(line) => self.say(Verbosity::Verbose, line),
             Event::Summary(counters) => {
                 // One that was asked for in the middle of a run is always printed.

@@ -137,8 +137,6 @@ pub enum Event<'a> {
     Dropped(u64),
     /// Something went wrong; the run may go on.
     Error(&'a Error),
-    /// Worth a line unless `--quiet`: a client that was turned away or lost.
-    Notice(&'a Error),
     /// Worth a line with `-v`.
     Detail(&'a str),
     /// The counters so far.

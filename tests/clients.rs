@@ -27,6 +27,8 @@ fn main() {
         a_last_line_without_newline_is_a_line,
         a_frame_too_long_ends_that_client_alone,
         a_frame_cut_off_is_told,
+        quiet_still_tells_of_failures,
+        a_tag_names_the_one_client_too,
         silence_after_the_end_of_stdin_ends_the_run_if_asked,
         a_client_that_comes_late_is_not_idle_yet,
         the_end_of_stdin_is_a_fin_for_everybody,
@@ -217,6 +219,32 @@ fn a_frame_cut_off_is_told() {
     assert!(line.contains("inside a frame"), "{line}");
     server.expect_running();
     assert_eq!(server.stdout_now(), b"\0\0\0\x03one");
+}
+
+fn quiet_still_tells_of_failures() {
+    let (quiet, port) = {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("port");
+        let line =
+            format!("listen -k --quiet -O frames --port-file {} 127.0.0.1 0", file.display());
+        let server = pktcat_line(&line).spawn();
+        let port = eventually("the port", || std::fs::read_to_string(&file).ok());
+        (server, port.trim().parse().unwrap())
+    };
+    let mut bad = net::connect(port);
+    bad.write_all(&[0xff; 8]).unwrap();
+    quiet.wait_line(&format!("pktcat: receive: {} (tcp): ", name(&bad)));
+    quiet.expect_running();
+}
+
+fn a_tag_names_the_one_client_too() {
+    let server = pktcat_line("listen --tag -O lines 127.0.0.1 0").spawn();
+    let mut client = net::connect(server.port());
+    client.write_all(b"one\ntwo\n").unwrap();
+    let name = name(&client);
+    drop(client);
+    let wanted = format!("{name} one\n{name} two\n");
+    assert_eq!(server.wait().expect_code(0).stdout_text(), wanted);
 }
 
 fn silence_after_the_end_of_stdin_ends_the_run_if_asked() {

@@ -3,7 +3,7 @@
 
 mod util;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -37,14 +37,17 @@ fn name(client: &TcpStream) -> String {
     client.local_addr().unwrap().to_string()
 }
 
-/// The number of bytes in the line that says that this client was dropped.
+/// The bytes that this client missed, and those of them in its queue, from the line that says that it was dropped.
 #[track_caller]
-fn missed(server: &Running, client: &TcpStream) -> u64 {
+fn missed(server: &Running, client: &TcpStream) -> (u64, u64) {
     let start = format!("pktcat: send: {} (tcp): dropped", name(client));
     let line = server.wait_line(&start);
     let words: Vec<_> = line.split_whitespace().collect();
-    let at = words.iter().position(|word| *word == "bytes").unwrap_or_else(|| panic!("{line}"));
-    words[at - 1].parse().unwrap_or_else(|_| panic!("{line}"))
+    let before = |what| {
+        let at = words.iter().position(|word| *word == what).unwrap_or_else(|| panic!("{line}"));
+        words[at - 1].parse().unwrap_or_else(|_| panic!("{line}"))
+    };
+    (before("bytes"), before("of"))
 }
 
 fn a_client_that_takes_nothing_is_dropped_and_named() {
@@ -60,8 +63,12 @@ fn a_client_that_takes_nothing_is_dropped_and_named() {
     server.wait_lines("accepted ", 4);
     let mut stdin = server.take_stdin();
     let writer = thread::spawn(move || write_random(&mut stdin, 5, SIZE));
-    let missed = missed(&server, &stuck);
-    assert!((1..=1 << 20).contains(&missed), "{missed}");
+    let (missed, queued) = missed(&server, &stuck);
+    assert!((1..=1 << 20).contains(&queued) && queued < missed, "{queued} of {missed}");
+    // A stream that was cut off does not look like one that is whole.
+    let mut rest = Vec::new();
+    let end = (&stuck).read_to_end(&mut rest);
+    assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert_eq!(writer.join().unwrap(), SIZE);
     for reader in readers {
         assert_eq!(reader.join().unwrap(), SIZE);
@@ -79,8 +86,8 @@ fn the_queue_is_as_long_as_asked_for() {
         server.wait_line("accepted ");
         let mut stdin = server.take_stdin();
         thread::spawn(move || write_random(&mut stdin, 5, 64 << 20));
-        let missed = missed(&server, &stuck);
-        assert!((least..=most).contains(&missed), "{queue}: {missed}");
+        let (_, queued) = missed(&server, &stuck);
+        assert!((least..=most).contains(&queued), "{queue}: {queued}");
     }
 }
 
@@ -129,7 +136,7 @@ fn chat_drops_whoever_takes_nothing() {
         check_random(&mut counted, 7)
     });
     let writer = thread::spawn(move || write_random(&talker, 7, SIZE));
-    assert!(missed(&server, &stuck) > 0);
+    assert!(missed(&server, &stuck).0 > 0);
     assert_eq!((writer.join().unwrap(), hearer.join().unwrap()), (SIZE, SIZE));
 }
 

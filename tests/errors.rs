@@ -9,7 +9,7 @@ use std::io::Write;
 
 use nix::sys::signal::Signal;
 
-use util::{Cmd, Ended, Input, Output, net, pktcat, pktcat_line};
+use util::{Cmd, Ended, Input, Output, net, pktcat, pktcat_line, program};
 
 /// One line, `pktcat: what: where: why`, with these words in it.
 #[track_caller]
@@ -84,7 +84,7 @@ fn status_1_not_permitted() {
 
 #[test]
 fn status_2_usage() {
-    let cases: [(&str, &[&str]); 20] = [
+    let cases: [(&str, &[&str]); 22] = [
         ("", &["--help"]),
         ("frobnicate", &["frobnicate"]),
         ("connect host", &["port"]),
@@ -100,6 +100,8 @@ fn status_2_usage() {
         ("connect --no-such-option localhost 80", &["--no-such-option"]),
         ("connect -Z localhost 80", &["-Z"]),
         ("connect [::1 80", &["[::1", "bracket"]),
+        ("connect []:80", &["host"]),
+        ("listen -U nowhere --allow 10.0.0.0/8", &["--allow"]),
         ("connect -w soon localhost 80", &["soon"]),
         ("connect --datagram-size 0 -u 127.0.0.1 9", &["--datagram-size"]),
         ("connect --count 3 127.0.0.1 9", &["--count"]),
@@ -220,6 +222,33 @@ fn status_6_the_port_file_cannot_be_written() {
         6,
         &[name, "no such file"],
     );
+}
+
+#[test]
+fn an_error_is_one_line_whatever_its_words_hold() {
+    let place = "a\nb\u{1b}[31m";
+    for (words, status) in [
+        (&["connect", place, "9"][..], 3),
+        (&["connect", "127.0.0.1", place], 2),
+        (&["connect", "-U", place], 1),
+        (&["listen", "--reply-file", place, "127.0.0.1", "0"], 6),
+        (&["listen", "--allow", place, "127.0.0.1", "0"], 3),
+    ] {
+        ends(pktcat(words), status, &["a\\nb\\u{1b}[31m"]);
+    }
+}
+
+#[test]
+fn errors_are_told_when_descriptors_have_run_out() {
+    for limit in [4, 5, 6, 7] {
+        let words = ["-c", "ulimit -n $1; exec \"$2\" connect 127.0.0.1 9", "sh"];
+        let limit = limit.to_string();
+        let cmd =
+            program("sh", words.into_iter().chain([&limit[..], env!("CARGO_BIN_EXE_pktcat")]));
+        let ended = cmd.run();
+        assert!(matches!(ended.status.code(), Some(1 | 4)), "{limit}: {:?}", ended.status);
+        says(&ended, &[]);
+    }
 }
 
 #[test]

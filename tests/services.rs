@@ -30,6 +30,7 @@ fn main() {
         both_protocols_on_one_port_number,
         chat_goes_to_all_others,
         chat_outlives_stdin,
+        chat_goes_on_for_whoever_has_nothing_more_to_say,
         deny_and_allow_shut_clients_out,
         names_are_looked_up_for_the_gate,
         the_gate_knows_ipv6 needs [Need::Ipv6],
@@ -273,6 +274,24 @@ fn chat_outlives_stdin() {
     let server = pktcat_line("listen -v --chat 127.0.0.1 0").stdin(Input::Bytes(vec![])).spawn();
     chat(server, None);
     chat(pktcat_line("listen -v --chat 127.0.0.1 0").spawn(), None);
+}
+
+fn chat_goes_on_for_whoever_has_nothing_more_to_say() {
+    let mut server = pktcat_line("listen -v --chat 127.0.0.1 0").stdin(Input::Pipe).spawn();
+    let port = server.port();
+    let (listening, mut talking) = (net::connect(port), net::connect(port));
+    server.wait_lines("accepted ", 2);
+    net::finish(&listening);
+    talking.write_all(b"from the other").unwrap();
+    assert_eq!(net::read_exactly(&listening, 14), b"from the other");
+    server.send(b"from stdin");
+    for client in [&listening, &talking] {
+        assert_eq!(net::read_exactly(client, 10), b"from stdin");
+    }
+    // With stdin's end there is nothing more to wait for.
+    server.close_stdin();
+    assert_eq!(net::read_to_fin(&listening), b"");
+    net::expect_silence(&talking);
 }
 
 fn chat(mut server: Running, from_stdin: Option<&[u8]>) {

@@ -1,10 +1,12 @@
 //! `pktcat listen`: waits for a peer, or for datagrams of any number of them.
 
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::Interest;
 use socket2::Socket;
@@ -26,6 +28,9 @@ use crate::session::{Session, timed_out};
 use crate::socket;
 use crate::tap::Event;
 
+/// How often is looked whether somebody reads the FIFO that the port number goes to.
+const READER_CHECK: Duration = Duration::from_millis(20);
+
 /// Runs the command.
 ///
 /// # Errors
@@ -42,7 +47,9 @@ fn dispatch(config: &Listen, session: &mut Session) -> Result<()> {
     match (config.common.protocol, &config.task) {
         (_, Task::Command(words)) => serve::command(config, words, gate, session),
         (Protocol::Udp, _) if single && !config.tag => datagrams(config, gate, session),
-        (Protocol::Tcp, _) if single && !config.keep_open => one_client(config, gate, session),
+        (Protocol::Tcp, _) if single && !config.keep_open && !config.tag => {
+            one_client(config, gate, session)
+        }
         _ => serve::hub(config, gate, session),
     }
 }
@@ -185,8 +192,16 @@ pub(super) fn announce(
         }
     }
     if let (Some(path), Some((_, socket))) = (&config.port_file, sockets.first()) {
-        write_port(path, socket::local_port(socket))
-            .map_err(|cause| Error::local("write", path.display(), &cause))?;
+        let port = socket::local_port(socket);
+        while let Err(cause) = write_port(path, port) {
+            // A FIFO that nobody reads yet (ENXIO, open(2)).
+            let waits = cause.raw_os_error() == Some(libc::ENXIO)
+                && std::fs::metadata(path).is_ok_and(|there| there.file_type().is_fifo());
+            if !waits {
+                return Err(Error::local("write", path.display(), &cause));
+            }
+            session.wait(Some(Instant::now() + READER_CHECK))?;
+        }
     }
     Ok(())
 }
@@ -204,11 +219,25 @@ fn unspecified(port: u16, family: Family) -> Vec<SocketAddr> {
 
 /// Writes the port number whole or not at all: a reader never sees half of it.
 fn write_port(path: &Path, port: u16) -> io::Result<()> {
+    let there = std::fs::metadata(path);
+    if there.as_ref().is_ok_and(|there| !there.is_file()) {
+        // A pipe or device is written to, never replaced: a line is one write.
+        let mut options = File::options();
+        options.write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+        return options.open(path)?.write_all(format!("{port}\n").as_bytes());
+    }
+    // What a symbolic link points to is replaced, not the link.
+    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", std::process::id()));
     let temporary = path.with_file_name(name);
-    let result = std::fs::File::create(&temporary)
-        .and_then(|mut file| writeln!(file, "{port}"))
+    let result = File::create(&temporary)
+        .and_then(|mut file| {
+            if let Ok(there) = there {
+                file.set_permissions(there.permissions())?;
+            }
+            writeln!(file, "{port}")
+        })
         .and_then(|()| std::fs::rename(&temporary, path));
     if result.is_err() {
         // The failure itself is what is reported.

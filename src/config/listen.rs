@@ -133,6 +133,10 @@ impl Listen {
             return Err(Error::usage("--tag", "needs messages that are lines of text")
                 .hint("-O lines or -O hex"));
         }
+        if matches!(place, Place::Unix(_)) && !(args.allow.is_empty() && args.deny.is_empty()) {
+            return Err(Error::usage("--allow, --deny", "a local socket's peers have no address")
+                .hint("the permissions of its folder say who may come in"));
+        }
         if args.max_clients == Some(0) {
             return Err(Error::usage("--max-clients", "must be at least 1"));
         }

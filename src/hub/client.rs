@@ -122,17 +122,25 @@ impl Client {
     /// Whether others have waited for it for so long and it took nothing meanwhile. A slow one
     /// may take from the kernel's buffer long before that has room for more of the queue.
     pub(super) fn has_stalled(&mut self, patience: Duration, now: Instant) -> bool {
-        if self.stuck.is_none_or(|since| now < since + patience) {
-            return false;
-        }
+        let Some(since) = self.stuck else { return false };
         match sys::unacknowledged(&self.socket) {
             Ok(left) if left < self.unacknowledged => {
                 self.unacknowledged = left;
                 self.stuck = Some(now);
                 false
             }
-            _ => true,
+            _ => now >= since + patience,
         }
+    }
+
+    /// Bytes it was to get that its kernel has not acknowledged.
+    pub(super) fn missed(&self) -> usize {
+        self.queued + sys::unacknowledged(&self.socket).unwrap_or(0) as usize
+    }
+
+    /// Closing it will be a reset: a stream that is cut off must not look like one that is whole.
+    pub(super) fn abort(&self) {
+        let _ = self.socket.set_linger(Some(Duration::ZERO));
     }
 
     /// Adds bytes to what waits for it.

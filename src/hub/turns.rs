@@ -8,7 +8,6 @@ use super::client::{Client, Sending};
 use super::role::Role;
 use super::{BUFFER, Hub, list};
 use crate::endpoint::Progress;
-use crate::endpoint::input::Input;
 use crate::endpoint::stream::Fin;
 use crate::error::{Error, Result, Status};
 use crate::framing::{Assembler, Format, LONGEST_MESSAGE};
@@ -218,10 +217,14 @@ impl Hub {
             Role::Chargen(_) => false,
             Role::Reply(_) => client.answered.is_none(),
             Role::Relay | Role::Chat => {
+                let chats = matches!(self.role, Role::Chat);
                 self.rules.until_fin
-                    || self.rules.fin == Fin::AtPeerFin
+                    || (self.rules.fin == Fin::AtPeerFin && !chats)
                     || self.input_ended
-                    || self.input.as_ref().is_none_or(Input::is_terminal)
+                    || self
+                        .input
+                        .as_ref()
+                        .is_none_or(|input| input.is_terminal() || input.is_null())
             }
         };
         if close && client.is_open() {
@@ -241,7 +244,7 @@ impl Hub {
         } else if self.role.is_service() {
             session.event(&Event::Detail(&error.to_string()));
         } else {
-            session.event(&Event::Notice(&error));
+            session.event(&Event::Error(&error));
         }
     }
 

@@ -1,12 +1,17 @@
 //! stdin, stdout, stderr, and what a listener tells about itself.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::thread;
 
 use libtest_mimic::Trial;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use crate::util::data::{assert_same, random};
 use crate::util::harness::Need;
@@ -26,6 +31,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         crlf_is_made_and_never_doubled,
         crlf_cut_between_two_reads_stays_one,
         the_port_file_is_whole,
+        the_port_file_replaces_no_link_and_no_pipe,
         quiet_leaves_no_listening_line,
         a_listener_without_host_hears_both_families needs [Need::Ipv6],
     ]
@@ -55,7 +61,7 @@ fn a_stdout_that_is_closed_in_the_middle_ends_the_run_quietly() {
     let mut running = pktcat_line(&line).stdin(open()).stdout(Output::Pipe).spawn();
     let mut peer = net::accept(&listener);
     // As `| head -c 1000` does, while more flows than the pipe holds.
-    let stream = std::thread::spawn(move || while peer.write_all(&[b'x'; 10_007]).is_ok() {});
+    let stream = thread::spawn(move || while peer.write_all(&[b'x'; 10_007]).is_ok() {});
     let mut stdout = running.take_stdout();
     std::io::Read::read_exact(&mut stdout, &mut [0; 1000]).unwrap();
     drop(stdout);
@@ -218,6 +224,32 @@ fn the_port_file_is_whole() {
     let ended = pktcat(["listen", "--port-file"]).arg(&nowhere).arg("127.0.0.1").arg("0").run();
     assert!(!ended.status.success(), "{}", ended.status);
     assert!(ended.stderr.contains("no such directory"), "{}", ended.stderr);
+}
+
+fn the_port_file_replaces_no_link_and_no_pipe() {
+    let dir = tempfile::tempdir().unwrap();
+    let port_file =
+        |file: &Path| pktcat(["listen", "--port-file"]).arg(file).arg("127.0.0.1").arg("0").spawn();
+    // A link: the file behind it, which keeps its permissions.
+    let (link, target) = (dir.path().join("link"), dir.path().join("target"));
+    fs::write(&target, "").unwrap();
+    fs::set_permissions(&target, Permissions::from_mode(0o600)).unwrap();
+    symlink(&target, &link).unwrap();
+    let running = port_file(&link);
+    let wanted = format!("{}\n", running.port());
+    eventually("the port", || (fs::read_to_string(&target).unwrap() == wanted).then_some(()));
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
+    // A pipe: its reader.
+    let pipe = dir.path().join("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    let reader = {
+        let pipe = pipe.clone();
+        thread::spawn(move || fs::read_to_string(pipe).unwrap())
+    };
+    let running = port_file(&pipe);
+    assert_eq!(reader.join().unwrap(), format!("{}\n", running.port()));
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
 }
 
 fn quiet_leaves_no_listening_line() {
