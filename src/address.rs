@@ -249,7 +249,8 @@ pub fn resolve_host(
 /// An address that needs no look-up, with its interface (`%eth0`) turned into a scope.
 fn literal(host: &str, port: u16) -> Result<Option<SocketAddr>> {
     if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(Some(SocketAddr::new(ip, port)));
+        // An IPv4-mapped address is one of IPv4.
+        return Ok(Some(SocketAddr::new(ip.to_canonical(), port)));
     }
     let Some((address, interface)) = host.split_once('%') else {
         return Ok(None);

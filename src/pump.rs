@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use crate::batch::Batch;
-use crate::endpoint::{Allowance, Progress, Sink, Source};
+use crate::endpoint::{Allowance, BULK, Progress, Sink, Source};
 use crate::error::Error;
 use crate::pace::Pace;
 use crate::splice::{Failed, Splice, Step};
@@ -39,10 +39,6 @@ enum Conduit {
     /// Inside the kernel.
     Splice(Splice),
 }
-
-/// A read of this size means that much flows. Small traffic stays with read and write, which
-/// need fewer system calls for it than splicing does.
-const BULK: usize = 32 * 1024;
 
 /// The state of one direction.
 #[derive(Debug)]
@@ -125,6 +121,8 @@ impl Pump {
             Conduit::Copy(ways) => match source.fill(&mut self.batch) {
                 Ok(Progress::End) => self.finish(sink),
                 Ok(Progress::Moved(n)) => {
+                    // Small traffic stays with read and write, which need fewer system calls
+                    // for it than splicing does.
                     if n >= BULK && !self.bulky {
                         self.bulky = true;
                         source.widen();

@@ -1,7 +1,7 @@
 //! Sockets by name: made, bound and set up the way this program uses them.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -137,40 +137,46 @@ pub fn peer_address(socket: &Socket) -> Option<Address> {
 #[must_use]
 pub fn local_towards(local: Address, peer: &Address) -> Address {
     match (local.internet(), peer.internet()) {
-        (Some(from), Some(to)) if from.ip().is_unspecified() => chosen_local(from, to).into(),
+        (Some(from), Some(to)) if from.ip().is_unspecified() => {
+            let ip = chosen_local(canonical(to)).unwrap_or(from.ip());
+            SocketAddr::new(ip, from.port()).into()
+        }
         _ => local,
     }
 }
 
-fn chosen_local(local: SocketAddr, peer: SocketAddr) -> SocketAddr {
-    let peer = canonical(peer);
-    let probe = || -> io::Result<Option<SocketAddr>> {
-        // Connecting a datagram socket sends nothing.
-        let probe = Socket::new(Domain::for_address(peer), Type::DGRAM, None)?;
-        probe.connect(&peer.into())?;
-        Ok(local_address(&probe).and_then(|local| local.internet()))
-    };
-    let ip = probe().ok().flatten().map_or(local.ip(), |address| address.ip());
-    SocketAddr::new(ip, local.port())
+/// The address from which the system would reach a peer.
+fn chosen_local(peer: SocketAddr) -> Option<IpAddr> {
+    // Connecting a datagram socket sends nothing.
+    let probe = Socket::new(Domain::for_address(peer), Type::DGRAM, None).ok()?;
+    probe.connect(&peer.into()).ok()?;
+    local_address(&probe)?.internet().map(|local| canonical(local).ip())
 }
 
 /// Much is about to be sent over this stream socket: what would only slow it down is turned off, as
 /// far as that was not clear [before](open). Timers once in use stay, but are in the way no more.
-pub fn expect_bulk(socket: &Socket, link: &Link) {
-    if stays_here(&link.local, &link.peer) {
+pub fn expect_bulk(socket: &Socket) {
+    let (local, peer) = (local_address(socket), peer_address(socket));
+    if let (Some(local), Some(peer)) = (local, peer)
+        && stays_here(&local, &peer)
+    {
         // Where it is refused the connection is only slower.
         let _ = sys::stop_pacing(socket);
     }
 }
 
-/// Whether packets between the two ends never leave this machine: both have the same address, or
-/// the peer's is a loopback one.
+/// Whether packets between the two ends never leave this machine: one of them is a loopback
+/// address, or the peer's is one of our own.
 fn stays_here(local: &Address, peer: &Address) -> bool {
     let (Some(local), Some(peer)) = (local.internet(), peer.internet()) else {
         return false;
     };
-    let peer = canonical(peer).ip();
-    peer.is_loopback() || peer == canonical(local).ip()
+    let (local, peer) = (canonical(local).ip(), canonical(peer));
+    local.is_loopback()
+        || peer.ip().is_loopback()
+        || local == peer.ip()
+        // What goes to an address of our own comes from it.
+        || chosen_local(peer).is_some_and(|ip| ip == peer.ip())
 }
 
 /// A link between this socket and its peer.
@@ -195,7 +201,8 @@ mod tests {
         assert!(ends("[::ffff:127.0.0.1]:1", "[::ffff:127.0.0.1]:2"));
         assert!(ends("192.0.2.1:1", "192.0.2.1:2"));
         assert!(ends("[2001:db8::1]:1", "[2001:db8::1]:2"));
-        assert!(!ends("192.0.2.1:1", "192.0.2.2:2"));
+        assert!(ends("127.0.0.1:1", "192.0.2.1:2"));
+        assert!(!ends("198.51.100.1:1", "198.51.100.2:2"));
         assert!(!ends("[fe80::1]:1", "[fe80::2]:2"));
         assert!(!stays_here(&Address::Unix(None), &Address::Unix(None)));
     }

@@ -123,7 +123,8 @@ fn listen_without_ipv6(unshare: &[&'static str]) {
 }
 
 /// For each address, three of this machine and one of another, which congestion control a connection there has
-/// after a few bytes, and which after many. The first process keeps the far namespace alive.
+/// after a few bytes, and which after many; then the same from a listener on all addresses to a client of this
+/// machine and one of another. The first process keeps the far namespace alive.
 const CONGESTION: &str = r#"
 ip link set lo up
 sysctl -q net.ipv4.tcp_congestion_control=bbr
@@ -138,8 +139,8 @@ nsenter -t $far -n ip addr add 192.0.2.2/24 dev far
 nsenter -t $far -n ip link set far up
 mkfifo "$d/stdin"
 congestion() {
-    until ss -tinH dst "$1:$2" | grep -q "bytes_acked:$3 "; do kill -0 $client; sleep 0.02; done
-    ss -tinH dst "$1:$2" | grep -owE 'bbr|reno' | head -n 1
+    until ss -tinH "$1" | grep -q "bytes_acked:$2 "; do kill -0 $client; sleep 0.02; done
+    ss -tinH "$1" | grep -owE 'bbr|reno' | head -n 1
 }
 for host in 127.0.0.1 ::1 192.0.2.1 192.0.2.2; do
     inside=; if [ $host = 192.0.2.2 ]; then inside="nsenter -t $far -n"; fi
@@ -152,9 +153,26 @@ for host in 127.0.0.1 ::1 192.0.2.1 192.0.2.2; do
     client=$!
     exec 9> "$d/stdin"
     echo few >&9
-    echo "$host" $(congestion $host $port 5) $(head -c 4000000 /dev/zero >&9; congestion $host $port 4000005)
+    echo "$host" $(congestion "dst $host:$port" 5) \
+        $(head -c 4000000 /dev/zero >&9; congestion "dst $host:$port" 4000005)
     exec 9>&-
     wait $client $listener
+done
+for inside in "" "nsenter -t $far -n"; do
+    rm -f "$d/port"
+    "$1" listen -k --quiet --timeout 20 --port-file "$d/port" 0 < "$d/stdin" > /dev/null &
+    listener=$!
+    exec 9> "$d/stdin"
+    while ! [ -s "$d/port" ]; do kill -0 $listener; sleep 0.02; done
+    port=$(cat "$d/port")
+    $inside "$1" connect -d --timeout 20 192.0.2.1 "$port" > /dev/null 9>&- &
+    client=$!
+    head -c 4000000 /dev/zero >&9
+    echo "${inside%% *} to a client" $(congestion "sport = :$port" 4000000)
+    exec 9>&-
+    wait $client
+    kill $listener
+    wait $listener || true
 done
 "#;
 
@@ -163,7 +181,14 @@ fn paced_only_outside(unshare: &[&'static str]) {
     let words =
         unshare.iter().chain(&["-n", "sh", "-euc", CONGESTION, "sh", env!("CARGO_BIN_EXE_pktcat")]);
     let ended = program("env", words).run().expect_code(0);
-    let lines = ["127.0.0.1 reno reno", "::1 reno reno", "192.0.2.1 bbr reno", "192.0.2.2 bbr bbr"];
+    let lines = [
+        "127.0.0.1 reno reno",
+        "::1 reno reno",
+        "192.0.2.1 bbr reno",
+        "192.0.2.2 bbr bbr",
+        " to a client reno",
+        "nsenter to a client bbr",
+    ];
     assert_eq!(ended.stdout_text().lines().collect::<Vec<_>>(), lines, "{}", ended.stderr);
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use util::{Input, eventually, pktcat_line};
+use util::{Input, eventually, pktcat_line, ways};
 
 fn place() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -34,7 +34,7 @@ fn streams_go_both_ways_and_the_path_is_removed() {
 
 #[test]
 fn a_datagram_listener_answers_who_has_a_name() {
-    for options in ["", "--portable"] {
+    for options in ways() {
         is_answered(options);
     }
 }

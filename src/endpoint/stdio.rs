@@ -278,7 +278,8 @@ impl Local {
         }
         let result = match &mut self.access {
             Access::Direct => {
-                let some = &bytes[..bytes.len().min(sys::FILE_PIECE)];
+                let most = if self.kind == Kind::File { sys::FILE_PIECE } else { usize::MAX };
+                let some = &bytes[..bytes.len().min(most)];
                 nix::unistd::write(&self.fd, some).map_err(io::Error::from)
             }
             Access::Socket => {

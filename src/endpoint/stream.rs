@@ -213,7 +213,7 @@ impl Sink for Stream {
     }
 
     fn widen(&mut self) {
-        socket::expect_bulk(&self.socket, &self.link);
+        socket::expect_bulk(&self.socket);
     }
 
     fn tube(&self) -> Option<Tube<'_>> {

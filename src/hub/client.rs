@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::MsgFlags;
 use socket2::Socket;
 
-use crate::endpoint::Progress;
+use crate::endpoint::{BULK, Progress};
 use crate::framing::Assembler;
 use crate::reactor::Latch;
 use crate::socket;
@@ -34,9 +34,6 @@ pub(super) enum Sending {
     /// The FIN is sent.
     Closed,
 }
-
-/// So much waiting for a client at once means that much flows to it.
-const BULK: usize = 32 * 1024;
 
 /// A connected client.
 #[derive(Debug)]
@@ -151,7 +148,7 @@ impl Client {
         }
         if self.queued >= BULK && !self.bulky {
             self.bulky = true;
-            socket::expect_bulk(&self.socket, &self.link);
+            socket::expect_bulk(&self.socket);
         }
     }
 

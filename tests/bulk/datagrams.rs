@@ -5,11 +5,10 @@ use std::process::{Command, Stdio};
 
 use libtest_mimic::Trial;
 
-use crate::ends;
 use crate::util::data::{assert_same, random};
 use crate::util::harness::{self, Need};
 use crate::util::udp::{listening, receive};
-use crate::util::{Input, find_program, net, pktcat_line, program};
+use crate::util::{Input, find_program, net, pktcat_line, program, ways};
 
 /// From one byte to the longest of IPv4, with what decides on trains between: around the payload that fits a
 /// packet of 1500 bytes, and around a half and a whole train.
@@ -55,7 +54,7 @@ fn frames(bytes: &[u8], size: usize) -> Vec<u8> {
 }
 
 fn boundaries_between_two_instances() {
-    let ways = ends::ways().iter();
+    let ways = ways().iter();
     for (sender, receiver) in ways.clone().flat_map(|a| ways.clone().map(move |b| (a, b))) {
         for size in SIZES {
             let bytes = stream(size);

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::util::data::{check_random, write_random};
 use crate::util::tty::Pty;
-use crate::util::{Ended, Input, Output, extra_args};
+use crate::util::{Ended, Input, Output};
 
 /// What stdin or stdout is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,14 +54,6 @@ pub(crate) fn feed(
             (Input::Fd(File::open(path).unwrap().into()), None)
         }
         End::Append | End::Null | End::Terminal => panic!("{end:?} is no stdin with data"),
-    }
-}
-
-/// With the fast ways and without; once only where all tests are run without them.
-pub(crate) fn ways() -> &'static [&'static str] {
-    match extra_args().iter().any(|word| word == "--portable") {
-        true => &[""],
-        false => &["", "--portable"],
     }
 }
 

@@ -5,7 +5,7 @@ use libtest_mimic::Trial;
 
 use crate::ends::{self, End};
 use crate::util::data::{assert_same, random};
-use crate::util::{Input, harness, pktcat_line};
+use crate::util::{Input, harness, pktcat_line, ways};
 
 /// Enough to fill every buffer on the way many times over, and no multiple of any of them.
 const MUCH: u64 = (256 << 20) + 12_345;
@@ -26,7 +26,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         (End::File, End::Terminal),
     ] {
         let len = if to == End::Terminal { SOME } else { MUCH };
-        for &options in ends::ways() {
+        for &options in ways() {
             tests.push(transfer(from, to, options, len));
         }
     }
@@ -63,7 +63,7 @@ fn arrives(from: End, to: End, options: &str, len: u64) {
 }
 
 fn line_feeds_and_nothing_else_change() {
-    for &options in ends::ways() {
+    for &options in ways() {
         let bytes = random(41, usize::try_from(SOME).unwrap());
         let mut wanted = Vec::with_capacity(bytes.len() + bytes.len() / 200);
         let mut last = 0;

@@ -12,7 +12,7 @@ use crate::ends::{self, End};
 use crate::util::data::{
     Random, assert_same, check_random, random, write_random, write_until_stalled,
 };
-use crate::util::{A_WHILE, Input, Output, Running, eventually, harness, net, pktcat_line};
+use crate::util::{A_WHILE, Input, Output, Running, eventually, harness, net, pktcat_line, ways};
 
 /// Enough to be spliced, and more than pipes and sockets hold.
 const BULK: u64 = (24 << 20) + 777;
@@ -33,7 +33,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     let mut tests = Vec::new();
     for (name, ends, case) in cases {
         for &end in ends {
-            for &options in ends::ways() {
+            for &options in ways() {
                 let name = format!("{name}_{end:?} {options}").to_lowercase();
                 tests.push(harness::test(name.trim_end(), &[], move || case(end, options)));
             }

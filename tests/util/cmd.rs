@@ -80,6 +80,14 @@ pub fn extra_args() -> Vec<OsString> {
         .collect()
 }
 
+/// With the fast ways and without; once only where all tests are run without them.
+pub fn ways() -> &'static [&'static str] {
+    match extra_args().iter().any(|word| word == "--portable") {
+        true => &[""],
+        false => &["", "--portable"],
+    }
+}
+
 /// Any program with these arguments.
 pub fn program<S: AsRef<OsStr>>(name: impl AsRef<OsStr>, args: impl IntoIterator<Item = S>) -> Cmd {
     let mut words = vec![name.as_ref().to_owned()];

@@ -32,7 +32,7 @@ pub mod udp;
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use cmd::{Cmd, Input, Output, extra_args, find_program, pktcat, pktcat_line, program};
+pub use cmd::{Cmd, Input, Output, extra_args, find_program, pktcat, pktcat_line, program, ways};
 pub use running::{Collected, Ended, Running};
 
 /// How long a test waits for something that must happen.
