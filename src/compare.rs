@@ -146,6 +146,18 @@ impl Side {
     }
 }
 
+impl Side {
+    /// Payload bytes answered per second, each message's once.
+    #[must_use]
+    pub fn bytes_per_second(&self) -> Option<f64> {
+        let answered = self.counts.received + self.counts.late;
+        let replies = answered + self.counts.duplicated + self.counts.unmatched;
+        let payload = self.wire.map_or(0, |wire| wire.back.payload) as f64;
+        let share = answered as f64 / replies.max(1) as f64;
+        self.messages_per_second().map(|_| payload * share / self.duration.as_secs_f64())
+    }
+}
+
 /// Both runs, and what they were about.
 #[derive(Debug)]
 pub struct Comparison {
@@ -227,7 +239,7 @@ pub fn over_udp(
         set_up: None,
         counts,
         came: Came::Datagrams(datagrams.came()),
-        boundaries: counts.received + counts.late,
+        boundaries: counts.whole,
         duration: ledger.duration(),
         wire: Some(datagrams.wire()),
         retransmissions: None,

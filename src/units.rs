@@ -15,6 +15,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             text.parse().map_err(|_| "write it as 250ms, 2s, 1m or a number of seconds")?;
         return Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string());
     }
+    // To humantime `M` is a month.
+    if text.contains(|c: char| c.is_ascii_uppercase()) {
+        return Err("write it as 250ms, 2s, 1m or a number of seconds".to_owned());
+    }
     humantime::parse_duration(text)
         .map_err(|e| format!("{e}; write it as 250ms, 2s, 1m or a number of seconds"))
 }
@@ -55,6 +59,7 @@ mod tests {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("2s"), Ok(Duration::from_secs(2)));
         assert_eq!(duration("1m"), Ok(Duration::from_secs(60)));
+        assert!(duration("1M").is_err());
         assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("0.25"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("3"), Ok(Duration::from_secs(3)));

@@ -1,5 +1,8 @@
 //! `pktcat compare`: the same messages over TCP and over UDP, side by side.
 
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -23,6 +26,12 @@ use crate::session::Session;
 /// # Errors
 /// Everything that makes the exit status other than 0.
 pub fn run(config: &Compare) -> Result<()> {
+    // Before anything is measured: what cannot be written need not be drawn.
+    let failed = |cause: &io::Error, path: &Path| Error::local("write", path.display(), cause);
+    let drawing = match &config.svg {
+        Some(path) => Some((path, File::create(path).map_err(|cause| failed(&cause, path))?)),
+        None => None,
+    };
     let mut session = Session::new(Protocol::Udp, Verbosity::Normal, None)?;
     let journal = session.console.journal();
     session.observe(Box::new(Lines::new(journal.clone(), Verbosity::Normal)));
@@ -31,7 +40,11 @@ pub fn run(config: &Compare) -> Result<()> {
     }
     let result = both(config, &mut session).and_then(|comparison| {
         comparison.check()?;
-        show(config, &comparison)
+        show(config, &comparison)?;
+        drawing.map_or(Ok(()), |(path, mut file)| {
+            let text = svg::draw(&comparison);
+            file.write_all(text.as_bytes()).map_err(|cause| failed(&cause, path))
+        })
     });
     session.finish(result)
 }
@@ -93,10 +106,6 @@ fn both(config: &Compare, session: &mut Session) -> Result<Comparison> {
 }
 
 fn show(config: &Compare, comparison: &Comparison) -> Result<()> {
-    if let Some(file) = &config.svg {
-        std::fs::write(file, svg::draw(comparison))
-            .map_err(|cause| Error::local("write", file.display(), &cause))?;
-    }
     let text = match config.shown {
         Shown::Json => json::object(comparison)?,
         Shown::Table { explain, plot } => {

@@ -16,8 +16,10 @@ pub type At = Duration;
 pub enum Condition {
     /// Byte for byte.
     Intact,
-    /// Something in it differs.
-    Corrupted,
+    /// Something in it differs, but it is one message of the right length.
+    Changed,
+    /// It is no whole message, or more than one, or nobody can tell.
+    Misshapen,
 }
 
 /// How far a message has come.
@@ -75,6 +77,8 @@ pub struct Counts {
     pub corrupted: u64,
     /// Replies to nothing that was sent.
     pub unmatched: u64,
+    /// Messages whose reply was one piece of their length.
+    pub whole: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -215,8 +219,11 @@ impl Account {
         let Some(Slot { sent_at, state }) = self.slot(number).copied() else {
             return self.unmatched(condition);
         };
-        self.counts.corrupted += u64::from(condition == Condition::Corrupted);
+        self.counts.corrupted += u64::from(condition != Condition::Intact);
         let took = at.saturating_sub(sent_at);
+        if !matches!(state, State::Answered | State::Late) {
+            self.counts.whole += u64::from(condition != Condition::Misshapen);
+        }
         match state {
             State::Answered | State::Late => {
                 self.counts.duplicated += 1;
@@ -252,7 +259,7 @@ impl Account {
 
     /// A reply to nothing that was sent has come.
     pub fn unmatched(&mut self, condition: Condition) -> Outcome {
-        self.counts.corrupted += u64::from(condition == Condition::Corrupted);
+        self.counts.corrupted += u64::from(condition != Condition::Intact);
         self.counts.unmatched += 1;
         Outcome::Unmatched
     }

@@ -38,7 +38,7 @@ fn cuts(comparison: &Comparison, all: &mut Sentences) {
     if tcp.counts.sent != udp.counts.sent {
         let sentence = "a run stops early when its peer falls silent, so that fewer messages were \
                         sent over the one than over the other.";
-        all.push(("messages sent", sentence.to_owned()));
+        all.push(("sent", sentence.to_owned()));
     }
     if let (Came::Reads(reads), Came::Datagrams(datagrams)) = (tcp.came, udp.came)
         && (reads != datagrams || tcp.boundaries != udp.boundaries)
@@ -70,7 +70,7 @@ fn cuts(comparison: &Comparison, all: &mut Sentences) {
              bytes carries nothing of it, and TCP counts it as received.",
             counted(survey.empty, "message")
         );
-        all.push(("messages sent", sentence));
+        all.push(("sent", sentence));
     }
 }
 

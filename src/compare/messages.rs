@@ -51,6 +51,12 @@ impl Generator {
         message.extend_from_slice(self.filler(number));
     }
 
+    /// Bytes of each message.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
     /// The number and the time that a reply claims; `None` when it is too short for them.
     #[must_use]
     pub fn read(&self, reply: &[u8]) -> Option<(u64, At)> {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
 use super::account::{Account, At, Condition, State};
-use super::messages::{Generator, HEADER};
+use super::messages::Generator;
 
 /// Knows replies by what they say.
 pub enum Recogniser {
@@ -35,7 +35,7 @@ impl Recogniser {
             Some((number, condition)) => (Some(number), condition),
             // Nobody can know whose reply this was; the oldest unanswered message is the best
             // guess, and the counts come out the same whichever it was.
-            None => (account.open_messages().next(), Condition::Corrupted),
+            None => (account.open_messages().next(), Condition::Misshapen),
         }
     }
 }
@@ -45,15 +45,20 @@ fn by_number(generator: &Generator, reply: &[u8], account: &Account) -> Option<(
     let (alike, of) = generator.likeness(number, reply);
     let sent_at = account.sent_at(number);
     let was_sent = number < account.sent_so_far() && sent_at.is_none_or(|sent_at| sent_at == time);
-    if was_sent && alike == of && reply.len() == HEADER + of {
-        return Some((number, Condition::Intact));
-    }
+    let changed = if reply.len() == generator.size() {
+        if was_sent && alike == of {
+            return Some((number, Condition::Intact));
+        }
+        Condition::Changed
+    } else {
+        Condition::Misshapen
+    };
     // Something was changed on the way. The number holds if anything else confirms it.
     if sent_at.is_some() && (sent_at == Some(time) || alike * 2 > of) {
-        return Some((number, Condition::Corrupted));
+        return Some((number, changed));
     }
     let same_time = |number: &u64| account.sent_at(*number).is_some_and(|at: At| at == time);
-    account.open_messages().find(same_time).map(|number| (number, Condition::Corrupted))
+    account.open_messages().find(same_time).map(|number| (number, changed))
 }
 
 /// The contents of the last messages, each as a number made of its bytes.
@@ -224,9 +229,10 @@ mod tests {
         for place in [20, 9, 3, 7] {
             let mut changed = messages[2].clone();
             changed[place] ^= 1;
-            assert_eq!(known(&changed), (Some(2), Condition::Corrupted), "byte {place}");
+            assert_eq!(known(&changed), (Some(2), Condition::Changed), "byte {place}");
         }
-        assert_eq!(known(&messages[2][..30]), (Some(2), Condition::Corrupted));
-        assert_eq!(known(b"something else"), (Some(0), Condition::Corrupted));
+        assert_eq!(known(&messages[2][..30]), (Some(2), Condition::Misshapen));
+        assert_eq!(known(&messages[2..4].concat()), (Some(2), Condition::Misshapen));
+        assert_eq!(known(b"something else"), (Some(0), Condition::Misshapen));
     }
 }

@@ -13,8 +13,14 @@ use crate::error::Result;
 use crate::reactor::Reactor;
 use crate::session::Session;
 
-/// A peer that answers nothing for so many times the limit is given up.
+/// A peer that answers nothing for so many times the limit is given up, though not before these.
 const SILENCE: u32 = 3;
+
+/// How long a peer that has never answered is given.
+const FIRST_SILENCE: Duration = Duration::from_secs(3);
+
+/// How long one that has is given: that many in a row may have been lost.
+const LATER_SILENCE: Duration = Duration::from_secs(10);
 
 /// What carries the messages.
 pub trait Carrier {
@@ -124,7 +130,12 @@ impl<'a> Runner<'a> {
             let mut deadline = ledger.next_change(now);
             let mut until = |at: At| deadline = Some(deadline.map_or(at, |other| other.min(at)));
             if let Some(since) = ledger.unanswered_since() {
-                let patience = self.pacing.limit.max(self.pacing.interval) * SILENCE;
+                let counts = ledger.account.counts();
+                let least = match counts.received + counts.late {
+                    0 => FIRST_SILENCE,
+                    _ => LATER_SILENCE,
+                };
+                let patience = (self.pacing.limit.max(self.pacing.interval) * SILENCE).max(least);
                 if now >= since + patience {
                     return Ok(Ending::Silence(patience));
                 }

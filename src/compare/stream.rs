@@ -159,7 +159,7 @@ impl Stream {
             let (now, later) = read.split_at(some);
             let is_kept = some == whole && some == first.length;
             if !now.iter().eq(self.bytes.iter().take(some)) {
-                first.condition = Condition::Corrupted;
+                first.condition = Condition::Changed;
             }
             self.bytes.drain(..some);
             self.come += some;
@@ -176,7 +176,7 @@ impl Stream {
         }
         if !read.is_empty() {
             // Bytes that nobody sent.
-            ledger.reply(None, at, Condition::Corrupted);
+            ledger.reply(None, at, Condition::Changed);
         }
     }
 

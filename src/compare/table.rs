@@ -80,7 +80,7 @@ fn delivery(text: &mut String, _: &Comparison, tcp: &Side, udp: &Side) {
         None => "none".to_owned(),
     };
     row(text, "set-up", [tcp, udp].map(set_up));
-    row(text, "messages sent", [tcp, udp].map(|side| grouped(side.counts.sent)));
+    row(text, "sent", [tcp, udp].map(|side| grouped(side.counts.sent)));
     let came = |side: &Side| match side.came {
         Came::Reads(n) => counted(n, "read"),
         Came::Datagrams(n) => counted(n, "datagram"),
@@ -120,13 +120,9 @@ fn times(text: &mut String, _: &Comparison, tcp: &Side, udp: &Side) {
         row(text, name, [tcp, udp].map(quantile));
     }
     row(text, "jitter", [tcp, udp].map(|side| time_or_dash(side.round_trips.jitter())));
-    let throughput = |side: &Side| match side.messages_per_second() {
-        Some(messages) => {
-            let payload = side.wire.map_or(0, |wire| wire.back.payload) as f64;
-            let seconds = side.duration.as_secs_f64();
-            format!("{} msg/s, {}", rounded(messages), rate(payload / seconds))
-        }
-        None => "-".to_owned(),
+    let throughput = |side: &Side| match (side.messages_per_second(), side.bytes_per_second()) {
+        (Some(messages), Some(bytes)) => format!("{} msg/s, {}", rounded(messages), rate(bytes)),
+        _ => "-".to_owned(),
     };
     row(text, "throughput", [tcp, udp].map(throughput));
 }

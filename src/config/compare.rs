@@ -1,6 +1,7 @@
 //! Settings of `pktcat compare`.
 
 use std::io::{self, IsTerminal as _};
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::compare::Script;
 use crate::compare::flow::Pacing;
 use crate::compare::impair::Impairment;
 use crate::compare::messages::{Given, HEADER};
-use crate::endpoint::datagram::LONGEST_IPV4;
+use crate::endpoint::datagram::{LONGEST_IPV4, LONGEST_IPV6};
 use crate::error::{Error, Result};
 use crate::framing::Format;
 use crate::hexdump::Paint;
@@ -90,7 +91,12 @@ impl Compare {
                 Peer::Other(target)
             }
         };
-        let script = script(&args)?;
+        let is_v6 = match &peer {
+            Peer::Other(Target { host: Some(host), .. }) => host.parse::<Ipv6Addr>().is_ok(),
+            _ => false,
+        };
+        let longest = if is_v6 || args.ipv6 { LONGEST_IPV6 } else { LONGEST_IPV4 };
+        let script = script(&args, longest)?;
         let limit = args.reply_timeout.unwrap_or(REPLY_TIMEOUT);
         if limit.is_zero() {
             return Err(Error::usage("--reply-timeout", "must be more than nothing"));
@@ -126,7 +132,7 @@ impl Compare {
     }
 }
 
-fn script(args: &CompareArgs) -> Result<Script> {
+fn script(args: &CompareArgs, longest: usize) -> Result<Script> {
     let input = args.input.map(format);
     if args.messages.is_some() && args.size.is_some() && input != Some(Format::Raw) {
         return Err(Error::usage("--size", "with --messages it goes with -I raw only"));
@@ -136,9 +142,9 @@ fn script(args: &CompareArgs) -> Result<Script> {
         None => SIZE,
         Some(size) => usize::try_from(size)
             .ok()
-            .filter(|size| (least..=LONGEST_IPV4).contains(size))
+            .filter(|size| (least..=longest).contains(size))
             .ok_or_else(|| {
-                let why = format!("must be {least} to {LONGEST_IPV4} bytes");
+                let why = format!("must be {least} to {longest} bytes");
                 let error = Error::usage(format!("--size {size}"), why);
                 match args.messages {
                     Some(_) => error,
@@ -150,7 +156,7 @@ fn script(args: &CompareArgs) -> Result<Script> {
         return Ok(Script::Generated(size));
     };
     let count = args.count.unwrap_or(u64::MAX);
-    let given = Given::open(file, input.unwrap_or(Format::Lines), size, LONGEST_IPV4, count)?;
+    let given = Given::open(file, input.unwrap_or(Format::Lines), size, longest, count)?;
     let survey = given.survey()?;
     Ok(Script::Given(given, survey))
 }

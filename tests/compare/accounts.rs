@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-use super::peer::{self, Peer, Tcp};
+use super::peer::{self, Damage, Peer, Tcp};
 use super::util::{pktcat_line, proc};
 use super::{compare, numbers};
 use crate::tests;
@@ -19,6 +19,8 @@ pub(super) fn tests() -> Vec<Trial> {
         equal_messages_are_accounted_for_exactly,
         a_seed_does_the_same_damage_each_time,
         a_reply_after_the_limit_is_late,
+        a_boundary_is_kept_by_one_datagram_of_the_messages_length,
+        losing_much_does_not_end_a_run,
         a_million_messages_take_bounded_memory,
         the_longest_messages_come_back,
         messages_are_cut_as_asked_and_sent_unchanged,
@@ -40,6 +42,39 @@ fn exact(count: u64, changed: u64, words: &str) {
     assert_eq!(udp["datagrams"].as_u64(), Some(count - lost + duplicated));
     let tcp = &result["tcp"];
     assert_eq!(numbers(tcp, KEYS), [count, count, 0, 0, 0, 0], "{KEYS:?}: {tcp}");
+}
+
+fn a_boundary_is_kept_by_one_datagram_of_the_messages_length() {
+    // A byte changed; cut in two; longer by a byte; empty.
+    let damages: [(u64, Damage); 4] = [
+        (
+            100,
+            Box::new(|_, mut message| {
+                message[40] ^= 1;
+                vec![message]
+            }),
+        ),
+        (0, Box::new(|_, message| message.chunks(32).map(<[u8]>::to_vec).collect())),
+        (0, Box::new(|_, message| vec![[&message[..], b"x"].concat()])),
+        (0, Box::new(|_, _| vec![Vec::new()])),
+    ];
+    for (kept, damage) in damages {
+        let peer = Peer::start(Tcp::Echo, damage);
+        let result = compare(&format!("127.0.0.1 {} --count 100 --window 1", peer.port));
+        assert_eq!(numbers(&result["udp"], ["sent", "boundaries_kept"]), [100, kept]);
+        assert_eq!(numbers(&result["tcp"], ["sent", "boundaries_kept"]), [100, 100]);
+    }
+}
+
+fn losing_much_does_not_end_a_run() {
+    for words in [
+        "--window 1 --count 500 -w 20ms --impair loss=40%,seed=1",
+        "--count 100 -w 200ms --impair loss=100%",
+    ] {
+        let result = compare(words);
+        let sent = result["tcp"]["sent"].as_u64();
+        assert_eq!(result["udp"]["sent"].as_u64(), sent, "{words}: {}", result["udp"]);
+    }
 }
 
 fn a_hundred_thousand_messages_are_accounted_for_exactly() {

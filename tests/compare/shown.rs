@@ -38,7 +38,7 @@ fn plain_compare_is_quick_and_fits_the_screen() {
     assert!(text.lines().count() <= 36, "{text}");
     for row in [
         "set-up",
-        "messages sent",
+        "sent",
         "came back in",
         "boundaries kept",
         "received",

@@ -19,6 +19,7 @@ pub(super) fn tests() -> Vec<Trial> {
         a_connection_that_ends_early_is_broken,
         what_makes_no_sense_is_usage,
         messages_that_are_none,
+        a_drawing_that_cannot_be_written,
     ]
 }
 
@@ -104,4 +105,12 @@ fn messages_that_are_none() {
     std::fs::write(bad.path(), "00\n0x\n").unwrap();
     let words = format!("--messages {} -I hex", bad.path().display());
     fails(&words, 6, &["line 2, column 2", "hex digit"]);
+}
+
+fn a_drawing_that_cannot_be_written() {
+    // Before anything is sent, if that is known by then; the table is shown all the same.
+    fails("--svg /no/such/folder/x.svg", 6, &["/no/such/folder/x.svg"]);
+    let ended = pktcat_line("compare --count 3 --svg /dev/full").run().expect_code(6);
+    assert!(ended.stdout_text().contains("round trip"), "{}", ended.stdout_text());
+    assert!(ended.stderr.contains("no space left"), "{}", ended.stderr);
 }
