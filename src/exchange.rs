@@ -3,8 +3,12 @@
 //! There is no connection, so there is no end to hear of: silence, a count, a limit or a signal
 //! ends the run, or the network's word that nobody is there.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use socket2::Socket;
+
+use crate::address::Address;
 use crate::batch::Batch;
 use crate::endpoint::Progress;
 use crate::endpoint::datagram::{Datagram, RECEIVE_ROOM};
@@ -13,6 +17,7 @@ use crate::endpoint::output::Output;
 use crate::error::{Error, Result, Status};
 use crate::pace::Pace;
 use crate::pump::{Failure, Pump};
+use crate::reactor::Latch;
 use crate::session::{Lull, Session, timed_out};
 use crate::sys::Ways;
 
@@ -51,6 +56,10 @@ pub struct Rules {
     pub idle: Option<Duration>,
 }
 
+/// A datagram socket connected to the next address of a name, if there is one more.
+pub type NextAddress =
+    Box<dyn FnMut(&mut Session) -> Result<Option<(Rc<Socket>, Rc<Latch>, Address)>>>;
+
 /// One datagram socket and what it is connected to on this side.
 pub struct Exchange {
     input: Input,
@@ -64,6 +73,8 @@ pub struct Exchange {
     last_arrival: Option<Instant>,
     last_activity: Option<Instant>,
     seen: (u64, u64),
+    /// The other addresses of the name, and how a socket is used.
+    others: Option<(NextAddress, Ways)>,
     /// Whether nothing that arrived waits to be written.
     silent: bool,
 }
@@ -91,8 +102,18 @@ impl Exchange {
             last_arrival: None,
             last_activity: None,
             seen: (0, 0),
+            others: None,
             silent: true,
         }
+    }
+
+    /// The same exchange with the name's other addresses: where the first ones turn out to have
+    /// nobody, the next gets what was sent.
+    #[must_use]
+    pub fn or(mut self, next: NextAddress, ways: Ways) -> Self {
+        self.socket.keep_for_others();
+        self.others = Some((next, ways));
+        self
     }
 
     /// Moves datagrams both ways until one of the ends in `verdict` is reached.
@@ -114,9 +135,17 @@ impl Exchange {
         loop {
             let now = Instant::now();
             let congested = session.is_congested();
-            let moved = !congested && (self.step_down(now)? | self.step_up(now)?);
+            let stepped = match congested {
+                true => Ok(false),
+                false => self.step_down(now).and_then(|down| Ok(down | self.step_up(now)?)),
+            };
             self.note_activity(session, now);
-            if self.verdict(now)? {
+            let turn = stepped.and_then(|moved| Ok((moved, self.verdict(now)?)));
+            let (moved, over) = match turn {
+                Err(error) => (self.go_on_elsewhere(error, session, now)?, false),
+                Ok(turn) => turn,
+            };
+            if over {
                 return Ok(());
             }
             steps += 1;
@@ -127,6 +156,27 @@ impl Exchange {
                 session.look()?;
             }
         }
+    }
+
+    /// Goes on with the next address when nobody was at this one; else the error itself.
+    fn go_on_elsewhere(
+        &mut self,
+        error: Error,
+        session: &mut Session,
+        now: Instant,
+    ) -> Result<bool> {
+        if error.status != Status::Refused || !self.socket.can_move() {
+            return Err(error);
+        }
+        let Some((next, ways)) = &mut self.others else { return Err(error) };
+        // What is wrong with the others says less than that nobody was here.
+        let Ok(Some((socket, latch, peer))) = next(session) else { return Err(error) };
+        let (socket, latch) = self.socket.move_to(socket, latch, peer, *ways)?;
+        session.reactor.forget(&*socket, &latch);
+        // The one for receiving has met its source's end.
+        self.down = Pump::new(Batch::new(RECEIVE_ROOM), Ways::Portable, None);
+        self.input_ended = self.input_ended.map(|_| now);
+        Ok(true)
     }
 
     fn step_up(&mut self, now: Instant) -> Result<bool> {

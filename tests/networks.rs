@@ -5,13 +5,13 @@
 mod util;
 
 use std::ffi::OsString;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
 
 use libtest_mimic::Trial;
 
 use util::harness::{self, Need};
-use util::{Cmd, Input, net, pktcat, pktcat_line, program};
+use util::{Cmd, Input, net, pktcat_line, program, ways};
 
 fn main() {
     let unshare = find_unshare();
@@ -33,6 +33,11 @@ fn main() {
             "connect_does_not_wait_for_a_silent_address",
             &[],
             connect_does_not_wait_for_a_silent_address,
+        ),
+        test(
+            "datagrams_find_the_address_where_somebody_is",
+            &[],
+            datagrams_find_the_address_where_somebody_is,
         ),
         test(
             "twenty_addresses_that_refuse_are_one_error",
@@ -239,15 +244,42 @@ fn connect_does_not_wait_for_a_silent_address(unshare: &[&'static str]) {
     }
 }
 
+fn datagrams_find_the_address_where_somebody_is(unshare: &[&'static str]) {
+    let server = UdpSocket::bind("127.0.0.17:0").unwrap();
+    server.set_read_timeout(Some(util::PATIENCE)).unwrap();
+    let port = server.local_addr().unwrap().port();
+    for ways in ways() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = format!("connect -v -u --count 2 -q 20 {ways} many.test {port}");
+        let mut client =
+            with_many_addresses(pktcat_line(&line).stdin(Input::Pipe), unshare, &folder).spawn();
+        // What the ones before got, this one gets: all of it, and in its order.
+        client.send(b"first");
+        let mut room = [0; 9];
+        let (length, peer) = server.recv_from(&mut room).unwrap();
+        assert_eq!(&room[..length], b"first");
+        server.send_to(b"reply", peer).unwrap();
+        client.send(b"second");
+        assert_eq!(server.recv_from(&mut room).unwrap(), (6, peer));
+        server.send_to(b" again", peer).unwrap();
+        let ended = client.wait().expect_code(0);
+        assert_eq!(ended.stdout_text(), "reply again");
+        let mut connected = ended.stderr.lines().filter(|line| line.starts_with("connected to "));
+        assert_eq!(connected.next_back(), Some(&*format!("connected to 127.0.0.17:{port} (udp)")));
+    }
+}
+
 fn twenty_addresses_that_refuse_are_one_error(unshare: &[&'static str]) {
     let (_held, port) = net::refusing_port();
-    let folder = tempfile::tempdir().unwrap();
-    let cmd = pktcat(["connect", "many.test", &port.to_string()]);
-    let ended = with_many_addresses(cmd, unshare, &folder).run().expect_code(4);
-    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
-    assert!(
-        ended.stderr.contains("refused") && ended.stderr.contains("20 addresses"),
-        "{}",
-        ended.stderr
-    );
+    for (options, says) in [("", "20 addresses"), ("-u --send x", "ICMP")] {
+        let folder = tempfile::tempdir().unwrap();
+        let cmd = pktcat_line(&format!("connect {options} many.test {port}"));
+        let ended = with_many_addresses(cmd, unshare, &folder).run().expect_code(4);
+        assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains("refused") && ended.stderr.contains(says),
+            "{}",
+            ended.stderr
+        );
+    }
 }

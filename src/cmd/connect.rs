@@ -17,8 +17,9 @@ use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
 use crate::endpoint::input::Wire;
 use crate::endpoint::stream::{Fin, Stream};
 use crate::error::{Error, Result, Status};
-use crate::exchange::{self, Exchange, Silence};
+use crate::exchange::{self, Exchange, NextAddress, Silence};
 use crate::local;
+use crate::options::Options;
 use crate::reactor::Latch;
 use crate::relay::{Relay, Rules};
 use crate::session::Session;
@@ -139,33 +140,29 @@ fn source(config: &Connect) -> Result<dial::From> {
 
 fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     let common = &config.common;
-    let (socket, peer) = match &config.place {
+    let (socket, peer, others) = match &config.place {
         Place::Internet(target) => {
             let port = target_port(target, common.protocol)?;
             let limit = [config.connect_timeout, session.time_left()].into_iter().flatten().min();
             let addresses = target.resolve(port, common.family, common.lookup, limit)?;
-            let (socket, peer) = dial::connect_datagram(&addresses, &source(config)?)?;
-            (socket, Address::Internet(peer))
+            let (socket, peer, others) = first_of(&addresses, &source(config)?)?;
+            (socket, Address::Internet(peer), others)
         }
         Place::Unix(path) => {
             let own = config.source.as_ref().map(Path::new);
             let (socket, name) = local::connect(path, Protocol::Udp, own)?;
             common.options.apply_local(&socket)?;
             session.names.extend(name);
-            (socket, Address::Unix(Some(Rc::from(path.as_path()))))
+            (socket, Address::Unix(Some(Rc::from(path.as_path()))), Vec::new())
         }
     };
-    let socket = Rc::new(socket);
-    session.count_drops_of(&socket);
-    session.event(&Event::Connected(&socket::link(&socket, Protocol::Udp, peer.clone())));
-    tell_granted(&common.options, &socket, session);
+    let (socket, latch, peer) = opened(socket, peer, &common.options, session)?;
     let longest = match peer.internet() {
         Some(SocketAddr::V6(_)) => LONGEST_IPV6,
         _ => LONGEST_IPV4,
     };
     let input = input(common, common.datagrams(longest)?, session)?;
     let output = output(common, false, session)?;
-    let latch = watch_socket(session, &socket)?;
     let rules = exchange::Rules {
         silence: match (common.stdin, common.linger) {
             // Nothing is sent, so no reply can be late: only an explicit wait ends the run.
@@ -179,5 +176,46 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     };
     let datagram =
         Datagram::new(socket, latch, Peers::Connected(peer), common.ways, Rc::clone(&session.tap));
-    Exchange::new(input, output, datagram, rules, common.pace(), Instant::now()).run(session)
+    let mut exchange = Exchange::new(input, output, datagram, rules, common.pace(), Instant::now());
+    if !others.is_empty() {
+        exchange = exchange.or(next_of(others, source(config)?), common.ways);
+    }
+    exchange.run(session)
+}
+
+/// A socket connected to the first address with a route, and the addresses behind that one.
+fn first_of(
+    addresses: &[SocketAddr],
+    from: &dial::From,
+) -> Result<(Socket, SocketAddr, Vec<SocketAddr>)> {
+    let (socket, peer) = dial::connect_datagram(addresses, from)?;
+    let others = addresses.iter().skip_while(|address| **address != peer).skip(1).copied();
+    Ok((socket, peer, others.collect()))
+}
+
+/// The sockets for these addresses, one after the other.
+fn next_of(mut others: Vec<SocketAddr>, from: dial::From) -> NextAddress {
+    Box::new(move |session| {
+        if others.is_empty() {
+            return Ok(None);
+        }
+        let (socket, peer, rest) = first_of(&others, &from)?;
+        others = rest;
+        opened(socket, Address::Internet(peer), &from.options, session).map(Some)
+    })
+}
+
+/// A connected datagram socket, told of and watched.
+fn opened(
+    socket: Socket,
+    peer: Address,
+    options: &Options,
+    session: &mut Session,
+) -> Result<(Rc<Socket>, Rc<Latch>, Address)> {
+    let socket = Rc::new(socket);
+    session.count_drops_of(&socket);
+    session.event(&Event::Connected(&socket::link(&socket, Protocol::Udp, peer.clone())));
+    tell_granted(options, &socket, session);
+    let latch = watch_socket(session, &socket)?;
+    Ok((socket, latch, peer))
 }

@@ -26,6 +26,9 @@ pub const LONGEST_IPV6: usize = 65_527;
 /// Room that a batch for receiving must have.
 pub const RECEIVE_ROOM: usize = Receiver::ROOM;
 
+/// What has been sent to one address is kept for the next one up to this many bytes.
+const MOST_REPEATED: usize = 64 * 1024;
+
 /// Peers remembered and counted; more are heard all the same.
 const MOST_PEERS: usize = 65_536;
 
@@ -53,7 +56,17 @@ pub struct Datagram {
     received: Vec<Received>,
     sender: Sender,
     gate: Option<Gate>,
+    repeat: Repeat,
     tap: Rc<Tap>,
+}
+
+/// What the next address would have to get, should this one turn out to have nobody.
+#[derive(Debug)]
+enum Repeat {
+    /// Trains with their segments, so many bytes in all.
+    Kept(Vec<(Vec<u8>, usize)>, usize),
+    /// There is no other address, somebody has answered, or it is too much.
+    Nothing,
 }
 
 impl Datagram {
@@ -82,7 +95,55 @@ impl Datagram {
             last_heard: None,
             received: Vec::new(),
             gate: None,
+            repeat: Repeat::Nothing,
             tap,
+        }
+    }
+
+    /// There are other addresses: what is sent is kept for them until somebody answers.
+    pub fn keep_for_others(&mut self) {
+        self.repeat = Repeat::Kept(Vec::new(), 0);
+    }
+
+    /// Whether nothing would be lost by going on with another address.
+    #[must_use]
+    pub fn can_move(&self) -> bool {
+        matches!(self.repeat, Repeat::Kept(..))
+    }
+
+    /// Goes on with a socket that is connected to another address, and sends it what the one
+    /// before got; the socket and the latch of that one.
+    ///
+    /// # Errors
+    /// When sending fails.
+    pub fn move_to(
+        &mut self,
+        socket: Rc<Socket>,
+        latch: Rc<Latch>,
+        peer: Address,
+        ways: Ways,
+    ) -> Result<(Rc<Socket>, Rc<Latch>)> {
+        let new = Self::new(socket, latch, Peers::Connected(peer), ways, Rc::clone(&self.tap));
+        let old = std::mem::replace(self, new);
+        self.keep_for_others();
+        if let Repeat::Kept(trains, _) = old.repeat
+            && let Peers::Connected(peer) = self.peers.clone()
+        {
+            for (bytes, segment) in trains {
+                // A socket that nothing was sent over has room for so little.
+                self.send(&bytes, segment, &peer)?;
+            }
+        }
+        Ok((old.socket, old.latch))
+    }
+
+    fn keep(&mut self, bytes: &[u8], segment: usize) {
+        let Repeat::Kept(trains, kept) = &mut self.repeat else { return };
+        *kept += bytes.len();
+        if *kept > MOST_REPEATED || trains.len() == MOST_REPEATED / 64 {
+            self.repeat = Repeat::Nothing;
+        } else {
+            trains.push((bytes.to_vec(), segment));
         }
     }
 
@@ -166,6 +227,11 @@ impl Datagram {
             return;
         }
         self.last_heard = Some(peer.clone());
+        if let Peers::Connected(peer) = &self.peers
+            && let Some(link) = self.links.get(peer)
+        {
+            self.tap.event(&Event::Peer(link));
+        }
         if let Peers::Last(last) = &mut self.peers
             && peer.has_name()
         {
@@ -193,6 +259,7 @@ impl Datagram {
         let sent = self.sender.send(&*self.socket, bytes, segment, (!connected).then_some(to));
         if sent.messages > 0 {
             self.count_sent(&bytes[..sent.bytes], segment, sent.messages, to);
+            self.keep(&bytes[..sent.bytes], segment);
         }
         let Some(cause) = sent.error else { return Ok(Some(sent.bytes)) };
         match cause.kind() {
@@ -237,6 +304,7 @@ impl Datagram {
     }
 
     fn take(&mut self, batch: &mut Batch, received: &Received) {
+        self.repeat = Repeat::Nothing;
         if let Some(peer) = &received.peer {
             self.heard(peer);
         }
