@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::framing::{self, Crlf, Format};
 use crate::options::{Group, Options, SmallWrites};
 use crate::pace::Pace;
-use crate::sys::Ways;
+use crate::sys::{Fetch, Ways};
 
 pub use listen::{Listen, Task};
 pub use scan::Scan;
@@ -224,6 +224,12 @@ impl Common {
     #[must_use]
     pub fn pace(&self) -> Option<Pace> {
         Pace::new(self.interval, self.rate)
+    }
+
+    /// How many datagrams are fetched at a time: none beyond the number that was asked for.
+    #[must_use]
+    pub fn fetch(&self) -> Fetch {
+        if self.count.is_some() { Fetch::One } else { Fetch::Many }
     }
 
     /// How standard input is converted.

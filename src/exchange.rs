@@ -73,8 +73,8 @@ pub struct Exchange {
     last_arrival: Option<Instant>,
     last_activity: Option<Instant>,
     seen: (u64, u64),
-    /// The other addresses of the name, and how a socket is used.
-    others: Option<(NextAddress, Ways)>,
+    /// The other addresses of the name.
+    others: Option<NextAddress>,
     /// Whether nothing that arrived waits to be written.
     silent: bool,
 }
@@ -110,9 +110,9 @@ impl Exchange {
     /// The same exchange with the name's other addresses: where the first ones turn out to have
     /// nobody, the next gets what was sent.
     #[must_use]
-    pub fn or(mut self, next: NextAddress, ways: Ways) -> Self {
+    pub fn or(mut self, next: NextAddress) -> Self {
         self.socket.keep_for_others();
-        self.others = Some((next, ways));
+        self.others = Some(next);
         self
     }
 
@@ -168,10 +168,16 @@ impl Exchange {
         if error.status != Status::Refused || !self.socket.can_move() {
             return Err(error);
         }
-        let Some((next, ways)) = &mut self.others else { return Err(error) };
-        // What is wrong with the others says less than that nobody was here.
-        let Ok(Some((socket, latch, peer))) = next(session) else { return Err(error) };
-        let (socket, latch) = self.socket.move_to(socket, latch, peer, *ways)?;
+        let Some(next) = &mut self.others else { return Err(error) };
+        let (socket, latch, peer) = match next(session) {
+            Ok(Some(next)) => next,
+            Err(end) if matches!(end.status, Status::Stopped(_) | Status::TimedOut) => {
+                return Err(end);
+            }
+            // What is wrong with the others says less than that nobody was here.
+            Ok(None) | Err(_) => return Err(error),
+        };
+        let (socket, latch) = self.socket.move_to(socket, latch, peer)?;
         session.reactor.forget(&*socket, &latch);
         // The one for receiving has met its source's end.
         self.down = Pump::new(Batch::new(RECEIVE_ROOM), Ways::Portable, None);

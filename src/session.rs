@@ -219,11 +219,14 @@ impl Session {
         self.summary(true);
         // A run that was told to stop does not wait for somebody to read its last words.
         let stopped = matches!(&result, Err(error) if matches!(error.status, Status::Stopped(_)));
+        let end = self.limit.map(|(end, _)| end);
         while !self.flush() && !stopped {
-            if self.reactor.wait(None, Expected::Whenever).is_err() {
+            if self.reactor.wait(end, Expected::Whenever).is_err() {
                 break;
             }
-            if matches!(self.reactor.signal(), Some(Signal::Stop(_))) {
+            if end.is_some_and(|end| Instant::now() >= end)
+                || matches!(self.reactor.signal(), Some(Signal::Stop(_)))
+            {
                 break;
             }
         }

@@ -233,10 +233,20 @@ pub enum Ways {
     Portable,
 }
 
-/// Receives datagrams, as many at a time as the system can.
+/// How many datagrams are fetched at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetch {
+    /// As many as there are.
+    Many,
+    /// One, because nobody may want the next.
+    One,
+}
+
+/// Receives datagrams, as many at a time as the system can and the user wants.
 #[derive(Debug)]
 pub struct Receiver {
     batched: Option<linux::BatchReceiver>,
+    fetch: Fetch,
 }
 
 impl Receiver {
@@ -248,9 +258,10 @@ impl Receiver {
 
     /// A receiver for this socket.
     #[must_use]
-    pub fn new(socket: impl AsFd, ways: Ways) -> Self {
-        let batched = (ways == Ways::All).then(|| linux::BatchReceiver::new(socket.as_fd()));
-        Self { batched }
+    pub fn new(socket: impl AsFd, ways: Ways, fetch: Fetch) -> Self {
+        let batched = (ways == Ways::All && fetch == Fetch::Many)
+            .then(|| linux::BatchReceiver::new(socket.as_fd()));
+        Self { batched, fetch }
     }
 
     /// Receives what is there, as much as finds room.
@@ -275,6 +286,9 @@ impl Receiver {
             let cut_from = (whole > length).then_some(whole);
             into.push(Received { range: at..at + length, segment: length, cut_from, peer });
             at += length;
+            if self.fetch == Fetch::One {
+                break;
+            }
         }
         Ok(())
     }

@@ -4,17 +4,18 @@
 mod util;
 
 use std::io::{PipeReader, Read, Write};
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use socket2::SockRef;
+use nix::sys::signal::Signal;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use util::harness::{self, Need};
 use util::udp::{connect, expect_nothing, listen, listening, peer_of, receive, receive_from};
-use util::{Input, Output, net, pktcat_line};
+use util::{Input, Output, PATIENCE, net, pktcat_line};
 
 fn main() {
     harness::main(tests![
@@ -28,8 +29,10 @@ fn main() {
         connect_without_replies_is_done_after_a_second,
         count_ends_listen,
         count_ends_connect_at_once,
+        count_takes_nothing_beyond_its_number,
         fewer_replies_than_count_is_a_timeout,
         icmp_ends_connect_at_once,
+        retry_sends_again_while_nobody_is_there,
         a_peer_that_is_gone_does_not_end_listen,
         a_stranger_is_not_heard_by_connect,
         a_burst_is_received_or_counted_as_dropped,
@@ -165,6 +168,53 @@ fn fewer_replies_than_count_is_a_timeout() {
     let ended = client.wait().expect_code(5);
     assert_eq!(ended.stdout_text(), "only one");
     assert!(ended.stderr.starts_with("pktcat: "), "{}", ended.stderr);
+}
+
+/// The program is stopped while the datagrams come, so that all of them wait for it at once.
+fn count_takes_nothing_beyond_its_number() {
+    for options in ["", "--reply hello", "--echo"] {
+        let (server, peer) = listen(&format!("-v {options} --count 2"), Input::Null);
+        server.signal(Signal::SIGSTOP);
+        for n in 0..5 {
+            peer.send(format!("{n}").as_bytes()).unwrap();
+        }
+        server.signal(Signal::SIGCONT);
+        let ended = server.wait().expect_code(0);
+        assert!(ended.stderr.contains("received 2 bytes in 2 datagrams"), "{}", ended.stderr);
+        if !options.is_empty() {
+            for _ in 0..2 {
+                receive(&peer);
+            }
+        }
+        expect_nothing(&peer);
+    }
+}
+
+fn retry_sends_again_while_nobody_is_there() {
+    // Held by a socket that hears nobody but itself, the port is closed to others, and can be shared.
+    let shared = |port: u16| -> UdpSocket {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.into()
+    };
+    let deaf = shared(0);
+    let port = deaf.local_addr().unwrap().port();
+    deaf.connect(("127.0.0.1", port)).unwrap();
+    let line = format!("connect -u --retry 2 --retry-delay 20ms --send x 127.0.0.1 {port}");
+    let ended = pktcat_line(&line).run().expect_code(4);
+    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+
+    let line =
+        format!("connect -u --retry 500 --retry-delay 20ms --count 1 -q 20 127.0.0.1 {port}");
+    let client = pktcat_line(&line).stdin(Input::Bytes(b"again and again".to_vec())).spawn();
+    client.expect_running();
+    let server = shared(port);
+    let (message, peer) = receive_from(&server);
+    assert_eq!(message, b"again and again");
+    server.send_to(b"at last", peer).unwrap();
+    assert_eq!(client.wait().expect_code(0).stdout, b"at last");
 }
 
 fn icmp_ends_connect_at_once() {

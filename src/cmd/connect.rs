@@ -140,20 +140,20 @@ fn source(config: &Connect) -> Result<dial::From> {
 
 fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     let common = &config.common;
-    let (socket, peer, others) = match &config.place {
+    let (socket, peer, all, others) = match &config.place {
         Place::Internet(target) => {
             let port = target_port(target, common.protocol)?;
             let limit = [config.connect_timeout, session.time_left()].into_iter().flatten().min();
             let addresses = target.resolve(port, common.family, common.lookup, limit)?;
             let (socket, peer, others) = first_of(&addresses, &source(config)?)?;
-            (socket, Address::Internet(peer), others)
+            (socket, Address::Internet(peer), addresses, others)
         }
         Place::Unix(path) => {
             let own = config.source.as_ref().map(Path::new);
             let (socket, name) = local::connect(path, Protocol::Udp, own)?;
             common.options.apply_local(&socket)?;
             session.names.extend(name);
-            (socket, Address::Unix(Some(Rc::from(path.as_path()))), Vec::new())
+            (socket, Address::Unix(Some(Rc::from(path.as_path()))), Vec::new(), Vec::new())
         }
     };
     let (socket, latch, peer) = opened(socket, peer, &common.options, session)?;
@@ -174,11 +174,12 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
         first: None,
         idle: common.idle,
     };
-    let datagram =
-        Datagram::new(socket, latch, Peers::Connected(peer), common.ways, Rc::clone(&session.tap));
+    let tap = Rc::clone(&session.tap);
+    let peers = Peers::Connected(peer);
+    let datagram = Datagram::new(socket, latch, peers, common.ways, common.fetch(), tap);
     let mut exchange = Exchange::new(input, output, datagram, rules, common.pace(), Instant::now());
-    if !others.is_empty() {
-        exchange = exchange.or(next_of(others, source(config)?), common.ways);
+    if !others.is_empty() || config.retry > 0 {
+        exchange = exchange.or(next_of(others, all, config)?);
     }
     exchange.run(session)
 }
@@ -193,16 +194,27 @@ fn first_of(
     Ok((socket, peer, others.collect()))
 }
 
-/// The sockets for these addresses, one after the other.
-fn next_of(mut others: Vec<SocketAddr>, from: dial::From) -> NextAddress {
-    Box::new(move |session| {
+/// The sockets for the other addresses, one after the other, and then for all of them again as
+/// often as was asked for.
+fn next_of(
+    mut others: Vec<SocketAddr>,
+    all: Vec<SocketAddr>,
+    config: &Connect,
+) -> Result<NextAddress> {
+    let (from, mut tries_left, delay) = (source(config)?, config.retry, config.retry_delay);
+    Ok(Box::new(move |session| {
         if others.is_empty() {
-            return Ok(None);
+            if tries_left == 0 || all.is_empty() {
+                return Ok(None);
+            }
+            tries_left -= 1;
+            pause(session, delay)?;
+            others.clone_from(&all);
         }
         let (socket, peer, rest) = first_of(&others, &from)?;
         others = rest;
         opened(socket, Address::Internet(peer), &from.options, session).map(Some)
-    })
+    }))
 }
 
 /// A connected datagram socket, told of and watched.

@@ -95,7 +95,7 @@ fn datagrams(config: &Listen, gate: Gate, session: &mut Session) -> Result<()> {
     let common = &config.common;
     let socket = Rc::new(bind(config, Protocol::Udp, session)?);
     session.count_drops_of(&socket);
-    let input = input(common, common.datagrams(longest(&socket))?, session)?;
+    let input = input(common, common.datagrams(longest(&socket, common.family))?, session)?;
     let output = output(common, false, session)?;
     let rules = exchange::Rules {
         silence: common.linger.map_or(Silence::Ignored, Silence::AfterFirst),
@@ -110,10 +110,11 @@ fn datagrams(config: &Listen, gate: Gate, session: &mut Session) -> Result<()> {
 }
 
 /// A dual-stack socket answers IPv4 peers too, whose limit is the lower one.
-fn longest(socket: &Socket) -> usize {
-    let only_v6 = socket::local_address(socket)
-        .and_then(|local| local.internet())
-        .is_some_and(|local| local.is_ipv6() && !local.ip().is_unspecified());
+fn longest(socket: &Socket, family: Family) -> usize {
+    let only_v6 =
+        socket::local_address(socket).and_then(|local| local.internet()).is_some_and(|local| {
+            local.is_ipv6() && (family == Family::V6 || !local.ip().is_unspecified())
+        });
     if only_v6 { LONGEST_IPV6 } else { LONGEST_IPV4 }
 }
 
@@ -126,7 +127,8 @@ pub(super) fn open_datagram(
 ) -> Result<Datagram> {
     let latch = watch(session, &socket)?;
     let tap = Rc::clone(&session.tap);
-    let mut datagram = Datagram::new(socket, latch, peers, config.common.ways, tap);
+    let mut datagram =
+        Datagram::new(socket, latch, peers, config.common.ways, config.common.fetch(), tap);
     if !gate.is_open() {
         datagram.guard(gate);
     }

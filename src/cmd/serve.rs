@@ -12,11 +12,11 @@ use super::listen::{announce, bind, bind_to, fin, open_datagram};
 use super::{input, output};
 use socket2::Socket;
 
-use crate::address::{Protocol, Target};
+use crate::address::{Family, Protocol, Target};
 use crate::children::Children;
 use crate::config::{Listen, Place, Task};
 use crate::door::Door;
-use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, Peers};
+use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
 use crate::endpoint::input::Wire;
 use crate::endpoint::stream::Fin;
 use crate::error::{Error, Result};
@@ -112,9 +112,13 @@ fn datagrams(
 
 fn role(config: &Listen) -> Result<Role> {
     let hears_udp = config.common.protocol == Protocol::Udp;
+    let longest = match config.common.family {
+        Family::V6 => LONGEST_IPV6,
+        Family::Any | Family::V4 => LONGEST_IPV4,
+    };
     let fits = |bytes: &[u8], what: &str| match bytes.len() {
-        n if hears_udp && n > LONGEST_IPV4 => {
-            let why = format!("{n} bytes are more than the {LONGEST_IPV4} of a datagram");
+        n if hears_udp && n > longest => {
+            let why = format!("{n} bytes are more than the {longest} of a datagram");
             Err(Error::usage(what, why))
         }
         _ => Ok(()),

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::reactor::{Latch, Reactor};
 use crate::socket;
-use crate::sys::{self, Received, Receiver, Sender, Ways};
+use crate::sys::{self, Fetch, Received, Receiver, Sender, Ways};
 
 /// The most bytes of a stream between reading and writing them back.
 const STREAM_BUFFER: usize = 64 * 1024;
@@ -77,7 +77,7 @@ impl Peer {
             listener: (listener, heard),
             connection: None,
             datagrams: Datagrams {
-                receiver: Receiver::new(&udp, Ways::All),
+                receiver: Receiver::new(&udp, Ways::All, Fetch::Many),
                 socket: Rc::new(udp),
                 latch,
                 buffer: vec![0; Receiver::ROOM],

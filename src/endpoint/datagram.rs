@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::gate::Gate;
 use crate::reactor::Latch;
 use crate::socket;
-use crate::sys::{Received, Receiver, Sender, Ways};
+use crate::sys::{Fetch, Received, Receiver, Sender, Ways};
 use crate::tap::{Event, Link, Tap};
 
 /// The most payload a UDP datagram carries over IPv4: 65,535 less 20 bytes of IPv4 header and 8
@@ -55,6 +55,8 @@ pub struct Datagram {
     receiver: Receiver,
     received: Vec<Received>,
     sender: Sender,
+    ways: Ways,
+    fetch: Fetch,
     gate: Option<Gate>,
     repeat: Repeat,
     tap: Rc<Tap>,
@@ -77,6 +79,7 @@ impl Datagram {
         latch: Rc<Latch>,
         peers: Peers,
         ways: Ways,
+        fetch: Fetch,
         tap: Rc<Tap>,
     ) -> Self {
         let local = socket::local_address(&socket).unwrap_or(Address::Unix(None));
@@ -85,8 +88,10 @@ impl Datagram {
             links.insert(peer.clone(), Link::new(Protocol::Udp, local.clone(), peer.clone()));
         }
         Self {
-            receiver: Receiver::new(&*socket, ways),
+            receiver: Receiver::new(&*socket, ways, fetch),
             sender: Sender::new(ways),
+            ways,
+            fetch,
             socket,
             latch,
             local,
@@ -121,9 +126,9 @@ impl Datagram {
         socket: Rc<Socket>,
         latch: Rc<Latch>,
         peer: Address,
-        ways: Ways,
     ) -> Result<(Rc<Socket>, Rc<Latch>)> {
-        let new = Self::new(socket, latch, Peers::Connected(peer), ways, Rc::clone(&self.tap));
+        let (tap, peers) = (Rc::clone(&self.tap), Peers::Connected(peer));
+        let new = Self::new(socket, latch, peers, self.ways, self.fetch, tap);
         let old = std::mem::replace(self, new);
         self.keep_for_others();
         if let Repeat::Kept(trains, _) = old.repeat
@@ -207,7 +212,10 @@ impl Datagram {
             if let Some(link) = self.links.get(peer) {
                 self.tap.event(&Event::Refused(link));
             }
-            return error.hint("ICMP port unreachable: nobody listens there");
+            return match peer {
+                Address::Internet(_) => error.hint("ICMP port unreachable: nobody listens there"),
+                Address::Unix(_) => error.hint("nobody listens there"),
+            };
         }
         error
     }

@@ -1,7 +1,7 @@
 //! stdin, stdout, stderr, and what a listener tells about itself.
 
 use std::fs::{self, OpenOptions, Permissions};
-use std::io::Write;
+use std::io::{PipeReader, PipeWriter, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::path::Path;
@@ -26,6 +26,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_stdout_that_nobody_reads_from_the_start_ends_the_run_quietly,
         a_stderr_that_breaks_changes_nothing,
         a_stderr_that_stalls_stalls_nothing_else,
+        a_stderr_that_stalls_does_not_outlast_the_timeout,
         stdout_holds_the_payload_and_nothing_else,
         v_tells_what_happens,
         crlf_is_made_and_never_doubled,
@@ -118,12 +119,29 @@ fn a_stdout_that_nobody_reads_from_the_start_ends_the_run_quietly() {
 }
 
 /// A pager that stands still, a terminal after Ctrl-S: data flows on, and signals end the run.
+/// A pipe without room for another byte.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    while writer.write(&[b'.'; 4096]).is_ok() {}
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    (reader, writer)
+}
+
+fn a_stderr_that_stalls_does_not_outlast_the_timeout() {
+    for options in ["-x", "-v", "--json"] {
+        let (_reader, writer) = full_pipe();
+        let (listener, port) = net::listener();
+        let cmd = pktcat_line(&format!("connect {options} --timeout 500ms 127.0.0.1 {port}"));
+        let running = cmd.stdin(open()).stderr(Output::Fd(writer.into())).spawn();
+        let _peer = net::accept(&listener);
+        running.wait().expect_code(5);
+    }
+}
+
 fn a_stderr_that_stalls_stalls_nothing_else() {
     for signal in [None, Some(Signal::SIGINT), Some(Signal::SIGTERM)] {
-        let (reader, mut writer) = std::io::pipe().unwrap();
-        fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
-        while writer.write(&[b'.'; 4096]).is_ok() {}
-        fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+        let (reader, writer) = full_pipe();
         let (listener, port) = net::listener();
         let line = format!("connect -v 127.0.0.1 {port}");
         let mut running =
