@@ -10,7 +10,7 @@ use std::time::Duration;
 use dns_lookup::{AddrInfoHints, LookupErrorKind, getaddrinfo, getnameinfo};
 
 use crate::error::{Error, Result, Status};
-pub use crate::peer::{Address, Shown, canonical};
+pub use crate::peer::{Address, Route, Shown, canonical};
 
 /// Which internet protocol may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

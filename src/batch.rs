@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::peer::Address;
+use crate::peer::Route;
 
 /// A train of messages of one size that lie next to each other, the last one possibly shorter; in
 /// most batches a train is one message. The kernel sends and receives datagrams the same way
@@ -17,8 +17,8 @@ pub struct Frame {
     pub range: Range<usize>,
     /// Bytes of each message; not 0 unless the message is empty.
     pub segment: usize,
-    /// The sender of a received datagram; `None` where there is only one peer.
-    pub peer: Option<Address>,
+    /// Where a received datagram came from; `None` where there is only one peer.
+    pub from: Option<Route>,
 }
 
 impl Frame {
@@ -128,15 +128,15 @@ impl Batch {
     /// The next `bytes` uncut bytes are a train of messages of `segment` bytes.
     pub fn cut(&mut self, bytes: usize, segment: usize) {
         let end = (self.cut + bytes).min(self.filled);
-        self.add(Frame { range: self.cut..end, segment, peer: None });
+        self.add(Frame { range: self.cut..end, segment, from: None });
         self.cut = end;
     }
 
     /// Adds a train at a place in the arena chosen by the caller: batched receiving.
-    pub fn place(&mut self, range: Range<usize>, segment: usize, peer: Option<Address>) {
+    pub fn place(&mut self, range: Range<usize>, segment: usize, from: Option<Route>) {
         self.cut = self.cut.max(range.end);
         self.filled = self.filled.max(range.end);
-        self.add(Frame { range, segment, peer });
+        self.add(Frame { range, segment, from });
     }
 
     /// Adds a message by copying its parts.

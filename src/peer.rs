@@ -49,6 +49,22 @@ impl fmt::Display for Address {
     }
 }
 
+/// The two ends that a datagram passes between.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// The other end.
+    pub peer: Address,
+    /// Our end, where the socket has many and which one is known: what is sent there comes from
+    /// it, or the peer would not take it for an answer (RFC 1122, 4.1.3.5). Its port is not set.
+    pub local: Option<SocketAddr>,
+}
+
+impl From<Address> for Route {
+    fn from(peer: Address) -> Self {
+        Self { peer, local: None }
+    }
+}
+
 /// Text that stays on its line and leaves a terminal alone: control characters as escapes.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {

@@ -100,6 +100,10 @@ fn bind(
         // A port whose last connections are in TIME-WAIT can be taken again (socket(7)).
         socket.set_reuse_address(true)?;
     }
+    if protocol == Protocol::Udp && address.ip().is_unspecified() {
+        // Where it is not told answers come from where the system chooses.
+        let _ = sys::tell_destinations(socket, address.is_ipv6());
+    }
     socket.bind(&address.into())?;
     if protocol == Protocol::Tcp {
         socket.listen(BACKLOG)?;

@@ -175,7 +175,7 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
         idle: common.idle,
     };
     let tap = Rc::clone(&session.tap);
-    let peers = Peers::Connected(peer);
+    let peers = Peers::Connected(peer.into());
     let datagram = Datagram::new(socket, latch, peers, common.ways, common.fetch(), tap);
     let mut exchange = Exchange::new(input, output, datagram, rules, common.pace(), Instant::now());
     if !others.is_empty() || config.retry > 0 {

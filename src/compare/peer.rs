@@ -11,7 +11,7 @@ use socket2::Socket;
 
 use super::account::At;
 use super::impair::{Impairer, Impairment};
-use crate::address::{Address, Family, Protocol};
+use crate::address::{Family, Protocol, Route};
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::reactor::{Latch, Reactor};
@@ -32,7 +32,7 @@ const MOST_WAITING: usize = 65_536;
 const RETRY: Duration = Duration::from_millis(1);
 
 /// A reply and where it goes.
-type Reply = (Vec<u8>, Address);
+type Reply = (Vec<u8>, Route);
 
 /// The peer: a listener, at most one connection, a datagram socket.
 pub struct Peer {
@@ -264,7 +264,7 @@ impl Datagrams {
         }
         let did = !self.received.is_empty();
         for train in self.received.drain(..) {
-            let Some(from) = train.peer else { continue };
+            let Some(from) = train.from else { continue };
             let bytes = &self.buffer[train.range.clone()];
             let empty = bytes.is_empty().then_some(bytes);
             for message in empty.into_iter().chain(bytes.chunks(train.segment.max(1))) {

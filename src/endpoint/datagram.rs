@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use socket2::Socket;
 
 use super::{Allowance, Progress, Sink, Source};
-use crate::address::{Address, Protocol};
+use crate::address::{Address, Protocol, Route};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::gate::Gate;
@@ -36,11 +37,11 @@ const MOST_PEERS: usize = 65_536;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peers {
     /// The one the socket is connected to.
-    Connected(Address),
+    Connected(Route),
     /// The one heard last.
-    Last(Option<Address>),
+    Last(Option<Route>),
     /// Every one heard so far.
-    All(Vec<Address>),
+    All(Vec<Route>),
 }
 
 /// A bound or connected, non-blocking datagram socket.
@@ -51,7 +52,7 @@ pub struct Datagram {
     peers: Peers,
     links: HashMap<Address, Link>,
     /// The peer of the last datagram, so that a flow from one peer needs no look-up.
-    last_heard: Option<Address>,
+    last_heard: Option<Route>,
     receiver: Receiver,
     received: Vec<Received>,
     sender: Sender,
@@ -84,7 +85,7 @@ impl Datagram {
     ) -> Self {
         let local = socket::local_address(&socket).unwrap_or(Address::Unix(None));
         let mut links = HashMap::new();
-        if let Peers::Connected(peer) = &peers {
+        if let Peers::Connected(Route { peer, .. }) = &peers {
             links.insert(peer.clone(), Link::new(Protocol::Udp, local.clone(), peer.clone()));
         }
         Self {
@@ -127,16 +128,16 @@ impl Datagram {
         latch: Rc<Latch>,
         peer: Address,
     ) -> Result<(Rc<Socket>, Rc<Latch>)> {
-        let (tap, peers) = (Rc::clone(&self.tap), Peers::Connected(peer));
+        let (tap, peers) = (Rc::clone(&self.tap), Peers::Connected(peer.into()));
         let new = Self::new(socket, latch, peers, self.ways, self.fetch, tap);
         let old = std::mem::replace(self, new);
         self.keep_for_others();
         if let Repeat::Kept(trains, _) = old.repeat
-            && let Peers::Connected(peer) = self.peers.clone()
+            && let Peers::Connected(to) = self.peers.clone()
         {
             for (bytes, segment) in trains {
                 // A socket that nothing was sent over has room for so little.
-                self.send(&bytes, segment, &peer)?;
+                self.send(&bytes, segment, &to)?;
             }
         }
         Ok((old.socket, old.latch))
@@ -181,16 +182,16 @@ impl Datagram {
 
     /// Sends a train to a peer of its own; what finds no room is lost, like any datagram that a
     /// full network drops.
-    pub fn answer(&mut self, bytes: &[u8], segment: usize, to: &Address) {
+    pub fn answer(&mut self, bytes: &[u8], segment: usize, to: &Route) {
         // Not connected: failures are told to the observers, and no error comes back.
         let _ = self.send(bytes, segment, to);
     }
 
     /// Sends a train to the peer heard last, if there is one.
     pub fn send_to_last(&mut self, bytes: &[u8], segment: usize) {
-        if let Peers::Last(Some(peer)) = &self.peers {
-            let peer = peer.clone();
-            self.answer(bytes, segment, &peer);
+        if let Peers::Last(Some(last)) = &self.peers {
+            let last = last.clone();
+            self.answer(bytes, segment, &last);
         }
     }
 
@@ -201,7 +202,7 @@ impl Datagram {
     /// That error.
     pub fn check(&self) -> Result<()> {
         match (self.socket.take_error(), &self.peers) {
-            (Ok(Some(cause)), Peers::Connected(peer)) => Err(self.failed("send", peer, &cause)),
+            (Ok(Some(cause)), Peers::Connected(to)) => Err(self.failed("send", &to.peer, &cause)),
             _ => Ok(()),
         }
     }
@@ -230,53 +231,73 @@ impl Datagram {
     }
 
     /// Remembers who spoke, and tells when it is somebody new.
-    fn heard(&mut self, peer: &Address) {
-        if self.last_heard.as_ref() == Some(peer) {
+    fn heard(&mut self, from: &Route) {
+        if self.last_heard.as_ref() == Some(from) {
             return;
         }
-        self.last_heard = Some(peer.clone());
-        if let Peers::Connected(peer) = &self.peers
-            && let Some(link) = self.links.get(peer)
-        {
-            self.tap.event(&Event::Peer(link));
-        }
-        if let Peers::Last(last) = &mut self.peers
-            && peer.has_name()
-        {
-            *last = Some(peer.clone());
-        }
-        if self.links.len() < MOST_PEERS && !self.links.contains_key(peer) {
-            let local = match self.tap.is_watched() {
-                true => socket::local_towards(self.local.clone(), peer),
-                false => self.local.clone(),
-            };
-            let link = Link::new(Protocol::Udp, local, peer.clone());
-            self.tap.event(&Event::Peer(&link));
-            self.links.insert(peer.clone(), link);
-            if let Peers::All(all) = &mut self.peers
-                && peer.has_name()
-            {
-                all.push(peer.clone());
+        self.last_heard = Some(from.clone());
+        match &mut self.peers {
+            Peers::Connected(Route { peer, .. }) => {
+                if let Some(link) = self.links.get(peer) {
+                    self.tap.event(&Event::Peer(link));
+                }
             }
+            Peers::Last(last) if from.peer.has_name() => *last = Some(from.clone()),
+            Peers::Last(_) | Peers::All(_) => {}
+        }
+        if let Some(link) = self.links.get_mut(&from.peer) {
+            let local = from.local.map(|local| at_port_of(&self.local, local));
+            if let Some(local) = local.filter(|local| *local != link.local) {
+                link.local = local;
+                self.answer_from_there(from);
+            }
+        } else if self.links.len() < MOST_PEERS {
+            self.meet(from);
+        }
+    }
+
+    /// A known peer has written to another address of ours than before.
+    fn answer_from_there(&mut self, from: &Route) {
+        if let Peers::All(all) = &mut self.peers
+            && let Some(known) = all.iter_mut().find(|known| known.peer == from.peer)
+        {
+            known.local = from.local;
+        }
+    }
+
+    /// Remembers somebody new.
+    fn meet(&mut self, from: &Route) {
+        let local = match from.local {
+            Some(local) => at_port_of(&self.local, local),
+            None if self.tap.is_watched() => socket::local_towards(self.local.clone(), &from.peer),
+            None => self.local.clone(),
+        };
+        let link = Link::new(Protocol::Udp, local, from.peer.clone());
+        self.tap.event(&Event::Peer(&link));
+        self.links.insert(from.peer.clone(), link);
+        if let Peers::All(all) = &mut self.peers
+            && from.peer.has_name()
+        {
+            all.push(from.clone());
         }
     }
 
     /// Sends a train to one peer. Bytes that left, `None` when there was no room for any.
-    fn send(&mut self, bytes: &[u8], segment: usize, to: &Address) -> Result<Option<usize>> {
+    fn send(&mut self, bytes: &[u8], segment: usize, to: &Route) -> Result<Option<usize>> {
         let connected = matches!(self.peers, Peers::Connected(_));
         let sent = self.sender.send(&*self.socket, bytes, segment, (!connected).then_some(to));
         if sent.messages > 0 {
-            self.count_sent(&bytes[..sent.bytes], segment, sent.messages, to);
+            self.count_sent(&bytes[..sent.bytes], segment, sent.messages, &to.peer);
             self.keep(&bytes[..sent.bytes], segment);
         }
         let Some(cause) = sent.error else { return Ok(Some(sent.bytes)) };
         match cause.kind() {
             io::ErrorKind::WouldBlock => self.latch.not_writable(),
             io::ErrorKind::Interrupted => {}
-            _ if connected => return Err(self.failed("send", to, &cause)),
+            _ if connected => return Err(self.failed("send", &to.peer, &cause)),
             _ => {
                 // One peer's trouble is not the others', and a datagram nobody can have is lost.
-                self.complain("send", Some(to), &cause);
+                self.complain("send", Some(&to.peer), &cause);
                 return Ok(Some(bytes.len().min(sent.bytes + segment)));
             }
         }
@@ -303,9 +324,9 @@ impl Datagram {
         let mut any = None;
         let mut next = 0;
         while let Peers::All(all) = &self.peers
-            && let Some(peer) = all.get(next).cloned()
+            && let Some(to) = all.get(next).cloned()
         {
-            any = any.max(self.send(bytes, segment, &peer)?.map(|_| bytes.len()));
+            any = any.max(self.send(bytes, segment, &to)?.map(|_| bytes.len()));
             next += 1;
         }
         Ok(any)
@@ -313,19 +334,19 @@ impl Datagram {
 
     fn take(&mut self, batch: &mut Batch, received: &Received) {
         self.repeat = Repeat::Nothing;
-        if let Some(peer) = &received.peer {
-            self.heard(peer);
+        if let Some(from) = &received.from {
+            self.heard(from);
         }
-        batch.place(received.range.clone(), received.segment, received.peer.clone());
+        batch.place(received.range.clone(), received.segment, received.from.clone());
     }
 
     /// Counts what was received, and shows it to whoever wants to see it.
     fn count_received(&self, bytes: &[u8], received: &Received) {
-        let peer = received.peer.as_ref().or(match &self.peers {
-            Peers::Connected(peer) => Some(peer),
+        let from = received.from.as_ref().or(match &self.peers {
+            Peers::Connected(from) => Some(from),
             Peers::Last(_) | Peers::All(_) => None,
         });
-        let link = peer.and_then(|peer| self.links.get(peer));
+        let link = from.and_then(|from| self.links.get(&from.peer));
         match link {
             Some(link) if self.tap.is_watched() || received.cut_from.is_some() => {
                 if bytes.is_empty() {
@@ -351,8 +372,8 @@ impl Source for Datagram {
         let result = self.receiver.receive(&*self.socket, arena, &mut received);
         let mut bytes = 0;
         for one in &received {
-            if let (Some(gate), Some(peer)) = (&self.gate, &one.peer)
-                && gate.refusal(peer).is_some()
+            if let (Some(gate), Some(from)) = (&self.gate, &one.from)
+                && gate.refusal(&from.peer).is_some()
             {
                 self.tap.ignored(one.count());
                 continue;
@@ -371,8 +392,8 @@ impl Source for Datagram {
             (Err(cause), _) if cause.kind() == io::ErrorKind::Interrupted => {
                 return Ok(Progress::Moved(bytes));
             }
-            (Err(cause), Peers::Connected(peer)) => {
-                return Err(self.failed("receive", peer, &cause));
+            (Err(cause), Peers::Connected(from)) => {
+                return Err(self.failed("receive", &from.peer, &cause));
             }
             (Err(cause), _) => self.complain("receive", None, &cause),
         }
@@ -394,9 +415,9 @@ impl Sink for Datagram {
             let most = left.min(by_bytes).saturating_mul(segment);
             let train = &bytes[..bytes.len().min(most)];
             let sent = match &self.peers {
-                Peers::Connected(peer) | Peers::Last(Some(peer)) => {
-                    let peer = peer.clone();
-                    self.send(train, segment, &peer)?
+                Peers::Connected(to) | Peers::Last(Some(to)) => {
+                    let to = to.clone();
+                    self.send(train, segment, &to)?
                 }
                 Peers::Last(None) => None,
                 Peers::All(_) => self.send_to_all(train, segment)?,
@@ -407,4 +428,12 @@ impl Sink for Datagram {
         }
         Ok(if batch.len() == before { Progress::Blocked } else { Progress::Moved(moved) })
     }
+}
+
+/// The address among ours, with the port of the socket.
+fn at_port_of(socket: &Address, ours: SocketAddr) -> Address {
+    let port = socket.internet().map_or(0, |socket| socket.port());
+    let mut ours = ours;
+    ours.set_port(port);
+    ours.into()
 }

@@ -5,7 +5,7 @@
 //! answers a port below 1024 or its own (RFC 862 and 864 know no such rule; CERT CA-1996-01 tells
 //! what came of that).
 
-use crate::address::Address;
+use crate::address::{Address, Route};
 use crate::batch::Batch;
 use crate::endpoint::datagram::{Datagram, RECEIVE_ROOM};
 use crate::endpoint::output::Output;
@@ -62,24 +62,24 @@ impl Service {
         }
         let Self { socket, batch, .. } = self;
         while let Some((frame, bytes)) = batch.front() {
-            let Some(peer) = &frame.peer else {
+            let Some(from) = &frame.from else {
                 batch.pop();
                 continue;
             };
             if matches!(role, Role::Echo) && !output.counts() {
                 // Nobody looks at single messages: a train goes back as one.
-                if is_safe(peer, socket.port()) {
-                    socket.answer(bytes, frame.segment, peer);
+                if is_safe(&from.peer, socket.port()) {
+                    socket.answer(bytes, frame.segment, from);
                 }
                 batch.pop();
                 continue;
             }
-            let tag = if tag { format!("{peer} ") } else { String::new() };
+            let tag = if tag { format!("{} ", from.peer) } else { String::new() };
             for message in frame.messages(bytes) {
                 if output.has_enough() {
                     break;
                 }
-                answer(socket, role, peer, message);
+                answer(socket, role, from, message);
                 if role.writes_output() {
                     output.message(&tag, message);
                 } else {
@@ -93,15 +93,15 @@ impl Service {
 }
 
 /// Answers a datagram as the role says.
-fn answer(socket: &mut Datagram, role: &Role, peer: &Address, message: &[u8]) {
-    let safe = is_safe(peer, socket.port());
+fn answer(socket: &mut Datagram, role: &Role, to: &Route, message: &[u8]) {
+    let safe = is_safe(&to.peer, socket.port());
     let answer = match role {
         Role::Echo if safe => message,
         Role::Chargen(characters) if safe => &characters[..message.len().min(characters.len())],
         Role::Reply(Reply::Bytes(reply)) => reply,
         _ => return,
     };
-    socket.answer(answer, answer.len(), peer);
+    socket.answer(answer, answer.len(), to);
 }
 
 /// Whether answering this peer could start no loop.

@@ -1,9 +1,11 @@
 //! Linux: socket facts that no portable crate hands out.
 #![allow(unsafe_code)]
 
+pub(super) mod datagrams;
+
 use std::ffi::OsStr;
-use std::io::{self, IoSlice};
-use std::mem::{self, MaybeUninit};
+use std::io;
+use std::mem::MaybeUninit;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,13 +13,11 @@ use std::path::Path;
 use std::rc::Rc;
 use std::{ptr, slice};
 
-use nix::sys::socket::{
-    ControlMessage, MsgFlags, SockaddrLike as _, SockaddrStorage, sendmsg, setsockopt, sockopt,
-};
+use nix::sys::socket::{setsockopt, sockopt};
 
 use socket2::{SockRef, Socket};
 
-use super::{Received, TcpCounts, TcpState};
+use super::{TcpCounts, TcpState};
 use crate::peer::Address;
 
 pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<(Socket, Option<Address>)> {
@@ -34,30 +34,6 @@ pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<(Socket, Option<Add
     // SAFETY: the kernel has just given us this descriptor, and nobody else has it.
     let socket = unsafe { Socket::from_raw_fd(fd) };
     Ok((socket, address_of(&name, length)))
-}
-
-/// Receives one datagram: its whole length, of which as much as there is room for is in `room`
-/// (MSG_TRUNC, recv(2)), and who sent it. (nix's `recvmsg` loses the names of local sockets.)
-pub(super) fn receive_one(
-    fd: BorrowedFd<'_>,
-    room: &mut [u8],
-) -> io::Result<(usize, Option<Address>)> {
-    let mut name = MaybeUninit::<libc::sockaddr_storage>::uninit();
-    let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-    // SAFETY: room, name and its length describe memory of ours that the kernel may fill in; what
-    // it says beyond the room's length is only a number.
-    let whole = unsafe {
-        libc::recvfrom(
-            fd.as_raw_fd(),
-            room.as_mut_ptr().cast(),
-            room.len(),
-            libc::MSG_TRUNC,
-            name.as_mut_ptr().cast(),
-            &raw mut length,
-        )
-    };
-    let whole = usize::try_from(whole).map_err(|_| io::Error::last_os_error())?;
-    Ok((whole, address_of(&name, length)))
 }
 
 /// The address in a name that the kernel has filled in with `length` bytes.
@@ -227,151 +203,4 @@ pub(super) fn raise_receive_buffer(fd: BorrowedFd<'_>, bytes: usize) -> io::Resu
     setsockopt(&fd, sockopt::RcvBufForce, &bytes)
         .or_else(|_| setsockopt(&fd, sockopt::RcvBuf, &bytes))
         .map_err(Into::into)
-}
-
-/// The most datagrams the kernel cuts out of one call: UDP_MAX_SEGMENTS of current kernels, and of
-/// those before Linux 6.9.
-pub(super) const MOST_SEGMENTS: usize = 128;
-pub(super) const MOST_SEGMENTS_BEFORE: usize = 64;
-
-/// The most bytes of one segmented call: it is one IPv4 packet until it is cut (udp(7)).
-pub(super) const LONGEST_TRAIN: usize = 65_507;
-
-/// Hands a train over whole; the kernel cuts it into datagrams of `segment` bytes.
-pub(super) fn send_segmented(
-    fd: BorrowedFd<'_>,
-    train: &[u8],
-    segment: usize,
-    to: Option<&SockaddrStorage>,
-) -> io::Result<()> {
-    let segment = u16::try_from(segment).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let cut = [ControlMessage::UdpGsoSegments(&segment)];
-    sendmsg(fd.as_raw_fd(), &[IoSlice::new(train)], &cut, MsgFlags::empty(), to)?;
-    Ok(())
-}
-
-/// Datagrams in one sendmmsg(2).
-const SEND_BATCH: usize = 64;
-
-/// Hands over many datagrams in one call; how many of them left.
-pub(super) fn send_batched(
-    fd: BorrowedFd<'_>,
-    train: &[u8],
-    segment: usize,
-    to: Option<&SockaddrStorage>,
-) -> io::Result<usize> {
-    let (name, name_length) = match to {
-        Some(to) => (to.as_ptr().cast_mut().cast(), to.len()),
-        None => (ptr::null_mut(), 0),
-    };
-    // SAFETY: both are C structures for which all zeroes are a valid value.
-    let mut slices: [libc::iovec; SEND_BATCH] = unsafe { mem::zeroed() };
-    // SAFETY: as above.
-    let mut headers: [libc::mmsghdr; SEND_BATCH] = unsafe { mem::zeroed() };
-    let mut count = 0;
-    for (message, (slice, header)) in
-        train.chunks(segment).zip(slices.iter_mut().zip(headers.iter_mut()))
-    {
-        slice.iov_base = message.as_ptr().cast_mut().cast();
-        slice.iov_len = message.len();
-        header.msg_hdr.msg_name = name;
-        header.msg_hdr.msg_namelen = name_length;
-        header.msg_hdr.msg_iov = slice;
-        header.msg_hdr.msg_iovlen = 1;
-        count += 1;
-    }
-    // SAFETY: the first `count` headers point to slices, payload and an address that all outlive
-    // the call; the kernel reads the payload and writes only `msg_len` of the headers.
-    let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, 0) };
-    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
-}
-
-/// Datagrams or trains in one recvmmsg(2).
-pub(super) const RECEIVE_BATCH: usize = 16;
-
-/// Room for the one control message that is asked for: an int (UDP_GRO).
-const CONTROL: usize = 64;
-
-/// `struct cmsghdr` must be aligned (cmsg(3)).
-#[repr(C, align(8))]
-#[derive(Debug, Clone, Copy)]
-struct Control([u8; CONTROL]);
-
-/// Receives many datagrams in one call, trains of them unseparated (UDP_GRO, udp(7)).
-#[derive(Debug)]
-pub(super) struct BatchReceiver {
-    names: Box<[MaybeUninit<libc::sockaddr_storage>; RECEIVE_BATCH]>,
-    controls: Box<[Control; RECEIVE_BATCH]>,
-}
-
-impl BatchReceiver {
-    pub(super) fn new(fd: BorrowedFd<'_>) -> Self {
-        // A kernel that knows no trains delivers one datagram at a time: nothing is lost.
-        let _ = setsockopt(&fd, sockopt::UdpGroSegment, &true);
-        Self {
-            names: Box::new([MaybeUninit::uninit(); RECEIVE_BATCH]),
-            controls: Box::new([Control([0; CONTROL]); RECEIVE_BATCH]),
-        }
-    }
-
-    /// Receives until the socket is empty or the buffer's slots are used.
-    pub(super) fn receive(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        buffer: &mut [u8],
-        slot: usize,
-        into: &mut Vec<Received>,
-    ) -> io::Result<()> {
-        // SAFETY: both are C structures for which all zeroes are a valid value.
-        let mut slices: [libc::iovec; RECEIVE_BATCH] = unsafe { mem::zeroed() };
-        // SAFETY: as above.
-        let mut headers: [libc::mmsghdr; RECEIVE_BATCH] = unsafe { mem::zeroed() };
-        let mut count = 0;
-        for (i, room) in buffer.chunks_exact_mut(slot).take(RECEIVE_BATCH).enumerate() {
-            slices[i].iov_base = room.as_mut_ptr().cast();
-            slices[i].iov_len = room.len();
-            let header = &mut headers[i].msg_hdr;
-            header.msg_name = self.names[i].as_mut_ptr().cast();
-            header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-            header.msg_iov = &raw mut slices[i];
-            header.msg_iovlen = 1;
-            header.msg_control = (&raw mut self.controls[i]).cast();
-            header.msg_controllen = CONTROL;
-            count += 1;
-        }
-        let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-        // SAFETY: the first `count` headers point to rooms of the buffer, names and controls that
-        // are exclusively borrowed and outlive the call, with their true lengths.
-        let got = unsafe {
-            libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags, ptr::null_mut())
-        };
-        let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
-        for (i, header) in headers.iter().take(got).enumerate() {
-            let whole = header.msg_len as usize;
-            let length = whole.min(slot);
-            let peer = address_of(&self.names[i], header.msg_hdr.msg_namelen);
-            let segment = train_segment(&header.msg_hdr).unwrap_or(length);
-            let cut_from = (whole > slot).then_some(whole);
-            into.push(Received { range: i * slot..i * slot + length, segment, cut_from, peer });
-        }
-        Ok(())
-    }
-}
-
-/// The size of the datagrams in a train, if the kernel put a train together.
-fn train_segment(header: &libc::msghdr) -> Option<usize> {
-    // SAFETY: the kernel has filled in the control buffer that the header describes.
-    let mut control = unsafe { libc::CMSG_FIRSTHDR(header) };
-    while !control.is_null() {
-        // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR give null or a whole, aligned header.
-        let (level, kind) = unsafe { ((*control).cmsg_level, (*control).cmsg_type) };
-        if (level, kind) == (libc::SOL_UDP, libc::UDP_GRO) {
-            // SAFETY: the data of this message is one int (udp(7)), perhaps unaligned.
-            let size: libc::c_int = unsafe { ptr::read_unaligned(libc::CMSG_DATA(control).cast()) };
-            return usize::try_from(size).ok().filter(|size| *size > 0);
-        }
-        // SAFETY: as for CMSG_FIRSTHDR.
-        control = unsafe { libc::CMSG_NXTHDR(header, control) };
-    }
-    None
 }

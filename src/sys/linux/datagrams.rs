@@ -1,0 +1,313 @@
+//! Linux: datagrams, many in one system call, and which of our addresses they went to.
+
+use std::io::{self, IoSlice};
+use std::mem::{self, MaybeUninit};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::ops::Range;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::ptr;
+
+use nix::sys::socket::{
+    self, ControlMessage, MsgFlags, SockaddrLike as _, SockaddrStorage, setsockopt, sockopt,
+};
+
+use super::address_of;
+use crate::peer::Route;
+use crate::sys::Received;
+
+/// The most datagrams the kernel cuts out of one call: UDP_MAX_SEGMENTS of current kernels, and of
+/// those before Linux 6.9.
+pub(in crate::sys) const MOST_SEGMENTS: usize = 128;
+pub(in crate::sys) const MOST_SEGMENTS_BEFORE: usize = 64;
+
+/// The most bytes of one segmented call: it is one IPv4 packet until it is cut (udp(7)).
+pub(in crate::sys) const LONGEST_TRAIN: usize = 65_507;
+
+/// Asks for the address that each datagram was sent to (IP_PKTINFO, ip(7); IPV6_RECVPKTINFO,
+/// ipv6(7)). A socket for both families wants both.
+pub(in crate::sys) fn tell_destinations(fd: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
+    if is_ipv6 {
+        setsockopt(&fd, sockopt::Ipv6RecvPacketInfo, &true)?;
+    }
+    Ok(setsockopt(&fd, sockopt::Ipv4PacketInfo, &true)?)
+}
+
+/// Whom a socket that is not connected sends to, in the kernel's words.
+#[derive(Debug)]
+pub(in crate::sys) struct Target {
+    address: SockaddrStorage,
+    from: Option<PacketInfo>,
+}
+
+/// The address of ours that a datagram is to come from.
+#[derive(Debug)]
+enum PacketInfo {
+    V4(libc::in_pktinfo),
+    V6(libc::in6_pktinfo),
+}
+
+impl Target {
+    pub(in crate::sys) fn new(to: SocketAddr, from: Option<SocketAddr>) -> Self {
+        Self { address: to.into(), from: from.map(PacketInfo::new) }
+    }
+
+    /// Whether it matters where the datagram comes from.
+    pub(in crate::sys) fn is_picky(&self) -> bool {
+        self.from.is_some()
+    }
+}
+
+impl PacketInfo {
+    fn new(from: SocketAddr) -> Self {
+        match from {
+            SocketAddr::V4(from) => Self::V4(libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: libc::in_addr { s_addr: u32::from(*from.ip()).to_be() },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            }),
+            SocketAddr::V6(from) => Self::V6(libc::in6_pktinfo {
+                ipi6_addr: libc::in6_addr { s6_addr: from.ip().octets() },
+                ipi6_ifindex: from.scope_id(),
+            }),
+        }
+    }
+}
+
+/// Sends one datagram, or a train of them at once: the kernel cuts it into those of `segment`
+/// bytes (UDP_SEGMENT, udp(7)).
+pub(in crate::sys) fn send(
+    fd: BorrowedFd<'_>,
+    bytes: &[u8],
+    segment: Option<usize>,
+    to: Option<&Target>,
+) -> io::Result<()> {
+    let raw = fd.as_raw_fd();
+    if segment.is_none() {
+        match to {
+            None => return Ok(socket::send(raw, bytes, MsgFlags::empty()).map(drop)?),
+            Some(Target { address, from: None }) => {
+                return Ok(socket::sendto(raw, bytes, address, MsgFlags::empty()).map(drop)?);
+            }
+            Some(_) => {}
+        }
+    }
+    let segment =
+        segment.map(u16::try_from).transpose().map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut control = Vec::with_capacity(2);
+    control.extend(segment.as_ref().map(ControlMessage::UdpGsoSegments));
+    control.extend(to.and_then(|to| to.from.as_ref()).map(|from| match from {
+        PacketInfo::V4(info) => ControlMessage::Ipv4PacketInfo(info),
+        PacketInfo::V6(info) => ControlMessage::Ipv6PacketInfo(info),
+    }));
+    let to = to.map(|to| &to.address);
+    Ok(socket::sendmsg(raw, &[IoSlice::new(bytes)], &control, MsgFlags::empty(), to).map(drop)?)
+}
+
+/// Datagrams in one sendmmsg(2).
+const SEND_BATCH: usize = 64;
+
+/// Hands over many datagrams in one call; how many of them left. They come from where the system
+/// chooses.
+pub(in crate::sys) fn send_batched(
+    fd: BorrowedFd<'_>,
+    train: &[u8],
+    segment: usize,
+    to: Option<&Target>,
+) -> io::Result<usize> {
+    let (name, name_length) = match to {
+        Some(to) => (to.address.as_ptr().cast_mut().cast(), to.address.len()),
+        None => (ptr::null_mut(), 0),
+    };
+    // SAFETY: both are C structures for which all zeroes are a valid value.
+    let mut slices: [libc::iovec; SEND_BATCH] = unsafe { mem::zeroed() };
+    // SAFETY: as above.
+    let mut headers: [libc::mmsghdr; SEND_BATCH] = unsafe { mem::zeroed() };
+    let mut count = 0;
+    for (message, (slice, header)) in
+        train.chunks(segment).zip(slices.iter_mut().zip(headers.iter_mut()))
+    {
+        slice.iov_base = message.as_ptr().cast_mut().cast();
+        slice.iov_len = message.len();
+        header.msg_hdr.msg_name = name;
+        header.msg_hdr.msg_namelen = name_length;
+        header.msg_hdr.msg_iov = slice;
+        header.msg_hdr.msg_iovlen = 1;
+        count += 1;
+    }
+    // SAFETY: the first `count` headers point to slices, payload and an address that all outlive
+    // the call; the kernel reads the payload and writes only `msg_len` of the headers.
+    let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, 0) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Datagrams or trains in one recvmmsg(2).
+pub(in crate::sys) const RECEIVE_BATCH: usize = 16;
+
+/// Room for the control messages that are asked for: an int (UDP_GRO), an `in_pktinfo` and an
+/// `in6_pktinfo`, 96 bytes with their headers on 64-bit systems.
+const CONTROL: usize = 128;
+
+/// What the kernel tells of one datagram besides its payload.
+#[repr(C, align(8))]
+#[derive(Debug, Clone, Copy)]
+struct Label {
+    /// `struct cmsghdr` must be aligned (cmsg(3)).
+    control: [u8; CONTROL],
+    name: MaybeUninit<libc::sockaddr_storage>,
+}
+
+impl Label {
+    const EMPTY: Self = Self { control: [0; CONTROL], name: MaybeUninit::uninit() };
+
+    /// A header that has the kernel write into this label and into the room that the slice
+    /// describes; both must outlive it.
+    fn header(&mut self, slice: &mut libc::iovec) -> libc::msghdr {
+        // SAFETY: it is a C structure for which all zeroes are a valid value.
+        let mut header: libc::msghdr = unsafe { mem::zeroed() };
+        header.msg_name = self.name.as_mut_ptr().cast();
+        header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+        header.msg_iov = slice;
+        header.msg_iovlen = 1;
+        header.msg_control = self.control.as_mut_ptr().cast();
+        header.msg_controllen = CONTROL;
+        header
+    }
+
+    /// What the kernel has written: `whole` is the real length of what is in `room`.
+    fn read(&self, header: &libc::msghdr, whole: usize, room: Range<usize>) -> Received {
+        let length = whole.min(room.len());
+        let told = Told::read(header);
+        let peer = address_of(&self.name, header.msg_namelen);
+        Received {
+            range: room.start..room.start + length,
+            segment: told.segment.unwrap_or(length),
+            cut_from: (whole > length).then_some(whole),
+            from: peer.map(|peer| Route { peer, local: told.local }),
+        }
+    }
+}
+
+/// Receives one datagram into the `room` of the buffer. (nix's `recvmsg` loses the names of
+/// local sockets.)
+pub(in crate::sys) fn receive_one(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    room: Range<usize>,
+) -> io::Result<Received> {
+    let bytes = &mut buffer[room.clone()];
+    let mut slice = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    let mut label = Label::EMPTY;
+    let mut header = label.header(&mut slice);
+    // SAFETY: the header describes a room of the buffer and a label that are exclusively borrowed
+    // and outlive the call.
+    let whole = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, libc::MSG_TRUNC) };
+    let whole = usize::try_from(whole).map_err(|_| io::Error::last_os_error())?;
+    Ok(label.read(&header, whole, room))
+}
+
+/// Receives many datagrams in one call, trains of them unseparated (UDP_GRO, udp(7)).
+#[derive(Debug)]
+pub(in crate::sys) struct BatchReceiver {
+    labels: Box<[Label; RECEIVE_BATCH]>,
+}
+
+impl BatchReceiver {
+    pub(in crate::sys) fn new(fd: BorrowedFd<'_>) -> Self {
+        // A kernel that knows no trains delivers one datagram at a time: nothing is lost.
+        let _ = setsockopt(&fd, sockopt::UdpGroSegment, &true);
+        Self { labels: Box::new([Label::EMPTY; RECEIVE_BATCH]) }
+    }
+
+    /// Receives until the socket is empty or the buffer's slots are used.
+    pub(in crate::sys) fn receive(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        buffer: &mut [u8],
+        slot: usize,
+        into: &mut Vec<Received>,
+    ) -> io::Result<()> {
+        // SAFETY: both are C structures for which all zeroes are a valid value.
+        let mut slices: [libc::iovec; RECEIVE_BATCH] = unsafe { mem::zeroed() };
+        // SAFETY: as above.
+        let mut headers: [libc::mmsghdr; RECEIVE_BATCH] = unsafe { mem::zeroed() };
+        let mut count = 0;
+        for (i, room) in buffer.chunks_exact_mut(slot).take(RECEIVE_BATCH).enumerate() {
+            slices[i].iov_base = room.as_mut_ptr().cast();
+            slices[i].iov_len = room.len();
+            headers[i].msg_hdr = self.labels[i].header(&mut slices[i]);
+            count += 1;
+        }
+        let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+        // SAFETY: the first `count` headers point to rooms of the buffer and labels that are
+        // exclusively borrowed and outlive the call, with their true lengths.
+        let got = unsafe {
+            libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags, ptr::null_mut())
+        };
+        let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
+        for (i, header) in headers.iter().take(got).enumerate() {
+            let room = i * slot..(i + 1) * slot;
+            into.push(self.labels[i].read(&header.msg_hdr, header.msg_len as usize, room));
+        }
+        Ok(())
+    }
+}
+
+/// What the control messages of a datagram say.
+#[derive(Debug, Default)]
+struct Told {
+    /// The size of the datagrams in a train, if the kernel put a train together.
+    segment: Option<usize>,
+    /// The address of ours it was sent to.
+    local: Option<SocketAddr>,
+}
+
+impl Told {
+    fn read(header: &libc::msghdr) -> Self {
+        let mut told = Self::default();
+        // SAFETY: the kernel has filled in the control buffer that the header describes.
+        let mut control = unsafe { libc::CMSG_FIRSTHDR(header) };
+        while !control.is_null() {
+            // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR give null or a whole, aligned header.
+            let (level, kind) = unsafe { ((*control).cmsg_level, (*control).cmsg_type) };
+            // SAFETY: as above; the data follows the header.
+            let data = unsafe { libc::CMSG_DATA(control) };
+            match (level, kind) {
+                (libc::SOL_UDP, libc::UDP_GRO) => {
+                    // SAFETY: the data of this message is one int (udp(7)), perhaps unaligned.
+                    let size: libc::c_int = unsafe { ptr::read_unaligned(data.cast()) };
+                    told.segment = usize::try_from(size).ok().filter(|size| *size > 0);
+                }
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                    // SAFETY: the data of this message is an in_pktinfo (ip(7)), perhaps unaligned.
+                    let info: libc::in_pktinfo = unsafe { ptr::read_unaligned(data.cast()) };
+                    // Not where it went, which may be a group, but where an answer comes from.
+                    told.local = answering(Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr)));
+                }
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                    // SAFETY: the data of this message is an in6_pktinfo (ipv6(7)), perhaps unaligned.
+                    let info: libc::in6_pktinfo = unsafe { ptr::read_unaligned(data.cast()) };
+                    told.local = told.local.or_else(|| answering_v6(&info));
+                }
+                _ => {}
+            }
+            // SAFETY: as for CMSG_FIRSTHDR.
+            control = unsafe { libc::CMSG_NXTHDR(header, control) };
+        }
+        told
+    }
+}
+
+fn answering(ip: Ipv4Addr) -> Option<SocketAddr> {
+    (!ip.is_unspecified()).then_some(SocketAddr::new(IpAddr::V4(ip), 0))
+}
+
+/// Where an answer comes from; nothing for groups, from which nothing can be sent, and for IPv4 in
+/// disguise, of which IP_PKTINFO tells more.
+fn answering_v6(info: &libc::in6_pktinfo) -> Option<SocketAddr> {
+    let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+    if ip.is_multicast() || ip.is_unspecified() || ip.to_ipv4_mapped().is_some() {
+        return None;
+    }
+    let scope = if ip.is_unicast_link_local() { info.ipi6_ifindex } else { 0 };
+    Some(SocketAddrV6::new(ip, 0, 0, scope).into())
+}
