@@ -11,7 +11,7 @@ use socket2::Socket;
 
 use crate::address::{Address, Protocol, canonical};
 use crate::door::Door;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::session::{Session, timed_out};
 use crate::socket;
 use crate::tap::{Event, Link};
@@ -98,7 +98,9 @@ impl<'a> Children<'a> {
         let link = Link::new(Protocol::Tcp, local.clone(), peer.clone());
         session.event(&Event::Accepted(&link));
         let program = &self.words[0];
-        let failed = |cause: std::io::Error| Error::local("run", program.to_string_lossy(), &cause);
+        let failed = |cause: std::io::Error| {
+            Error::local("run", program.to_string_lossy(), &cause).with_status(Status::Failure)
+        };
         // The program expects descriptors that wait.
         socket.set_nonblocking(false).map_err(failed)?;
         let stdin = OwnedFd::from(socket);

@@ -12,6 +12,7 @@ pub use self::seen::{Bar, Payload, Seen, Told, Unchanged};
 use crate::address::{Family, Lookup, Protocol, Target};
 use crate::cli::{self, CommonArgs, ConnectArgs, Payloads};
 use crate::console::Verbosity;
+use crate::endpoint::Cuts;
 use crate::endpoint::datagram::{LONGEST_IPV4, LONGEST_IPV6};
 use crate::endpoint::input::Wire;
 use crate::error::{Error, Result};
@@ -223,7 +224,11 @@ impl Common {
     /// The pace of sending, if it is limited.
     #[must_use]
     pub fn pace(&self) -> Option<Pace> {
-        Pace::new(self.interval, self.rate)
+        let cuts = match (&self.given, self.input) {
+            (None, Format::Raw) => Cuts::Anywhere,
+            _ => Cuts::BetweenMessages,
+        };
+        Pace::new(self.interval, self.rate, cuts)
     }
 
     /// How many datagrams are fetched at a time: none beyond the number that was asked for.

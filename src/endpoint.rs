@@ -6,6 +6,7 @@
 pub mod datagram;
 pub mod input;
 pub mod output;
+mod repeat;
 pub mod stdio;
 pub mod stream;
 
@@ -68,11 +69,32 @@ pub struct Allowance {
     pub messages: usize,
     /// Bytes that may leave; a message that has begun to leave may exceed it.
     pub bytes: usize,
+    /// Where a stream may be cut to leave no more than that.
+    pub cuts: Cuts,
+}
+
+/// Where a stream of bytes may be cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cuts {
+    /// Between any two bytes.
+    Anywhere,
+    /// Between messages, each of which is written at once.
+    BetweenMessages,
 }
 
 impl Allowance {
     /// No limit.
-    pub const ALL: Self = Self { messages: usize::MAX, bytes: usize::MAX };
+    pub const ALL: Self =
+        Self { messages: usize::MAX, bytes: usize::MAX, cuts: Cuts::BetweenMessages };
+
+    /// The front part of `bytes` that may leave when `moved` bytes have left already.
+    #[must_use]
+    pub fn front<'a>(&self, bytes: &'a [u8], moved: usize) -> &'a [u8] {
+        match self.cuts {
+            Cuts::Anywhere => &bytes[..bytes.len().min(self.bytes.saturating_sub(moved))],
+            Cuts::BetweenMessages => bytes,
+        }
+    }
 }
 
 /// What kind of descriptor bytes could be spliced from or to.

@@ -90,6 +90,8 @@ impl Exchange {
         pace: Option<Pace>,
         now: Instant,
     ) -> Self {
+        // Who connects has somebody there from the start.
+        let last_activity = socket.has_peer().then_some(now);
         Self {
             input,
             output,
@@ -100,7 +102,7 @@ impl Exchange {
             started: now,
             input_ended: None,
             last_arrival: None,
-            last_activity: None,
+            last_activity,
             seen: (0, 0),
             others: None,
             silent: true,
@@ -212,8 +214,9 @@ impl Exchange {
     fn note_activity(&mut self, session: &Session, now: Instant) {
         let (received, all) = (session.tap.received_so_far(), session.tap.activity());
         // What has arrived and not found its way out yet is no silence.
-        self.silent = self.socket.is_drained() && self.down.is_empty() && self.output.is_drained();
-        if received != self.seen.0 || (received > 0 && !self.silent) {
+        let is_written = self.down.is_empty() && self.output.is_drained();
+        self.silent = is_written && self.socket.is_drained();
+        if received != self.seen.0 || (received > 0 && !is_written) {
             self.last_arrival = Some(now);
         }
         if all != self.seen.1 {

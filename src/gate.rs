@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::address::{Address, canonical};
 
@@ -42,7 +42,21 @@ impl Gate {
 #[must_use]
 pub fn block(text: &str) -> Option<IpNet> {
     let single = || text.parse::<IpAddr>().ok().map(|ip| IpNet::from(ip.to_canonical()));
-    text.parse::<IpNet>().ok().or_else(single)
+    match text.parse::<IpNet>() {
+        // Peers of a dual-stack socket are compared without that disguise, too.
+        Ok(IpNet::V6(v6)) if v6.prefix_len() >= MAPPED_PREFIX => Some(unmapped(v6)),
+        Ok(block) => Some(block),
+        Err(_) => single(),
+    }
+}
+
+/// Bits that all IPv4-mapped addresses begin with (RFC 4291, 2.5.5.2).
+const MAPPED_PREFIX: u8 = 96;
+
+fn unmapped(block: Ipv6Net) -> IpNet {
+    let v4 = block.addr().to_ipv4_mapped();
+    let v4 = v4.and_then(|ip| Ipv4Net::new(ip, block.prefix_len() - MAPPED_PREFIX).ok());
+    v4.map_or(IpNet::V6(block), IpNet::V4)
 }
 
 #[cfg(test)]
@@ -61,6 +75,12 @@ mod tests {
         assert!(peer("[::ffff:127.0.0.1]:1"));
         assert!(!peer("127.0.0.2:1"));
         assert!(!peer("[::1]:1"));
+        for (mapped, block_of_v4) in
+            [("::ffff:127.0.0.0/104", "127.0.0.0/8"), ("::ffff:0:0/96", "0.0.0.0/0")]
+        {
+            assert_eq!(block(mapped), block(block_of_v4));
+        }
+        assert_eq!(block("2001:db8::/96").unwrap().to_string(), "2001:db8::/96");
         assert!(block("127.0.0.1/33").is_none() && block("localhost").is_none());
     }
 }

@@ -66,10 +66,10 @@ pub struct Rules {
     pub fin: Fin,
     /// Whether a client is done at its FIN, whatever standard input still holds.
     pub until_fin: bool,
-    /// How standard input is cut, for UDP peers.
+    /// How standard input is cut into messages, for those that get it both as a stream and as datagrams.
     pub input: Format,
-    /// Payload bytes of a datagram of raw input.
-    pub datagram_size: usize,
+    /// Whether a line ends in CRLF in a stream.
+    pub crlf: bool,
     /// Stop when this long nothing has passed, once somebody has come and standard input has ended.
     pub silence: Option<Duration>,
     /// Fail when nobody has come within this time.
@@ -109,6 +109,7 @@ pub struct Hub {
     started: Instant,
     anybody: bool,
     last_activity: (u64, Instant),
+    last_arrival: (u64, Instant),
     failure: Option<Error>,
     /// Whether some client has had no room for what it should get.
     anybody_stuck: bool,
@@ -123,7 +124,7 @@ impl Hub {
             rules,
             role,
             door,
-            service: datagrams.map(|socket| Service::new(socket, rules.input, rules.datagram_size)),
+            service: datagrams.map(Service::new),
             clients: Vec::new(),
             present: 0,
             ready: VecDeque::new(),
@@ -135,6 +136,7 @@ impl Hub {
             started: now,
             anybody: false,
             last_activity: (0, now),
+            last_arrival: (0, now),
             failure: None,
             anybody_stuck: false,
         }
@@ -147,9 +149,13 @@ impl Hub {
     /// For the last two, when an end of ours fails, and when the one client's connection broke.
     pub fn run(&mut self, session: &mut Session) -> Result<()> {
         let result = self.run_to_end(session);
-        // What has arrived is written, as far as standard output takes it without waiting.
-        while let Ok(Progress::Moved(_)) = self.output.flush() {}
-        result
+        for id in 0..self.clients.len() {
+            if let Some(client) = self.clients[id].take() {
+                self.goodbye(client, None, session);
+            }
+        }
+        let written = session.write_out(&mut self.output, &result);
+        result.and(written)
     }
 
     fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
@@ -226,7 +232,8 @@ impl Hub {
             }
         };
         self.anybody = true;
-        self.last_activity.1 = Instant::now();
+        let now = Instant::now();
+        (self.last_activity.1, self.last_arrival.1) = (now, now);
         session.event(&Event::Accepted(&link));
         let id = latch.id();
         let mut client = Box::new(Client::new(socket, latch, link));
@@ -263,6 +270,8 @@ impl Hub {
             ready: &mut self.ready,
             queue: self.rules.queue,
             service: self.service.as_mut(),
+            format: self.rules.input,
+            crlf: self.rules.crlf,
             now,
             anybody_stuck: &mut self.anybody_stuck,
         };
@@ -319,6 +328,10 @@ impl Hub {
             self.last_activity = (activity, now);
             self.anybody = true;
         }
+        let received = session.tap.received_so_far();
+        if received != self.last_arrival.0 || !self.output.is_drained() {
+            self.last_arrival = (received, now);
+        }
     }
 
     /// Whether the run is over. All its ends stand here.
@@ -327,8 +340,8 @@ impl Hub {
         if self.output.is_broken() {
             return Ok(true);
         }
-        // As many messages as were asked for have been written.
-        if self.output.is_satisfied() {
+        // As many messages as were asked for have been written, and what answers them is sent.
+        if self.output.is_satisfied() && !self.owes_anybody(now) {
             return Ok(true);
         }
         // The one client is done, and all it sent is written.
@@ -354,11 +367,26 @@ impl Hub {
         Ok(false)
     }
 
+    /// Whether a client has not taken all that it was to get; one that takes nothing is dropped as
+    /// if others waited for it.
+    fn owes_anybody(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        for client in self.clients.iter_mut().flatten() {
+            if client.queued() > 0 || client.answered.is_some() && client.sending != Sending::Closed
+            {
+                client.set_stuck(now);
+                self.anybody_stuck = true;
+                any = true;
+            }
+        }
+        any
+    }
+
     fn silence_ends(&self) -> Option<Instant> {
         // UDP peers are heard to their end, whatever standard input may still say.
         let said = self.door.is_none() || self.input_ended || self.input.is_none();
         let limit = self.rules.silence.filter(|_| self.anybody && said)?;
-        Some(self.last_activity.1 + limit)
+        Some(self.last_arrival.1 + limit)
     }
 
     fn deadline(&self) -> Option<Instant> {

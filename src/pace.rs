@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::endpoint::Allowance;
+use crate::endpoint::{Allowance, Cuts};
 
 /// How late a wake-up may come before what it missed is forgotten.
 const CATCH_UP: Duration = Duration::from_millis(20);
@@ -18,6 +18,7 @@ pub struct Pace {
     interval: Option<Duration>,
     /// Bytes a second.
     rate: Option<u64>,
+    cuts: Cuts,
     /// When the next message is due; none before the first.
     message_due: Option<Instant>,
     /// When the bytes sent so far are paid for.
@@ -28,11 +29,12 @@ pub struct Pace {
 impl Pace {
     /// A pace, if anything is limited at all.
     #[must_use]
-    pub fn new(interval: Option<Duration>, rate: Option<u64>) -> Option<Self> {
+    pub fn new(interval: Option<Duration>, rate: Option<u64>, cuts: Cuts) -> Option<Self> {
         let interval = interval.filter(|interval| !interval.is_zero());
         (interval.is_some() || rate.is_some()).then_some(Self {
             interval,
             rate,
+            cuts,
             message_due: None,
             bytes_due: None,
             now: None,
@@ -59,7 +61,7 @@ impl Pace {
             (Some(rate), _) => usize::try_from(rate / 1000).unwrap_or(usize::MAX).max(1),
             (None, _) => usize::MAX,
         };
-        Some(Allowance { messages, bytes })
+        Some(Allowance { messages, bytes, cuts: self.cuts })
     }
 
     /// This much left.
@@ -112,7 +114,7 @@ mod tests {
     fn messages_are_right_on_average_from_one_to_a_hundred_thousand_a_second() {
         for per_second in [1u32, 10, 1000, 30_000, 100_000] {
             let interval = Duration::from_secs(1) / per_second;
-            let mut pace = Pace::new(Some(interval), None).unwrap();
+            let mut pace = Pace::new(Some(interval), None, Cuts::Anywhere).unwrap();
             let (messages, _) =
                 run(&mut pace, Duration::from_secs(10), Duration::from_millis(1), 10);
             let want = 10.0 * f64::from(per_second);
@@ -123,7 +125,7 @@ mod tests {
     #[test]
     fn bytes_are_right_on_average() {
         for rate in [1000u64, 64_000, 1_000_000, 100_000_000] {
-            let mut pace = Pace::new(None, Some(rate)).unwrap();
+            let mut pace = Pace::new(None, Some(rate), Cuts::Anywhere).unwrap();
             let (_, bytes) = run(&mut pace, Duration::from_secs(10), Duration::from_millis(1), 100);
             let want = 10.0 * rate as f64;
             assert!((bytes as f64 - want).abs() <= want * 0.05 + 200.0, "{rate}: {bytes}");
@@ -132,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_pause_is_not_caught_up_with() {
-        let mut pace = Pace::new(Some(Duration::from_millis(10)), None).unwrap();
+        let mut pace = Pace::new(Some(Duration::from_millis(10)), None, Cuts::Anywhere).unwrap();
         let start = Instant::now();
         assert!(pace.allowance(start).is_some());
         pace.spent(1, 1);

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use nix::sys::signal::SigSet;
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
 
@@ -140,6 +141,10 @@ impl Reactor {
     /// # Errors
     /// When the handler cannot be set.
     pub fn hear_children(&mut self) -> io::Result<()> {
+        // A parent that has it blocked would leave us without a word of them.
+        let mut child = SigSet::empty();
+        child.add(nix::sys::signal::Signal::SIGCHLD);
+        child.thread_unblock()?;
         self.signals.add_signal(SIGCHLD)
     }
 

@@ -4,10 +4,10 @@
 use std::time::{Duration, Instant};
 
 use crate::batch::Batch;
-use crate::endpoint::Progress;
 use crate::endpoint::input::Input;
 use crate::endpoint::output::Output;
 use crate::endpoint::stream::{Fin, Settled, Stream};
+use crate::endpoint::{Progress, Sink as _};
 use crate::error::{Error, Result};
 use crate::pace::Pace;
 use crate::pump::{Failure, Pump};
@@ -114,9 +114,14 @@ impl Relay {
     /// When an end failed, a limit passed or a signal came. What had arrived by then has been written, as far
     /// as standard output takes it.
     pub fn run(&mut self, session: &mut Session) -> Result<()> {
-        let result = self.run_to_end(session);
+        let mut result = self.run_to_end(session);
         if result.is_err() {
             self.write_what_arrived();
+        }
+        if self.receiving == Receiving::Open {
+            let whole = self.output.finish();
+            let written = session.write_out(&mut self.output, &result);
+            result = result.and(whole).and(written);
         }
         self.stream.over();
         result

@@ -19,6 +19,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::address::Protocol;
 use crate::console::{Console, Verbosity};
+use crate::endpoint::Cuts;
 use crate::error::{Error, Result};
 use crate::pace::Pace;
 use crate::reactor::{Expected, Reactor, Signal};
@@ -199,7 +200,11 @@ impl Scan {
             Order::Shuffled => fastrand::shuffle(&mut fresh),
         }
         Ok(Self {
-            pace: Pace::new(plan.rate.map(|rate| Duration::from_secs(1) / rate.max(1)), None),
+            pace: Pace::new(
+                plan.rate.map(|rate| Duration::from_secs(1) / rate.max(1)),
+                None,
+                Cuts::Anywhere,
+            ),
             prober,
             fresh,
             again: VecDeque::new(),

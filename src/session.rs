@@ -7,6 +7,8 @@ use socket2::Socket;
 
 use crate::address::Protocol;
 use crate::console::{Console, Verbosity};
+use crate::endpoint::output::Output;
+use crate::endpoint::{Progress, Sink as _};
 use crate::error::{Error, Result, Status};
 use crate::local::Name;
 use crate::reactor::{Expected, Reactor, Signal};
@@ -149,6 +151,22 @@ impl Session {
         self.flush();
         self.reactor.sleep().map_err(|cause| Error::system("poll", &cause))?;
         self.check()
+    }
+
+    /// The run is over: what was received is written; after a failure as far as standard output
+    /// takes it without waiting.
+    ///
+    /// # Errors
+    /// What writing meets, and as for [`wait`](Self::wait).
+    pub fn write_out(&mut self, output: &mut Output, result: &Result<()>) -> Result<()> {
+        loop {
+            match output.flush()? {
+                Progress::End => return Ok(()),
+                Progress::Moved(_) => {}
+                Progress::Blocked if result.is_err() => return Ok(()),
+                Progress::Blocked => self.wait(None)?,
+            }
+        }
     }
 
     /// Takes notice of what is ready, without sleeping.

@@ -67,7 +67,9 @@ pub fn bind_first(
         };
         match bind(&socket, address, family, protocol) {
             Ok(()) => {
-                options.join(&socket)?;
+                if protocol == Protocol::Udp {
+                    options.join(&socket)?;
+                }
                 return Ok(socket);
             }
             Err(cause) => {

@@ -13,7 +13,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         let seconds: f64 =
             text.parse().map_err(|_| "write it as 250ms, 2s, 1m or a number of seconds")?;
-        return Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string());
+        return Duration::try_from_secs_f64(seconds)
+            .map_err(|e| e.to_string())
+            .and_then(for_the_clock);
     }
     // To humantime `M` is a month.
     if text.contains(|c: char| c.is_ascii_uppercase()) {
@@ -21,7 +23,19 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
     humantime::parse_duration(text)
         .map_err(|e| format!("{e}; write it as 250ms, 2s, 1m or a number of seconds"))
+        .and_then(for_the_clock)
 }
+
+/// More than the clock can count to, several of them added, is longer than anybody waits.
+fn for_the_clock(duration: Duration) -> Result<Duration, String> {
+    match duration.as_secs() <= LONGEST.as_secs() {
+        true => Ok(duration),
+        false => Err("is longer than a thousand years".to_owned()),
+    }
+}
+
+/// A thousand years.
+const LONGEST: Duration = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
 
 /// Reads a size in bytes: `1400`, `64k` = 64,000, `64KiB` = 65,536.
 ///
@@ -63,7 +77,17 @@ mod tests {
         assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("0.25"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("3"), Ok(Duration::from_secs(3)));
-        for bad in ["", "-1", "x", "1 parsec", ".", "1e400", "99999999999999999999999"] {
+        for bad in [
+            "",
+            "-1",
+            "x",
+            "1 parsec",
+            ".",
+            "1e400",
+            "99999999999999999999999",
+            "9300000000000000000",
+            "2000years",
+        ] {
             assert!(duration(bad).is_err(), "{bad:?}");
         }
     }

@@ -46,10 +46,8 @@ fn dispatch(config: &Listen, session: &mut Session) -> Result<()> {
     let gate = config.gate()?;
     match (config.common.protocol, &config.task) {
         (_, Task::Command(words)) => serve::command(config, words, gate, session),
-        (Protocol::Udp, _) if single && !config.tag => datagrams(config, gate, session),
-        (Protocol::Tcp, _) if single && !config.keep_open && !config.tag => {
-            one_client(config, gate, session)
-        }
+        (Protocol::Udp, _) if single => datagrams(config, gate, session),
+        (Protocol::Tcp, _) if single && !config.keep_open => one_client(config, gate, session),
         _ => serve::hub(config, gate, session),
     }
 }
@@ -71,9 +69,11 @@ fn one_client(config: &Listen, gate: Gate, session: &mut Session) -> Result<()> 
         idle: common.idle,
     };
     let latch = watch(session, &socket)?;
-    let link_name = link.to_string();
+    let mut output = output.of_peer(link.to_string());
+    if config.tag {
+        output = output.tagged_with(&link.peer);
+    }
     let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
-    let output = output.of_peer(link_name);
     Relay::new(input, output, stream, rules, common.ways, common.pace(), Instant::now())
         .run(session)
 }
@@ -96,7 +96,10 @@ fn datagrams(config: &Listen, gate: Gate, session: &mut Session) -> Result<()> {
     let socket = Rc::new(bind(config, Protocol::Udp, session)?);
     session.count_drops_of(&socket);
     let input = input(common, common.datagrams(longest(&socket, common.family))?, session)?;
-    let output = output(common, false, session)?;
+    let mut output = output(common, false, session)?;
+    if config.tag {
+        output = output.tagged();
+    }
     let rules = exchange::Rules {
         silence: common.linger.map_or(Silence::Ignored, Silence::AfterFirst),
         count: common.count,
@@ -104,13 +107,12 @@ fn datagrams(config: &Listen, gate: Gate, session: &mut Session) -> Result<()> {
         first: config.accept_timeout,
         idle: common.idle,
     };
-    let peers = if config.to_all { Peers::All(Vec::new()) } else { Peers::Last(None) };
-    let datagram = open_datagram(config, socket, peers, gate, session)?;
+    let datagram = open_datagram(config, socket, gate, session)?;
     Exchange::new(input, output, datagram, rules, common.pace(), Instant::now()).run(session)
 }
 
 /// A dual-stack socket answers IPv4 peers too, whose limit is the lower one.
-fn longest(socket: &Socket, family: Family) -> usize {
+pub(super) fn longest(socket: &Socket, family: Family) -> usize {
     let only_v6 =
         socket::local_address(socket).and_then(|local| local.internet()).is_some_and(|local| {
             local.is_ipv6() && (family == Family::V6 || !local.ip().is_unspecified())
@@ -121,12 +123,12 @@ fn longest(socket: &Socket, family: Family) -> usize {
 pub(super) fn open_datagram(
     config: &Listen,
     socket: Rc<Socket>,
-    peers: Peers,
     gate: Gate,
     session: &mut Session,
 ) -> Result<Datagram> {
     let latch = watch(session, &socket)?;
     let tap = Rc::clone(&session.tap);
+    let peers = if config.to_all { Peers::All(Vec::new()) } else { Peers::Last(None) };
     let mut datagram =
         Datagram::new(socket, latch, peers, config.common.ways, config.common.fetch(), tap);
     if !gate.is_open() {

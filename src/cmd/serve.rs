@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::net::Ipv6Addr;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::rc::Rc;
@@ -16,7 +17,7 @@ use crate::address::{Family, Protocol, Target};
 use crate::children::Children;
 use crate::config::{Listen, Place, Task};
 use crate::door::Door;
-use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
+use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6};
 use crate::endpoint::input::Wire;
 use crate::endpoint::stream::Fin;
 use crate::error::{Error, Result};
@@ -34,9 +35,14 @@ pub(super) fn hub(config: &Listen, gate: Gate, session: &mut Session) -> Result<
         let _ = sys::raise_descriptor_limit();
     }
     let role = role(config)?;
+    // What goes to both is a message to both: no longer than a datagram can be.
+    let wire = match common.protocol == Protocol::Udp || config.both {
+        true => common.datagrams(longest(config))?,
+        false => Wire::Stream,
+    };
     let (door, datagrams) = sockets(config, gate, session)?;
     let output = output(common, true, session)?.of_whole_messages();
-    let input = if role.sends_input() { Some(input(common, Wire::Stream, session)?) } else { None };
+    let input = if role.sends_input() { Some(input(common, wire, session)?) } else { None };
     let rules = Rules {
         keep_open: config.keep_open,
         queue: config.queue,
@@ -49,8 +55,8 @@ pub(super) fn hub(config: &Listen, gate: Gate, session: &mut Session) -> Result<
             None => Fin::AtPeerFin,
         },
         until_fin: common.until_fin,
+        crlf: common.crlf().is_some(),
         input: common.input,
-        datagram_size: common.datagram_size,
         silence: common.linger,
         first: config.accept_timeout,
         idle: common.idle,
@@ -107,15 +113,28 @@ fn datagrams(
 ) -> Result<Datagram> {
     let socket = Rc::new(socket);
     session.count_drops_of(&socket);
-    open_datagram(config, socket, Peers::Last(None), gate, session)
+    open_datagram(config, socket, gate, session)
+}
+
+/// The most that a datagram carries to everybody who may come: those of IPv4 carry less.
+fn longest(config: &Listen) -> usize {
+    let is_v6 = match &config.place {
+        Place::Internet(Target { host: Some(host), .. }) => {
+            let ip = host.split('%').next().and_then(|ip| ip.parse::<Ipv6Addr>().ok());
+            ip.is_some_and(|ip| !ip.is_unspecified() && ip.to_ipv4_mapped().is_none())
+        }
+        _ => false,
+    };
+    match config.common.family {
+        Family::V6 => LONGEST_IPV6,
+        Family::Any if is_v6 => LONGEST_IPV6,
+        Family::Any | Family::V4 => LONGEST_IPV4,
+    }
 }
 
 fn role(config: &Listen) -> Result<Role> {
-    let hears_udp = config.common.protocol == Protocol::Udp;
-    let longest = match config.common.family {
-        Family::V6 => LONGEST_IPV6,
-        Family::Any | Family::V4 => LONGEST_IPV4,
-    };
+    let hears_udp = config.common.protocol == Protocol::Udp || config.both;
+    let longest = longest(config);
     let fits = |bytes: &[u8], what: &str| match bytes.len() {
         n if hears_udp && n > longest => {
             let why = format!("{n} bytes are more than the {longest} of a datagram");

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use socket2::Socket;
 
+use super::repeat::Repeat;
 use super::{Allowance, Progress, Sink, Source};
 use crate::address::{Address, Protocol, Route};
 use crate::batch::Batch;
@@ -26,9 +27,6 @@ pub const LONGEST_IPV6: usize = 65_527;
 
 /// Room that a batch for receiving must have.
 pub const RECEIVE_ROOM: usize = Receiver::ROOM;
-
-/// What has been sent to one address is kept for the next one up to this many bytes.
-const MOST_REPEATED: usize = 64 * 1024;
 
 /// Peers remembered and counted; more are heard all the same.
 const MOST_PEERS: usize = 65_536;
@@ -61,15 +59,6 @@ pub struct Datagram {
     gate: Option<Gate>,
     repeat: Repeat,
     tap: Rc<Tap>,
-}
-
-/// What the next address would have to get, should this one turn out to have nobody.
-#[derive(Debug)]
-enum Repeat {
-    /// Trains with their segments, so many bytes in all.
-    Kept(Vec<(Vec<u8>, usize)>, usize),
-    /// There is no other address, somebody has answered, or it is too much.
-    Nothing,
 }
 
 impl Datagram {
@@ -108,7 +97,7 @@ impl Datagram {
 
     /// There are other addresses: what is sent is kept for them until somebody answers.
     pub fn keep_for_others(&mut self) {
-        self.repeat = Repeat::Kept(Vec::new(), 0);
+        self.repeat = Repeat::begun();
     }
 
     /// Whether nothing would be lost by going on with another address.
@@ -141,16 +130,6 @@ impl Datagram {
             }
         }
         Ok((old.socket, old.latch))
-    }
-
-    fn keep(&mut self, bytes: &[u8], segment: usize) {
-        let Repeat::Kept(trains, kept) = &mut self.repeat else { return };
-        *kept += bytes.len();
-        if *kept > MOST_REPEATED || trains.len() == MOST_REPEATED / 64 {
-            self.repeat = Repeat::Nothing;
-        } else {
-            trains.push((bytes.to_vec(), segment));
-        }
     }
 
     /// From now on datagrams of peers that may not come in are counted and not delivered.
@@ -187,11 +166,19 @@ impl Datagram {
         let _ = self.send(bytes, segment, to);
     }
 
-    /// Sends a train to the peer heard last, if there is one.
-    pub fn send_to_last(&mut self, bytes: &[u8], segment: usize) {
-        if let Peers::Last(Some(last)) = &self.peers {
-            let last = last.clone();
-            self.answer(bytes, segment, &last);
+    /// Sends a train to the peer heard last or to all, as far as there are any; what finds no room
+    /// is lost.
+    pub fn send_to_peers(&mut self, bytes: &[u8], segment: usize) {
+        match &self.peers {
+            Peers::Last(Some(to)) | Peers::Connected(to) => {
+                let to = to.clone();
+                self.answer(bytes, segment, &to);
+            }
+            Peers::Last(None) => {}
+            Peers::All(_) => {
+                // Not connected, as above.
+                let _ = self.send_to_all(bytes, segment);
+            }
         }
     }
 
@@ -288,7 +275,7 @@ impl Datagram {
         let sent = self.sender.send(&*self.socket, bytes, segment, (!connected).then_some(to));
         if sent.messages > 0 {
             self.count_sent(&bytes[..sent.bytes], segment, sent.messages, &to.peer);
-            self.keep(&bytes[..sent.bytes], segment);
+            self.repeat.keep(&bytes[..sent.bytes], segment);
         }
         let Some(cause) = sent.error else { return Ok(Some(sent.bytes)) };
         match cause.kind() {
@@ -371,7 +358,14 @@ impl Source for Datagram {
         let arena = batch.reset();
         let result = self.receiver.receive(&*self.socket, arena, &mut received);
         let mut bytes = 0;
-        for one in &received {
+        for one in &mut received {
+            if one.from.is_none()
+                && let Address::Unix(_) = &self.local
+                && !matches!(self.peers, Peers::Connected(_))
+            {
+                // Its sender has no name (unix(7)), which is all there is to know.
+                one.from = Some(Address::Unix(None).into());
+            }
             if let (Some(gate), Some(from)) = (&self.gate, &one.from)
                 && gate.refusal(&from.peer).is_some()
             {

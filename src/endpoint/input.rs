@@ -78,11 +78,13 @@ impl Input {
             return Ok(Progress::End);
         };
         let mut total = 0;
+        let mut is_full = false;
         loop {
             let progress = match &mut self.crlf {
                 None => {
                     let spare = batch.spare();
                     if spare.is_empty() {
+                        is_full = true;
                         break;
                     }
                     read(local, spare)?
@@ -91,6 +93,7 @@ impl Input {
                     // Every byte may become two.
                     let room = (batch.spare().len() / 2).min(SCRATCH);
                     if room == 0 {
+                        is_full = true;
                         break;
                     }
                     self.scratch.resize(SCRATCH, 0);
@@ -130,7 +133,7 @@ impl Input {
                 // Stdin paused or ended: what is left over is sent as a shorter datagram. A full
                 // arena is no pause, its rest goes on with the next bytes.
                 let uncut = batch.uncut();
-                let rest = if batch.is_full() { uncut % size } else { 0 };
+                let rest = if is_full { uncut % size } else { 0 };
                 if uncut > rest {
                     batch.cut(uncut - rest, size);
                 }
@@ -167,14 +170,27 @@ impl Input {
 
 /// Adds a message as it travels: in a stream with its newline or length.
 fn push_message(batch: &mut Batch, format: Format, wire: Wire, crlf: bool, message: &[u8]) {
-    let prefix = framing::length_prefix(message);
-    match (wire, format) {
-        (Wire::Stream, Format::Lines) if crlf && !message.ends_with(b"\r") => {
-            batch.push(&[message, b"\r\n"]);
+    match wire {
+        Wire::Stream => {
+            let prefix = framing::length_prefix(message);
+            batch.push(&in_stream(format, crlf, &prefix, message));
         }
-        (Wire::Stream, Format::Lines) => batch.push(&[message, b"\n"]),
-        (Wire::Stream, Format::Frames) => batch.push(&[&prefix, message]),
-        (_, Format::Raw | Format::Hex) | (Wire::Datagrams { .. }, _) => batch.push(&[message]),
+        Wire::Datagrams { .. } => batch.push(&[message]),
+    }
+}
+
+/// The parts of a message as it travels in a stream: with its newline or its length, the `prefix`.
+pub fn in_stream<'a>(
+    format: Format,
+    crlf: bool,
+    prefix: &'a [u8; 4],
+    message: &'a [u8],
+) -> [&'a [u8]; 2] {
+    match format {
+        Format::Lines if crlf && !message.ends_with(b"\r") => [message, b"\r\n"],
+        Format::Lines => [message, b"\n"],
+        Format::Frames => [prefix, message],
+        Format::Raw | Format::Hex => [message, b""],
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 
 use super::stdio::Local;
 use super::{Allowance, Progress, Sink, Tube};
+use crate::address::Address;
 use crate::batch::Batch;
 use crate::error::{Error, Result, Status};
 use crate::framing::{self, Assembler, Format};
@@ -66,6 +67,25 @@ impl Device {
     }
 }
 
+/// What stands before a message.
+#[derive(Debug)]
+enum Tag {
+    Nothing,
+    /// Who sent this datagram.
+    Sender,
+    /// The one peer that everything comes from.
+    Peer(String),
+}
+
+impl Tag {
+    fn fixed(&self) -> &str {
+        match self {
+            Self::Peer(tag) => tag,
+            Self::Nothing | Self::Sender => "",
+        }
+    }
+}
+
 /// The sink of what is received.
 #[derive(Debug)]
 pub struct Output {
@@ -80,6 +100,7 @@ pub struct Output {
     wanted: Option<u64>,
     /// Whom the bytes come from, for errors.
     peer: String,
+    tag: Tag,
 }
 
 impl Output {
@@ -96,7 +117,22 @@ impl Output {
             written: 0,
             wanted: count,
             peer: String::new(),
+            tag: Tag::Nothing,
         }
+    }
+
+    /// The same output, with every datagram behind a tag that says who sent it.
+    #[must_use]
+    pub fn tagged(mut self) -> Self {
+        self.tag = Tag::Sender;
+        self
+    }
+
+    /// The same output, with every message behind a tag that names this peer.
+    #[must_use]
+    pub fn tagged_with(mut self, peer: &Address) -> Self {
+        self.tag = Tag::Peer(format!("{peer} "));
+        self
     }
 
     /// The same output, for what this peer sends.
@@ -143,10 +179,7 @@ impl Output {
 
     /// Adds a whole message, behind a tag that says who sent it. [`flush`](Sink::flush) writes it.
     pub fn message(&mut self, tag: &str, message: &[u8]) {
-        if self.wanted != Some(0) && !matches!(self.device, Device::Discard | Device::Closed) {
-            self.pending.extend_from_slice(tag.as_bytes());
-        }
-        write_down(self.format, message, &mut self.wanted, &mut self.pending);
+        write_down(self.format, tag, message, &mut self.wanted, &mut self.pending);
     }
 
     /// Whether messages are counted.
@@ -174,8 +207,8 @@ impl Output {
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<()> {
-        let Self { assembler, pending, wanted, format, peer, .. } = self;
-        let message = |message: &[u8]| write_down(*format, message, wanted, pending);
+        let Self { assembler, pending, wanted, format, peer, tag, .. } = self;
+        let message = |message: &[u8]| write_down(*format, tag.fixed(), message, wanted, pending);
         match assembler {
             None => feed_one(bytes, message),
             Some(assembler) => assembler.feed(bytes, message).map_err(|malformed| {
@@ -209,12 +242,19 @@ fn feed_one(bytes: &[u8], mut message: impl FnMut(&[u8])) {
     message(bytes);
 }
 
-fn write_down(format: Format, message: &[u8], wanted: &mut Option<u64>, pending: &mut Vec<u8>) {
+fn write_down(
+    format: Format,
+    tag: &str,
+    message: &[u8],
+    wanted: &mut Option<u64>,
+    pending: &mut Vec<u8>,
+) {
     match wanted {
         Some(0) => return,
         Some(wanted) => *wanted -= 1,
         None => {}
     }
+    pending.extend_from_slice(tag.as_bytes());
     framing::encode(format, message, pending);
 }
 
@@ -238,8 +278,15 @@ impl Sink for Output {
                 continue;
             }
             moved += bytes.len();
+            let tag = match (&self.tag, &frame.from) {
+                (Tag::Sender, Some(from)) => Some(format!("{} ", from.peer)),
+                _ => None,
+            };
             for message in frame.messages(bytes) {
-                self.take(message)?;
+                match &tag {
+                    Some(tag) => self.message(tag, message),
+                    None => self.take(message)?,
+                }
             }
             batch.pop();
             if self.pending.len() >= GATHER && self.write_pending()? == Progress::Blocked {
@@ -261,13 +308,18 @@ impl Sink for Output {
     }
 
     fn finish(&mut self) -> Result<()> {
-        let Self { assembler, pending, wanted, format, peer, .. } = self;
+        let Self { assembler, pending, wanted, format, peer, tag, .. } = self;
         let Some(assembler) = assembler else {
             return Ok(());
         };
-        assembler.finish(|message| write_down(*format, message, wanted, pending)).map_err(
-            |malformed| Error::new(Status::Broken, "receive", peer.as_str(), malformed.to_string()),
-        )
+        if *wanted == Some(0) || !matches!(self.device, Device::Local(_)) {
+            // Nobody wants the rest.
+            return Ok(());
+        }
+        let message = |message: &[u8]| write_down(*format, tag.fixed(), message, wanted, pending);
+        assembler.finish(message).map_err(|malformed| {
+            Error::new(Status::Broken, "receive", peer.as_str(), malformed.to_string())
+        })
     }
 
     fn widen(&mut self) {

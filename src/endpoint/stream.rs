@@ -194,7 +194,7 @@ impl Sink for Stream {
             if messages == allowed.messages || moved >= allowed.bytes || !self.latch.writable() {
                 break;
             }
-            let some = &bytes[..bytes.len().min(allowed.bytes - moved)];
+            let some = allowed.front(bytes, moved);
             let result =
                 nix::sys::socket::send(self.socket.as_raw_fd(), some, MsgFlags::MSG_NOSIGNAL);
             let progress = Progress::of_write(result.map_err(Into::into))

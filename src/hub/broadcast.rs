@@ -8,16 +8,22 @@ use super::client::Client;
 use super::list;
 use super::service::Service;
 use crate::batch::Batch;
+use crate::endpoint::input::in_stream;
 use crate::endpoint::{Allowance, Progress, Sink};
 use crate::error::Result;
+use crate::framing::{self, Format};
 
-/// All clients, and the UDP peer heard last, as one sink.
+/// All clients, and the UDP peer heard last or all of them, as one sink.
 pub(super) struct Broadcast<'a> {
     pub clients: &'a mut Vec<Option<Box<Client>>>,
     pub ready: &'a mut VecDeque<usize>,
     /// Bytes that may wait for one client.
     pub queue: usize,
     pub service: Option<&'a mut Service>,
+    /// How standard input is cut, where some get it as datagrams.
+    pub format: Format,
+    /// Whether a line ends in CRLF in a stream.
+    pub crlf: bool,
     pub now: Instant,
     /// Set when somebody has no room.
     pub anybody_stuck: &'a mut bool,
@@ -48,21 +54,17 @@ impl Broadcast<'_> {
                 list(self.clients, self.ready, id);
             }
         }
-        if let Some(service) = &mut self.service {
-            service.send(bytes);
-        }
     }
-}
 
-impl Sink for Broadcast<'_> {
-    fn drain(&mut self, batch: &mut Batch, allowed: Allowance) -> Result<Progress> {
+    /// Takes what is already as it travels in a stream, as many bytes as may leave.
+    fn drain_stream(&mut self, batch: &mut Batch, allowed: Allowance) -> Progress {
         let mut moved = 0;
         let mut messages = 0;
         while let Some((_, bytes)) = batch.front() {
             if messages == allowed.messages || moved >= allowed.bytes {
                 break;
             }
-            let bytes = &bytes[..bytes.len().min(allowed.bytes - moved)];
+            let bytes = allowed.front(bytes, moved);
             if !self.has_room(bytes.len()) {
                 break;
             }
@@ -72,6 +74,45 @@ impl Sink for Broadcast<'_> {
             moved += n;
             messages += 1;
         }
-        Ok(if messages == 0 { Progress::Blocked } else { Progress::Moved(moved) })
+        if messages == 0 { Progress::Blocked } else { Progress::Moved(moved) }
+    }
+
+    /// Takes messages, which leave whole: as datagrams, and with what marks their ends in a stream.
+    fn drain_messages(&mut self, batch: &mut Batch, allowed: Allowance) -> Progress {
+        let mut moved = 0;
+        let before = batch.len();
+        while let Some((frame, bytes)) = batch.front() {
+            let left = allowed.messages - (before - batch.len()).min(allowed.messages);
+            if left == 0 || moved >= allowed.bytes {
+                break;
+            }
+            let segment = frame.segment;
+            let by_bytes = (allowed.bytes - moved).div_ceil(segment.max(1));
+            let most = left.min(by_bytes).saturating_mul(segment);
+            let train = &bytes[..bytes.len().min(most)];
+            // Only raw input has more than one message in a train, and no marks.
+            let prefix = framing::length_prefix(train);
+            let marked = in_stream(self.format, self.crlf, &prefix, train).concat();
+            if !self.has_room(marked.len()) {
+                break;
+            }
+            self.push(&marked);
+            if let Some(service) = &mut self.service {
+                service.send(train, segment);
+            }
+            let n = train.len();
+            batch.consume(n);
+            moved += n;
+        }
+        if batch.len() == before { Progress::Blocked } else { Progress::Moved(moved) }
+    }
+}
+
+impl Sink for Broadcast<'_> {
+    fn drain(&mut self, batch: &mut Batch, allowed: Allowance) -> Result<Progress> {
+        Ok(match self.service {
+            Some(_) => self.drain_messages(batch, allowed),
+            None => self.drain_stream(batch, allowed),
+        })
     }
 }

@@ -11,7 +11,6 @@ use crate::endpoint::datagram::{Datagram, RECEIVE_ROOM};
 use crate::endpoint::output::Output;
 use crate::endpoint::{Progress, Source as _};
 use crate::error::Result;
-use crate::framing::Format;
 
 use super::role::{Reply, Role};
 
@@ -22,14 +21,11 @@ const FIRST_USER_PORT: u16 = 1024;
 pub(super) struct Service {
     socket: Datagram,
     batch: Batch,
-    /// How standard input is cut, and the payload of a datagram of raw input.
-    format: Format,
-    size: usize,
 }
 
 impl Service {
-    pub(super) fn new(socket: Datagram, format: Format, size: usize) -> Self {
-        Self { socket, batch: Batch::new(RECEIVE_ROOM), format, size }
+    pub(super) fn new(socket: Datagram) -> Self {
+        Self { socket, batch: Batch::new(RECEIVE_ROOM) }
     }
 
     /// Whether there is somebody to send standard input to.
@@ -37,22 +33,9 @@ impl Service {
         self.socket.has_peer()
     }
 
-    /// Sends a message of standard input, as it travels in a stream, to the peer heard last. In a
-    /// datagram the newline and the length stay out.
-    pub(super) fn send(&mut self, bytes: &[u8]) {
-        let (message, segment) = match self.format {
-            Format::Raw => (bytes, self.size),
-            Format::Lines => {
-                let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-                (line, line.len())
-            }
-            Format::Frames => {
-                let payload = bytes.get(4..).unwrap_or_default();
-                (payload, payload.len())
-            }
-            Format::Hex => (bytes, bytes.len()),
-        };
-        self.socket.send_to_last(message, segment);
+    /// Sends a train of standard input's messages to the peer heard last, or to all.
+    pub(super) fn send(&mut self, bytes: &[u8], segment: usize) {
+        self.socket.send_to_peers(bytes, segment);
     }
 
     /// Receives what is there and deals with it; whether there was anything.
@@ -98,7 +81,7 @@ fn answer(socket: &mut Datagram, role: &Role, to: &Route, message: &[u8]) {
     let answer = match role {
         Role::Echo if safe => message,
         Role::Chargen(characters) if safe => &characters[..message.len().min(characters.len())],
-        Role::Reply(Reply::Bytes(reply)) => reply,
+        Role::Reply(Reply::Bytes(reply)) if to.peer.has_name() => reply,
         _ => return,
     };
     socket.answer(answer, answer.len(), to);

@@ -204,14 +204,7 @@ impl Hub {
 
     /// A client's FIN has come.
     fn client_ended(&mut self, client: &mut Client, session: &mut Session) -> Result<()> {
-        let tag = self.tag(client);
-        let output = &mut self.output;
-        if let Some(assembler) = &mut client.assembler
-            && let Err(cut) = assembler.finish(|message| output.message(&tag, message))
-        {
-            let link = client.link.to_string();
-            self.failed(Error::new(Status::Broken, "receive", link, cut.to_string()), session);
-        }
+        self.complete(client, session);
         let close = match &self.role {
             Role::Echo | Role::Discard => true,
             Role::Chargen(_) => false,
@@ -236,6 +229,20 @@ impl Hub {
             .map_err(|cause| Error::network("send", &client.link, &cause))
     }
 
+    /// No more will come from a client: a last line without its newline is whole, a frame is not.
+    fn complete(&mut self, client: &mut Client, session: &mut Session) {
+        let Some(mut assembler) = client.assembler.take() else { return };
+        let (tag, output) = (self.tag(client), &mut self.output);
+        let whole = match self.role.writes_output() {
+            true => assembler.finish(|message| output.message(&tag, message)),
+            false => assembler.finish(|_| output.unwritten()),
+        };
+        if let Err(cut) = whole {
+            let link = client.link.to_string();
+            self.failed(Error::new(Status::Broken, "receive", link, cut.to_string()), session);
+        }
+    }
+
     /// One client's failure: that of the run if it is the only one.
     fn failed(&mut self, error: Error, session: &mut Session) {
         // Leaving is the only way to end a stream of characters.
@@ -251,10 +258,11 @@ impl Hub {
     /// Forgets a client, telling why if that is not its usual end.
     pub(super) fn goodbye(
         &mut self,
-        client: Box<Client>,
+        mut client: Box<Client>,
         error: Option<Error>,
         session: &mut Session,
     ) {
+        self.complete(&mut client, session);
         session.reactor.release(client.latch());
         if let Some(error) = error {
             if error.status == Status::Broken {
