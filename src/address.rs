@@ -3,9 +3,8 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Duration;
 
 use dns_lookup::{AddrInfoHints, LookupErrorKind, getaddrinfo, getnameinfo};
 
@@ -105,6 +104,11 @@ impl Target {
                 if host.is_empty() {
                     return Err(Error::usage("host", "is empty"));
                 }
+                let address = host.split('%').next().unwrap_or_default();
+                if host.contains(':') && address.parse::<Ipv6Addr>().is_err() {
+                    return Err(Error::usage(host, "is no IPv6 address, and no name has a colon")
+                        .hint("write HOST PORT or HOST:PORT"));
+                }
                 Ok(Self { host: Some(host.to_owned()), port: port.clone() })
             }
             [word] => Self::parse_one(word),
@@ -148,14 +152,8 @@ impl Target {
     /// All addresses of the target, in the order in which they should be tried.
     ///
     /// # Errors
-    /// Unresolved names, literals of the other family, or `limit` passing first.
-    pub fn resolve(
-        &self,
-        port: u16,
-        family: Family,
-        lookup: Lookup,
-        limit: Option<Duration>,
-    ) -> Result<Vec<SocketAddr>> {
+    /// Unresolved names, or literals of the other family.
+    pub fn resolve(&self, port: u16, family: Family, lookup: Lookup) -> Result<Vec<SocketAddr>> {
         let Some(host) = &self.host else {
             let loopback = [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)];
             return Ok(loopback
@@ -164,7 +162,7 @@ impl Target {
                 .map(|ip| SocketAddr::new(ip, port))
                 .collect());
         };
-        resolve_host(host, port, family, lookup, limit)
+        resolve_host(host, port, family, lookup)
     }
 }
 
@@ -182,7 +180,9 @@ pub fn port_number(word: &str, protocol: Protocol) -> Result<u16> {
         let place = if word.is_empty() { "port".to_owned() } else { format!("port {word}") };
         Error::usage(place, "is neither a number nor a service this machine knows")
     };
-    if word.is_empty() || word.starts_with('-') || word.starts_with('+') {
+    // The system would skip blanks, and take what follows modulo 65536.
+    let is_odd = word.starts_with(['-', '+']) || word.contains(char::is_whitespace);
+    if word.is_empty() || is_odd {
         return Err(unknown());
     }
     let hints =
@@ -217,33 +217,75 @@ fn socket_type(protocol: Protocol) -> i32 {
 /// All addresses of a host, in the resolver's order (RFC 6724).
 ///
 /// # Errors
-/// Unresolved names, literals of the other family, or `limit` passing first.
+/// Unresolved names, or literals of the other family.
 pub fn resolve_host(
     host: &str,
     port: u16,
     family: Family,
     lookup: Lookup,
-    limit: Option<Duration>,
 ) -> Result<Vec<SocketAddr>> {
+    match without_server(host, port, family, lookup)? {
+        Some(address) => Ok(vec![address]),
+        None => look_up(host, port, family, 0),
+    }
+}
+
+/// How far a look-up has come.
+pub enum Search {
+    /// No name server was needed.
+    Over(Vec<SocketAddr>),
+    /// One has been asked on a thread; this is where its answer comes.
+    UnderWay(Receiver<Result<Vec<SocketAddr>>>),
+}
+
+/// Begins to look for all addresses of a host. Somebody who has been asked calls `wake` once the
+/// answer is there.
+///
+/// # Errors
+/// As for [`resolve_host`], as far as that is known at once.
+pub fn begin(
+    host: &str,
+    port: u16,
+    family: Family,
+    lookup: Lookup,
+    wake: impl FnOnce() + Send + 'static,
+) -> Result<Search> {
+    if let Some(address) = without_server(host, port, family, lookup)? {
+        return Ok(Search::Over(vec![address]));
+    }
+    let (sender, receiver) = mpsc::channel();
+    let name = host.to_owned();
+    thread::spawn(move || {
+        // The receiver may be gone; nobody wants the answer then.
+        let _ = sender.send(look_up(&name, port, family, 0));
+        wake();
+    });
+    Ok(Search::UnderWay(receiver))
+}
+
+/// The address of a host that needs no name server; `None` when one has to be asked.
+fn without_server(
+    host: &str,
+    port: u16,
+    family: Family,
+    lookup: Lookup,
+) -> Result<Option<SocketAddr>> {
     if let Some(address) = literal(host, port)? {
         if family.allows(address.ip()) {
-            return Ok(vec![address]);
+            return Ok(Some(address));
         }
         let (is, flag) = if address.is_ipv4() { ("IPv4", "-6") } else { ("IPv6", "-4") };
         return Err(Error::usage(host, format!("is an {is} address, and {flag} was asked for")));
     }
-    if lookup == Lookup::Numeric {
-        return Err(Error::new(Status::Unresolved, "resolve", host, "not a numeric address")
-            .hint("-n allows no look-ups"));
+    if lookup == Lookup::Names {
+        return Ok(None);
     }
-    let found = match limit {
-        None => look_up(host, port, family),
-        Some(limit) => look_up_within(host, port, family, limit),
-    }?;
-    if found.is_empty() {
-        return Err(Error::new(Status::Unresolved, "resolve", host, "the name has no address"));
-    }
-    Ok(found)
+    // Also `127.1`, as inet_aton(3) reads it.
+    let found = look_up(host, port, family, libc::AI_NUMERICHOST);
+    found.map(|found| found.first().copied()).map_err(|_| {
+        Error::new(Status::Unresolved, "resolve", host, "not a numeric address")
+            .hint("-n allows no look-ups")
+    })
 }
 
 /// An address that needs no look-up, with its interface (`%eth0`) turned into a scope.
@@ -269,9 +311,9 @@ pub fn interface_index(name: &str) -> Option<u32> {
     nix::net::if_::if_nametoindex(name).ok().or_else(|| name.parse().ok())
 }
 
-fn look_up(host: &str, port: u16, family: Family) -> Result<Vec<SocketAddr>> {
+fn look_up(host: &str, port: u16, family: Family, flags: i32) -> Result<Vec<SocketAddr>> {
     let hints = AddrInfoHints {
-        flags: 0,
+        flags,
         address: match family {
             Family::Any => libc::AF_UNSPEC,
             Family::V4 => libc::AF_INET,
@@ -300,28 +342,10 @@ fn look_up(host: &str, port: u16, family: Family) -> Result<Vec<SocketAddr>> {
             addresses.push(address);
         }
     }
+    if addresses.is_empty() {
+        return Err(failed("the name has no address"));
+    }
     Ok(addresses)
-}
-
-/// getaddrinfo(3) cannot be given a limit, so a limited look-up waits for it on a thread of its
-/// own, which is left behind when the limit passes.
-fn look_up_within(
-    host: &str,
-    port: u16,
-    family: Family,
-    limit: Duration,
-) -> Result<Vec<SocketAddr>> {
-    let (sender, receiver) = mpsc::channel();
-    let name = host.to_owned();
-    thread::spawn(move || {
-        // The receiver is gone once the limit has passed; nobody wants the answer then.
-        let _ = sender.send(look_up(&name, port, family));
-    });
-    receiver.recv_timeout(limit).unwrap_or_else(|_| {
-        let why =
-            format!("no answer from the name server within {}", humantime::format_duration(limit));
-        Err(Error::new(Status::TimedOut, "resolve", host, why))
-    })
 }
 
 #[cfg(test)]
@@ -351,7 +375,15 @@ mod tests {
         ] {
             assert_eq!(parse(words).unwrap(), want, "{words:?}");
         }
-        for bad in [&["::1"][..], &["[::1]"], &["[]:80"], &["[::1", "80"], &["", "80"], &[]] {
+        for bad in [
+            &["::1"][..],
+            &["[::1]"],
+            &["[]:80"],
+            &["[::1", "80"],
+            &["", "80"],
+            &["a:1", "80"],
+            &[],
+        ] {
             assert_eq!(parse(bad).unwrap_err().status, Status::Usage, "{bad:?}");
         }
     }
@@ -360,16 +392,28 @@ mod tests {
     fn ports_are_numbers_or_services() {
         assert_eq!(port_number("0", Protocol::Tcp).unwrap(), 0);
         assert_eq!(port_number("65535", Protocol::Udp).unwrap(), 65535);
-        for bad in ["65536", "99999", "", "-1", "+1", "no-such-service", "99999999999999999999"] {
+        for bad in [
+            "65536",
+            "99999",
+            "",
+            "-1",
+            "+1",
+            "no-such-service",
+            "99999999999999999999",
+            " 80",
+            "80 ",
+            "\t80",
+            " 65617",
+        ] {
             assert_eq!(port_number(bad, Protocol::Tcp).unwrap_err().status, Status::Usage, "{bad}");
         }
     }
 
     #[test]
     fn a_literal_of_the_other_family_is_a_usage_error() {
-        let error = resolve_host("::1", 1, Family::V4, Lookup::Names, None).unwrap_err();
+        let error = resolve_host("::1", 1, Family::V4, Lookup::Names).unwrap_err();
         assert_eq!(error.status, Status::Usage);
-        let error = resolve_host("127.0.0.1", 1, Family::V6, Lookup::Names, None).unwrap_err();
+        let error = resolve_host("127.0.0.1", 1, Family::V6, Lookup::Names).unwrap_err();
         assert_eq!(error.status, Status::Usage);
     }
 

@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod connect;
 pub mod listen;
+mod port_file;
 pub mod scan;
 mod serve;
 mod watch;

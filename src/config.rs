@@ -221,6 +221,12 @@ impl Common {
         })
     }
 
+    /// Which addresses of a name are wanted, and whether it may be looked up.
+    #[must_use]
+    pub fn names(&self) -> (Family, Lookup) {
+        (self.family, self.lookup)
+    }
+
     /// The pace of sending, if it is limited.
     #[must_use]
     pub fn pace(&self) -> Option<Pace> {

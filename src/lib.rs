@@ -11,7 +11,7 @@
 //! - [`endpoint`] the real ends: standard input and output, streams, datagrams
 //! - [`batch`] the unit that travels, [`framing`] how bytes and messages map to each other
 //! - [`compare`] TCP against UDP: its own map inside
-//! - [`dial`] connecting, [`local`] sockets with paths, [`socket`] sockets by name and their
+//! - [`resolver`] names and [`dial`] connecting, [`local`] sockets with paths, [`socket`] sockets by name and their
 //!   [`options`], [`address`] hosts and ports, [`peer`] who is at the other end
 //! - [`session`] what one run shares: [`reactor`] the event loop, [`console`] lines for people,
 //!   [`tap`] counters and who wants to know
@@ -51,6 +51,7 @@ pub mod pump;
 pub mod reactor;
 pub mod relay;
 pub mod report;
+pub mod resolver;
 pub mod scan;
 pub mod session;
 pub mod socket;

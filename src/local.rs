@@ -94,7 +94,8 @@ fn is_abandoned(path: &Path) -> bool {
     is_socket(path) && ask().is_err_and(|cause| cause.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-/// A socket connected to this name; `own` is a name for itself, so that it can be answered.
+/// A socket connected to this name; `own` is a name for itself, so that it can be answered. `None`
+/// when the listener has no room for another client now (EAGAIN, connect(2)).
 ///
 /// # Errors
 /// When nobody serves the name.
@@ -102,7 +103,7 @@ pub fn connect(
     path: &Path,
     protocol: Protocol,
     own: Option<&Path>,
-) -> Result<(Socket, Option<Name>)> {
+) -> Result<Option<(Socket, Option<Name>)>> {
     let (socket, name) = match own {
         Some(own) if protocol == Protocol::Udp => {
             let (socket, name) = bind(own, protocol)?;
@@ -110,8 +111,9 @@ pub fn connect(
         }
         _ => (open(protocol).map_err(|cause| failed("connect", path, &cause))?, None),
     };
-    SockAddr::unix(path)
-        .and_then(|address| socket.connect(&address))
-        .map_err(|cause| failed("connect", path, &cause))?;
-    Ok((socket, name))
+    match SockAddr::unix(path).and_then(|address| socket.connect(&address)) {
+        Ok(()) => Ok(Some((socket, name))),
+        Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(cause) => Err(failed("connect", path, &cause)),
+    }
 }

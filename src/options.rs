@@ -68,7 +68,7 @@ impl Group {
             }
             None => (text, 0),
         };
-        let address = resolve_host(host, 0, Family::Any, Lookup::Numeric, None)
+        let address = resolve_host(host, 0, Family::Any, Lookup::Numeric)
             .ok()
             .and_then(|addresses| addresses.first().map(|address| address.ip()))
             .filter(IpAddr::is_multicast)

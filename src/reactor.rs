@@ -8,10 +8,11 @@ use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::signal::SigSet;
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
@@ -24,6 +25,8 @@ pub struct Latch {
     readable: Cell<bool>,
     writable: Cell<bool>,
     failed: Cell<bool>,
+    /// Whether reading is worth another try soon though nothing will tell.
+    untold: Cell<bool>,
     token: Token,
 }
 
@@ -34,6 +37,7 @@ impl Latch {
             readable: Cell::new(true),
             writable: Cell::new(true),
             failed: Cell::new(false),
+            untold: Cell::new(false),
             token,
         })
     }
@@ -63,6 +67,13 @@ impl Latch {
         self.readable.set(self.token == UNWATCHED);
     }
 
+    /// Reading met an end that is none and whose passing nobody tells of: the terminal of a job in
+    /// the background, which may come to the front. It is tried again after a while.
+    pub fn not_readable_for_now(&self) {
+        self.readable.set(false);
+        self.untold.set(true);
+    }
+
     /// Writing met `EWOULDBLOCK`. A source that cannot be watched stays writable.
     pub fn not_writable(&self) {
         self.writable.set(self.token == UNWATCHED);
@@ -71,6 +82,7 @@ impl Latch {
 
 const SIGNALS: Token = Token(usize::MAX);
 const UNWATCHED: Token = Token(usize::MAX - 1);
+const WAKER: Token = Token(usize::MAX - 2);
 
 /// A signal that concerns the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +94,9 @@ pub enum Signal {
     /// SIGCHLD: a child has ended.
     Child,
 }
+
+/// How long something is left alone whose readiness nobody tells of.
+const UNTOLD: Duration = Duration::from_millis(250);
 
 /// When something will be ready, as far as the caller can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +120,10 @@ pub struct Reactor {
     latches: Vec<Option<Rc<Latch>>>,
     free: Vec<usize>,
     signals: Signals,
+    /// The latch whose readiness may change without a word.
+    untold: Option<Rc<Latch>>,
+    /// Made when somebody on another thread first has to wake the loop.
+    waker: Option<Arc<Waker>>,
     heard: Vec<Signal>,
     /// Whether the last poll found anything new. Room where there was room already is nothing new:
     /// a datagram socket tells of it each time the network takes one off its hands.
@@ -130,6 +149,8 @@ impl Reactor {
             latches: Vec::new(),
             free: Vec::new(),
             signals,
+            untold: None,
+            waker: None,
             heard: Vec::new(),
             woken: false,
             last_wait: Duration::ZERO,
@@ -146,6 +167,24 @@ impl Reactor {
         child.add(nix::sys::signal::Signal::SIGCHLD);
         child.thread_unblock()?;
         self.signals.add_signal(SIGCHLD)
+    }
+
+    /// This latch may be [not readable for now](Latch::not_readable_for_now).
+    pub fn look_after(&mut self, latch: &Rc<Latch>) {
+        self.untold = Some(Rc::clone(latch));
+    }
+
+    /// What wakes this loop from another thread.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub fn waker(&mut self) -> io::Result<Arc<Waker>> {
+        if let Some(waker) = &self.waker {
+            return Ok(Arc::clone(waker));
+        }
+        let waker = Arc::new(Waker::new(self.poll.registry(), WAKER)?);
+        self.waker = Some(Arc::clone(&waker));
+        Ok(waker)
     }
 
     /// Watches a descriptor. One that epoll refuses (EPERM: regular files, `/dev/null`) is always
@@ -213,7 +252,11 @@ impl Reactor {
     /// When the poller itself fails.
     pub fn wait(&mut self, deadline: Option<Instant>, expected: Expected) -> io::Result<()> {
         let begun = Instant::now();
-        let timeout = deadline.map(|at| at.saturating_duration_since(begun));
+        let mut timeout = deadline.map(|at| at.saturating_duration_since(begun));
+        if let Some(latch) = self.untold.as_ref().filter(|latch| latch.untold.take()) {
+            latch.readable.set(true);
+            timeout = Some(timeout.map_or(UNTOLD, |timeout| timeout.min(UNTOLD)));
+        }
         if expected == Expected::Soon && self.last_wait < SHORT_WAIT {
             while begun.elapsed() < LONGEST_LOOK {
                 self.look()?;

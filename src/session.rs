@@ -108,12 +108,6 @@ impl Session {
             && (self.console.is_congested() || self.files.iter().any(Console::is_congested))
     }
 
-    /// What is left of the whole run's time.
-    #[must_use]
-    pub fn time_left(&self) -> Option<Duration> {
-        self.limit.map(|(end, _)| end.saturating_duration_since(Instant::now()))
-    }
-
     /// From now on the summary tells what the kernel dropped at this socket.
     pub fn count_drops_of(&mut self, socket: &Rc<Socket>) {
         self.drops_of.push(Rc::clone(socket));

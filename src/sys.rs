@@ -194,6 +194,14 @@ pub fn tell_destinations(socket: impl AsFd, is_ipv6: bool) -> io::Result<()> {
     linux::datagrams::tell_destinations(socket.as_fd(), is_ipv6)
 }
 
+/// The number of a terminal, the same by whichever name it was opened (`/dev/tty`).
+///
+/// # Errors
+/// When it is no terminal.
+pub fn terminal(terminal: impl AsFd) -> io::Result<u32> {
+    linux::terminal(terminal.as_fd())
+}
+
 /// How many columns the terminal has behind this descriptor, if it is one that knows.
 pub fn terminal_width(terminal: impl AsFd) -> Option<u16> {
     terminal_size::terminal_size_of(terminal).map(|(width, _)| width.0)

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 const ORDER: &[&str] = &[
     "cmd", "config", "cli",
     // The engine begins here: it never sees the words of the command line.
-    "compare", "relay", "scan", "exchange", "hub", "children", "door", "dial", "session", "dump",
-    "report", "json", "hexdump", "pcap", "progress", "console", "pump", "splice", "pace",
-    "endpoint", "socket", "local", "options", "gate", "tap", "address", "reactor", "framing",
-    "batch", "units", "error", "sys", "peer",
+    "compare", "relay", "scan", "exchange", "hub", "children", "door", "dial", "resolver",
+    "session", "dump", "report", "json", "hexdump", "pcap", "progress", "console", "pump",
+    "splice", "pace", "endpoint", "socket", "local", "options", "gate", "tap", "address",
+    "reactor", "framing", "batch", "units", "error", "sys", "peer",
 ];
 
 /// Code that belongs into some files and into no others.

@@ -42,6 +42,18 @@ fn definitions() -> clap::Command {
     command
 }
 
+/// The same, with other names of an option in its help: the generator of the man pages leaves them out.
+fn with_aliases() -> clap::Command {
+    let told = |option: clap::Arg| match (option.get_help(), option.get_visible_aliases()) {
+        (Some(help), Some(names)) if !names.is_empty() => {
+            let help = format!("{help} [alias: --{}]", names.join(", --"));
+            option.help(help)
+        }
+        _ => option,
+    };
+    definitions().mut_subcommands(|subcommand| subcommand.mut_args(told))
+}
+
 /// The pages in a folder by name.
 fn pages(dir: &Path) -> BTreeMap<String, String> {
     let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
@@ -57,7 +69,7 @@ fn pages(dir: &Path) -> BTreeMap<String, String> {
 
 fn man_pages_are_those_of_the_definitions() {
     let fresh = tempfile::tempdir().unwrap();
-    clap_mangen::generate_to(definitions(), fresh.path()).unwrap();
+    clap_mangen::generate_to(with_aliases(), fresh.path()).unwrap();
     let fresh = pages(fresh.path());
     if std::env::var_os("PKTCAT_UPDATE_MAN").is_some() {
         for name in pages(&man_dir()).keys() {
@@ -92,6 +104,10 @@ fn every_subcommand_has_a_page() {
         for option in subcommand.get_opts().filter(|option| !option.is_hide_set()) {
             let long = option.get_long().unwrap().replace('-', "\\-");
             assert!(text.contains(&format!("\\-\\-{long}")), "{name} does not tell of --{long}");
+            for alias in option.get_visible_aliases().unwrap_or_default() {
+                let alias = alias.replace('-', "\\-");
+                assert!(text.contains(&format!("\\-\\-{alias}")), "{name}: --{alias}");
+            }
         }
     }
 }

@@ -32,6 +32,7 @@ fn main() {
         a_fifo_is_waited_for,
         a_file_that_cannot_be_written_is_status_6,
         on_one_terminal_only_the_dump_is_shown,
+        a_terminal_is_the_same_by_every_name needs [Need::Program("setsid")],
         colours_are_for_terminals_and_for_who_asks,
         lines_are_those_of_hexdump needs [Need::Program("hexdump")],
     ]);
@@ -289,6 +290,26 @@ fn on_one_terminal_only_the_dump_is_shown() {
     // Without a dump there, the payload is.
     assert_eq!(on_terminal("-d", None), "hello\n");
     assert_eq!(on_terminal("-d --hex-file /dev/null", None), "hello\n");
+}
+
+fn a_terminal_is_the_same_by_every_name() {
+    let pty = Pty::open();
+    let (listener, port) = net::listener();
+    let script = r#"exec "$@" 2>/dev/tty"#;
+    let client = pktcat_line(&format!("connect -x -d --color never 127.0.0.1 {port}"))
+        .through(["setsid", "--ctty", "sh", "-c", script, "sh"])
+        .stdin(Input::Fd(pty.slave_fd()))
+        .stdout(Output::Fd(pty.slave_fd()))
+        .spawn();
+    let mut stream = net::accept(&listener);
+    stream.write_all(b"hello\n").unwrap();
+    drop(stream);
+    client.wait().expect_code(0);
+    let mut text = vec![0; 4096];
+    let count = nix::unistd::read(&pty.master, &mut text).unwrap();
+    let shown = String::from_utf8_lossy(&text[..count]).replace("\r\n", "\n");
+    assert!(shown.contains("|hello.|"), "{shown}");
+    assert!(!shown.lines().any(|line| line == "hello"), "{shown}");
 }
 
 fn colours_are_for_terminals_and_for_who_asks() {

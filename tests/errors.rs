@@ -225,6 +225,38 @@ fn status_6_the_port_file_cannot_be_written() {
 }
 
 #[test]
+fn the_port_file_is_a_file_or_what_a_link_points_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::os::unix::fs::symlink("end", at("link")).unwrap();
+    let long = "n".repeat(255);
+    for (name, end) in [("plain", "plain"), ("link", "end"), (&long, &long)] {
+        let line = "listen --quiet --timeout 100ms --port-file";
+        pktcat_line(line).arg(at(name)).arg("127.0.0.1").arg("0").run().expect_code(5);
+        let text = std::fs::read_to_string(at(end)).unwrap();
+        assert_ne!(text.trim_end().parse::<u16>().unwrap(), 0, "{name}");
+    }
+    assert!(at("link").is_symlink());
+    // The file behind standard error is not replaced under it.
+    let stderr = File::create(at("stderr")).unwrap();
+    let line = "listen --timeout 100ms --port-file";
+    let ended = pktcat_line(line).arg(at("stderr")).arg("127.0.0.1").arg("0");
+    ended.stderr(Output::Fd(stderr.into())).run().expect_code(5);
+    let text = std::fs::read_to_string(at("stderr")).unwrap();
+    assert!(text.contains("timed out"), "{text}");
+}
+
+#[test]
+fn a_listener_whose_reader_is_gone_waits_for_nobody() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let server = pktcat_line("listen 127.0.0.1 0").stdout(Output::Fd(writer.into())).spawn();
+    server.port();
+    server.expect_running();
+    drop(reader);
+    server.wait().expect_code(0);
+}
+
+#[test]
 fn an_error_is_one_line_whatever_its_words_hold() {
     let place = "a\nb\u{1b}[31m";
     for (words, status) in [

@@ -39,6 +39,7 @@ fn main() {
             &[],
             datagrams_find_the_address_where_somebody_is,
         ),
+        test("a_slow_name_server_makes_nobody_deaf", &ip, a_slow_name_server_makes_nobody_deaf),
         test(
             "twenty_addresses_that_refuse_are_one_error",
             &[],
@@ -281,5 +282,45 @@ fn twenty_addresses_that_refuse_are_one_error(unshare: &[&'static str]) {
             "{}",
             ended.stderr
         );
+    }
+}
+
+/// A name server that never answers, from the same program, in the namespaces of the command.
+const SLOW_SERVER: &str = r#"
+ip link set lo up
+echo "nameserver 127.0.0.1" > "$1/resolv.conf"
+mount --bind "$1/resolv.conf" /etc/resolv.conf
+"$2" listen -u --quiet --discard --timeout 30 --port-file "$1/port" 127.0.0.1 53 > /dev/null < /dev/null &
+while ! [ -s "$1/port" ]; do kill -0 $!; sleep 0.02; done
+server=$!
+trap 'kill $server' EXIT
+"#;
+
+fn a_slow_name_server_makes_nobody_deaf(unshare: &[&'static str]) {
+    let limits = ["connect -w 200ms slow.test 9", "connect --timeout 200ms slow.test 9"];
+    let more = [
+        "connect --timeout 200ms -s slow.test 127.0.0.1 9",
+        "connect -u -w 200ms slow.test 9",
+        "listen --timeout 200ms slow.test 0",
+        "listen --timeout 200ms --allow slow.test 127.0.0.1 0",
+        "compare -w 200ms slow.test 9",
+    ];
+    let signals = ["connect -v slow.test 9", "listen -v slow.test 0", "compare slow.test 9"];
+    let lines = limits.iter().chain(&more).map(|line| (5, *line));
+    for (status, line) in lines.chain(signals.iter().map(|line| (143, *line))) {
+        let folder = tempfile::tempdir().unwrap();
+        // The command's own status, and before the name server would be given up.
+        let run = match status {
+            143 => r#""$@" & run=$!; sleep 0.3; kill -TERM $run; wait $run || exit $?"#,
+            _ => r#""$@" || exit $?"#,
+        };
+        let script = format!("{SLOW_SERVER}\nshift 2\n{run}");
+        let pktcat = env!("CARGO_BIN_EXE_pktcat");
+        let own = unshare.iter().copied().chain(["-n", "-m", "sh", "-euc", &script, "sh"]);
+        let words = own.chain([folder.path().to_str().unwrap(), pktcat, "timeout", "4", pktcat]);
+        let ended = program("env", words.chain(line.split(' '))).stdin(Input::Null).run();
+        // timeout(1) hands the signal on, and its status is that of the signal.
+        let got = ended.status.code();
+        assert_eq!(got, Some(status), "{line}: {}", ended.stderr);
     }
 }

@@ -8,6 +8,8 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 use util::{Input, net, pktcat_line};
 
 /// Status 5, and one line that has these words in it; nothing comes on stdout.
@@ -96,4 +98,25 @@ fn the_idle_timeout_begins_with_the_first_peer() {
         let ended = server.wait().expect_code(5);
         assert_eq!(ended.stdout_text(), "first", "{protocol}");
     }
+}
+
+#[test]
+fn retries_without_a_pause_end_with_the_run() {
+    let (_held, port) = net::refusing_port();
+    for options in ["", "-u --send x"] {
+        let line = format!("connect {options} --retry 4000000000 --retry-delay 0");
+        let limit = format!("{line} --timeout 200ms 127.0.0.1 {port}");
+        pktcat_line(&limit).run().expect_code(5);
+        let client = pktcat_line(&format!("{line} 127.0.0.1 {port}")).spawn();
+        client.expect_running();
+        client.signal(Signal::SIGTERM);
+        client.wait().expect_signal(Signal::SIGTERM);
+    }
+}
+
+#[test]
+fn a_connected_socket_is_idle_from_the_start() {
+    let (_peer, port) = net::udp();
+    let line = format!("connect -u -d --idle-timeout 200ms 127.0.0.1 {port}");
+    pktcat_line(&line).run().expect_code(5);
 }

@@ -4,6 +4,7 @@
 mod util;
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -81,4 +82,45 @@ fn is_served(path: &Path) -> bool {
     UnixDatagram::unbound()
         .and_then(|asking| asking.connect(path))
         .is_err_and(|cause| cause.raw_os_error() == Some(libc::EPROTOTYPE))
+}
+
+#[test]
+fn retry_tries_again_where_nobody_listens_yet() {
+    for options in ["", "-u"] {
+        let (_folder, path) = place();
+        // A socket left behind by somebody who will be back.
+        match options {
+            "" => drop(UnixListener::bind(&path).unwrap()),
+            _ => drop(UnixDatagram::bind(&path).unwrap()),
+        }
+        let line = format!("connect -v {options} --send x --retry 1000 --retry-delay 10ms -U");
+        let client = pktcat_line(&format!("{line} {}", path.display())).spawn();
+        client.wait_lines("pktcat: connect: ", 2);
+        let line = format!("listen {options} --count 1 -O lines -U {}", path.display());
+        let server = pktcat_line(&line).spawn();
+        assert_eq!(server.wait().expect_code(0).stdout_text(), "x\n");
+        drop(client);
+    }
+}
+
+#[test]
+fn a_full_queue_is_waited_for() {
+    let (_folder, path) = place();
+    let listener =
+        socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    listener.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+    listener.listen(0).unwrap();
+    let first = UnixStream::connect(&path).unwrap();
+    let ended = pktcat_line(&format!("connect -w 200ms -U {}", path.display())).run();
+    assert!(ended.expect_code(5).stderr.contains("no room"));
+    let client = pktcat_line(&format!("connect --send x -U {}", path.display())).spawn();
+    client.expect_running();
+    drop(first);
+    drop(listener.accept().unwrap());
+    let (mut second, _) = listener.accept().unwrap();
+    let mut got = Vec::new();
+    second.read_to_end(&mut got).unwrap();
+    assert_eq!(got, b"x");
+    drop(second);
+    client.wait().expect_code(0);
 }

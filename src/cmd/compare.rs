@@ -19,6 +19,7 @@ use crate::dial::{self, Connected};
 use crate::dump::Dump;
 use crate::error::{Error, Result};
 use crate::report::Lines;
+use crate::resolver;
 use crate::session::Session;
 
 /// Runs the command.
@@ -64,7 +65,8 @@ fn both(config: &Compare, session: &mut Session) -> Result<Comparison> {
                 0 => return Err(Error::usage("port 0", "nobody can be reached there")),
                 port => port,
             };
-            target.resolve(port, *family, config.lookup, Some(config.connect_timeout))?
+            let limit = Some(config.connect_timeout);
+            resolver::resolve(session, target, port, (*family, config.lookup), limit)?
         }
         (_, Some(peer)) => vec![peer.address()],
         (config::compare::Peer::BuiltIn(_), None) => Vec::new(),

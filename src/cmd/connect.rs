@@ -9,7 +9,7 @@ use mio::Interest;
 use socket2::Socket;
 
 use super::{input, output, tell_granted, watch};
-use crate::address::{Address, Protocol, Target, port_number, resolve_host};
+use crate::address::{Address, Protocol, Target, port_number};
 use crate::config::{Connect, Place, Reception, Stdin};
 use crate::console::Verbosity;
 use crate::dial::{self, Connected};
@@ -22,7 +22,8 @@ use crate::local;
 use crate::options::Options;
 use crate::reactor::Latch;
 use crate::relay::{Relay, Rules};
-use crate::session::Session;
+use crate::resolver;
+use crate::session::{Session, timed_out};
 use crate::socket;
 use crate::tap::Event;
 
@@ -43,10 +44,11 @@ pub fn run(config: &Connect) -> Result<()> {
 
 fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
     let common = &config.common;
-    let Connected { socket, latch, peer } = match &config.place {
-        Place::Internet(target) => dial(config, target, session)?,
-        Place::Unix(path) => dial_local(config, path, session)?,
-    };
+    let Connected { socket, latch, peer } =
+        again(config, session, |session| match &config.place {
+            Place::Internet(target) => dial(config, target, session),
+            Place::Unix(path) => dial_local(config, path, session),
+        })?;
     let link = Rc::new(socket::link(&socket, Protocol::Tcp, peer));
     session.event(&Event::Connected(&link));
     tell_granted(&common.options, &socket, session);
@@ -68,22 +70,21 @@ fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
         .run(session)
 }
 
-/// Connects, again and again while that may help and was asked for.
-fn dial(config: &Connect, target: &Target, session: &mut Session) -> Result<Connected> {
-    let common = &config.common;
-    let port = target_port(target, common.protocol)?;
+/// Tries again and again while that may help and was asked for.
+fn again<T>(
+    config: &Connect,
+    session: &mut Session,
+    mut attempt: impl FnMut(&mut Session) -> Result<T>,
+) -> Result<T> {
     let mut tries_left = config.retry;
     loop {
-        let limit = [config.connect_timeout, session.time_left()].into_iter().flatten().min();
-        let result =
-            target.resolve(port, common.family, common.lookup, limit).and_then(|addresses| {
-                let from = source(config)?;
-                dial::connect(session, &addresses, &from, config.connect_timeout)
-            });
-        match result {
+        match attempt(session) {
             Err(error)
                 if tries_left > 0 && matches!(error.status, Status::Refused | Status::TimedOut) =>
             {
+                // It may be the time of the whole run that is over, and signals are heard however
+                // short the pause.
+                session.look()?;
                 tries_left -= 1;
                 if session.verbosity == Verbosity::Verbose {
                     session.event(&Event::Error(&error));
@@ -103,9 +104,33 @@ fn pause(session: &mut Session, delay: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Connects to a local socket, which is there or is not.
+fn dial(config: &Connect, target: &Target, session: &mut Session) -> Result<Connected> {
+    let (common, limit) = (&config.common, config.connect_timeout);
+    let port = target_port(target, common.protocol)?;
+    let addresses = resolver::resolve(session, target, port, common.names(), limit)?;
+    let from = source(config, session)?;
+    dial::connect(session, &addresses, &from, limit)
+}
+
+/// How often is tried whether a local listener's queue has room.
+const QUEUE_CHECK: Duration = Duration::from_millis(20);
+
+/// Connects to a local socket, which is there or is not; its queue may be full.
 fn dial_local(config: &Connect, path: &Path, session: &mut Session) -> Result<Connected> {
-    let (socket, _) = local::connect(path, Protocol::Tcp, None)?;
+    let end = config.connect_timeout.map(|limit| (Instant::now() + limit, limit));
+    let socket = loop {
+        if let Some((socket, _)) = local::connect(path, Protocol::Tcp, None)? {
+            break socket;
+        }
+        let now = Instant::now();
+        match end {
+            Some((end, limit)) if now >= end => {
+                let why = format!("the listener at {} has no room", path.display());
+                return Err(timed_out("--connect-timeout", &why, limit));
+            }
+            _ => session.wait(Some(now + QUEUE_CHECK))?,
+        }
+    };
     config.common.options.apply_local(&socket)?;
     let latch = watch_socket(session, &socket)?;
     Ok(Connected { socket, latch, peer: Address::Unix(Some(Rc::from(path))) })
@@ -125,14 +150,16 @@ fn target_port(target: &Target, protocol: Protocol) -> Result<u16> {
     }
 }
 
-fn source(config: &Connect) -> Result<dial::From> {
+fn source(config: &Connect, session: &mut Session) -> Result<dial::From> {
     let common = &config.common;
     let port = match &config.source_port {
         Some(word) => port_number(word, common.protocol)?,
         None => 0,
     };
     let addresses = match &config.source {
-        Some(host) => resolve_host(host, 0, common.family, common.lookup, None)?,
+        Some(host) => {
+            resolver::resolve_host(session, host, 0, common.names(), config.connect_timeout)?
+        }
         None => Vec::new(),
     };
     Ok(dial::From { addresses, port, options: common.options.clone() })
@@ -143,14 +170,21 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     let (socket, peer, all, others) = match &config.place {
         Place::Internet(target) => {
             let port = target_port(target, common.protocol)?;
-            let limit = [config.connect_timeout, session.time_left()].into_iter().flatten().min();
-            let addresses = target.resolve(port, common.family, common.lookup, limit)?;
-            let (socket, peer, others) = first_of(&addresses, &source(config)?)?;
+            let limit = config.connect_timeout;
+            let addresses = resolver::resolve(session, target, port, common.names(), limit)?;
+            let (socket, peer, others) = first_of(&addresses, &source(config, session)?)?;
             (socket, Address::Internet(peer), addresses, others)
         }
         Place::Unix(path) => {
             let own = config.source.as_ref().map(Path::new);
-            let (socket, name) = local::connect(path, Protocol::Udp, own)?;
+            let (socket, name) = again(config, session, |session| {
+                loop {
+                    match local::connect(path, Protocol::Udp, own)? {
+                        Some(connected) => break Ok(connected),
+                        None => pause(session, QUEUE_CHECK)?,
+                    }
+                }
+            })?;
             common.options.apply_local(&socket)?;
             session.names.extend(name);
             (socket, Address::Unix(Some(Rc::from(path.as_path()))), Vec::new(), Vec::new())
@@ -179,7 +213,8 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     let datagram = Datagram::new(socket, latch, peers, common.ways, common.fetch(), tap);
     let mut exchange = Exchange::new(input, output, datagram, rules, common.pace(), Instant::now());
     if !others.is_empty() || config.retry > 0 {
-        exchange = exchange.or(next_of(others, all, config)?);
+        let from = source(config, session)?;
+        exchange = exchange.or(next_of(others, all, from, config));
     }
     exchange.run(session)
 }
@@ -199,22 +234,24 @@ fn first_of(
 fn next_of(
     mut others: Vec<SocketAddr>,
     all: Vec<SocketAddr>,
+    from: dial::From,
     config: &Connect,
-) -> Result<NextAddress> {
-    let (from, mut tries_left, delay) = (source(config)?, config.retry, config.retry_delay);
-    Ok(Box::new(move |session| {
+) -> NextAddress {
+    let (mut tries_left, delay) = (config.retry, config.retry_delay);
+    Box::new(move |session| {
         if others.is_empty() {
             if tries_left == 0 || all.is_empty() {
                 return Ok(None);
             }
             tries_left -= 1;
+            session.look()?;
             pause(session, delay)?;
             others.clone_from(&all);
         }
         let (socket, peer, rest) = first_of(&others, &from)?;
         others = rest;
         opened(socket, Address::Internet(peer), &from.options, session).map(Some)
-    }))
+    })
 }
 
 /// A connected datagram socket, told of and watched.

@@ -1,22 +1,20 @@
 //! `pktcat listen`: waits for a peer, or for datagrams of any number of them.
 
-use std::fs::File;
-use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::FileTypeExt as _;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mio::Interest;
 use socket2::Socket;
 
-use super::{input, output, serve, tell_granted, watch};
+use super::{input, output, port_file, serve, tell_granted, watch};
 use crate::address::{Address, Family, Protocol, Target};
 use crate::config::{Common, Listen, Place, Reception, Stdin, Task};
 use crate::door::Door;
 use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
 use crate::endpoint::input::{Input, Wire};
+use crate::endpoint::output::Output;
 use crate::endpoint::stream::{Fin, Stream};
 use crate::error::{Error, Result};
 use crate::exchange::{self, Exchange, Silence};
@@ -24,6 +22,7 @@ use crate::gate::Gate;
 use crate::local;
 use crate::reactor::Latch;
 use crate::relay::{Relay, Rules};
+use crate::resolver;
 use crate::session::{Session, timed_out};
 use crate::socket;
 use crate::tap::Event;
@@ -43,7 +42,8 @@ pub fn run(config: &Listen) -> Result<()> {
 fn dispatch(config: &Listen, session: &mut Session) -> Result<()> {
     let single = matches!(config.task, Task::Relay) && !config.both;
     // Known before anybody can come.
-    let gate = config.gate()?;
+    let names = config.common.names();
+    let gate = config.gate(|host| resolver::resolve_host(session, host, 0, names, None))?;
     match (config.common.protocol, &config.task) {
         (_, Task::Command(words)) => serve::command(config, words, gate, session),
         (Protocol::Udp, _) if single => datagrams(config, gate, session),
@@ -58,7 +58,10 @@ fn one_client(config: &Listen, gate: Gate, session: &mut Session) -> Result<()> 
     let input = input(common, Wire::Stream, session)?;
     let output = output(common, true, session)?;
     let door = Door::new(listener, gate, None, session)?;
-    let (socket, peer) = first_client(config, door, session)?;
+    let Some((socket, peer)) = first_client(config, door, &output, session)? else {
+        // Nobody reads what would arrive.
+        return Ok(());
+    };
     let link = Rc::new(socket::link(&socket, Protocol::Tcp, peer));
     session.event(&Event::Accepted(&link));
     let rules = Rules {
@@ -173,7 +176,7 @@ pub(super) fn bind_to(
     let common = &config.common;
     let addresses = match &target.host {
         None => unspecified(port, common.family),
-        Some(_) => target.resolve(port, common.family, common.lookup, session.time_left())?,
+        Some(_) => resolver::resolve(session, target, port, common.names(), None)?,
     };
     let bound = socket::bind_first(&addresses, common.family, protocol, &common.options)?;
     tell_granted(&common.options, &bound, session);
@@ -197,7 +200,7 @@ pub(super) fn announce(
     }
     if let (Some(path), Some((_, socket))) = (&config.port_file, sockets.first()) {
         let port = socket::local_port(socket);
-        while let Err(cause) = write_port(path, port) {
+        while let Err(cause) = port_file::write(path, port) {
             // A FIFO that nobody reads yet (ENXIO, open(2)).
             let waits = cause.raw_os_error() == Some(libc::ENXIO)
                 && std::fs::metadata(path).is_ok_and(|there| there.file_type().is_fifo());
@@ -221,48 +224,24 @@ fn unspecified(port: u16, family: Family) -> Vec<SocketAddr> {
     }
 }
 
-/// Writes the port number whole or not at all: a reader never sees half of it.
-fn write_port(path: &Path, port: u16) -> io::Result<()> {
-    let there = std::fs::metadata(path);
-    if there.as_ref().is_ok_and(|there| !there.is_file()) {
-        // A pipe or device is written to, never replaced: a line is one write.
-        let mut options = File::options();
-        options.write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-        return options.open(path)?.write_all(format!("{port}\n").as_bytes());
-    }
-    // What a symbolic link points to is replaced, not the link.
-    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let result = File::create(&temporary)
-        .and_then(|mut file| {
-            if let Ok(there) = there {
-                file.set_permissions(there.permissions())?;
-            }
-            writeln!(file, "{port}")
-        })
-        .and_then(|()| std::fs::rename(&temporary, path));
-    if result.is_err() {
-        // The failure itself is what is reported.
-        let _ = std::fs::remove_file(&temporary);
-    }
-    result
-}
-
-/// Waits for the first client and closes the listening socket.
+/// Waits for the first client and closes the listening socket; `None` when nobody reads standard
+/// output any more.
 fn first_client(
     config: &Listen,
     mut door: Door,
+    output: &Output,
     session: &mut Session,
-) -> Result<(Socket, Address)> {
+) -> Result<Option<(Socket, Address)>> {
     let end = config.accept_timeout.map(|limit| (Instant::now() + limit, limit));
     loop {
         if let Some(client) = door.next(0, session)? {
             door.close(session);
             // Nobody can come in by the path of a local socket any more.
             session.names.clear();
-            return Ok(client);
+            return Ok(Some(client));
+        }
+        if output.is_broken() {
+            return Ok(None);
         }
         if let Some((end, limit)) = end
             && Instant::now() >= end

@@ -27,7 +27,7 @@ const RESERVED: u64 = 16;
 /// # Errors
 /// Everything that makes the exit status other than 0.
 pub fn run(config: &Scan) -> Result<()> {
-    let addresses = config.target.resolve(0, config.family, config.lookup, None)?;
+    let addresses = config.target.resolve(0, config.family, config.lookup)?;
     let targets = targets(&addresses)?;
     check_payload(config, &targets)?;
     let plan = Plan {

@@ -92,7 +92,9 @@ impl Compare {
             }
         };
         let is_v6 = match &peer {
-            Peer::Other(Target { host: Some(host), .. }) => host.parse::<Ipv6Addr>().is_ok(),
+            Peer::Other(Target { host: Some(host), .. }) => {
+                host.parse::<Ipv6Addr>().is_ok_and(|ip| ip.to_ipv4_mapped().is_none())
+            }
             _ => false,
         };
         let longest = if is_v6 || args.ipv6 { LONGEST_IPV6 } else { LONGEST_IPV4 };

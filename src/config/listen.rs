@@ -1,16 +1,16 @@
 //! The settings of `pktcat listen`.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::{Common, Place};
-use crate::address::resolve_host;
 use crate::cli::{Format, ListenArgs, Payloads};
 use crate::error::{Error, Result};
-use crate::framing;
+use crate::framing::{self, Crlf};
 use crate::gate::{self, Gate};
 
 /// Settings of `pktcat listen`.
@@ -76,7 +76,7 @@ impl Task {
         } else if args.chat {
             Self::Chat
         } else if let Some(text) = args.reply.take() {
-            Self::Reply(text.into_bytes())
+            Self::Reply(sent(text, args.common.crlf))
         } else if let Some(digits) = &args.reply_hex {
             let bytes = framing::parse_hex(digits, framing::LONGEST_MESSAGE);
             Self::Reply(bytes.map_err(|bad| Error::usage("--reply-hex", bad.to_string()))?)
@@ -88,6 +88,16 @@ impl Task {
             Self::Relay
         })
     }
+}
+
+/// A text as it is sent.
+fn sent(text: String, crlf: bool) -> Vec<u8> {
+    if !crlf {
+        return text.into_bytes();
+    }
+    let mut converted = Vec::with_capacity(text.len() + 1);
+    Crlf::default().convert(text.as_bytes(), &mut converted);
+    converted
 }
 
 impl Listen {
@@ -158,12 +168,12 @@ impl Listen {
         })
     }
 
-    /// Who may come in, host names resolved.
+    /// Who may come in, host names resolved by `look_up`.
     ///
     /// # Errors
     /// When one is neither a block, an address nor a name that resolves.
-    pub fn gate(&self) -> Result<Gate> {
-        let blocks = |texts: &[String]| -> Result<Vec<_>> {
+    pub fn gate(&self, mut look_up: impl FnMut(&str) -> Result<Vec<SocketAddr>>) -> Result<Gate> {
+        let mut blocks = |texts: &[String]| -> Result<Vec<_>> {
             let mut blocks = Vec::new();
             for text in texts {
                 match gate::block(text) {
@@ -172,8 +182,7 @@ impl Listen {
                         return Err(Error::usage(text, "is no block of addresses"));
                     }
                     None => {
-                        let Common { family, lookup, .. } = self.common;
-                        let found = resolve_host(text, 0, family, lookup, None)?;
+                        let found = look_up(text)?;
                         blocks.extend(found.iter().map(|address| IpNet::from(address.ip())));
                     }
                 }

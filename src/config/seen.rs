@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use crate::cli::{ColorChoice, SeeingArgs};
 use crate::hexdump::Paint;
 use crate::json::Bytes;
+use crate::sys;
 
 /// What is to be seen of a run, and where.
 #[derive(Debug)]
@@ -107,8 +108,8 @@ fn is_same_terminal(one: impl AsFd, other: impl AsFd) -> bool {
     if !one.as_fd().is_terminal() || !other.as_fd().is_terminal() {
         return false;
     }
-    match (nix::sys::stat::fstat(one), nix::sys::stat::fstat(other)) {
-        (Ok(one), Ok(other)) => one.st_rdev == other.st_rdev,
+    match (sys::terminal(one), sys::terminal(other)) {
+        (Ok(one), Ok(other)) => one == other,
         _ => false,
     }
 }

@@ -13,7 +13,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::rc::Rc;
 
 use mio::Interest;
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::MsgFlags;
 use nix::sys::stat::Mode;
@@ -65,6 +65,23 @@ pub enum Kind {
     File,
     /// Another device.
     Other,
+}
+
+/// The device that every terminal master is opened by (pts(4)).
+const TERMINAL_MASTER: (u32, u32) = (5, 2);
+
+/// Opening a terminal master again would make another terminal.
+fn is_master(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| {
+        let number = metadata.rdev();
+        (libc::major(number), libc::minor(number)) == TERMINAL_MASTER
+    })
+}
+
+/// In which directions a descriptor was opened.
+fn directions(file: &File) -> OFlag {
+    let flags = nix::fcntl::fcntl(file, FcntlArg::F_GETFL).unwrap_or(libc::O_RDWR);
+    OFlag::from_bits_truncate(flags) & OFlag::O_ACCMODE
 }
 
 fn kind_of(file: &File) -> Kind {
@@ -150,8 +167,15 @@ impl Local {
             stop.add(Signal::SIGTTIN);
             stop.thread_block()?;
         }
+        let opened = directions(&shared);
         let (fd, access) = match kind {
+            // Reading or writing says that it was not opened for that.
+            _ if opened != mode && opened != OFlag::O_RDWR => (shared.into(), Access::Direct),
+            Kind::Terminal if is_master(&shared) => (shared.into(), Access::Asked),
             Kind::Pipe | Kind::Terminal => {
+                // A FIFO opened for both (`<>`) has no end and no reader that goes away.
+                let both = kind == Kind::Pipe && opened == OFlag::O_RDWR;
+                let mode = if both { OFlag::O_RDWR } else { mode };
                 let flags = mode | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
                 match nix::fcntl::open(path, flags, Mode::empty()) {
                     Ok(private) => (private, Access::Direct),
@@ -172,6 +196,9 @@ impl Local {
             }
         }
         let latch = reactor.watch(&fd, interest)?;
+        if kind == Kind::Terminal && which == Which::Stdin {
+            reactor.look_after(&latch);
+        }
         Ok(Self { fd, kind, access, latch, name })
     }
 
@@ -258,7 +285,8 @@ impl Local {
         };
         let progress = match result {
             Err(cause) if cause.raw_os_error() == Some(libc::EIO) && self.in_background() => {
-                Progress::Blocked
+                self.latch.not_readable_for_now();
+                return Ok(Progress::Blocked);
             }
             other => Progress::of_read(other)?,
         };
@@ -287,7 +315,8 @@ impl Local {
                 nix::sys::socket::send(self.fd.as_raw_fd(), bytes, flags).map_err(io::Error::from)
             }
             Access::Asked => {
-                let some = &bytes[..bytes.len().min(libc::PIPE_BUF)];
+                // A terminal that is ready for writing promises no more.
+                let some = &bytes[..bytes.len().min(1)];
                 asked(self.fd.as_fd(), Interest::WRITABLE)
                     .and_then(|()| Ok(nix::unistd::write(&self.fd, some)?))
             }

@@ -171,6 +171,15 @@ pub(super) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(bytes.unsigned_abs())
 }
 
+pub(super) fn terminal(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut number: libc::c_uint = 0;
+    // SAFETY: the descriptor is open, and TIOCGDEV writes one unsigned int.
+    if unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGDEV, &raw mut number) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(number)
+}
+
 /// What the names of the congestion controls that pace begin with; Linux has several BBR.
 const PACES: &[u8] = b"bbr";
 

@@ -20,6 +20,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_file_is_read_from_where_the_script_stands,
         fifos_carry_both_directions,
         a_fifo_whose_writer_is_gone_is_read_to_its_end,
+        a_fifo_opened_for_both_has_no_end_and_no_reader_to_lose,
+        a_pipe_the_wrong_way_round_is_an_error,
     ]
 }
 
@@ -148,4 +150,41 @@ fn a_fifo_whose_writer_is_gone_is_read_to_its_end() {
     assert_eq!(net::read_to_fin(&peer), b"left behind");
     drop(peer);
     running.wait().expect_code(0);
+}
+
+fn a_fifo_opened_for_both_has_no_end_and_no_reader_to_lose() {
+    let dir = tempfile::tempdir().unwrap();
+    let both_ways = |name: &str| {
+        let path = dir.path().join(name);
+        mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        OpenOptions::new().read(true).write(true).open(&path).unwrap()
+    };
+    let (mut stdin, mut stdout) = (both_ways("in"), both_ways("out"));
+    let given = |file: &File| file.try_clone().unwrap().into();
+    let (running, mut peer) = client("--until-fin", |pktcat| {
+        pktcat.stdin(Input::Fd(given(&stdin))).stdout(Output::Fd(given(&stdout)))
+    });
+    running.expect_running();
+    stdin.write_all(b"later").unwrap();
+    assert_eq!(net::read_exactly(&peer, 5), b"later");
+    peer.write_all(b"kept").unwrap();
+    net::finish(&peer);
+    running.wait().expect_code(0);
+    let mut room = [0; 9];
+    assert_eq!(stdout.read(&mut room).unwrap(), 4);
+    assert_eq!(&room[..4], b"kept");
+}
+
+fn a_pipe_the_wrong_way_round_is_an_error() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(b"not for you").unwrap();
+    let (running, mut peer) =
+        client("", |pktcat| pktcat.stdout(Output::Fd(reader.try_clone().unwrap().into())));
+    peer.write_all(b"lost otherwise").unwrap();
+    let ended = running.wait().expect_code(6);
+    assert!(ended.stderr.contains("write: stdout"), "{}", ended.stderr);
+    let (running, peer) = client("", |pktcat| pktcat.stdin(Input::Fd(writer.into())));
+    let ended = running.wait().expect_code(6);
+    assert!(ended.stderr.contains("read: stdin"), "{}", ended.stderr);
+    assert_eq!(net::read_to_fin(&peer), b"");
 }

@@ -1,7 +1,7 @@
 //! Terminals: left as they were found, never taken over, never a reason to be stopped.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 
 use libtest_mimic::Trial;
@@ -18,6 +18,9 @@ pub(crate) fn tests() -> Vec<Trial> {
         what_is_typed_is_sent,
         settings_are_left_alone,
         it_does_not_become_the_controlling_terminal needs [Need::Program("setsid")],
+        the_side_of_the_emulator_stays_that_side,
+        what_was_typed_before_it_came_to_the_front_is_sent
+            needs [Need::Program("setsid"), Need::Program("bash")],
         a_background_job_is_not_stopped needs [Need::Program("setsid"), Need::Program("bash")],
     ]
 }
@@ -129,4 +132,37 @@ fn expect_not_stopped(shell: &Running, pid: u32) {
         assert_ne!(proc::state(pid), 'T', "stopped");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
+}
+
+fn the_side_of_the_emulator_stays_that_side() {
+    let pty = Pty::open();
+    let mut settings = termios::tcgetattr(&pty.slave).unwrap();
+    termios::cfmakeraw(&mut settings);
+    termios::tcsetattr(&pty.slave, SetArg::TCSANOW, &settings).unwrap();
+    let (running, mut peer) = client("", |pktcat| {
+        pktcat.stdin(Input::Fd(master(&pty).into())).stdout(Output::Fd(master(&pty).into()))
+    });
+    let mut program = &pty.slave;
+    program.write_all(b"from the program").unwrap();
+    assert_eq!(net::read_exactly(&peer, 16), b"from the program");
+    peer.write_all(b"to the program").unwrap();
+    let mut room = [0; 14];
+    program.read_exact(&mut room).unwrap();
+    assert_eq!(&room, b"to the program");
+    net::finish(&peer);
+    running.wait().expect_code(0);
+}
+
+fn what_was_typed_before_it_came_to_the_front_is_sent() {
+    let (pty, _) = terminal();
+    let shown = Collected::start(master(&pty));
+    let script = r#"set -m; "$@" & echo "ready."; sleep 0.5; echo "front."; fg"#;
+    let (shell, peer) = client("", |pktcat| {
+        on(&pty, pktcat.through(["setsid", "--ctty", "bash", "-c", script, "bash"]))
+    });
+    shown.wait("the job", |bytes| bytes.windows(6).any(|part| part == b"ready.").then_some(()));
+    master(&pty).write_all(b"typed ahead\n").unwrap();
+    assert_eq!(net::read_exactly(&peer, 12), b"typed ahead\n");
+    net::finish(&peer);
+    shell.wait().expect_code(0);
 }

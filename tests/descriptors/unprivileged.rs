@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
 use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::tests;
@@ -21,6 +22,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_stalled_stdout_of_root_stalls_nothing_else needs [Need::Root],
         a_closed_stdout_of_root_ends_the_run_quietly needs [Need::Root],
         an_idle_pipe_of_root_costs_nothing needs [Need::Root],
+        a_stalled_terminal_of_root_stalls_nothing_else needs [Need::Root],
         a_terminal_of_root_carries_both_directions needs [Need::Root],
     ]
 }
@@ -122,6 +124,22 @@ fn a_closed_stdout_of_root_ends_the_run_quietly() {
     drop(stdout);
     assert_eq!(running.wait().expect_code(0).stderr, "");
     sender.join().unwrap();
+}
+
+fn a_stalled_terminal_of_root_stalls_nothing_else() {
+    let pty = Pty::open();
+    fs::set_permissions(&pty.name, Permissions::from_mode(0o600)).unwrap();
+    let (listener, port) = net::listener();
+    let (cmd, _dir) = as_nobody(port);
+    let mut running = cmd.stdin(Input::Pipe).stdout(Output::Fd(pty.slave_fd())).spawn();
+    let mut peer = net::accept(&listener);
+    peer.set_nonblocking(true).unwrap();
+    write_until_stalled(&mut peer, 45);
+    peer.set_nonblocking(false).unwrap();
+    running.send(b"still heard");
+    assert_eq!(net::read_exactly(&peer, 11), b"still heard");
+    running.signal(Signal::SIGTERM);
+    running.wait().expect_signal(Signal::SIGTERM);
 }
 
 fn a_terminal_of_root_carries_both_directions() {
