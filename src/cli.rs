@@ -61,7 +61,9 @@ pub enum Command {
     #[command(about = LISTEN, after_help = "\
 PORT 0 takes a free port and prints it. Without HOST one socket hears IPv4 and IPv6.
 A TCP listener whose stdin is /dev/null or closed keeps its half open until the peer's end.
-An idle pipe as stdin keeps the run alive: -d sends nothing, --until-fin ends at the peer's end.")]
+An idle pipe as stdin keeps the run alive: -d sends nothing, --until-fin ends at the peer's end.
+Over UDP --echo and --chargen answer no port below 1024 and no port of their own number: two
+services could go on answering each other for ever.")]
     Listen(ListenArgs),
     /// `pktcat connect`
     #[command(about = CONNECT, after_help = "\
@@ -213,7 +215,7 @@ pub struct ConnectArgs {
     #[command(flatten)]
     pub common: CommonArgs,
 
-    /// Send from this address; with -u -U, this path
+    /// Send from this address; with -U, this path
     #[arg(short, long, value_name = "ADDR", help_heading = "Protocol and addresses")]
     pub source: Option<String>,
 

@@ -144,6 +144,10 @@ impl Connect {
             return Err(Error::usage(&target.port, "the port is missing")
                 .hint("write HOST PORT or HOST:PORT"));
         }
+        if matches!(place, Place::Unix(_)) && args.source_port.is_some() {
+            return Err(Error::usage("--source-port", "a local socket has no port")
+                .hint("-s PATH gives it a name"));
+        }
         Ok(Self {
             place,
             common: Common::new(args.common, payloads)?,

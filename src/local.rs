@@ -58,6 +58,15 @@ fn open(protocol: Protocol) -> io::Result<Socket> {
 /// # Errors
 /// When the name is taken, or cannot be made.
 pub fn bind(path: &Path, protocol: Protocol) -> Result<(Socket, Name)> {
+    let (socket, name) = bound(path, protocol)?;
+    if protocol == Protocol::Tcp {
+        socket.listen(i32::MAX).map_err(|cause| failed("listen", path, &cause))?;
+    }
+    Ok((socket, name))
+}
+
+/// A socket with this name.
+fn bound(path: &Path, protocol: Protocol) -> Result<(Socket, Name)> {
     let failed = |cause: io::Error| {
         let error = failed("listen", path, &cause).with_status(Status::Failure);
         if cause.kind() != io::ErrorKind::AddrInUse {
@@ -77,11 +86,7 @@ pub fn bind(path: &Path, protocol: Protocol) -> Result<(Socket, Name)> {
         }
         result => result.map_err(failed)?,
     }
-    let name = Name::new(path);
-    if protocol == Protocol::Tcp {
-        socket.listen(i32::MAX).map_err(failed)?;
-    }
-    Ok((socket, name))
+    Ok((socket, Name::new(path)))
 }
 
 /// Whether there is a socket of that name that nobody serves. A socket of a kind that is never
@@ -105,11 +110,11 @@ pub fn connect(
     own: Option<&Path>,
 ) -> Result<Option<(Socket, Option<Name>)>> {
     let (socket, name) = match own {
-        Some(own) if protocol == Protocol::Udp => {
-            let (socket, name) = bind(own, protocol)?;
+        Some(own) => {
+            let (socket, name) = bound(own, protocol)?;
             (socket, Some(name))
         }
-        _ => (open(protocol).map_err(|cause| failed("connect", path, &cause))?, None),
+        None => (open(protocol).map_err(|cause| failed("connect", path, &cause))?, None),
     };
     match SockAddr::unix(path).and_then(|address| socket.connect(&address)) {
         Ok(()) => Ok(Some((socket, name))),

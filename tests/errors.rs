@@ -135,6 +135,12 @@ fn status_2_words_that_contradict_each_other() {
         "connect -d --send x 127.0.0.1 9",
         "connect -d --send-only 127.0.0.1 9",
         "listen --count 0 -u 0",
+        "connect -U path -p 9",
+        "listen -U path --port-file file",
+        "listen -x 127.0.0.1 0 -- true",
+        "listen --idle-timeout 1 127.0.0.1 0 -- true",
+        "listen --send x 127.0.0.1 0 -- true",
+        "connect 127.0.0.1:9 9",
     ] {
         fails(line, 2, &[]);
     }

@@ -124,3 +124,17 @@ fn a_full_queue_is_waited_for() {
     drop(second);
     client.wait().expect_code(0);
 }
+
+#[test]
+fn a_stream_may_have_a_name_too() {
+    let (folder, path) = place();
+    let own = folder.path().join("own");
+    let listener = UnixListener::bind(&path).unwrap();
+    let line = format!("connect --send x -s {} -U {}", own.display(), path.display());
+    let client = pktcat_line(&line).spawn();
+    let (peer, name) = listener.accept().unwrap();
+    assert_eq!(name.as_pathname(), Some(&*own));
+    drop(peer);
+    client.wait();
+    assert!(!own.exists());
+}

@@ -118,8 +118,10 @@ const QUEUE_CHECK: Duration = Duration::from_millis(20);
 /// Connects to a local socket, which is there or is not; its queue may be full.
 fn dial_local(config: &Connect, path: &Path, session: &mut Session) -> Result<Connected> {
     let end = config.connect_timeout.map(|limit| (Instant::now() + limit, limit));
+    let own = config.source.as_ref().map(Path::new);
     let socket = loop {
-        if let Some((socket, _)) = local::connect(path, Protocol::Tcp, None)? {
+        if let Some((socket, name)) = local::connect(path, Protocol::Tcp, own)? {
+            session.names.extend(name);
             break socket;
         }
         let now = Instant::now();

@@ -90,6 +90,28 @@ impl Task {
     }
 }
 
+/// An option about what passes the program, if there is one.
+fn passing(args: &ListenArgs) -> Option<&'static str> {
+    let ListenArgs { common, .. } = args;
+    let options = [
+        ("--hex", common.seeing.hex),
+        ("--hex-file", common.seeing.hex_file.is_some()),
+        ("--pcap", common.seeing.pcap.is_some()),
+        ("--progress", common.seeing.progress),
+        ("--idle-timeout", common.idle_timeout.is_some()),
+        ("--linger", common.linger.is_some()),
+        ("--count", common.count.is_some()),
+        ("--interval", common.interval.is_some()),
+        ("--rate", common.rate.is_some()),
+        ("--crlf", common.crlf),
+        ("--send", !common.send.is_empty()),
+        ("--send-hex", !common.send_hex.is_empty()),
+        ("--send-only", common.send_only),
+        ("--tag", args.tag),
+    ];
+    options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+}
+
 /// A text as it is sent.
 fn sent(text: String, crlf: bool) -> Vec<u8> {
     if !crlf {
@@ -146,6 +168,15 @@ impl Listen {
         if matches!(place, Place::Unix(_)) && !(args.allow.is_empty() && args.deny.is_empty()) {
             return Err(Error::usage("--allow, --deny", "a local socket's peers have no address")
                 .hint("the permissions of its folder say who may come in"));
+        }
+        if matches!(place, Place::Unix(_)) && args.port_file.is_some() {
+            return Err(Error::usage("--port-file", "a local socket has no port"));
+        }
+        if matches!(task, Task::Command(_))
+            && let Some(option) = passing(&args)
+        {
+            return Err(Error::usage(option, "does not go with a command")
+                .hint("it talks to its client by itself, and nothing passes here"));
         }
         if args.max_clients == Some(0) {
             return Err(Error::usage("--max-clients", "must be at least 1"));
