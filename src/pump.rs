@@ -50,6 +50,8 @@ pub struct Pump {
     bulky: bool,
     failure: Option<Error>,
     pace: Option<Pace>,
+    /// Whether the sink had no room the last time: then that is what is waited for.
+    is_full: bool,
 }
 
 impl Pump {
@@ -65,6 +67,7 @@ impl Pump {
             bulky: false,
             failure: None,
             pace,
+            is_full: false,
         }
     }
 
@@ -87,7 +90,10 @@ impl Pump {
     /// When the pace allows the next message, if it is what the pump waits for.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        if self.batch.is_empty() { None } else { self.pace.as_ref().and_then(Pace::next) }
+        match self.batch.is_empty() || self.is_full {
+            true => None,
+            false => self.pace.as_ref().and_then(Pace::next),
+        }
     }
 
     /// Moves what can be moved in one step.
@@ -190,6 +196,7 @@ impl Pump {
         };
         let before = self.batch.len();
         let progress = sink.drain(&mut self.batch, allowed).map_err(Failure::Sink)?;
+        self.is_full = progress == Progress::Blocked;
         match (progress, &mut self.pace) {
             (Progress::Moved(bytes), Some(pace)) => pace.spent(before - self.batch.len(), bytes),
             (Progress::End, _) => self.phase = Phase::Done,

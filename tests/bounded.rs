@@ -22,6 +22,7 @@ fn main() {
     harness::main(tests![
         client_whose_peer_never_reads,
         server_whose_peer_never_reads,
+        a_pace_whose_peer_never_reads,
         client_whose_stdout_is_never_read,
         server_whose_stdout_is_never_read,
         both_directions_stalled,
@@ -103,6 +104,15 @@ fn server_whose_peer_never_reads() {
     let (mut running, _peer) = server("");
     let taken = offer(running.take_stdin());
     expect_bounded(&running, &[&taken]);
+}
+
+fn a_pace_whose_peer_never_reads() {
+    for pace in ["--rate 100M", "--interval 1us"] {
+        for (mut running, _peer) in [client(pace), server(pace)] {
+            let taken = offer(running.take_stdin());
+            expect_bounded(&running, &[&taken]);
+        }
+    }
 }
 
 fn client_whose_stdout_is_never_read() {

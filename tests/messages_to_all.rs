@@ -233,3 +233,17 @@ fn a_pace_does_not_cut_lines_in_streams() {
         assert_eq!(client.read(&mut room).unwrap(), 11, "{line}");
     }
 }
+
+#[test]
+fn a_frame_cut_off_by_a_reader_that_left_is_no_error() {
+    for options in ["", "--portable", "-k"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let line = format!("listen -O frames {options} 127.0.0.1 0");
+        let server = pktcat_line(&line).stdout(util::Output::Fd(writer.into())).spawn();
+        let mut client = net::connect(server.port());
+        client.write_all(b"\0\0\0\x09cut").unwrap();
+        server.expect_running();
+        drop(reader);
+        server.wait().expect_code(0);
+    }
+}

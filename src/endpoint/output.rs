@@ -308,14 +308,14 @@ impl Sink for Output {
     }
 
     fn finish(&mut self) -> Result<()> {
+        if self.has_enough() || self.is_broken() || matches!(self.device, Device::Discard) {
+            // Nobody wants the rest.
+            return Ok(());
+        }
         let Self { assembler, pending, wanted, format, peer, tag, .. } = self;
         let Some(assembler) = assembler else {
             return Ok(());
         };
-        if *wanted == Some(0) || !matches!(self.device, Device::Local(_)) {
-            // Nobody wants the rest.
-            return Ok(());
-        }
         let message = |message: &[u8]| write_down(*format, tag.fixed(), message, wanted, pending);
         assembler.finish(message).map_err(|malformed| {
             Error::new(Status::Broken, "receive", peer.as_str(), malformed.to_string())
