@@ -253,13 +253,15 @@ fn the_port_file_is_a_file_or_what_a_link_points_to() {
 }
 
 #[test]
-fn a_listener_whose_reader_is_gone_waits_for_nobody() {
+fn a_listener_whose_reader_is_gone_ends_with_its_client() {
     let (reader, writer) = std::io::pipe().unwrap();
     let server = pktcat_line("listen 127.0.0.1 0").stdout(Output::Fd(writer.into())).spawn();
-    server.port();
-    server.expect_running();
+    let port = server.port();
     drop(reader);
+    server.expect_running();
+    let client = net::connect(port);
     server.wait().expect_code(0);
+    drop(client);
 }
 
 #[test]

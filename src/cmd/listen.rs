@@ -14,7 +14,6 @@ use crate::config::{Common, Listen, Place, Reception, Stdin, Task};
 use crate::door::Door;
 use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
 use crate::endpoint::input::{Input, Wire};
-use crate::endpoint::output::Output;
 use crate::endpoint::stream::{Fin, Stream};
 use crate::error::{Error, Result};
 use crate::exchange::{self, Exchange, Silence};
@@ -58,10 +57,7 @@ fn one_client(config: &Listen, gate: Gate, session: &mut Session) -> Result<()> 
     let input = input(common, Wire::Stream, session)?;
     let output = output(common, true, session)?;
     let door = Door::new(listener, gate, None, session)?;
-    let Some((socket, peer)) = first_client(config, door, &output, session)? else {
-        // Nobody reads what would arrive.
-        return Ok(());
-    };
+    let (socket, peer) = first_client(config, door, session)?;
     let link = Rc::new(socket::link(&socket, Protocol::Tcp, peer));
     session.event(&Event::Accepted(&link));
     let rules = Rules {
@@ -224,24 +220,20 @@ fn unspecified(port: u16, family: Family) -> Vec<SocketAddr> {
     }
 }
 
-/// Waits for the first client and closes the listening socket; `None` when nobody reads standard
-/// output any more.
+/// Waits for the first client and closes the listening socket. Whether anybody reads standard output
+/// is asked once there is one: a client must not find the door shut because of that.
 fn first_client(
     config: &Listen,
     mut door: Door,
-    output: &Output,
     session: &mut Session,
-) -> Result<Option<(Socket, Address)>> {
+) -> Result<(Socket, Address)> {
     let end = config.accept_timeout.map(|limit| (Instant::now() + limit, limit));
     loop {
         if let Some(client) = door.next(0, session)? {
             door.close(session);
             // Nobody can come in by the path of a local socket any more.
             session.names.clear();
-            return Ok(Some(client));
-        }
-        if output.is_broken() {
-            return Ok(None);
+            return Ok(client);
         }
         if let Some((end, limit)) = end
             && Instant::now() >= end

@@ -20,7 +20,7 @@ pub struct Received {
     pub segment: usize,
     /// The real length, if that is not all of it (MSG_TRUNC, recv(2)).
     pub cut_from: Option<usize>,
-    /// Who sent it, and to which of our addresses if we [asked](tell_destinations).
+    /// Who sent it, and to which of our addresses if we [asked](super::tell_destinations).
     pub from: Option<Route>,
 }
 
