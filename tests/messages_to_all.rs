@@ -247,3 +247,13 @@ fn a_frame_cut_off_by_a_reader_that_left_is_no_error() {
         server.wait().expect_code(0);
     }
 }
+
+#[test]
+fn a_frame_under_way_when_the_run_ends_is_no_error() {
+    let line = "listen -k -O frames --count 1 127.0.0.1 0";
+    let server = pktcat_line(line).spawn();
+    let mut client = net::connect(server.port());
+    client.write_all(b"\0\0\0\x03abc\0\0\0\x09cut").unwrap();
+    let ended = server.wait().expect_code(0);
+    assert!(!ended.stderr.contains("pktcat: "), "{}", ended.stderr);
+}

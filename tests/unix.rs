@@ -138,3 +138,19 @@ fn a_stream_may_have_a_name_too() {
     client.wait();
     assert!(!own.exists());
 }
+
+#[test]
+fn datagrams_are_cut_like_those_of_udp() {
+    for options in ways() {
+        let (_folder, path) = place();
+        let server = UnixDatagram::bind(&path).unwrap();
+        server.set_read_timeout(Some(util::PATIENCE)).unwrap();
+        let line = format!("connect -u -q 0 --datagram-size 1000 {options} -U {}", path.display());
+        let client = pktcat_line(&line).stdin(Input::Bytes(vec![b'x'; 2500])).spawn();
+        let mut room = [0; 4096];
+        for length in [1000, 1000, 500] {
+            assert_eq!(server.recv(&mut room).unwrap(), length, "{options}");
+        }
+        client.wait().expect_code(0);
+    }
+}

@@ -79,7 +79,8 @@ impl Datagram {
         }
         Self {
             receiver: Receiver::new(&*socket, ways, fetch),
-            sender: Sender::new(ways),
+            // Local sockets take a train for one datagram.
+            sender: Sender::new(if local.internet().is_some() { ways } else { Ways::Portable }),
             ways,
             fetch,
             socket,

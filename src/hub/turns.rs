@@ -204,7 +204,9 @@ impl Hub {
 
     /// A client's FIN has come.
     fn client_ended(&mut self, client: &mut Client, session: &mut Session) -> Result<()> {
-        self.complete(client, session);
+        if let Err(error) = self.complete(client) {
+            self.failed(error, session);
+        }
         let close = match &self.role {
             Role::Echo | Role::Discard => true,
             Role::Chargen(_) => false,
@@ -229,18 +231,20 @@ impl Hub {
             .map_err(|cause| Error::network("send", &client.link, &cause))
     }
 
-    /// No more will come from a client: a last line without its newline is whole, a frame is not.
-    fn complete(&mut self, client: &mut Client, session: &mut Session) {
-        let Some(mut assembler) = client.assembler.take() else { return };
+    /// No more will come from a client: a last line without its newline is whole.
+    ///
+    /// # Errors
+    /// When a frame is cut off.
+    fn complete(&mut self, client: &mut Client) -> Result<()> {
+        let Some(mut assembler) = client.assembler.take() else { return Ok(()) };
         let (tag, output) = (self.tag(client), &mut self.output);
         let whole = match self.role.writes_output() {
             true => assembler.finish(|message| output.message(&tag, message)),
             false => assembler.finish(|_| output.unwritten()),
         };
-        if let Err(cut) = whole {
-            let link = client.link.to_string();
-            self.failed(Error::new(Status::Broken, "receive", link, cut.to_string()), session);
-        }
+        whole.map_err(|cut| {
+            Error::new(Status::Broken, "receive", client.link.to_string(), cut.to_string())
+        })
     }
 
     /// One client's failure: that of the run if it is the only one.
@@ -262,7 +266,9 @@ impl Hub {
         error: Option<Error>,
         session: &mut Session,
     ) {
-        self.complete(&mut client, session);
+        // Where there is an error it says more than that a frame is not whole, and where the run is
+        // over nobody waits for the rest.
+        let _ = self.complete(&mut client);
         session.reactor.release(client.latch());
         if let Some(error) = error {
             if error.status == Status::Broken {

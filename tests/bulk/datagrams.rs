@@ -1,9 +1,11 @@
 //! Datagrams in trains: every boundary where it was, and nothing lost when the route refuses to cut trains.
 
 use std::io::{Seek, Write};
+use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 
 use libtest_mimic::Trial;
+use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::util::data::{assert_same, random};
 use crate::util::harness::{self, Need};
@@ -70,10 +72,20 @@ fn boundaries_between_two_instances() {
     }
 }
 
+/// A test that gets no core for a while must not lose what it counts: small datagrams cost the kernel many
+/// times their size.
+fn hold_much(socket: &UdpSocket) {
+    const BYTES: usize = 64 << 20;
+    // Without the privilege it is as much as everybody may have.
+    let forced = setsockopt(socket, sockopt::RcvBufForce, &BYTES);
+    forced.or_else(|_| setsockopt(socket, sockopt::RcvBuf, &BYTES)).unwrap();
+}
+
 fn boundaries_at_a_receiver_that_knows_no_trains() {
     for size in SIZES {
         let bytes = stream(size);
         let (socket, port) = net::udp();
+        hold_much(&socket);
         let line = format!("connect -u -q 0 --datagram-size {size} 127.0.0.1 {port}");
         let client = pktcat_line(&line).stdin(file(&bytes)).spawn();
         for datagram in bytes.chunks(size) {
