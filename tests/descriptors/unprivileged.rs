@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::thread;
 
 use libtest_mimic::Trial;
@@ -35,7 +36,10 @@ fn as_nobody(port: u16) -> (Cmd, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
     let copy = dir.path().join("pktcat");
-    fs::copy(env!("CARGO_BIN_EXE_pktcat"), &copy).unwrap();
+    // By another process: a child that some other test is just making would inherit a descriptor of ours that
+    // writes the copy, and the kernel runs no file that somebody can write (ETXTBSY, execve(2)).
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_pktcat")).arg(&copy).status();
+    assert!(copied.unwrap().success());
     let cmd = extra_args().iter().fold(program(copy, ["connect"]), Cmd::arg);
     (cmd.arg("127.0.0.1").arg(port.to_string()).user(NOBODY), dir)
 }
