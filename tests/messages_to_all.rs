@@ -12,7 +12,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 
 use util::udp::{expect_nothing, listening, peer_of, receive};
-use util::{Ended, Input, Running, net, pktcat, pktcat_line};
+use util::{Ended, Input, Running, net, pktcat, pktcat_line, ways};
 
 /// The two ways in which a UDP listener has more to do than to relay.
 const LISTENERS: [&str; 2] = ["-t -u -k", "-u --tag -O lines"];
@@ -236,7 +236,7 @@ fn a_pace_does_not_cut_lines_in_streams() {
 
 #[test]
 fn a_frame_cut_off_by_a_reader_that_left_is_no_error() {
-    for options in ["", "--portable", "-k"] {
+    for options in ways().iter().chain(&["-k"]) {
         let (reader, writer) = std::io::pipe().unwrap();
         let line = format!("listen -O frames {options} 127.0.0.1 0");
         let server = pktcat_line(&line).stdout(util::Output::Fd(writer.into())).spawn();
