@@ -255,12 +255,16 @@ pub fn begin(
     }
     let (sender, receiver) = mpsc::channel();
     let name = host.to_owned();
-    thread::spawn(move || {
+    let asked = thread::Builder::new().spawn(move || {
         // The receiver may be gone; nobody wants the answer then.
         let _ = sender.send(look_up(&name, port, family, 0));
         wake();
     });
-    Ok(Search::UnderWay(receiver))
+    match asked {
+        Ok(_) => Ok(Search::UnderWay(receiver)),
+        // Without room for a thread the look-up makes everybody wait.
+        Err(_) => look_up(host, port, family, 0).map(Search::Over),
+    }
 }
 
 /// The address of a host that needs no name server; `None` when one has to be asked.

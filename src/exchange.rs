@@ -189,7 +189,7 @@ impl Exchange {
 
     fn step_up(&mut self, now: Instant) -> Result<bool> {
         // Until there is somebody to send to, standard input is not read.
-        if self.input_ended.is_some() || !self.socket.has_peer() {
+        if self.input_ended.is_some() || !self.socket.has_peer() || self.down.has_failed() {
             return Ok(false);
         }
         match self.up.step(&mut self.input, &mut self.socket, now) {
@@ -236,7 +236,7 @@ impl Exchange {
             return Ok(true);
         }
         // Everything is sent, and nothing is wanted back but the word that nobody is there.
-        if self.rules.send_only && self.input_ended.is_some() {
+        if self.rules.send_only && self.input_ended.is_some() && !self.down.has_failed() {
             self.socket.check()?;
             return Ok(true);
         }

@@ -371,6 +371,10 @@ impl Hub {
     /// if others waited for it.
     fn owes_anybody(&mut self, now: Instant) -> bool {
         let mut any = false;
+        // What standard input or the characters have for everybody may never end.
+        if !matches!(self.role, Role::Reply(_) | Role::Echo) {
+            return any;
+        }
         for client in self.clients.iter_mut().flatten() {
             if client.queued() > 0 || client.answered.is_some() && client.sending != Sending::Closed
             {
@@ -386,7 +390,12 @@ impl Hub {
         // UDP peers are heard to their end, whatever standard input may still say.
         let said = self.door.is_none() || self.input_ended || self.input.is_none();
         let limit = self.rules.silence.filter(|_| self.anybody && said)?;
-        Some(self.last_arrival.1 + limit)
+        // Who is still being sent to is not silent; only characters never end.
+        let last = match self.role {
+            Role::Chargen(_) => self.last_arrival.1,
+            _ => self.last_arrival.1.max(self.last_activity.1),
+        };
+        Some(last + limit)
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -77,6 +77,12 @@ impl Pump {
         self.phase == Phase::Done
     }
 
+    /// Whether the source has failed and that has yet to be told.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
     /// Whether nothing is under way inside the pump.
     #[must_use]
     pub fn is_empty(&self) -> bool {

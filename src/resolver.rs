@@ -2,10 +2,11 @@
 //! neither, so it waits on a thread of its own, which is left behind when nobody wants its answer.
 
 use std::net::SocketAddr;
+use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
 use crate::address::{self, Family, Lookup, Search, Target};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::session::{Session, timed_out};
 
 /// All addresses of a target, in the order in which they should be tried.
@@ -48,8 +49,12 @@ pub fn resolve_host(
     };
     let end = limit.map(|limit| (Instant::now() + limit, limit));
     loop {
-        if let Ok(result) = answer.try_recv() {
-            return result;
+        match answer.try_recv() {
+            Ok(result) => return result,
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => {
+                return Err(Error::new(Status::Unresolved, "resolve", host, "no answer"));
+            }
         }
         match end {
             Some((end, limit)) if Instant::now() >= end => {

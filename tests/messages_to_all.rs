@@ -257,3 +257,45 @@ fn a_frame_under_way_when_the_run_ends_is_no_error() {
     let ended = server.wait().expect_code(0);
     assert!(!ended.stderr.contains("pktcat: "), "{}", ended.stderr);
 }
+
+#[test]
+fn silence_is_none_while_a_client_still_takes_its_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("reply");
+    std::fs::write(&path, vec![b'r'; 20 << 20]).unwrap();
+    for options in ["", "-k"] {
+        let line = format!("listen {options} -q 300ms 127.0.0.1 0 --reply-file");
+        let server = pktcat_line(&line).arg(&path).spawn();
+        let mut client = net::connect(server.port());
+        client.write_all(b"x").unwrap();
+        let (mut room, mut got) = (vec![0; 1 << 20], 0);
+        loop {
+            // Slower than the silence that would end it, and never silent that long.
+            std::thread::sleep(std::time::Duration::from_millis(40));
+            match client.read(&mut room).unwrap() {
+                0 => break,
+                n => got += n,
+            }
+        }
+        assert_eq!(got, 20 << 20, "{options}");
+        net::finish(&client);
+        server.wait().expect_code(0);
+    }
+}
+
+#[test]
+fn nobody_there_is_status_4_also_for_who_only_sends_and_tries_again() {
+    let (_held, port) = net::refusing_port();
+    let line = format!("connect -u --send-only --retry 1 --retry-delay 0 127.0.0.1 {port}");
+    pktcat_line(&line).stdin(Input::Bytes(b"x".to_vec())).run().expect_code(4);
+}
+
+#[test]
+fn a_dev_null_that_cannot_be_read_has_nothing_to_say() {
+    let null = File::options().write(true).open("/dev/null").unwrap();
+    let server = pktcat_line("listen 127.0.0.1 0").stdin(Input::Fd(null.into())).spawn();
+    let mut client = net::connect(server.port());
+    client.write_all(b"heard").unwrap();
+    net::finish(&client);
+    assert_eq!(server.wait().expect_code(0).stdout_text(), "heard");
+}

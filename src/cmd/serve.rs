@@ -20,7 +20,7 @@ use crate::door::Door;
 use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6};
 use crate::endpoint::input::Wire;
 use crate::endpoint::stream::Fin;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::gate::Gate;
 use crate::hub::role::{Reply, Role, characters};
 use crate::hub::{Ends, Hub, Rules};
@@ -99,7 +99,7 @@ fn bind_both(config: &Listen, target: &Target, session: &mut Session) -> Result<
         let port = socket::local_port(&tcp);
         match bind_to(config, target, Protocol::Udp, port, session) {
             Ok(udp) => return Ok((tcp, udp)),
-            Err(error) if tries == 0 => return Err(error),
+            Err(error) if tries == 0 || error.status != Status::Failure => return Err(error),
             Err(_) => {}
         }
     }

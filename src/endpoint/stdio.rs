@@ -270,6 +270,10 @@ impl Local {
     /// # Errors
     /// What read(2) says, except that a background job finds its terminal empty.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress> {
+        if self.kind == Kind::Null {
+            // Also where it was opened for writing only, as nohup(1) does.
+            return Ok(Progress::End);
+        }
         if !self.latch.readable() {
             return Ok(Progress::Blocked);
         }
