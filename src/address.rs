@@ -230,45 +230,33 @@ pub fn resolve_host(
     }
 }
 
-/// How far a look-up has come.
-pub enum Search {
-    /// No name server was needed.
-    Over(Vec<SocketAddr>),
-    /// One has been asked on a thread; this is where its answer comes.
-    UnderWay(Receiver<Result<Vec<SocketAddr>>>),
-}
-
-/// Begins to look for all addresses of a host. Somebody who has been asked calls `wake` once the
-/// answer is there.
-///
-/// # Errors
-/// As for [`resolve_host`], as far as that is known at once.
-pub fn begin(
-    host: &str,
+/// Asks for all addresses of a name, which arrive where the receiver is; `wake` is called then.
+pub fn ask(
+    name: &str,
     port: u16,
     family: Family,
-    lookup: Lookup,
     wake: impl FnOnce() + Send + 'static,
-) -> Result<Search> {
-    if let Some(address) = without_server(host, port, family, lookup)? {
-        return Ok(Search::Over(vec![address]));
-    }
+) -> Receiver<Result<Vec<SocketAddr>>> {
     let (sender, receiver) = mpsc::channel();
-    let name = host.to_owned();
-    let asked = thread::Builder::new().spawn(move || {
-        // The receiver may be gone; nobody wants the answer then.
-        let _ = sender.send(look_up(&name, port, family, 0));
+    let (own, name) = (sender.clone(), name.to_owned());
+    let asked = name.clone();
+    // Whoever receives may be gone; nobody wants the answer then.
+    let thread = thread::Builder::new().spawn(move || {
+        let _ = sender.send(look_up(&asked, port, family, 0));
         wake();
     });
-    match asked {
-        Ok(_) => Ok(Search::UnderWay(receiver)),
+    if thread.is_err() {
         // Without room for a thread the look-up makes everybody wait.
-        Err(_) => look_up(host, port, family, 0).map(Search::Over),
+        let _ = own.send(look_up(&name, port, family, 0));
     }
+    receiver
 }
 
 /// The address of a host that needs no name server; `None` when one has to be asked.
-fn without_server(
+///
+/// # Errors
+/// Literals of the other family, and names where there are to be no look-ups.
+pub fn without_server(
     host: &str,
     port: u16,
     family: Family,

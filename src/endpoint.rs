@@ -87,6 +87,25 @@ impl Allowance {
     pub const ALL: Self =
         Self { messages: usize::MAX, bytes: usize::MAX, cuts: Cuts::BetweenMessages };
 
+    /// The front part of a train of messages of `segment` bytes that may leave when so many messages
+    /// and bytes have left already: whole messages. `None` when nothing may.
+    #[must_use]
+    pub fn train<'a>(
+        &self,
+        bytes: &'a [u8],
+        segment: usize,
+        messages: usize,
+        moved: usize,
+    ) -> Option<&'a [u8]> {
+        let left = self.messages.saturating_sub(messages);
+        if left == 0 || moved >= self.bytes {
+            return None;
+        }
+        let by_bytes = (self.bytes - moved).div_ceil(segment.max(1));
+        let most = left.min(by_bytes).saturating_mul(segment);
+        Some(&bytes[..bytes.len().min(most)])
+    }
+
     /// The front part of `bytes` that may leave when `moved` bytes have left already.
     #[must_use]
     pub fn front<'a>(&self, bytes: &'a [u8], moved: usize) -> &'a [u8] {

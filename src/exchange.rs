@@ -128,7 +128,8 @@ impl Exchange {
         if result.is_err() {
             self.write_what_arrived();
         }
-        result
+        let written = session.write_out(&mut self.output, &result);
+        result.and(written)
     }
 
     fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
@@ -163,28 +164,31 @@ impl Exchange {
     /// Goes on with the next address when nobody was at this one; else the error itself.
     fn go_on_elsewhere(
         &mut self,
-        error: Error,
+        mut error: Error,
         session: &mut Session,
         now: Instant,
     ) -> Result<bool> {
-        if error.status != Status::Refused || !self.socket.can_move() {
-            return Err(error);
-        }
-        let Some(next) = &mut self.others else { return Err(error) };
-        let (socket, latch, peer) = match next(session) {
-            Ok(Some(next)) => next,
-            Err(end) if matches!(end.status, Status::Stopped(_) | Status::TimedOut) => {
-                return Err(end);
+        while error.status == Status::Refused && self.socket.can_move() {
+            let Some(next) = &mut self.others else { break };
+            let (socket, latch, peer) = match next(session) {
+                Ok(Some(next)) => next,
+                Err(end) if matches!(end.status, Status::Stopped(_) | Status::TimedOut) => {
+                    return Err(end);
+                }
+                // What is wrong with the others says less than that nobody was here.
+                Ok(None) | Err(_) => break,
+            };
+            let (socket, latch, resent) = self.socket.move_to(socket, latch, peer);
+            session.reactor.forget(&*socket, &latch);
+            // The one for receiving has met its source's end.
+            self.down = Pump::new(Batch::new(RECEIVE_ROOM), Ways::Portable, None);
+            self.input_ended = self.input_ended.map(|_| now);
+            match resent {
+                Ok(()) => return Ok(true),
+                Err(nobody_either) => error = nobody_either,
             }
-            // What is wrong with the others says less than that nobody was here.
-            Ok(None) | Err(_) => return Err(error),
-        };
-        let (socket, latch) = self.socket.move_to(socket, latch, peer)?;
-        session.reactor.forget(&*socket, &latch);
-        // The one for receiving has met its source's end.
-        self.down = Pump::new(Batch::new(RECEIVE_ROOM), Ways::Portable, None);
-        self.input_ended = self.input_ended.map(|_| now);
-        Ok(true)
+        }
+        Err(error)
     }
 
     fn step_up(&mut self, now: Instant) -> Result<bool> {

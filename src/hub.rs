@@ -148,12 +148,18 @@ impl Hub {
     /// # Errors
     /// For the last two, when an end of ours fails, and when the one client's connection broke.
     pub fn run(&mut self, session: &mut Session) -> Result<()> {
-        let result = self.run_to_end(session);
+        let mut result = self.run_to_end(session);
         for id in 0..self.clients.len() {
-            if let Some(client) = self.clients[id].take() {
+            if let Some(mut client) = self.clients[id].take() {
+                let whole = self.complete(&mut client);
+                let is_wanted = result.is_ok() && !self.output.has_enough();
+                if let (Err(error), true) = (whole, is_wanted && !self.output.is_broken()) {
+                    self.failed(error, session);
+                }
                 self.goodbye(client, None, session);
             }
         }
+        result = result.and(self.failure.take().map_or(Ok(()), Err));
         let written = session.write_out(&mut self.output, &result);
         result.and(written)
     }
@@ -370,11 +376,11 @@ impl Hub {
     /// Whether a client has not taken all that it was to get; one that takes nothing is dropped as
     /// if others waited for it.
     fn owes_anybody(&mut self, now: Instant) -> bool {
-        let mut any = false;
         // What standard input or the characters have for everybody may never end.
         if !matches!(self.role, Role::Reply(_) | Role::Echo) {
-            return any;
+            return false;
         }
+        let mut any = false;
         for client in self.clients.iter_mut().flatten() {
             if client.queued() > 0 || client.answered.is_some() && client.sending != Sending::Closed
             {

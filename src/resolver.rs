@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
-use crate::address::{self, Family, Lookup, Search, Target};
+use crate::address::{self, Family, Lookup, Target};
 use crate::error::{Error, Result, Status};
 use crate::session::{Session, timed_out};
 
@@ -38,15 +38,15 @@ pub fn resolve_host(
     (family, lookup): (Family, Lookup),
     limit: Option<Duration>,
 ) -> Result<Vec<SocketAddr>> {
+    if let Some(address) = address::without_server(host, port, family, lookup)? {
+        return Ok(vec![address]);
+    }
     let waker = session.reactor.waker().map_err(|cause| Error::system("event loop", &cause))?;
     let wake = move || {
         // Only a loop that is gone cannot be woken.
         let _ = waker.wake();
     };
-    let answer = match address::begin(host, port, family, lookup, wake)? {
-        Search::Over(found) => return Ok(found),
-        Search::UnderWay(answer) => answer,
-    };
+    let answer = address::ask(host, port, family, wake);
     let end = limit.map(|limit| (Instant::now() + limit, limit));
     loop {
         match answer.try_recv() {

@@ -141,6 +141,8 @@ fn status_2_words_that_contradict_each_other() {
         "listen --idle-timeout 1 127.0.0.1 0 -- true",
         "listen --send x 127.0.0.1 0 -- true",
         "connect 127.0.0.1:9 9",
+        "listen --timeout 10000000000000000000 0",
+        "compare -w 10000000000000000000",
     ] {
         fails(line, 2, &[]);
     }
@@ -153,6 +155,13 @@ fn status_3_no_address() {
     fails("listen -n localhost 0", 3, &["localhost"]);
     // The name server may say no, or there may be none.
     fails("connect no-such-host.invalid 9", 3, &["no-such-host.invalid"]);
+}
+
+#[test]
+fn status_4_refused_where_only_numbers_are_allowed() {
+    let (_held, port) = net::refusing_port();
+    fails(&format!("connect -n 127.1 {port}"), 4, &["127.0.0.1"]);
+    fails(&format!("connect -n localhost {port}"), 3, &["localhost", "-n"]);
 }
 
 #[test]
@@ -243,13 +252,37 @@ fn the_port_file_is_a_file_or_what_a_link_points_to() {
         assert_ne!(text.trim_end().parse::<u16>().unwrap(), 0, "{name}");
     }
     assert!(at("link").is_symlink());
-    // The file behind standard error is not replaced under it.
-    let stderr = File::create(at("stderr")).unwrap();
-    let line = "listen --timeout 100ms --port-file";
-    let ended = pktcat_line(line).arg(at("stderr")).arg("127.0.0.1").arg("0");
-    ended.stderr(Output::Fd(stderr.into())).run().expect_code(5);
-    let text = std::fs::read_to_string(at("stderr")).unwrap();
-    assert!(text.contains("timed out"), "{text}");
+    std::os::unix::fs::symlink("circle", at("circle")).unwrap();
+    let line = "listen --quiet --timeout 100ms --port-file";
+    pktcat_line(line).arg(at("circle")).arg("127.0.0.1").arg("0").run().expect_code(6);
+}
+
+#[test]
+fn a_port_file_that_is_standard_output_or_error_too_holds_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out");
+    let given = || Output::Fd(File::create(&path).unwrap().into());
+    let cmd = || pktcat(["listen", "--count", "1", "-O", "lines", "--port-file"]).arg(&path);
+    let server = cmd().arg("127.0.0.1").arg("0").stdout(given()).spawn();
+    let mut client = net::connect(server.port());
+    client.write_all(b"payload\n").unwrap();
+    server.wait().expect_code(0);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (port, rest) = text.split_once('\n').unwrap();
+    assert_ne!(port.parse::<u16>().unwrap(), 0);
+    assert_eq!(rest, "payload\n");
+    cmd()
+        .arg("--timeout")
+        .arg("100ms")
+        .arg("127.0.0.1")
+        .arg("0")
+        .stderr(given())
+        .run()
+        .expect_code(5);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].starts_with("listening on ") && lines[2].contains("timed out"), "{text}");
+    assert!(lines[0].ends_with(&format!(":{} (tcp)", lines[1])), "{text}");
 }
 
 #[test]

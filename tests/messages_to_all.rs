@@ -200,8 +200,12 @@ fn a_last_line_is_written_at_every_end() {
 
 #[test]
 fn a_frame_cut_off_by_silence_is_an_error_unless_nobody_wants_it() {
-    for (options, code) in [("-q 200ms", 8), ("-q 200ms --count 1", 0), ("-q 200ms --send-only", 0)]
-    {
+    for (options, code) in [
+        ("-q 200ms", 8),
+        ("-q 200ms --reply x", 8),
+        ("-q 200ms --count 1", 0),
+        ("-q 200ms --send-only", 0),
+    ] {
         let line = format!("listen -O frames {options} 127.0.0.1 0");
         let server = pktcat_line(&line).stdin(Input::Null).spawn();
         let mut client = net::connect(server.port());

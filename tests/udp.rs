@@ -25,6 +25,8 @@ fn main() {
         to_all_sends_to_every_peer,
         stdin_waits_for_the_first_peer,
         listen_q_counts_from_the_first_datagram,
+        whoever_may_not_come_in_is_silent,
+        every_message_is_tried_again,
         connect_q_restarts_with_each_reply,
         connect_without_replies_is_done_after_a_second,
         count_ends_listen,
@@ -293,4 +295,34 @@ fn a_burst_is_received_or_counted_as_dropped() {
     let elsewhere = backlog_drops() - lost_before;
     let accounted = received + drops;
     assert!(accounted <= SENT && accounted + elsewhere >= SENT, "{summary}; {elsewhere} elsewhere");
+}
+
+fn whoever_may_not_come_in_is_silent() {
+    let (server, peer) = listen("-q 500ms --deny 127.0.0.2", Input::Null);
+    let denied = UdpSocket::bind("127.0.0.2:0").unwrap();
+    denied.connect(("127.0.0.1", server.port())).unwrap();
+    peer.send(b"heard").unwrap();
+    let sender = thread::spawn(move || {
+        // Until the listener is gone: the system says so.
+        while denied.send(b"not heard").is_ok() {
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+    assert_eq!(server.wait().expect_code(0).stdout_text(), "heard");
+    sender.join().unwrap();
+}
+
+fn every_message_is_tried_again() {
+    // Bound and closed again, the port is free for the listener that comes later.
+    let (socket, port) = net::udp();
+    drop(socket);
+    let line = format!("connect -u -v -I lines --retry 1000 --retry-delay 50ms 127.0.0.1 {port}");
+    let client = pktcat_line(&line).stdin(Input::Bytes(b"one\ntwo\nthree\n".to_vec())).spawn();
+    client.wait_lines("connected to ", 3);
+    let server = UdpSocket::bind(("127.0.0.1", port)).unwrap();
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    for message in ["one", "two", "three"] {
+        assert_eq!(receive(&server), message.as_bytes());
+    }
+    client.wait().expect_code(0);
 }

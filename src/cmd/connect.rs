@@ -173,7 +173,9 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
         Place::Internet(target) => {
             let port = target_port(target, common.protocol)?;
             let limit = config.connect_timeout;
-            let addresses = resolver::resolve(session, target, port, common.names(), limit)?;
+            let addresses = again(config, session, |session| {
+                resolver::resolve(session, target, port, common.names(), limit)
+            })?;
             let (socket, peer, others) = first_of(&addresses, &source(config, session)?)?;
             (socket, Address::Internet(peer), addresses, others)
         }

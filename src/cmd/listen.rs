@@ -54,6 +54,7 @@ fn dispatch(config: &Listen, session: &mut Session) -> Result<()> {
 fn one_client(config: &Listen, gate: Gate, session: &mut Session) -> Result<()> {
     let common = &config.common;
     let listener = bind(config, Protocol::Tcp, session)?;
+    announce(config, &[(Protocol::Tcp, &listener)], session)?;
     let input = input(common, Wire::Stream, session)?;
     let output = output(common, true, session)?;
     let door = Door::new(listener, gate, None, session)?;
@@ -93,8 +94,10 @@ pub(super) fn fin(common: &Common, input: &Input) -> Fin {
 fn datagrams(config: &Listen, gate: Gate, session: &mut Session) -> Result<()> {
     let common = &config.common;
     let socket = Rc::new(bind(config, Protocol::Udp, session)?);
+    let wire = common.datagrams(longest(&socket, common.family))?;
+    announce(config, &[(Protocol::Udp, &socket)], session)?;
     session.count_drops_of(&socket);
-    let input = input(common, common.datagrams(longest(&socket, common.family))?, session)?;
+    let input = input(common, wire, session)?;
     let mut output = output(common, false, session)?;
     if config.tag {
         output = output.tagged();
@@ -143,22 +146,20 @@ fn watch(session: &mut Session, socket: &Socket) -> Result<Rc<Latch>> {
         .map_err(|cause| Error::system("poll", &cause))
 }
 
-/// Binds, and tells the port to whoever asked.
+/// Binds to the port or the path.
 pub(super) fn bind(config: &Listen, protocol: Protocol, session: &mut Session) -> Result<Socket> {
-    let socket = match &config.place {
+    match &config.place {
         Place::Internet(target) => {
             let port = target.port_number(protocol)?;
-            bind_to(config, target, protocol, port, session)?
+            bind_to(config, target, protocol, port, session)
         }
         Place::Unix(path) => {
             let (socket, name) = local::bind(path, protocol)?;
             config.common.options.apply_local(&socket)?;
             session.names.push(name);
-            socket
+            Ok(socket)
         }
-    };
-    announce(config, &[(protocol, &socket)], session)?;
-    Ok(socket)
+    }
 }
 
 /// Binds to a port of the target's addresses.

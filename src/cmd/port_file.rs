@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -15,15 +16,20 @@ const MOST_LINKS: usize = 40;
 pub(super) fn write(path: &Path, port: u16) -> io::Result<()> {
     let text = format!("{port}\n");
     let there = fs::metadata(path);
-    if there.as_ref().is_ok_and(|there| !there.is_file() || is_in_use(there)) {
-        // A pipe or device is written to, never replaced: a line is one write. So is what one of
-        // the standard descriptors goes to.
-        let mut options = File::options();
-        options.append(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-        return options.open(path)?.write_all(text.as_bytes());
+    if let Ok(there) = &there {
+        if !there.is_file() {
+            // A pipe or device is written to, never replaced: a line is one write.
+            let mut options = File::options();
+            options.write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+            return options.open(path)?.write_all(text.as_bytes());
+        }
+        if let Some(mut own) = standard(there) {
+            // What is written there later comes behind it.
+            return own.write_all(text.as_bytes());
+        }
     }
     // What a symbolic link points to is replaced, not the link.
-    let path = end_of_links(path);
+    let path = end_of_links(path)?;
     let temporary = path.with_file_name(format!(".pktcat-{}", std::process::id()));
     let result = File::create(&temporary)
         .and_then(|mut file| {
@@ -40,20 +46,22 @@ pub(super) fn write(path: &Path, port: u16) -> io::Result<()> {
     result
 }
 
-/// Whether it is the file behind standard input, output or error.
-fn is_in_use(there: &fs::Metadata) -> bool {
-    (0..3).any(|fd| {
-        fs::metadata(format!("/proc/self/fd/{fd}"))
-            .is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
+/// Standard output or error, if it goes to this file.
+fn standard(there: &fs::Metadata) -> Option<File> {
+    let own =
+        [io::stdout().as_fd().try_clone_to_owned(), io::stderr().as_fd().try_clone_to_owned()];
+    own.into_iter().flatten().map(File::from).find(|file| {
+        let metadata = file.metadata();
+        metadata.is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
     })
 }
 
 /// Where symbolic links lead to, whether or not it is there.
-fn end_of_links(path: &Path) -> PathBuf {
+fn end_of_links(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
-        let Ok(target) = fs::read_link(&path) else { break };
+        let Ok(target) = fs::read_link(&path) else { return Ok(path) };
         path = path.parent().map_or_else(|| target.clone(), |folder| folder.join(&target));
     }
-    path
+    Err(io::Error::from_raw_os_error(libc::ELOOP))
 }

@@ -3,21 +3,20 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::net::Ipv6Addr;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::listen::{announce, bind, bind_to, fin, open_datagram};
+use super::listen::{announce, bind, bind_to, fin, longest, open_datagram};
 use super::{input, output};
 use socket2::Socket;
 
-use crate::address::{Family, Protocol, Target};
+use crate::address::{Protocol, Target};
 use crate::children::Children;
 use crate::config::{Listen, Place, Task};
 use crate::door::Door;
-use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6};
+use crate::endpoint::datagram::Datagram;
 use crate::endpoint::input::Wire;
 use crate::endpoint::stream::Fin;
 use crate::error::{Error, Result, Status};
@@ -34,13 +33,18 @@ pub(super) fn hub(config: &Listen, gate: Gate, session: &mut Session) -> Result<
     if config.keep_open {
         let _ = sys::raise_descriptor_limit();
     }
-    let role = role(config)?;
+    let (tcp, udp) = sockets(config, session)?;
+    let longest = udp.as_ref().map(|udp| longest(udp, common.family));
+    let role = role(config, longest)?;
     // What goes to both is a message to both: no longer than a datagram can be.
-    let wire = match common.protocol == Protocol::Udp || config.both {
-        true => common.datagrams(longest(config))?,
-        false => Wire::Stream,
-    };
-    let (door, datagrams) = sockets(config, gate, session)?;
+    let wire = longest.map_or(Ok(Wire::Stream), |longest| common.datagrams(longest))?;
+    let bound = [(Protocol::Tcp, &tcp), (Protocol::Udp, &udp)];
+    let bound: Vec<_> =
+        bound.into_iter().filter_map(|(protocol, one)| Some((protocol, one.as_ref()?))).collect();
+    announce(config, &bound, session)?;
+    let door =
+        tcp.map(|tcp| Door::new(tcp, gate.clone(), config.max_clients, session)).transpose()?;
+    let datagrams = udp.map(|udp| datagrams(config, udp, gate, session)).transpose()?;
     let output = output(common, true, session)?.of_whole_messages();
     let input = if role.sends_input() { Some(input(common, wire, session)?) } else { None };
     let rules = Rules {
@@ -65,26 +69,17 @@ pub(super) fn hub(config: &Listen, gate: Gate, session: &mut Session) -> Result<
     Hub::new(rules, role, ends, common.pace(), Instant::now()).run(session)
 }
 
-/// The listening sockets: of one protocol, or of both on one port number.
-fn sockets(
-    config: &Listen,
-    gate: Gate,
-    session: &mut Session,
-) -> Result<(Option<Door>, Option<Datagram>)> {
+/// The listening sockets, for TCP and for UDP: of one protocol, or of both on one port number.
+fn sockets(config: &Listen, session: &mut Session) -> Result<(Option<Socket>, Option<Socket>)> {
     if let (true, Place::Internet(target)) = (config.both, &config.place) {
         let (tcp, udp) = bind_both(config, target, session)?;
-        announce(config, &[(Protocol::Tcp, &tcp), (Protocol::Udp, &udp)], session)?;
-        let door = Door::new(tcp, gate.clone(), config.max_clients, session)?;
-        return Ok((Some(door), Some(datagrams(config, udp, gate, session)?)));
+        return Ok((Some(tcp), Some(udp)));
     }
     let protocol = config.common.protocol;
     let socket = bind(config, protocol, session)?;
     Ok(match protocol {
-        Protocol::Tcp => {
-            let door = Door::new(socket, gate, config.max_clients, session)?;
-            (Some(door), None)
-        }
-        Protocol::Udp => (None, Some(datagrams(config, socket, gate, session)?)),
+        Protocol::Tcp => (Some(socket), None),
+        Protocol::Udp => (None, Some(socket)),
     })
 }
 
@@ -116,27 +111,10 @@ fn datagrams(
     open_datagram(config, socket, gate, session)
 }
 
-/// The most that a datagram carries to everybody who may come: those of IPv4 carry less.
-fn longest(config: &Listen) -> usize {
-    let is_v6 = match &config.place {
-        Place::Internet(Target { host: Some(host), .. }) => {
-            let ip = host.split('%').next().and_then(|ip| ip.parse::<Ipv6Addr>().ok());
-            ip.is_some_and(|ip| !ip.is_unspecified() && ip.to_ipv4_mapped().is_none())
-        }
-        _ => false,
-    };
-    match config.common.family {
-        Family::V6 => LONGEST_IPV6,
-        Family::Any if is_v6 => LONGEST_IPV6,
-        Family::Any | Family::V4 => LONGEST_IPV4,
-    }
-}
-
-fn role(config: &Listen) -> Result<Role> {
-    let hears_udp = config.common.protocol == Protocol::Udp || config.both;
-    let longest = longest(config);
-    let fits = |bytes: &[u8], what: &str| match bytes.len() {
-        n if hears_udp && n > longest => {
+/// What is done with clients; `longest` is the most that a datagram carries, if there are any.
+fn role(config: &Listen, longest: Option<usize>) -> Result<Role> {
+    let fits = |bytes: &[u8], what: &str| match (bytes.len(), longest) {
+        (n, Some(longest)) if n > longest => {
             let why = format!("{n} bytes are more than the {longest} of a datagram");
             Err(Error::usage(what, why))
         }
@@ -152,7 +130,7 @@ fn role(config: &Listen) -> Result<Role> {
             fits(bytes, "--reply")?;
             Role::Reply(Reply::Bytes(Rc::from(&bytes[..])))
         }
-        Task::ReplyFile(path) if hears_udp => {
+        Task::ReplyFile(path) if longest.is_some() => {
             let bytes = std::fs::read(path).map_err(|cause| unreadable(path, &cause))?;
             fits(&bytes, "--reply-file")?;
             Role::Reply(Reply::Bytes(bytes.into()))
@@ -190,6 +168,7 @@ pub(super) fn command(
     session: &mut Session,
 ) -> Result<()> {
     let socket = bind(config, Protocol::Tcp, session)?;
+    announce(config, &[(Protocol::Tcp, &socket)], session)?;
     let door = Door::new(socket, gate, config.max_clients, session)?;
     session.reactor.hear_children().map_err(|cause| Error::system("signals", &cause))?;
     Children::new(words, config.keep_open, config.accept_timeout).run(door, session)

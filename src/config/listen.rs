@@ -8,9 +8,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Common, Place};
-use crate::cli::{Format, ListenArgs, Payloads};
+use crate::cli::{Format, ListenArgs, Payload, Payloads};
 use crate::error::{Error, Result};
-use crate::framing::{self, Crlf};
+use crate::framing;
 use crate::gate::{self, Gate};
 
 /// Settings of `pktcat listen`.
@@ -76,7 +76,7 @@ impl Task {
         } else if args.chat {
             Self::Chat
         } else if let Some(text) = args.reply.take() {
-            Self::Reply(sent(text, args.common.crlf))
+            Self::Reply(Payload::Text(text).message(args.common.crlf)?)
         } else if let Some(digits) = &args.reply_hex {
             let bytes = framing::parse_hex(digits, framing::LONGEST_MESSAGE);
             Self::Reply(bytes.map_err(|bad| Error::usage("--reply-hex", bad.to_string()))?)
@@ -110,16 +110,6 @@ fn passing(args: &ListenArgs) -> Option<&'static str> {
         ("--tag", args.tag),
     ];
     options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
-}
-
-/// A text as it is sent.
-fn sent(text: String, crlf: bool) -> Vec<u8> {
-    if !crlf {
-        return text.into_bytes();
-    }
-    let mut converted = Vec::with_capacity(text.len() + 1);
-    Crlf::default().convert(text.as_bytes(), &mut converted);
-    converted
 }
 
 impl Listen {

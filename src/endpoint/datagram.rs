@@ -108,29 +108,26 @@ impl Datagram {
     }
 
     /// Goes on with a socket that is connected to another address, and sends it what the one
-    /// before got; the socket and the latch of that one.
-    ///
-    /// # Errors
-    /// When sending fails.
+    /// before got; the socket and the latch of that one, and whether sending failed. What was to be
+    /// sent is kept all the same.
     pub fn move_to(
         &mut self,
         socket: Rc<Socket>,
         latch: Rc<Latch>,
         peer: Address,
-    ) -> Result<(Rc<Socket>, Rc<Latch>)> {
+    ) -> (Rc<Socket>, Rc<Latch>, Result<()>) {
         let (tap, peers) = (Rc::clone(&self.tap), Peers::Connected(peer.into()));
         let new = Self::new(socket, latch, peers, self.ways, self.fetch, tap);
         let old = std::mem::replace(self, new);
-        self.keep_for_others();
-        if let Repeat::Kept(trains, _) = old.repeat
-            && let Peers::Connected(to) = self.peers.clone()
-        {
-            for (bytes, segment) in trains {
-                // A socket that nothing was sent over has room for so little.
-                self.send(&bytes, segment, &to)?;
-            }
+        let mut result = Ok(());
+        if let (Repeat::Kept(trains, _), Peers::Connected(to)) = (&old.repeat, self.peers.clone()) {
+            // A socket that nothing was sent over has room for so little.
+            result = trains
+                .iter()
+                .try_for_each(|(bytes, segment)| self.send(bytes, *segment, &to).map(drop));
         }
-        Ok((old.socket, old.latch))
+        self.repeat = old.repeat;
+        (old.socket, old.latch, result)
     }
 
     /// From now on datagrams of peers that may not come in are counted and not delivered.
@@ -276,12 +273,15 @@ impl Datagram {
         let sent = self.sender.send(&*self.socket, bytes, segment, (!connected).then_some(to));
         if sent.messages > 0 {
             self.count_sent(&bytes[..sent.bytes], segment, sent.messages, &to.peer);
-            self.repeat.keep(&bytes[..sent.bytes], segment);
         }
-        let Some(cause) = sent.error else { return Ok(Some(sent.bytes)) };
+        let Some(cause) = sent.error else {
+            self.repeat.keep(&bytes[..sent.bytes], segment);
+            return Ok(Some(sent.bytes));
+        };
         match cause.kind() {
             io::ErrorKind::WouldBlock => self.latch.not_writable(),
             io::ErrorKind::Interrupted => {}
+            // The whole train stays with whoever wanted it sent.
             _ if connected => return Err(self.failed("send", &to.peer, &cause)),
             _ => {
                 // One peer's trouble is not the others', and a datagram nobody can have is lost.
@@ -289,7 +289,11 @@ impl Datagram {
                 return Ok(Some(bytes.len().min(sent.bytes + segment)));
             }
         }
-        Ok((sent.messages > 0).then_some(sent.bytes))
+        if sent.messages == 0 {
+            return Ok(None);
+        }
+        self.repeat.keep(&bytes[..sent.bytes], segment);
+        Ok(Some(sent.bytes))
     }
 
     fn count_sent(&self, bytes: &[u8], segment: usize, messages: usize, to: &Address) {
@@ -401,14 +405,11 @@ impl Sink for Datagram {
         let mut moved = 0;
         let before = batch.len();
         while let Some((frame, bytes)) = batch.front() {
-            let left = allowed.messages - (before - batch.len()).min(allowed.messages);
-            if left == 0 || moved >= allowed.bytes || !self.latch.writable() {
+            let (segment, gone) = (frame.segment, before - batch.len());
+            let Some(train) = allowed.train(bytes, segment, gone, moved) else { break };
+            if !self.latch.writable() {
                 break;
             }
-            let segment = frame.segment;
-            let by_bytes = (allowed.bytes - moved).div_ceil(segment.max(1));
-            let most = left.min(by_bytes).saturating_mul(segment);
-            let train = &bytes[..bytes.len().min(most)];
             let sent = match &self.peers {
                 Peers::Connected(to) | Peers::Last(Some(to)) => {
                     let to = to.clone();

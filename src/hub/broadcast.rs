@@ -82,14 +82,8 @@ impl Broadcast<'_> {
         let mut moved = 0;
         let before = batch.len();
         while let Some((frame, bytes)) = batch.front() {
-            let left = allowed.messages - (before - batch.len()).min(allowed.messages);
-            if left == 0 || moved >= allowed.bytes {
-                break;
-            }
-            let segment = frame.segment;
-            let by_bytes = (allowed.bytes - moved).div_ceil(segment.max(1));
-            let most = left.min(by_bytes).saturating_mul(segment);
-            let train = &bytes[..bytes.len().min(most)];
+            let (segment, gone) = (frame.segment, before - batch.len());
+            let Some(train) = allowed.train(bytes, segment, gone, moved) else { break };
             // Only raw input has more than one message in a train, and no marks.
             let prefix = framing::length_prefix(train);
             let marked = in_stream(self.format, self.crlf, &prefix, train).concat();

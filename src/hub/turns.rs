@@ -235,7 +235,7 @@ impl Hub {
     ///
     /// # Errors
     /// When a frame is cut off.
-    fn complete(&mut self, client: &mut Client) -> Result<()> {
+    pub(super) fn complete(&mut self, client: &mut Client) -> Result<()> {
         let Some(mut assembler) = client.assembler.take() else { return Ok(()) };
         let (tag, output) = (self.tag(client), &mut self.output);
         let whole = match self.role.writes_output() {
@@ -248,7 +248,7 @@ impl Hub {
     }
 
     /// One client's failure: that of the run if it is the only one.
-    fn failed(&mut self, error: Error, session: &mut Session) {
+    pub(super) fn failed(&mut self, error: Error, session: &mut Session) {
         // Leaving is the only way to end a stream of characters.
         if !self.rules.keep_open && !matches!(self.role, Role::Chargen(_)) {
             self.failure = Some(error);
@@ -266,8 +266,7 @@ impl Hub {
         error: Option<Error>,
         session: &mut Session,
     ) {
-        // Where there is an error it says more than that a frame is not whole, and where the run is
-        // over nobody waits for the rest.
+        // Where there is an error it says more than that a frame is not whole.
         let _ = self.complete(&mut client);
         session.reactor.release(client.latch());
         if let Some(error) = error {

@@ -15,6 +15,7 @@ use crate::tests;
 use crate::util::data::{assert_same, random, write_random, write_until_stalled};
 use crate::util::harness::Need;
 use crate::util::tty::{FlagWatch, Pty};
+use crate::util::udp::receive_from;
 use crate::util::{Cmd, Collected, Input, Output, extra_args, net, proc, program};
 
 pub(crate) fn tests() -> Vec<Trial> {
@@ -23,6 +24,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_stalled_stdout_of_root_stalls_nothing_else needs [Need::Root],
         a_closed_stdout_of_root_ends_the_run_quietly needs [Need::Root],
         an_idle_pipe_of_root_costs_nothing needs [Need::Root],
+        the_last_of_a_count_waits_for_a_full_pipe_of_root needs [Need::Root],
         a_stalled_terminal_of_root_stalls_nothing_else needs [Need::Root],
         a_terminal_of_root_carries_both_directions needs [Need::Root],
     ]
@@ -128,6 +130,23 @@ fn a_closed_stdout_of_root_ends_the_run_quietly() {
     drop(stdout);
     assert_eq!(running.wait().expect_code(0).stderr, "");
     sender.join().unwrap();
+}
+
+fn the_last_of_a_count_waits_for_a_full_pipe_of_root() {
+    let (server, port) = net::udp();
+    let (cmd, _dir) = as_nobody(port);
+    let (mut reader, mut writer) = std::io::pipe().unwrap();
+    let filled = 60_000;
+    writer.write_all(&vec![b'.'; filled]).unwrap();
+    let cmd = ["-u", "--count", "1", "--send", "x"].iter().fold(cmd, Cmd::arg);
+    let running = cmd.stdout(Output::Fd(writer.into())).spawn();
+    let (_, peer) = receive_from(&server);
+    server.send_to(&[b'm'; 20_000], peer).unwrap();
+    running.expect_running();
+    let mut all = Vec::new();
+    reader.read_to_end(&mut all).unwrap();
+    assert_eq!(all.len(), filled + 20_000);
+    running.wait().expect_code(0);
 }
 
 fn a_stalled_terminal_of_root_stalls_nothing_else() {
