@@ -19,6 +19,7 @@ fn main() {
     harness::main(tests![
         the_socket_is_stdin_and_stdout,
         without_keep_open_it_is_one,
+        a_parent_that_blocks_sigchld_hides_no_child,
         the_environment_says_who_and_where,
         the_environment_says_it_for_ipv4_on_a_socket_for_both needs [Need::Ipv6],
         no_shell_sees_the_words,
@@ -75,6 +76,14 @@ fn without_keep_open_it_is_one() {
     client.write_all(b"hello").unwrap();
     net::finish(&client);
     assert_eq!(net::read_to_fin(&client), b"hello");
+    server.wait().expect_code(0);
+}
+
+fn a_parent_that_blocks_sigchld_hides_no_child() {
+    let cmd = pktcat(["listen", "127.0.0.1", "0", "--", "true"]);
+    let server = cmd.through(["env", "--block-signal=CHLD"]).spawn();
+    let client = net::connect(server.port());
+    assert_eq!(net::read_to_fin(&client), b"");
     server.wait().expect_code(0);
 }
 

@@ -4,6 +4,7 @@
 mod util;
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::net::UdpSocket;
 use std::time::{Duration, SystemTime};
 
@@ -19,6 +20,7 @@ fn main() {
         a_connection_is_told_from_both_ends,
         the_bytes_are_in_the_events_with_x,
         datagrams_are_told_by_peer,
+        clients_are_closed_when_the_run_ends,
         errors_are_events_and_the_status_is_the_same,
         a_broken_connection_is_closed_by_reset,
         quiet_leaves_errors_and_what_was_asked_for,
@@ -272,4 +274,13 @@ fn the_page_tells_of_every_field() {
 fn the_page_has_no_errors() {
     let lint = program("mandoc", ["-T", "lint", "-W", "warning", PAGE]).run();
     assert_eq!((lint.stdout_text().as_str(), lint.stderr.as_str()), ("", ""));
+}
+
+fn clients_are_closed_when_the_run_ends() {
+    let server = pktcat_line("listen -k --json -O lines --count 1 127.0.0.1 0").spawn();
+    let mut client = net::connect(u16::try_from(port(&server)).unwrap());
+    client.write_all(b"enough\n").unwrap();
+    let ended = server.wait().expect_code(0);
+    let closed = events(&ended.stderr).iter().filter(|event| event["event"] == "closed").count();
+    assert_eq!(closed, 1, "{}", ended.stderr);
 }

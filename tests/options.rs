@@ -19,6 +19,7 @@ fn main() {
         ttl_and_tos_reach_both_families needs [Need::Program("python3"), Need::Ipv6],
         broadcast_must_be_allowed,
         an_ipv4_group_is_joined_on_an_interface,
+        a_listener_for_both_protocols_joins_a_group,
         a_socket_for_both_families_joins_an_ipv4_group needs [Need::Ipv6],
         an_ipv6_group_is_joined_on_an_interface needs [Need::Ipv6],
         a_device_is_bound_to needs [Need::Root],
@@ -197,4 +198,10 @@ fn words_that_make_no_sense_are_usage_errors() {
         let ended = pktcat_line(&format!("listen {options} 127.0.0.1 0")).run().expect_code(2);
         assert!(ended.stderr.starts_with("pktcat: "), "{options}: {}", ended.stderr);
     }
+}
+
+fn a_listener_for_both_protocols_joins_a_group() {
+    let server = listening(pktcat_line("listen -t -u -k --join 239.255.7.4%lo 0.0.0.0 0"));
+    send_to_v4_group([239, 255, 7, 4], server.port());
+    assert_eq!(server.wait_stdout(12), b"to the group");
 }

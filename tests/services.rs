@@ -33,6 +33,9 @@ fn main() {
         chat_goes_on_for_whoever_has_nothing_more_to_say,
         deny_and_allow_shut_clients_out,
         names_are_looked_up_for_the_gate,
+        a_block_of_mapped_addresses_is_one_of_ipv4 needs [Need::Ipv6],
+        a_reply_has_the_line_ends_that_were_asked_for,
+        characters_do_not_keep_a_counted_run_alive,
         the_gate_knows_ipv6 needs [Need::Ipv6],
         one_client_is_the_first_that_may_come_in,
         words_that_make_no_sense_are_usage_errors,
@@ -402,4 +405,39 @@ fn words_that_make_no_sense_are_usage_errors() {
         let ended = pktcat_line(&format!("listen {options} 127.0.0.1 0")).run().expect_code(2);
         assert!(ended.stderr.starts_with("pktcat: "), "{options}: {}", ended.stderr);
     }
+}
+
+fn a_block_of_mapped_addresses_is_one_of_ipv4() {
+    for block in ["::ffff:127.0.0.0/104", "::ffff:0:0/96", "::ffff:127.0.0.1"] {
+        let server = pktcat_line(&format!("listen -k --reply in --deny {block} 0")).spawn();
+        let mut four = net::connect(server.port());
+        // It is turned away: no answer, and an end or a reset.
+        let _ = four.write_all(b"x");
+        let mut got = Vec::new();
+        let _ = four.read_to_end(&mut got);
+        assert_eq!(got, b"", "{block}");
+        let mut six = net::connect_to((Ipv6Addr::LOCALHOST, server.port()).into());
+        six.write_all(b"x").unwrap();
+        assert_eq!(net::read_to_fin(&six), b"in", "{block}");
+    }
+}
+
+fn a_reply_has_the_line_ends_that_were_asked_for() {
+    let server = pktcat(["listen", "-C", "--reply", "a\nb\r\n", "127.0.0.1", "0"]).spawn();
+    let mut client = net::connect(server.port());
+    client.write_all(b"x").unwrap();
+    assert_eq!(net::read_to_fin(&client), b"a\r\nb\r\n");
+}
+
+fn characters_do_not_keep_a_counted_run_alive() {
+    let (server, port) = listen("-k --chargen -O lines --count 1");
+    let mut client = net::connect(port);
+    let mut reader = client.try_clone().unwrap();
+    let reading = thread::spawn(move || {
+        let mut room = vec![0; 65536];
+        while matches!(reader.read(&mut room), Ok(1..)) {}
+    });
+    client.write_all(b"enough\n").unwrap();
+    server.wait().expect_code(0);
+    reading.join().unwrap();
 }

@@ -5,7 +5,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpListener, UdpSocket};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
@@ -23,6 +23,8 @@ pub enum Tcp {
     Discard,
     /// Answer nothing and end at once.
     End,
+    /// As RFC 862, and end this half once so many bytes have gone back.
+    EndAfter(usize),
 }
 
 /// A peer that runs until the test's process ends.
@@ -81,8 +83,12 @@ fn serve_tcp(listener: &TcpListener, tcp: Tcp, came: &Sender<Vec<u8>>) {
             if all.len() < 16 << 20 {
                 all.extend_from_slice(&buffer[..count]);
             }
-            if tcp == Tcp::Echo && stream.write_all(&buffer[..count]).is_err() {
+            let echoes = matches!(tcp, Tcp::Echo | Tcp::EndAfter(_));
+            if echoes && stream.write_all(&buffer[..count]).is_err() {
                 break;
+            }
+            if tcp == Tcp::EndAfter(all.len()) {
+                stream.shutdown(Shutdown::Write).unwrap();
             }
         }
         drop(stream);

@@ -17,6 +17,7 @@ pub(super) fn tests() -> Vec<Trial> {
         no_answer_to_anything,
         no_answer_to_datagrams_is_a_result,
         a_connection_that_ends_early_is_broken,
+        a_connection_that_ends_after_the_last_echo_is_whole,
         what_makes_no_sense_is_usage,
         messages_that_are_none,
         a_drawing_that_cannot_be_written,
@@ -73,6 +74,13 @@ fn no_answer_to_datagrams_is_a_result() {
 fn a_connection_that_ends_early_is_broken() {
     let peer = Peer::start(Tcp::End, Box::new(|_, message| vec![message]));
     fails(&format!("127.0.0.1 {}", peer.port), 8, &["127.0.0.1", "(tcp)"]);
+}
+
+fn a_connection_that_ends_after_the_last_echo_is_whole() {
+    let peer = Peer::start(Tcp::EndAfter(100 * 64), Box::new(|_, message| vec![message]));
+    let result = compare(&format!("127.0.0.1 {} --count 100 --size 64 --window 1", peer.port));
+    assert_eq!(numbers(&result["tcp"], ["sent", "received"]), [100, 100]);
+    assert_eq!(numbers(&result["udp"], ["received"]), [100]);
 }
 
 fn what_makes_no_sense_is_usage() {
