@@ -77,7 +77,7 @@ impl<'a> Children<'a> {
                 return Ok(());
             }
             if let Some((end, limit)) = self.first
-                && Instant::now() >= end
+                && session.looked_at() >= end
             {
                 return Err(timed_out("--accept-timeout", "nobody has connected", limit));
             }

@@ -143,7 +143,7 @@ pub fn connect(
             continue;
         }
         if let Some((end, limit)) = end
-            && now >= end
+            && session.looked_at() >= end
         {
             let peers: Vec<_> =
                 attempts.iter().map(|a| socket::name(&a.peer.into(), Protocol::Tcp)).collect();

@@ -143,7 +143,7 @@ impl Exchange {
                 false => self.step_down(now).and_then(|down| Ok(down | self.step_up(now)?)),
             };
             self.note_activity(session, now);
-            let turn = stepped.and_then(|moved| Ok((moved, self.verdict(now)?)));
+            let turn = stepped.and_then(|moved| Ok((moved, self.verdict(session.looked_at())?)));
             let (moved, over) = match turn {
                 Err(error) => (self.go_on_elsewhere(error, session, now)?, false),
                 Ok(turn) => turn,

@@ -170,7 +170,8 @@ impl Hub {
         loop {
             let now = Instant::now();
             let mut moved = false;
-            if !session.is_congested() {
+            let congested = session.is_congested();
+            if !congested {
                 moved |= self.accept(session)?;
                 moved |= self.serve_datagrams()?;
                 moved |= self.serve_clients(session);
@@ -178,14 +179,14 @@ impl Hub {
             }
             moved |= matches!(self.output.flush()?, Progress::Moved(_));
             // Whoever waited for those can go on.
-            moved |= self.drop_stuck(session, now);
+            moved |= self.drop_stuck(session);
             self.note_activity(session, now);
-            if self.verdict(now)? {
+            if self.verdict(session.looked_at())? {
                 return self.failure.take().map_or(Ok(()), Err);
             }
             steps = steps.wrapping_add(1);
             if !moved {
-                session.wait_for(self.deadline(), lull.expected(&session.tap))?;
+                session.wait_for(self.deadline(congested), lull.expected(&session.tap))?;
             } else if steps.is_multiple_of(4) {
                 session.look()?;
             } else {
@@ -305,8 +306,8 @@ impl Hub {
     }
 
     /// Drops clients that take nothing while others wait for them; whether there were any.
-    fn drop_stuck(&mut self, session: &mut Session, now: Instant) -> bool {
-        let mut any = false;
+    fn drop_stuck(&mut self, session: &mut Session) -> bool {
+        let (mut any, now) = (false, session.looked_at());
         if !std::mem::take(&mut self.anybody_stuck) {
             return any;
         }
@@ -404,11 +405,12 @@ impl Hub {
         Some(last + limit)
     }
 
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self, congested: bool) -> Option<Instant> {
         let first = self.rules.first.filter(|_| !self.anybody).map(|limit| self.started + limit);
         let idle = self.rules.idle.filter(|_| self.anybody).map(|l| self.last_activity.1 + l);
-        let door = self.door.as_ref().and_then(Door::deadline);
-        let pace = if self.input_ended { None } else { self.up.deadline() };
+        // While text waits for its reader nobody is let in and nothing is sent, however due it is.
+        let door = self.door.as_ref().filter(|_| !congested).and_then(Door::deadline);
+        let pace = if self.input_ended || congested { None } else { self.up.deadline() };
         let stuck = self.anybody_stuck.then(|| Instant::now() + PROGRESS_CHECK);
         [first, idle, door, pace, stuck, self.silence_ends()].into_iter().flatten().min()
     }

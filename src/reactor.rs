@@ -130,6 +130,10 @@ pub struct Reactor {
     woken: bool,
     /// How long the last wait took.
     last_wait: Duration,
+    /// See [`Reactor::looked_at`].
+    looked_at: Instant,
+    /// Whether the last poll was interrupted and has told nothing.
+    interrupted: bool,
 }
 
 impl Reactor {
@@ -154,7 +158,17 @@ impl Reactor {
             heard: Vec::new(),
             woken: false,
             last_wait: Duration::ZERO,
+            looked_at: Instant::now(),
+            interrupted: false,
         })
+    }
+
+    /// The time by which everything that was ready has been told to the latches. Whoever ends
+    /// something because nothing came in time judges by this clock: a process that was stopped
+    /// (SIGSTOP) goes on late, and does not know yet what came while it was stopped.
+    #[must_use]
+    pub fn looked_at(&self) -> Instant {
+        self.looked_at
     }
 
     /// From now on the end of a child is a signal like the others.
@@ -268,6 +282,7 @@ impl Reactor {
             }
         }
         self.poll(timeout)?;
+        self.note_look(begun, timeout);
         self.last_wait = begun.elapsed();
         Ok(())
     }
@@ -286,24 +301,34 @@ impl Reactor {
     /// # Errors
     /// When the poller itself fails.
     pub fn look(&mut self) -> io::Result<()> {
-        self.poll(Some(Duration::ZERO))
+        let begun = Instant::now();
+        self.poll(Some(Duration::ZERO))?;
+        self.note_look(begun, Some(Duration::ZERO));
+        Ok(())
+    }
+
+    /// A poll that began at `begun` has ended. One that found nothing was over with its timeout.
+    fn note_look(&mut self, begun: Instant, timeout: Option<Duration>) {
+        if self.interrupted {
+            return;
+        }
+        let slept =
+            if self.events.is_empty() { timeout.unwrap_or_default() } else { Duration::ZERO };
+        self.looked_at = begun + slept;
     }
 
     fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.woken = false;
-        match self.poll.poll(&mut self.events, timeout) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
-            Err(error) => return Err(error),
+        self.interrupted = !self.poll_once(timeout)?;
+        if self.interrupted {
+            // A poll that a signal interrupts tells nothing, neither at once nor later (epoll_wait(2),
+            // and signal(7) for stop signals): what has become ready has to be asked for again.
+            self.hear_signals();
+            self.interrupted = !self.poll_once(Some(Duration::ZERO))?;
         }
         for event in &self.events {
             if event.token() == SIGNALS {
                 self.woken = true;
-                self.heard.extend(self.signals.pending().map(|number| match number {
-                    SIGUSR1 => Signal::Report,
-                    SIGCHLD => Signal::Child,
-                    number => Signal::Stop(number),
-                }));
             } else if let Some(Some(latch)) = self.latches.get(event.token().0) {
                 let failed = event.is_error() || event.is_read_closed() && event.is_write_closed();
                 self.woken |= event.is_readable() || failed || !latch.writable();
@@ -312,7 +337,30 @@ impl Reactor {
                 latch.writable.set(latch.writable() || event.is_writable() || failed);
             }
         }
+        if self.events.iter().any(|event| event.token() == SIGNALS) {
+            self.hear_signals();
+        }
         Ok(())
+    }
+
+    /// Polls; `false` when a signal interrupted that and nothing was told.
+    fn poll_once(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.events.clear();
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn hear_signals(&mut self) {
+        self.heard.extend(self.signals.pending().map(|number| match number {
+            SIGUSR1 => Signal::Report,
+            SIGCHLD => Signal::Child,
+            number => Signal::Stop(number),
+        }));
     }
 
     /// The oldest signal not yet dealt with.

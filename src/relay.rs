@@ -135,7 +135,7 @@ impl Relay {
             let congested = session.is_congested();
             let moved = !congested && (self.step_up(now)? | self.step_down(session, now)?);
             self.note_activity(session, now);
-            if self.verdict(now)? {
+            if self.verdict(session.looked_at())? {
                 return Ok(());
             }
             steps += 1;

@@ -57,7 +57,7 @@ pub fn resolve_host(
             }
         }
         match end {
-            Some((end, limit)) if Instant::now() >= end => {
+            Some((end, limit)) if session.looked_at() >= end => {
                 let why = format!("the name server has not answered for {host}");
                 return Err(timed_out("--connect-timeout", &why, limit));
             }

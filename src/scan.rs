@@ -264,7 +264,7 @@ impl Scan {
         loop {
             self.ask(reactor, &mut answers)?;
             let now = Instant::now();
-            self.prober.collect(now, reactor, &mut answers)?;
+            self.prober.collect(reactor.looked_at(), reactor, &mut answers)?;
             for answer in answers.drain(..) {
                 self.settle(answer);
             }

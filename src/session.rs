@@ -172,6 +172,13 @@ impl Session {
         self.check()
     }
 
+    /// The time by which everything that was ready is known, by which ends are judged that come
+    /// when nothing has come in time; see [`Reactor::looked_at`].
+    #[must_use]
+    pub fn looked_at(&self) -> Instant {
+        self.reactor.looked_at()
+    }
+
     fn check(&mut self) -> Result<()> {
         if self.period.is_some() || self.tap.is_watched() {
             self.tick(Instant::now());
@@ -187,7 +194,7 @@ impl Session {
             }
         }
         match self.limit {
-            Some((end, limit)) if Instant::now() >= end => {
+            Some((end, limit)) if self.looked_at() >= end => {
                 Err(timed_out("--timeout", "the run is not done", limit))
             }
             _ => Ok(()),

@@ -14,6 +14,8 @@ mod orderings;
 mod signals;
 #[path = "endings/streams.rs"]
 mod streams;
+#[path = "endings/suspended.rs"]
+mod suspended;
 #[path = "endings/times.rs"]
 mod times;
 
@@ -27,6 +29,7 @@ fn main() {
     tests.extend(orderings::tests());
     tests.extend(signals::tests());
     tests.extend(streams::tests());
+    tests.extend(suspended::tests());
     tests.extend(times::tests());
     harness::main(tests);
 }

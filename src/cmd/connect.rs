@@ -124,13 +124,12 @@ fn dial_local(config: &Connect, path: &Path, session: &mut Session) -> Result<Co
             session.names.extend(name);
             break socket;
         }
-        let now = Instant::now();
         match end {
-            Some((end, limit)) if now >= end => {
+            Some((end, limit)) if session.looked_at() >= end => {
                 let why = format!("the listener at {} has no room", path.display());
                 return Err(timed_out("--connect-timeout", &why, limit));
             }
-            _ => session.wait(Some(now + QUEUE_CHECK))?,
+            _ => session.wait(Some(Instant::now() + QUEUE_CHECK))?,
         }
     };
     config.common.options.apply_local(&socket)?;

@@ -237,7 +237,7 @@ fn first_client(
             return Ok(client);
         }
         if let Some((end, limit)) = end
-            && Instant::now() >= end
+            && session.looked_at() >= end
         {
             return Err(timed_out("--accept-timeout", "nobody has connected", limit));
         }
