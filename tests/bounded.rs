@@ -4,7 +4,8 @@
 
 mod util;
 
-use std::net::{Shutdown, TcpStream};
+use std::io::{BufRead as _, BufReader};
+use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -27,6 +28,7 @@ fn main() {
         server_whose_stdout_is_never_read,
         both_directions_stalled,
         udp_listener_whose_stdout_is_never_read,
+        a_paced_dump_that_is_never_read,
         idle_connection,
         idle_after_the_peers_fin,
         idle_after_the_end_of_stdin,
@@ -148,6 +150,31 @@ fn udp_listener_whose_stdout_is_never_read() {
     expect_no_cpu(&running);
     let peak = proc::memory_kib(running.pid(), "VmHWM");
     assert!(peak < MEMORY_KIB, "{peak} KiB resident");
+}
+
+/// What is due to be sent has to wait for who reads the dump, and must not be asked for meanwhile.
+fn a_paced_dump_that_is_never_read() {
+    for options in ["", "-k", "-k -u -t", "-u"] {
+        let (dump, text) = std::io::pipe().unwrap();
+        let line = format!("listen {options} -x --rate 2000000 127.0.0.1 0");
+        let stderr = Output::Fd(text.into());
+        let mut running = pktcat_line(&line).stdin(Input::Pipe).stderr(stderr).spawn();
+        let mut dump = BufReader::new(dump);
+        let mut listening = String::new();
+        dump.read_line(&mut listening).unwrap();
+        let address = listening.split_whitespace().nth(2).unwrap().to_owned();
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let tcp = (options != "-u").then(|| net::connect_to(address.parse().unwrap()));
+        if options.contains("-u") {
+            udp.send_to(b"here", address).unwrap();
+        }
+        let taken = offer(running.take_stdin());
+        if let Some(mut tcp) = tcp.as_ref().map(|tcp| tcp.try_clone().unwrap()) {
+            thread::spawn(move || std::io::copy(&mut tcp, &mut std::io::sink()));
+        }
+        expect_bounded(&running, &[&taken]);
+        tcp.map(|tcp| tcp.shutdown(Shutdown::Both));
+    }
 }
 
 fn idle_connection() {
