@@ -1,0 +1,124 @@
+//! How runs end that do not end well.
+
+use std::net::TcpListener;
+use std::thread;
+
+use super::peer::{self, Peer, Tcp};
+use super::{compare, numbers};
+use crate::tests;
+use crate::util::{net, pktcat_line};
+use libtest_mimic::Trial;
+
+pub(super) fn tests() -> Vec<Trial> {
+    tests![
+        nobody_there,
+        nobody_there_for_datagrams,
+        no_such_name,
+        no_answer_to_anything,
+        no_answer_to_datagrams_is_a_result,
+        a_connection_that_ends_early_is_broken,
+        a_connection_that_ends_after_the_last_echo_is_whole,
+        what_makes_no_sense_is_usage,
+        messages_that_are_none,
+        a_drawing_that_cannot_be_written,
+    ]
+}
+
+/// Ends with this status and one line that has these words; nothing on stdout.
+#[track_caller]
+fn fails(words: &str, status: i32, says: &[&str]) {
+    let ended = pktcat_line(&format!("compare {words}")).run().expect_code(status);
+    assert_eq!(ended.stdout_text(), "", "{words}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+    assert!(ended.stderr.starts_with("pktcat: "), "{}", ended.stderr);
+    for word in says {
+        assert!(ended.stderr.contains(word), "no {word:?} in: {}", ended.stderr);
+    }
+}
+
+fn nobody_there() {
+    let (_kept, port) = net::refusing_port();
+    fails(&format!("127.0.0.1 {port}"), 4, &["127.0.0.1", "(tcp)", "connection refused"]);
+}
+
+fn nobody_there_for_datagrams() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        drop(std::io::copy(&mut &stream, &mut &stream));
+    });
+    fails(&format!("127.0.0.1 {port}"), 4, &["127.0.0.1", "(udp)", "ICMP"]);
+}
+
+fn no_such_name() {
+    fails("no-such-host.invalid 7", 3, &["no-such-host.invalid"]);
+}
+
+fn no_answer_to_anything() {
+    let (_kept, port) = net::unanswering_port();
+    fails(&format!("127.0.0.1 {port} -w 300ms"), 5, &["connect", "within 300ms"]);
+    let peer = Peer::start(Tcp::Discard, Box::new(|_, _| Vec::new()));
+    fails(&format!("127.0.0.1 {} -w 100ms", peer.port), 5, &["no reply", "does this port echo?"]);
+}
+
+fn no_answer_to_datagrams_is_a_result() {
+    let peer = Peer::start(Tcp::Echo, Box::new(|_, _| Vec::new()));
+    let result = compare(&format!("127.0.0.1 {} -w 100ms", peer.port));
+    assert_eq!(numbers(&result["tcp"], ["received"]), [1000]);
+    let udp = &result["udp"];
+    assert_eq!(udp["stopped_early"].as_bool(), Some(true));
+    assert_eq!((udp["received"].as_u64(), &udp["lost"]), (Some(0), &udp["sent"]));
+}
+
+fn a_connection_that_ends_early_is_broken() {
+    let peer = Peer::start(Tcp::End, Box::new(|_, message| vec![message]));
+    fails(&format!("127.0.0.1 {}", peer.port), 8, &["127.0.0.1", "(tcp)"]);
+}
+
+fn a_connection_that_ends_after_the_last_echo_is_whole() {
+    let peer = Peer::start(Tcp::EndAfter(100 * 64), Box::new(|_, message| vec![message]));
+    let result = compare(&format!("127.0.0.1 {} --count 100 --size 64 --window 1", peer.port));
+    assert_eq!(numbers(&result["tcp"], ["sent", "received"]), [100, 100]);
+    assert_eq!(numbers(&result["udp"], ["received"]), [100]);
+}
+
+fn what_makes_no_sense_is_usage() {
+    let peer = peer::echo();
+    for words in [
+        &format!("127.0.0.1 {} --impair loss=5%", peer.port)[..],
+        "--impair loss=500%",
+        "--impair lossy",
+        "--size 15",
+        "--size 65508",
+        "--count 0",
+        "--window 0",
+        "--window 65537",
+        "-w 0",
+        "-I raw",
+        "--messages /dev/null --size 20",
+        "--json --plot",
+        "127.0.0.1",
+        "127.0.0.1 0",
+        "1 2 3",
+    ] {
+        fails(words, 2, &["usage"]);
+    }
+}
+
+fn messages_that_are_none() {
+    fails("--messages /no/such/file", 6, &["/no/such/file", "no such file"]);
+    fails("--messages /dev/null", 6, &["/dev/null", "no message"]);
+    let bad = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(bad.path(), "00\n0x\n").unwrap();
+    let words = format!("--messages {} -I hex", bad.path().display());
+    fails(&words, 6, &["line 2, column 2", "hex digit"]);
+}
+
+fn a_drawing_that_cannot_be_written() {
+    // Before anything is sent, if that is known by then; the table is shown all the same.
+    fails("--svg /no/such/folder/x.svg", 6, &["/no/such/folder/x.svg"]);
+    let ended = pktcat_line("compare --count 3 --svg /dev/full").run().expect_code(6);
+    assert!(ended.stdout_text().contains("round trip"), "{}", ended.stdout_text());
+    assert!(ended.stderr.contains("no space left"), "{}", ended.stderr);
+}

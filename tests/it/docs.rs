@@ -1,0 +1,225 @@
+//! Help, man pages and completions: generated from one set of definitions, and fit to be read.
+//!
+//! `PKTCAT_UPDATE_MAN=1 cargo test --test it docs::` writes the man pages anew.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory;
+use libtest_mimic::Trial;
+use pktcat::cli::Cli;
+
+use crate::tests;
+use crate::util::harness::Need;
+use crate::util::{Input, pktcat, program};
+
+pub(crate) fn tests() -> Vec<Trial> {
+    tests![
+        man_pages_are_those_of_the_definitions,
+        man_pages_have_no_errors needs [Need::Program("mandoc")],
+        every_subcommand_has_a_page,
+        help_fits_one_screen,
+        help_is_grouped_under_headings,
+        help_and_version_are_no_errors,
+        completions_are_scripts,
+        bash_takes_its_completions needs [Need::Program("bash")],
+        zsh_takes_its_completions needs [Need::Program("zsh")],
+        fish_takes_its_completions needs [Need::Program("fish")],
+        the_readme_names_only_options_that_exist,
+    ]
+}
+
+fn man_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("man")
+}
+
+/// All words of the command line, those of the subcommands too, which are made when one is asked for.
+fn definitions() -> clap::Command {
+    let mut command = Cli::command();
+    command.build();
+    command
+}
+
+/// The same, with other names of an option in its help: the generator of the man pages leaves them out.
+fn with_aliases() -> clap::Command {
+    let told = |option: clap::Arg| match (option.get_help(), option.get_visible_aliases()) {
+        (Some(help), Some(names)) if !names.is_empty() => {
+            let help = format!("{help} [alias: --{}]", names.join(", --"));
+            option.help(help)
+        }
+        _ => option,
+    };
+    definitions().mut_subcommands(|subcommand| subcommand.mut_args(told))
+}
+
+/// The pages in a folder by name.
+fn pages(dir: &Path) -> BTreeMap<String, String> {
+    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let pages = files.filter(|file| file.extension().is_some_and(|extension| extension == "1"));
+    let named = |file: PathBuf| {
+        (
+            file.file_name().unwrap().to_string_lossy().into_owned(),
+            fs::read_to_string(&file).unwrap(),
+        )
+    };
+    pages.map(named).collect()
+}
+
+fn man_pages_are_those_of_the_definitions() {
+    let fresh = tempfile::tempdir().unwrap();
+    clap_mangen::generate_to(with_aliases(), fresh.path()).unwrap();
+    let fresh = pages(fresh.path());
+    if std::env::var_os("PKTCAT_UPDATE_MAN").is_some() {
+        for name in pages(&man_dir()).keys() {
+            fs::remove_file(man_dir().join(name)).unwrap();
+        }
+        for (name, text) in &fresh {
+            fs::write(man_dir().join(name), text).unwrap();
+        }
+    }
+    let committed = pages(&man_dir());
+    let names = |pages: &BTreeMap<String, String>| pages.keys().cloned().collect::<Vec<_>>();
+    let hint = "write them anew: PKTCAT_UPDATE_MAN=1 cargo test --test it docs::";
+    assert_eq!(names(&committed), names(&fresh), "{hint}");
+    for (name, text) in &fresh {
+        assert!(committed[name] == *text, "man/{name} is not what the definitions say; {hint}");
+    }
+}
+
+fn man_pages_have_no_errors() {
+    for name in pages(&man_dir()).keys() {
+        let lint = program("mandoc", ["-T", "lint", "-W", "error"]).arg(man_dir().join(name)).run();
+        let lint = lint.expect_code(0);
+        assert_eq!((lint.stdout_text().as_str(), lint.stderr.as_str()), ("", ""), "{name}");
+    }
+}
+
+fn every_subcommand_has_a_page() {
+    let committed = pages(&man_dir());
+    for subcommand in definitions().get_subcommands() {
+        let name = format!("pktcat-{}.1", subcommand.get_name());
+        let text = committed.get(&name).unwrap_or_else(|| panic!("no man/{name}"));
+        for option in subcommand.get_opts().filter(|option| !option.is_hide_set()) {
+            let long = option.get_long().unwrap().replace('-', "\\-");
+            assert!(text.contains(&format!("\\-\\-{long}")), "{name} does not tell of --{long}");
+            for alias in option.get_visible_aliases().unwrap_or_default() {
+                let alias = alias.replace('-', "\\-");
+                assert!(text.contains(&format!("\\-\\-{alias}")), "{name}: --{alias}");
+            }
+        }
+    }
+}
+
+/// What `pktcat WORDS` prints, with status 0 and nothing on stderr.
+#[track_caller]
+fn said(words: &[&str]) -> String {
+    let ended = pktcat(words).env("COLUMNS", "80").run().expect_code(0);
+    assert_eq!(ended.stderr, "", "{words:?}");
+    ended.stdout_text()
+}
+
+fn help_fits_one_screen() {
+    let help = said(&["--help"]);
+    assert!(help.lines().count() <= 24, "{} lines:\n{help}", help.lines().count());
+    for words in [&["--help"][..], &["listen", "--help"], &["connect", "--help"]] {
+        for line in said(words).lines() {
+            assert!(line.chars().count() <= 80, "{words:?}: {line:?}");
+        }
+    }
+    for subcommand in ["listen", "connect", "scan", "compare"] {
+        assert!(help.contains(subcommand), "{help}");
+    }
+}
+
+fn help_is_grouped_under_headings() {
+    for subcommand in ["listen", "connect"] {
+        let help = said(&[subcommand, "--help"]);
+        let is_heading = |line: &&str| !line.starts_with(' ') && line.ends_with(':');
+        let headings: Vec<_> = help.lines().filter(is_heading).collect();
+        assert!(headings.len() >= 4, "{subcommand}: only {headings:?}");
+        let options = help.lines().filter(|line| line.trim_start().starts_with('-'));
+        assert!(options.count() > 20, "{help}");
+    }
+}
+
+fn help_and_version_are_no_errors() {
+    assert_eq!(said(&["--version"]), format!("pktcat {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(said(&["-V"]), said(&["--version"]));
+    assert!(said(&["connect", "-h"]).contains("HOST"));
+    // Asked for nothing, it says where to look, as an error.
+    let nothing = pktcat([""; 0]).run().expect_code(2);
+    assert_eq!(nothing.stdout_text(), "");
+    assert!(nothing.stderr.contains("pktcat --help"), "{}", nothing.stderr);
+}
+
+fn completions_are_scripts() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = said(&["completions", shell]);
+        for word in ["pktcat", "listen", "connect", "until-fin", "to-all"] {
+            assert!(script.contains(word), "{shell}: no {word:?}");
+        }
+    }
+    pktcat(["completions", "csh"]).run().expect_code(2);
+}
+
+/// The shell reads its completions through, without running them.
+fn takes_its_completions(shell: &str) {
+    let script = said(&["completions", shell]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), script).unwrap();
+    program(shell, ["-n"]).arg(file.path()).stdin(Input::Null).run().expect_code(0);
+}
+
+fn bash_takes_its_completions() {
+    takes_its_completions("bash");
+}
+
+fn zsh_takes_its_completions() {
+    takes_its_completions("zsh");
+}
+
+fn fish_takes_its_completions() {
+    takes_its_completions("fish");
+}
+
+/// The options that a subcommand takes, as they are written.
+fn options(subcommand: &str) -> Vec<String> {
+    let all = definitions();
+    let command = all.find_subcommand(subcommand).unwrap();
+    let mut known = vec!["--help".to_owned(), "-h".to_owned()];
+    for option in command.get_arguments() {
+        known.extend(
+            option
+                .get_long_and_visible_aliases()
+                .into_iter()
+                .flatten()
+                .map(|long| format!("--{long}")),
+        );
+        known.extend(option.get_short().map(|short| format!("-{short}")));
+    }
+    known
+}
+
+fn the_readme_names_only_options_that_exist() {
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let mut checked = 0;
+    for subcommand in ["listen", "connect"] {
+        let known = options(subcommand);
+        for rest in readme.split(&format!("pktcat {subcommand} ")).skip(1) {
+            let end = rest.find(['`', '|', '\n', '<', '>', '#', ';', '&']).unwrap_or(rest.len());
+            // Behind `--` the words are another program's.
+            let own = rest[..end].split_whitespace().take_while(|&word| word != "--");
+            let words = own.filter(|word| word.starts_with('-'));
+            for word in words {
+                assert!(
+                    known.iter().any(|option| option == word),
+                    "pktcat {subcommand}: no {word} in {known:?}"
+                );
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 20, "only {checked} options found");
+}

@@ -1,0 +1,112 @@
+//! The integration tests, all in one binary that drives the real program.
+//!
+//! Every module gives a list of its tests, whose names begin with its own: `cargo test udp::` runs those of
+//! `udp.rs`. Most run side by side; those of [`ALONE`] follow, one at a time.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod architecture;
+mod beginners;
+mod bounded;
+mod bulk;
+mod clients;
+mod clients_limits;
+mod commands;
+mod compare;
+mod datagrams;
+mod descriptors;
+mod docs;
+mod dump;
+mod endings;
+mod errors;
+mod formats;
+mod interop;
+mod json;
+mod messages;
+mod messages_to_all;
+mod multihomed;
+mod networks;
+mod options;
+mod pcap;
+mod progress;
+mod relay_matrix;
+mod round_trips;
+mod scan;
+mod scan_networks;
+mod scan_udp;
+mod services;
+mod services_udp;
+mod timeouts;
+mod udp;
+mod unix;
+mod util;
+
+use libtest_mimic::Trial;
+
+/// How the names of tests begin that measure: processor time, rates, latencies, or a whole machine's worth of
+/// clients. What ran beside them would be measured with them.
+const ALONE: &[&str] = &[
+    "bounded::",
+    "clients_limits::five_hundred_clients_are_echoed_at_once",
+    "clients_limits::floods_leave_nothing_behind",
+    "clients_limits::sixty_four_descriptors_serve_two_hundred_clients",
+    "commands::a_storm_of_two_hundred_leaves_nothing_behind",
+    "compare::accounts::a_million_messages_take_bounded_memory",
+    "compare::clock::",
+    "descriptors::unprivileged::an_idle_pipe_of_root_costs_nothing",
+    "formats::pacing_sleeps_and_does_not_spin",
+    "formats::the_pace_is_right_on_average",
+    "progress::a_file_has_a_bar_with_a_size_that_goes_away",
+    "round_trips::",
+    "scan::probes_keep_the_rate",
+];
+
+fn main() {
+    if round_trips::is_bare_client() {
+        return;
+    }
+    util::harness::main(all(), ALONE);
+}
+
+/// The compiler calls what is in no list dead code.
+fn all() -> Vec<Trial> {
+    [
+        architecture::tests(),
+        beginners::tests(),
+        bounded::tests(),
+        bulk::tests(),
+        clients::tests(),
+        clients_limits::tests(),
+        commands::tests(),
+        compare::tests(),
+        datagrams::tests(),
+        descriptors::tests(),
+        docs::tests(),
+        dump::tests(),
+        endings::tests(),
+        errors::tests(),
+        formats::tests(),
+        interop::tests(),
+        json::tests(),
+        messages::tests(),
+        messages_to_all::tests(),
+        multihomed::tests(),
+        networks::tests(),
+        options::tests(),
+        pcap::tests(),
+        progress::tests(),
+        relay_matrix::tests(),
+        round_trips::tests(),
+        scan::tests(),
+        scan_networks::tests(),
+        scan_udp::tests(),
+        services::tests(),
+        services_udp::tests(),
+        timeouts::tests(),
+        udp::tests(),
+        unix::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
