@@ -156,12 +156,36 @@ impl Hub {
                 if let (Err(error), true) = (whole, is_wanted && !self.output.is_broken()) {
                     self.failed(error, session);
                 }
+                if result.as_ref().is_err_and(|error| self.is_cut_off(&client, error.status)) {
+                    client.abort(&session.tap);
+                }
                 self.goodbye(client, None, session);
             }
         }
         result = result.and(self.failure.take().map_or(Ok(()), Err));
         let written = session.write_out(&mut self.output, &result);
         result.and(written)
+    }
+
+    /// Whether a client would take an ordinary end for that of all it was to get, or for our word
+    /// that all it sent has been dealt with.
+    fn is_cut_off(&self, client: &Client, status: Status) -> bool {
+        if client.sending == Sending::Closed {
+            return false;
+        }
+        if !status.is_told_to_end() {
+            return true;
+        }
+        let input = self.input.as_ref().filter(|_| client.is_open() && !self.input_ended);
+        match self.role {
+            // Characters never end, so that nobody takes their end for that of all.
+            Role::Chargen(_) => false,
+            _ => {
+                client.queued() > 0
+                    || client.answered.is_some()
+                    || input.is_some_and(|input| !self.up.is_empty() || input.has_more())
+            }
+        }
     }
 
     fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
@@ -320,7 +344,7 @@ impl Hub {
                     "dropped, it takes nothing; {missed} bytes missed, {queued} of them queued here"
                 );
                 let error = Error::new(Status::Broken, "send", client.link.to_string(), why);
-                client.abort();
+                client.abort(&session.tap);
                 self.goodbye(client, Some(error), session);
                 any = true;
             }

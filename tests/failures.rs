@@ -11,11 +11,14 @@ mod fifos;
 mod files;
 #[path = "failures/printing.rs"]
 mod printing;
+#[path = "failures/resets.rs"]
+mod resets;
 
 use util::harness;
 
 fn main() {
-    let mut tests = files::tests();
+    let mut tests = resets::tests();
+    tests.extend(files::tests());
     tests.extend(fifos::tests());
     tests.extend(printing::tests());
     harness::main(tests);

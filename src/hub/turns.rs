@@ -273,6 +273,8 @@ impl Hub {
             if error.status == Status::Broken {
                 session.tap.event(&Event::Reset(&client.link));
             }
+            // What it got is not all that it was to get.
+            client.abort(&session.tap);
             self.failed(error, session);
         }
         session.event(&Event::Closed(&client.link));
