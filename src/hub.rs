@@ -256,6 +256,8 @@ impl Hub {
         let latch = match session.reactor.watch(&socket, interest) {
             Ok(latch) => latch,
             Err(cause) => {
+                // The client must not take this for the end of an empty stream.
+                let _ = socket.set_linger(Some(Duration::ZERO));
                 let error = Error::network("accept", &link, &cause);
                 session.event(&Event::Error(&error));
                 return;

@@ -53,8 +53,13 @@ fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
     let link = Rc::new(socket::link(&socket, Protocol::Tcp, peer));
     session.event(&Event::Connected(&link));
     tell_granted(&common.options, &socket, session);
-    let input = input(common, Wire::Stream, session)?;
-    let output = output(common, true, session)?.of_peer(link.to_string());
+    let stream = Stream::new(socket, latch, Rc::clone(&link), Rc::clone(&session.tap));
+    let ends = input(common, Wire::Stream, session)
+        .and_then(|input| Ok((input, output(common, true, session)?)))
+        // The peer must not take this for the end of an empty stream.
+        .inspect_err(|_| stream.abort());
+    let (input, output) = ends?;
+    let output = output.of_peer(link.to_string());
     let rules = Rules {
         fin: match common.stdin {
             _ if common.no_shutdown => Fin::Never,
@@ -66,7 +71,6 @@ fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
         linger: common.linger,
         idle: common.idle,
     };
-    let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
     Relay::new(input, output, stream, rules, common.ways, common.pace(), Instant::now())
         .run(session)
 }

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use crate::tests;
 use crate::util::data::{assert_same, random};
 use crate::util::harness::Need;
-use crate::util::{Cmd, Input, Output, Running, net, pktcat_line};
+use crate::util::{Cmd, Input, Output, Running, eventually, net, pktcat_line};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -19,6 +19,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         malformed_stdin_ends_all_clients_with_a_reset,
         a_read_error_of_stdin_ends_with_a_reset needs [Need::Program("strace")],
         a_read_error_of_a_reply_file_ends_with_a_reset needs [Need::Program("strace")],
+        what_fails_before_it_sends_anything_ends_with_a_reset needs [Need::Program("strace")],
         a_full_disk_ends_with_a_reset,
         a_run_that_is_told_to_end_while_it_sends_ends_with_a_reset,
         a_run_that_is_told_to_end_with_nothing_to_send_ends_with_a_fin,
@@ -61,9 +62,12 @@ fn a_file(length: usize) -> (tempfile::TempDir, std::path::PathBuf, Vec<u8>) {
 }
 
 fn malformed_stdin_ends_with_a_reset() {
-    for (options, bytes) in
-        [("-I hex", &b"61\nzz\n"[..]), ("-I frames", b"\0\0\0\x01a\xff\xff\xff\xff")]
-    {
+    for (options, bytes) in [
+        ("-I hex", &b"61\nzz\n"[..]),
+        ("-I hex", b"6"),
+        ("-I frames", b"\0\0\0\x01a\xff\xff\xff\xff"),
+        ("-I frames", b"\0\0\0\x05ab"),
+    ] {
         for (running, peer) in both(options, |cmd| cmd.stdin(Input::Bytes(bytes.to_vec()))) {
             read_to_reset(&peer);
             running.wait().expect_code(6);
@@ -120,6 +124,31 @@ fn a_read_error_of_a_reply_file_ends_with_a_reset() {
             assert_same(&net::read_to_fin(&other), &bytes);
         }
     }
+}
+
+fn what_fails_before_it_sends_anything_ends_with_a_reset() {
+    let fault = |fault: &str| {
+        let fault = format!("inject={fault}");
+        ["strace", "-D", "-qq", "-o", "/dev/null", "-e", &fault].map(str::to_owned)
+    };
+    // There is no descriptor left for standard input.
+    let (listener, port) = net::listener();
+    let cmd = pktcat_line(&format!("connect 127.0.0.1 {port}"));
+    let client = cmd.through(fault("fcntl:error=EMFILE:when=1")).spawn();
+    assert_eq!(read_to_reset(&net::accept(&listener)), b"");
+    client.wait().expect_code(1);
+    // There is no room to watch a client: signals, the listening socket and the three standard
+    // descriptors come before.
+    let cmd = pktcat_line("listen -k 127.0.0.1 0");
+    let server = cmd.through(fault("epoll_ctl:error=ENOMEM:when=6+")).spawn();
+    let port = server.port();
+    let told = || server.stderr_now().contains("pktcat: accept: ");
+    eventually("a client that cannot be watched", || {
+        let client = net::connect(port);
+        let came = (&client).read(&mut [0]);
+        assert_eq!(came.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        told().then_some(())
+    });
 }
 
 fn a_full_disk_ends_with_a_reset() {
