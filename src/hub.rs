@@ -167,27 +167,6 @@ impl Hub {
         result.and(written)
     }
 
-    /// Whether a client would take an ordinary end for that of all it was to get, or for our word
-    /// that all it sent has been dealt with.
-    fn is_cut_off(&self, client: &Client, status: Status) -> bool {
-        if client.sending == Sending::Closed {
-            return false;
-        }
-        if !status.is_told_to_end() {
-            return true;
-        }
-        let input = self.input.as_ref().filter(|_| client.is_open() && !self.input_ended);
-        match self.role {
-            // Characters never end, so that nobody takes their end for that of all.
-            Role::Chargen(_) => false,
-            _ => {
-                client.queued() > 0
-                    || client.answered.is_some()
-                    || input.is_some_and(|input| !self.up.is_empty() || input.has_more())
-            }
-        }
-    }
-
     fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
         let mut steps: u32 = 0;
         let mut lull = Lull::default();
