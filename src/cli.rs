@@ -64,6 +64,9 @@ A TCP listener whose stdin is /dev/null or closed keeps its half open until the 
 An idle pipe as stdin keeps the run alive: -d sends nothing, --until-fin ends at the peer's end.
 Over UDP --echo and --chargen answer no port below 1024 and no port of their own number: two
 services could go on answering each other for ever.
+A TCP run that fails while it sends, or is stopped or timed out with something left to send, ends
+with a reset: what is cut off never looks whole. One with nothing left to send ends with a FIN.
+Files to be written keep what they hold until the run listens.
 D is 250ms, 2s, 1m or a number of seconds; SIZE and BYTES are 64k (64,000) or 64KiB (65,536).
 SIGUSR1 prints the summary so far.")]
     Listen(ListenArgs),
@@ -72,6 +75,9 @@ SIGUSR1 prints the summary so far.")]
 When stdin ends, TCP is half-closed and receiving goes on until the peer's end; UDP waits
 --linger for replies. An idle pipe as stdin keeps the run alive: -d is for scripts with
 nothing to send, --until-fin ends the run at the peer's end.
+A TCP run that fails while it sends, or is stopped or timed out with something left to send, ends
+with a reset: what is cut off never looks whole. One with nothing left to send ends with a FIN.
+Files to be written keep what they hold until the run is connected.
 D is 250ms, 2s, 1m or a number of seconds; SIZE and BYTES are 64k (64,000) or 64KiB (65,536).
 SIGUSR1 prints the summary so far.")]
     Connect(ConnectArgs),

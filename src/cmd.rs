@@ -1,28 +1,33 @@
 //! One module a command: each wires the parts together and holds no byte-moving code.
 
+mod check;
 pub mod compare;
 pub mod connect;
+mod files;
 pub mod listen;
 mod port_file;
+mod reply;
 pub mod scan;
 mod serve;
 mod watch;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::{self, Write as _};
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 use socket2::Socket;
 
+use crate::address::Protocol;
 use crate::cli::{self, Cli, Command, CompletionShell, Parsed};
 use crate::config::{self, Common, Payload as Shown, Reception, Stdin};
+use crate::console::{Console, Verbosity};
 use crate::endpoint::input::{Input, Payload, Wire};
 use crate::endpoint::output::Output;
 use crate::endpoint::stdio::{Local, Which};
 use crate::error::{Error, Result};
 use crate::options::Options;
+use crate::report::Lines;
 use crate::session::Session;
 use crate::tap::Event;
 
@@ -44,15 +49,22 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<()> {
     }
 }
 
-/// Prints text that was asked for; a reader that has seen enough is no error.
+/// Prints text that was asked for, and waits for its reader as long as that takes.
 fn print(text: &[u8]) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text).and_then(|()| stdout.flush()) {
-        Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::local("write", "stdout", &cause))
-        }
-        _ => Ok(()),
-    }
+    let mut session = Session::new(Protocol::Tcp, Verbosity::Normal, None)?;
+    let lines = Lines::new(session.console.journal(), Verbosity::Normal);
+    session.observe(Box::new(lines));
+    let result = show(text, &mut session);
+    session.finish(result)
+}
+
+/// Puts text on its way to standard output; the session's end waits until it is written. A reader
+/// that has seen enough is no error.
+fn show(text: &[u8], session: &mut Session) -> Result<()> {
+    let stdout = Console::stdout(&mut session.reactor)?;
+    stdout.journal().append(|out| out.extend_from_slice(text));
+    session.add_file(stdout);
+    Ok(())
 }
 
 fn completions(shell: CompletionShell) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! From the words of the command line to settings that make sense together.
 
 pub mod compare;
+mod distinct;
 mod listen;
 mod scan;
 mod seen;
@@ -148,6 +149,7 @@ impl Connect {
             return Err(Error::usage("--source-port", "a local socket has no port")
                 .hint("-s PATH gives it a name"));
         }
+        distinct::check(&args.common.seeing.files(), &[])?;
         Ok(Self {
             place,
             common: Common::new(args.common, payloads)?,

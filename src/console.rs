@@ -3,16 +3,14 @@
 //! A reader that stalls must not stall the loop, and one that is slow must not lose or reorder
 //! lines: what finds no room waits here, and while much waits, no bytes are moved that would add
 //! to it. A standard error that goes away is `/dev/null` from then on; a file that does is an
-//! error.
+//! error. The results of the commands that print some go to standard output in the same way.
 
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::endpoint::Progress;
 use crate::endpoint::stdio::{Local, Which};
@@ -88,8 +86,7 @@ const MOST_WAITING: usize = 256 * 1024;
 pub struct Console {
     journal: Journal,
     device: Device,
-    /// The name of a file of the user's choice, whose failure is an error.
-    path: Option<PathBuf>,
+    destination: Destination,
     failure: Option<Error>,
 }
 
@@ -97,27 +94,97 @@ pub struct Console {
 enum Device {
     /// Nothing has been said yet.
     Unopened,
+    /// A file that holds something already, which stays until [`Console::begin`].
+    Kept(File),
     Open(Local),
     /// Its reader is gone, or it never was there.
     Gone,
 }
 
+/// Where text goes, and with that what it means when it can go there no more.
+#[derive(Debug)]
+enum Destination {
+    /// No more is said.
+    Stderr,
+    /// An error, unless the reader left: it has seen enough.
+    Stdout,
+    /// An error. The file is one of the user's choice.
+    File(PathBuf),
+}
+
+impl Destination {
+    fn failure(&self, what: &str, cause: &io::Error) -> Option<Error> {
+        match self {
+            Self::Stderr => None,
+            Self::Stdout if cause.kind() == io::ErrorKind::BrokenPipe => None,
+            Self::Stdout => Some(Error::local(what, "stdout", cause)),
+            Self::File(path) => Some(Error::local(what, path.display(), cause)),
+        }
+    }
+}
+
 impl Console {
+    fn new(device: Device, destination: Destination) -> Self {
+        Self { journal: Journal::default(), device, destination, failure: None }
+    }
+
     /// The console on standard error; the descriptor is not touched before there is a line.
     #[must_use]
     pub fn stderr() -> Self {
-        Self { journal: Journal::default(), device: Device::Unopened, path: None, failure: None }
+        Self::new(Device::Unopened, Destination::Stderr)
     }
 
-    /// A console on a file that [`create`] opened.
+    /// Standard output, for the results of commands that print some.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn stdout(reactor: &mut Reactor) -> Result<Self> {
+        let local = Local::take(Which::Stdout, reactor);
+        let local = local.map_err(|cause| Error::system("open", &cause))?;
+        Ok(Self::new(Device::Open(local), Destination::Stdout))
+    }
+
+    /// A console on a file that [`open`] opened. What the file holds stays there until
+    /// [`begin`](Self::begin).
     ///
     /// # Errors
     /// When the system has no room for another watch.
     pub fn file(path: PathBuf, file: File, reactor: &mut Reactor) -> Result<Self> {
-        let local = Local::opened(file, reactor)
-            .map_err(|cause| Error::local("open", path.display(), &cause))?;
-        let device = Device::Open(local);
-        Ok(Self { journal: Journal::default(), device, path: Some(path), failure: None })
+        let holds_something = file.metadata().is_ok_and(|there| there.is_file() && there.len() > 0);
+        let device = if holds_something {
+            Device::Kept(file)
+        } else {
+            let local = Local::opened(file, reactor);
+            Device::Open(local.map_err(|cause| Error::local("open", path.display(), &cause))?)
+        };
+        Ok(Self::new(device, Destination::File(path)))
+    }
+
+    /// From now on there is something to be written: what a file held before is gone.
+    pub fn begin(&mut self, reactor: &mut Reactor) {
+        self.device = match std::mem::replace(&mut self.device, Device::Gone) {
+            Device::Kept(file) => {
+                let emptied = file.set_len(0).and_then(|()| Local::opened(file, reactor));
+                match emptied {
+                    Ok(local) => Device::Open(local),
+                    Err(cause) => {
+                        self.failure = self.destination.failure("write", &cause);
+                        Device::Gone
+                    }
+                }
+            }
+            other => other,
+        };
+    }
+
+    /// Whether nobody reads any more.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        match &self.device {
+            Device::Gone => true,
+            Device::Open(local) => local.hung_up(),
+            Device::Unopened | Device::Kept(_) => false,
+        }
     }
 
     /// A handle for adding text.
@@ -132,28 +199,33 @@ impl Console {
         self.journal.0.borrow().waiting() > MOST_WAITING
     }
 
-    /// Why a file of the user's choice takes no more, told once.
+    /// Why the destination takes no more, where that matters; told once.
     pub fn failure(&mut self) -> Option<Error> {
         self.failure.take()
     }
 
-    /// Writes what there is room for; `false` while something still waits.
+    /// Writes what there is room for; `false` while something still waits for its reader. What is
+    /// for a file whose contents are still kept waits for the run to begin, and for nobody else.
     pub fn flush(&mut self, reactor: &mut Reactor) -> bool {
         let journal = self.journal();
         let mut text = journal.0.borrow_mut();
         if text.waiting() == 0 {
             return self.flush_device();
         }
-        if matches!(self.device, Device::Unopened) {
-            self.device = match Local::take(Which::Stderr, reactor) {
-                Ok(local) => Device::Open(local),
-                Err(_) => {
-                    // No descriptor is left to write without waiting, which is what a person must
-                    // be told now.
-                    let _ = io::stderr().write_all(&text.bytes[text.written..]);
-                    Device::Gone
-                }
-            };
+        match self.device {
+            Device::Kept(_) => return true,
+            Device::Unopened => {
+                self.device = match Local::take(Which::Stderr, reactor) {
+                    Ok(local) => Device::Open(local),
+                    Err(_) => {
+                        // No descriptor is left to write without waiting, which is what a person
+                        // must be told now.
+                        let _ = io::stderr().write_all(&text.bytes[text.written..]);
+                        Device::Gone
+                    }
+                };
+            }
+            Device::Open(_) | Device::Gone => {}
         }
         while let Device::Open(local) = &mut self.device
             && text.waiting() > 0
@@ -162,11 +234,7 @@ impl Console {
                 Ok(Progress::Moved(n)) => text.took(n),
                 Ok(Progress::Blocked) => return false,
                 Ok(Progress::End) => self.device = Device::Gone,
-                Err(cause) => {
-                    self.device = Device::Gone;
-                    let path = self.path.as_ref().map(|path| path.display());
-                    self.failure = path.map(|path| Error::local("write", path, &cause));
-                }
+                Err(cause) => self.failed(&cause),
             }
         }
         if text.waiting() > 0 {
@@ -176,31 +244,47 @@ impl Console {
         self.flush_device()
     }
 
+    /// Lets out what left the journal and has not reached the reader yet.
     fn flush_device(&mut self) -> bool {
-        match &mut self.device {
-            Device::Open(local) => !matches!(local.flush(), Ok(Progress::Blocked)),
-            Device::Unopened | Device::Gone => true,
+        while let Device::Open(local) = &mut self.device {
+            match local.flush() {
+                Ok(Progress::Moved(_)) => {}
+                Ok(Progress::Blocked) => return false,
+                Ok(Progress::End) => return true,
+                Err(cause) => self.failed(&cause),
+            }
         }
+        true
+    }
+
+    fn failed(&mut self, cause: &io::Error) {
+        self.device = Device::Gone;
+        self.failure = self.destination.failure("write", cause);
     }
 }
 
-/// Creates a file of the user's choice, or empties it. A FIFO waits for its reader, as it does
-/// for the shell, which is why this is done before signals are handled.
+/// Opens a file of the user's choice for writing, or creates it; what it holds stays for now.
+/// `None` when it is a FIFO that nobody reads yet.
 ///
 /// # Errors
-/// When it cannot be created; the error names it.
-pub fn create(path: &Path) -> Result<File> {
-    let open = || -> io::Result<File> {
-        let file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .custom_flags(libc::O_NOCTTY)
-            .open(path)?;
-        // The description is ours alone: opening made it.
-        let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
-        fcntl(&file, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        Ok(file)
-    };
-    open().map_err(|cause| Error::local("open", path.display(), &cause))
+/// When it cannot be opened.
+pub fn open(path: &Path) -> io::Result<Option<File>> {
+    let opened = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        // So that neither a FIFO without a reader (ENXIO, open(2)) nor a slow one is waited for here.
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path);
+    match opened {
+        Err(cause) if awaits_reader(&cause, path) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// Whether opening failed because this is a FIFO that nobody reads yet.
+#[must_use]
+pub fn awaits_reader(cause: &io::Error, path: &Path) -> bool {
+    let is_fifo = || std::fs::metadata(path).is_ok_and(|there| there.file_type().is_fifo());
+    cause.raw_os_error() == Some(libc::ENXIO) && is_fifo()
 }

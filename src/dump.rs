@@ -99,6 +99,7 @@ impl Observer for Dump {
             Event::PeerClosed(link) => self.mark(at, link, "peer closed"),
             Event::WeClosed(link) => self.mark(at, link, "we closed"),
             Event::Reset(link) => self.mark(at, link, "reset"),
+            Event::WeReset(link) => self.mark(at, link, "we reset"),
             Event::Refused(link) => self.mark(at, link, "refused (ICMP)"),
             Event::Dropped(more) => {
                 let what = counted(*more, "datagram");

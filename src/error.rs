@@ -32,6 +32,12 @@ pub enum Status {
 }
 
 impl Status {
+    /// Whether the run did not fail by itself, but was told to end: by a signal or a time limit.
+    #[must_use]
+    pub fn is_told_to_end(self) -> bool {
+        matches!(self, Self::Stopped(_) | Self::TimedOut)
+    }
+
     /// The number the shell sees. For a signal it is what a shell makes of one.
     #[must_use]
     pub fn code(self) -> u8 {

@@ -156,6 +156,9 @@ impl Hub {
                 if let (Err(error), true) = (whole, is_wanted && !self.output.is_broken()) {
                     self.failed(error, session);
                 }
+                if result.as_ref().is_err_and(|error| self.is_cut_off(&client, error.status)) {
+                    client.abort(&session.tap);
+                }
                 self.goodbye(client, None, session);
             }
         }
@@ -233,6 +236,8 @@ impl Hub {
         let latch = match session.reactor.watch(&socket, interest) {
             Ok(latch) => latch,
             Err(cause) => {
+                // The client must not take this for the end of an empty stream.
+                let _ = socket.set_linger(Some(Duration::ZERO));
                 let error = Error::network("accept", &link, &cause);
                 session.event(&Event::Error(&error));
                 return;
@@ -321,7 +326,7 @@ impl Hub {
                     "dropped, it takes nothing; {missed} bytes missed, {queued} of them queued here"
                 );
                 let error = Error::new(Status::Broken, "send", client.link.to_string(), why);
-                client.abort();
+                client.abort(&session.tap);
                 self.goodbye(client, Some(error), session);
                 any = true;
             }

@@ -274,7 +274,7 @@ impl Observer for Json {
             Event::Peer(link) => Body::Peer(Ends::of(link)),
             Event::Closed(link) => Body::Closed {
                 ends: Ends::of(link),
-                reset: link.is_reset(),
+                reset: link.reset_by().is_some(),
                 sent_bytes: link.sent_bytes(),
                 received_bytes: link.received_bytes(),
             },
@@ -286,6 +286,7 @@ impl Observer for Json {
             Event::PeerClosed(_)
             | Event::WeClosed(_)
             | Event::Reset(_)
+            | Event::WeReset(_)
             | Event::Refused(_)
             | Event::Detail(_)
             | Event::Dropped(_) => return,

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::address::{Address, Protocol, canonical};
 use crate::console::Journal;
-use crate::tap::{Direction, Event, Link, Observer, Transfer};
+use crate::tap::{Direction, End, Event, Link, Observer, Transfer};
 
 /// "Packets begin with an IP header" (LINKTYPE_RAW).
 const RAW_IP: u32 = 101;
@@ -271,9 +271,10 @@ impl Observer for Capture {
             }
             Event::WeClosed(_) => self.segment(at, &mut connection, WE, FIN | ACK, &[]),
             Event::Closed(_) => {
-                if link.is_reset() {
+                if let Some(end) = link.reset_by() {
                     // Not when the reset was met: what had come before it is still read.
-                    self.segment(at, &mut connection, PEER, RST | ACK, &[]);
+                    let from = if end == End::Ours { WE } else { PEER };
+                    self.segment(at, &mut connection, from, RST | ACK, &[]);
                 } else {
                     if !connection.finished[WE] {
                         self.segment(at, &mut connection, WE, FIN | ACK, &[]);

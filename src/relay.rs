@@ -8,7 +8,7 @@ use crate::endpoint::input::Input;
 use crate::endpoint::output::Output;
 use crate::endpoint::stream::{Fin, Settled, Stream};
 use crate::endpoint::{Progress, Sink as _};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::pace::Pace;
 use crate::pump::{Failure, Pump};
 use crate::session::{Lull, Session, timed_out};
@@ -123,8 +123,25 @@ impl Relay {
             let written = session.write_out(&mut self.output, &result);
             result = result.and(whole).and(written);
         }
+        if result.as_ref().is_err_and(|error| self.is_cut_off(error.status)) {
+            self.stream.abort();
+        }
         self.stream.over();
         result
+    }
+
+    /// Whether the peer would take an ordinary end for that of all we had to send, or for our word
+    /// that all it sent has been dealt with.
+    fn is_cut_off(&self, status: Status) -> bool {
+        match self.sending {
+            // Everything has been sent that there was at the moment the run was told to end.
+            Sending::Open if status.is_told_to_end() => {
+                !self.up.is_empty() || self.input.has_more()
+            }
+            Sending::Held if status.is_told_to_end() => false,
+            Sending::Open | Sending::Held => true,
+            Sending::Closed | Sending::Broken(_) => false,
+        }
     }
 
     fn run_to_end(&mut self, session: &mut Session) -> Result<()> {

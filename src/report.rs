@@ -70,6 +70,7 @@ impl Observer for Lines {
             | Event::WeClosed(_)
             | Event::Closed(_)
             | Event::Reset(_)
+            | Event::WeReset(_)
             | Event::Refused(_)
             | Event::Dropped(_) => {}
         }

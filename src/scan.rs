@@ -20,7 +20,7 @@ use socket2::{Domain, Socket, Type};
 use crate::address::Protocol;
 use crate::console::{Console, Verbosity};
 use crate::endpoint::Cuts;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::pace::Pace;
 use crate::reactor::{Expected, Reactor, Signal};
 use crate::report::scan::{Found, State};
@@ -227,7 +227,9 @@ impl Scan {
         self.progress.end(&self.console.journal());
         if !matches!(result, Ok(Reader::Gone)) {
             self.results.conclude();
-            let written = self.write_all(reactor);
+            // Who was told to stop waits for no reader.
+            let written =
+                if is_stopped(&result) { self.write(reactor) } else { self.write_all(reactor) };
             // A signal or a failure that came first is what the run ends with.
             result = result.and(written);
         }
@@ -235,7 +237,7 @@ impl Scan {
             self.say(Verbosity::Normal);
         }
         // A signal must be able to end what a reader that does not read holds up.
-        while !self.console.flush(reactor) {
+        while !self.console.flush(reactor) && !is_stopped(&result) {
             self.wait(reactor, None)?;
         }
         result
@@ -366,7 +368,7 @@ impl Scan {
         if self.results.is_waiting() && self.progress.clear(&self.console.journal()) {
             self.console.flush(reactor);
         }
-        self.results.write()
+        self.results.write(reactor)
     }
 
     fn wait(&mut self, reactor: &mut Reactor, deadline: Option<Instant>) -> Result<()> {
@@ -392,4 +394,9 @@ impl Scan {
         let tally = self.results.tally();
         self.console.journal().line(&format!("{tally}, {seconds:.3} s"));
     }
+}
+
+/// Whether a signal has ended it.
+fn is_stopped(result: &Result<Reader>) -> bool {
+    matches!(result, Err(error) if matches!(error.status, Status::Stopped(_)))
 }

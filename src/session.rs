@@ -88,8 +88,19 @@ impl Session {
 
     /// Tells everybody who wants to know what happened.
     pub fn event(&mut self, event: &Event<'_>) {
+        if matches!(event, Event::Listening { .. } | Event::Connected(_)) {
+            self.begin_files();
+        }
         self.tap.event(event);
         self.flush();
+    }
+
+    /// There is something to write from now on: files lose what they held before. A run that fails
+    /// before that leaves them as they were.
+    pub fn begin_files(&mut self) {
+        for file in &mut self.files {
+            file.begin(&mut self.reactor);
+        }
     }
 
     /// Writes what there is room for; `false` while something still waits.
@@ -236,19 +247,23 @@ impl Session {
     pub fn finish(mut self, result: Result<()>) -> Result<()> {
         let result = result.map_err(|error| self.tell(error));
         self.summary(true);
-        // A run that was told to stop does not wait for somebody to read its last words.
-        let stopped = matches!(&result, Err(error) if matches!(error.status, Status::Stopped(_)));
-        let end = self.limit.map(|(end, _)| end);
-        while !self.flush() && !stopped {
-            if self.reactor.wait(end, Expected::Whenever).is_err() {
-                break;
+        let result = match result {
+            // A run that was told to stop does not wait for somebody to read its last words.
+            Err(error) if matches!(error.status, Status::Stopped(_)) => {
+                self.flush();
+                Err(error)
             }
-            if end.is_some_and(|end| Instant::now() >= end)
-                || matches!(self.reactor.signal(), Some(Signal::Stop(_)))
-            {
-                break;
+            Err(error) => {
+                // It came first, so it is what the run ends with.
+                let _ = self.drain();
+                Err(error)
             }
-        }
+            Ok(()) => self.drain().map_err(|error| {
+                let error = self.tell(error);
+                self.flush();
+                error
+            }),
+        };
         match self.files.iter_mut().find_map(Console::failure) {
             Some(failure) if result.is_ok() => {
                 let failure = self.tell(failure);
@@ -257,6 +272,29 @@ impl Session {
             }
             _ => result,
         }
+    }
+
+    /// Waits until everything said is written.
+    ///
+    /// # Errors
+    /// When a signal or the end of the run's time comes first: then it is not done.
+    fn drain(&mut self) -> Result<()> {
+        let end = self.limit.map(|(end, _)| end);
+        while !self.flush() {
+            while let Some(signal) = self.reactor.signal() {
+                if let Signal::Stop(number) = signal {
+                    return Err(Error::stopped(number));
+                }
+            }
+            if let Some((end, limit)) = self.limit
+                && Instant::now() >= end
+            {
+                return Err(timed_out("--timeout", "what was said is not written", limit));
+            }
+            let waited = self.reactor.wait(end, Expected::Whenever);
+            waited.map_err(|cause| Error::system("poll", &cause))?;
+        }
+        Ok(())
     }
 
     fn tell(&mut self, error: Error) -> Error {

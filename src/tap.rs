@@ -22,7 +22,16 @@ pub struct Link {
     pub peer: Address,
     sent: Flow,
     received: Flow,
-    reset: Cell<bool>,
+    reset: Cell<Option<End>>,
+}
+
+/// One of the two ends of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// This program.
+    Ours,
+    /// The peer, or the network in its place.
+    Peers,
 }
 
 /// One direction of a link.
@@ -43,7 +52,7 @@ impl Link {
             peer: peer.into(),
             sent,
             received,
-            reset: Cell::new(false),
+            reset: Cell::new(None),
         }
     }
 
@@ -51,6 +60,12 @@ impl Link {
     #[must_use]
     pub fn transport(&self) -> &'static str {
         transport(self.protocol, &self.local)
+    }
+
+    /// Whether it is a TCP connection.
+    #[must_use]
+    pub fn is_tcp(&self) -> bool {
+        self.protocol == Protocol::Tcp && matches!(self.peer, Address::Internet(_))
     }
 
     /// Payload bytes that an observed link has sent so far.
@@ -67,7 +82,7 @@ impl Link {
 
     /// Whether the connection broke.
     #[must_use]
-    pub fn is_reset(&self) -> bool {
+    pub fn reset_by(&self) -> Option<End> {
         self.reset.get()
     }
 }
@@ -131,6 +146,8 @@ pub enum Event<'a> {
     Closed(&'a Link),
     /// The connection broke; told once.
     Reset(&'a Link),
+    /// We end the connection with a reset: what was sent is not all that was to be sent.
+    WeReset(&'a Link),
     /// The network said that nobody is there (ICMP port unreachable).
     Refused(&'a Link),
     /// This many more datagrams were dropped by the kernel since the last word of it.
@@ -299,7 +316,9 @@ impl Tap {
         match event {
             Event::Peer(_) => add(&self.peers, 1),
             // Both directions of a connection notice that it broke.
-            Event::Reset(link) if link.reset.replace(true) => return,
+            Event::Reset(link) | Event::WeReset(link) if link.reset.get().is_some() => return,
+            Event::Reset(link) => link.reset.set(Some(End::Peers)),
+            Event::WeReset(link) => link.reset.set(Some(End::Ours)),
             _ => {}
         }
         let at = self.started.elapsed();

@@ -1,6 +1,6 @@
 //! The words for seeing the bytes: dumps, events for programs, captures, progress.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -38,6 +38,14 @@ pub struct SeeingArgs {
         help_heading = "What it says"
     )]
     pub color: ColorChoice,
+}
+
+impl SeeingArgs {
+    /// The options that name files, and the files.
+    #[must_use]
+    pub fn files(&self) -> [(&'static str, Option<&Path>); 2] {
+        [("--pcap", self.pcap.as_deref()), ("--hex-file", self.hex_file.as_deref())]
+    }
 }
 
 /// When a dump has colours.

@@ -1,11 +1,9 @@
 //! `pktcat compare`: the same messages over TCP and over UDP, side by side.
 
-use std::fs::File;
-use std::io::{self, Write as _};
-use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::{check, files};
 use crate::address::Protocol;
 use crate::compare::flow::Pacing;
 use crate::compare::peer::Peer;
@@ -27,27 +25,28 @@ use crate::session::Session;
 /// # Errors
 /// Everything that makes the exit status other than 0.
 pub fn run(config: &Compare) -> Result<()> {
-    // Before anything is measured: what cannot be written need not be drawn.
-    let failed = |cause: &io::Error, path: &Path| Error::local("write", path.display(), cause);
-    let drawing = match &config.svg {
-        Some(path) => Some((path, File::create(path).map_err(|cause| failed(&cause, path))?)),
-        None => None,
-    };
     let mut session = Session::new(Protocol::Udp, Verbosity::Normal, None)?;
     let journal = session.console.journal();
     session.observe(Box::new(Lines::new(journal.clone(), Verbosity::Normal)));
     if let Some(paint) = config.dump {
         session.observe(Box::new(Dump::new(journal, paint)));
     }
-    let result = both(config, &mut session).and_then(|comparison| {
-        comparison.check()?;
-        show(config, &comparison)?;
-        drawing.map_or(Ok(()), |(path, mut file)| {
-            let text = svg::draw(&comparison);
-            file.write_all(text.as_bytes()).map_err(|cause| failed(&cause, path))
-        })
-    });
+    let result = measure(config, &mut session);
     session.finish(result)
+}
+
+fn measure(config: &Compare, session: &mut Session) -> Result<()> {
+    check::compare(config)?;
+    // Before anything is measured: what cannot be written need not be drawn.
+    let drawing = config.svg.as_deref().map(|path| files::open(path, session)).transpose()?;
+    let comparison = both(config, session)?;
+    comparison.check()?;
+    super::show(text(config, &comparison)?.as_bytes(), session)?;
+    if let Some(drawing) = drawing {
+        session.begin_files();
+        drawing.append(|out| out.extend_from_slice(svg::draw(&comparison).as_bytes()));
+    }
+    Ok(())
 }
 
 fn both(config: &Compare, session: &mut Session) -> Result<Comparison> {
@@ -61,10 +60,7 @@ fn both(config: &Compare, session: &mut Session) -> Result<Comparison> {
     };
     let addresses = match (&config.peer, &peer) {
         (config::compare::Peer::Other(target), _) => {
-            let port = match target.port_number(Protocol::Tcp)? {
-                0 => return Err(Error::usage("port 0", "nobody can be reached there")),
-                port => port,
-            };
+            let port = check::peer_port(target, Protocol::Tcp)?;
             let limit = Some(config.connect_timeout);
             resolver::resolve(session, target, port, (*family, config.lookup), limit)?
         }
@@ -107,8 +103,8 @@ fn both(config: &Compare, session: &mut Session) -> Result<Comparison> {
     })
 }
 
-fn show(config: &Compare, comparison: &Comparison) -> Result<()> {
-    let text = match config.shown {
+fn text(config: &Compare, comparison: &Comparison) -> Result<String> {
+    Ok(match config.shown {
         Shown::Json => json::object(comparison)?,
         Shown::Table { explain, plot } => {
             let mut text = table::table(comparison);
@@ -120,6 +116,5 @@ fn show(config: &Compare, comparison: &Comparison) -> Result<()> {
             }
             text
         }
-    };
-    super::print(text.as_bytes())
+    })
 }

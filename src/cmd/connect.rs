@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 use socket2::Socket;
 
-use super::{input, output, tell_granted, watch};
+use super::{check, input, output, tell_granted, watch};
 use crate::address::{Address, Protocol, Target, port_number};
 use crate::config::{Connect, Place, Reception, Stdin};
 use crate::console::Verbosity;
@@ -36,7 +36,8 @@ const UDP_LINGER: Duration = Duration::from_secs(1);
 /// Everything that makes the exit status other than 0.
 pub fn run(config: &Connect) -> Result<()> {
     let common = &config.common;
-    watch::session(common, |session| match common.protocol {
+    let prepare = |_: &mut Session| check::connect(config);
+    watch::session(common, prepare, |(), session| match common.protocol {
         Protocol::Tcp => tcp(config, session),
         Protocol::Udp => udp(config, session),
     })
@@ -52,8 +53,13 @@ fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
     let link = Rc::new(socket::link(&socket, Protocol::Tcp, peer));
     session.event(&Event::Connected(&link));
     tell_granted(&common.options, &socket, session);
-    let input = input(common, Wire::Stream, session)?;
-    let output = output(common, true, session)?.of_peer(link.to_string());
+    let stream = Stream::new(socket, latch, Rc::clone(&link), Rc::clone(&session.tap));
+    let ends = input(common, Wire::Stream, session)
+        .and_then(|input| Ok((input, output(common, true, session)?)))
+        // The peer must not take this for the end of an empty stream.
+        .inspect_err(|_| stream.abort());
+    let (input, output) = ends?;
+    let output = output.of_peer(link.to_string());
     let rules = Rules {
         fin: match common.stdin {
             _ if common.no_shutdown => Fin::Never,
@@ -65,7 +71,6 @@ fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
         linger: common.linger,
         idle: common.idle,
     };
-    let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
     Relay::new(input, output, stream, rules, common.ways, common.pace(), Instant::now())
         .run(session)
 }
@@ -106,7 +111,7 @@ fn pause(session: &mut Session, delay: Duration) -> Result<()> {
 
 fn dial(config: &Connect, target: &Target, session: &mut Session) -> Result<Connected> {
     let (common, limit) = (&config.common, config.connect_timeout);
-    let port = target_port(target, common.protocol)?;
+    let port = check::peer_port(target, common.protocol)?;
     let addresses = resolver::resolve(session, target, port, common.names(), limit)?;
     let from = source(config, session)?;
     dial::connect(session, &addresses, &from, limit)
@@ -144,13 +149,6 @@ fn watch_socket(session: &mut Session, socket: &Socket) -> Result<Rc<Latch>> {
         .map_err(|cause| Error::system("poll", &cause))
 }
 
-fn target_port(target: &Target, protocol: Protocol) -> Result<u16> {
-    match target.port_number(protocol)? {
-        0 => Err(Error::usage("port 0", "nobody can be reached there")),
-        port => Ok(port),
-    }
-}
-
 fn source(config: &Connect, session: &mut Session) -> Result<dial::From> {
     let common = &config.common;
     let port = match &config.source_port {
@@ -170,7 +168,7 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     let common = &config.common;
     let (socket, peer, all, others) = match &config.place {
         Place::Internet(target) => {
-            let port = target_port(target, common.protocol)?;
+            let port = check::peer_port(target, common.protocol)?;
             let limit = config.connect_timeout;
             let addresses = again(config, session, |session| {
                 resolver::resolve(session, target, port, common.names(), limit)
@@ -193,12 +191,13 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
             (socket, Address::Unix(Some(Rc::from(path.as_path()))), Vec::new(), Vec::new())
         }
     };
-    let (socket, latch, peer) = opened(socket, peer, &common.options, session)?;
     let longest = match peer.internet() {
         Some(SocketAddr::V6(_)) => LONGEST_IPV6,
         _ => LONGEST_IPV4,
     };
-    let input = input(common, common.datagrams(longest)?, session)?;
+    let wire = common.datagrams(longest)?;
+    let (socket, latch, peer) = opened(socket, peer, &common.options, session)?;
+    let input = input(common, wire, session)?;
     let output = output(common, false, session)?;
     let rules = exchange::Rules {
         silence: match (common.stdin, common.linger) {

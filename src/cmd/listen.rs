@@ -1,16 +1,18 @@
 //! `pktcat listen`: waits for a peer, or for datagrams of any number of them.
 
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::FileTypeExt as _;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mio::Interest;
 use socket2::Socket;
 
-use super::{input, output, port_file, serve, tell_granted, watch};
+use super::files::READER_CHECK;
+use super::{check, input, output, port_file, reply, serve, tell_granted, watch};
 use crate::address::{Address, Family, Protocol, Target};
 use crate::config::{Common, Listen, Place, Reception, Stdin, Task};
+use crate::console;
 use crate::door::Door;
 use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
 use crate::endpoint::input::{Input, Wire};
@@ -18,6 +20,7 @@ use crate::endpoint::stream::{Fin, Stream};
 use crate::error::{Error, Result};
 use crate::exchange::{self, Exchange, Silence};
 use crate::gate::Gate;
+use crate::hub::role::Role;
 use crate::local;
 use crate::reactor::Latch;
 use crate::relay::{Relay, Rules};
@@ -26,28 +29,36 @@ use crate::session::{Session, timed_out};
 use crate::socket;
 use crate::tap::Event;
 
-/// How often is looked whether somebody reads the FIFO that the port number goes to.
-const READER_CHECK: Duration = Duration::from_millis(20);
-
 /// Runs the command.
 ///
 /// # Errors
 /// Everything that makes the exit status other than 0.
 pub fn run(config: &Listen) -> Result<()> {
-    let common = &config.common;
-    watch::session(common, |session| dispatch(config, session))
+    let prepare = |session: &mut Session| prepare(config, session);
+    watch::session(&config.common, prepare, |ready, session| dispatch(config, ready, session))
 }
 
-fn dispatch(config: &Listen, session: &mut Session) -> Result<()> {
-    let single = matches!(config.task, Task::Relay) && !config.both;
-    // Known before anybody can come.
+/// What is known before anybody can come.
+struct Ready {
+    gate: Gate,
+    role: Role,
+}
+
+fn prepare(config: &Listen, session: &mut Session) -> Result<Ready> {
+    check::listen(config)?;
     let names = config.common.names();
     let gate = config.gate(|host| resolver::resolve_host(session, host, 0, names, None))?;
+    let role = reply::role(config, check::longest_datagram(config)?, session)?;
+    Ok(Ready { gate, role })
+}
+
+fn dispatch(config: &Listen, Ready { gate, role }: Ready, session: &mut Session) -> Result<()> {
+    let single = matches!(config.task, Task::Relay) && !config.both;
     match (config.common.protocol, &config.task) {
         (_, Task::Command(words)) => serve::command(config, words, gate, session),
         (Protocol::Udp, _) if single => datagrams(config, gate, session),
         (Protocol::Tcp, _) if single && !config.keep_open => one_client(config, gate, session),
-        _ => serve::hub(config, gate, session),
+        _ => serve::hub(config, gate, role, session),
     }
 }
 
@@ -198,10 +209,8 @@ pub(super) fn announce(
     if let (Some(path), Some((_, socket))) = (&config.port_file, sockets.first()) {
         let port = socket::local_port(socket);
         while let Err(cause) = port_file::write(path, port) {
-            // A FIFO that nobody reads yet (ENXIO, open(2)).
-            let waits = cause.raw_os_error() == Some(libc::ENXIO)
-                && std::fs::metadata(path).is_ok_and(|there| there.file_type().is_fifo());
-            if !waits {
+            let is_full = cause.kind() == io::ErrorKind::WouldBlock;
+            if !is_full && !console::awaits_reader(&cause, path) {
                 return Err(Error::local("write", path.display(), &cause));
             }
             session.wait(Some(Instant::now() + READER_CHECK))?;

@@ -7,7 +7,6 @@ use crate::address::{Protocol, Shown};
 use crate::config::Scan;
 use crate::console::{Console, Verbosity};
 use crate::endpoint::datagram::{LONGEST_IPV4, LONGEST_IPV6};
-use crate::endpoint::stdio::{Local, Which};
 use crate::error::{Error, Result};
 use crate::reactor::Reactor;
 use crate::scan::progress::Progress;
@@ -41,8 +40,7 @@ pub fn run(config: &Scan) -> Result<()> {
         payload: config.payload.clone(),
     };
     let mut reactor = Reactor::new().map_err(|cause| Error::system("event loop", &cause))?;
-    let stdout =
-        Local::take(Which::Stdout, &mut reactor).map_err(|cause| Error::system("open", &cause))?;
+    let stdout = Console::stdout(&mut reactor)?;
     let console = Console::stderr();
     if config.verbosity == Verbosity::Verbose {
         console.journal().line(&introduction(&plan, addresses.len()));

@@ -1,15 +1,11 @@
 //! The serving side of `pktcat listen`: many clients, ready-made answers, a program for each.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::unix::fs::FileTypeExt as _;
-use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
 use super::listen::{announce, bind, bind_to, fin, longest, open_datagram};
-use super::{input, output};
+use super::{input, output, reply};
 use socket2::Socket;
 
 use crate::address::{Protocol, Target};
@@ -21,21 +17,21 @@ use crate::endpoint::input::Wire;
 use crate::endpoint::stream::Fin;
 use crate::error::{Error, Result, Status};
 use crate::gate::Gate;
-use crate::hub::role::{Reply, Role, characters};
+use crate::hub::role::Role;
 use crate::hub::{Ends, Hub, Rules};
 use crate::session::Session;
 use crate::socket;
 use crate::sys;
 
 /// Serves clients and UDP peers from the one loop.
-pub(super) fn hub(config: &Listen, gate: Gate, session: &mut Session) -> Result<()> {
+pub(super) fn hub(config: &Listen, gate: Gate, role: Role, session: &mut Session) -> Result<()> {
     let common = &config.common;
     if config.keep_open {
         let _ = sys::raise_descriptor_limit();
     }
     let (tcp, udp) = sockets(config, session)?;
     let longest = udp.as_ref().map(|udp| longest(udp, common.family));
-    let role = role(config, longest)?;
+    reply::fits(&role, longest)?;
     // What goes to both is a message to both: no longer than a datagram can be.
     let wire = longest.map_or(Ok(Wire::Stream), |longest| common.datagrams(longest))?;
     let bound = [(Protocol::Tcp, &tcp), (Protocol::Udp, &udp)];
@@ -109,55 +105,6 @@ fn datagrams(
     let socket = Rc::new(socket);
     session.count_drops_of(&socket);
     open_datagram(config, socket, gate, session)
-}
-
-/// What is done with clients; `longest` is the most that a datagram carries, if there are any.
-fn role(config: &Listen, longest: Option<usize>) -> Result<Role> {
-    let fits = |bytes: &[u8], what: &str| match (bytes.len(), longest) {
-        (n, Some(longest)) if n > longest => {
-            let why = format!("{n} bytes are more than the {longest} of a datagram");
-            Err(Error::usage(what, why))
-        }
-        _ => Ok(()),
-    };
-    Ok(match &config.task {
-        Task::Relay | Task::Command(_) => Role::Relay,
-        Task::Echo => Role::Echo,
-        Task::Discard => Role::Discard,
-        Task::Chargen => Role::Chargen(characters()),
-        Task::Chat => Role::Chat,
-        Task::Reply(bytes) => {
-            fits(bytes, "--reply")?;
-            Role::Reply(Reply::Bytes(Rc::from(&bytes[..])))
-        }
-        Task::ReplyFile(path) if longest.is_some() => {
-            let bytes = std::fs::read(path).map_err(|cause| unreadable(path, &cause))?;
-            fits(&bytes, "--reply-file")?;
-            Role::Reply(Reply::Bytes(bytes.into()))
-        }
-        Task::ReplyFile(path) => {
-            Role::Reply(open_reply(path).map_err(|cause| unreadable(path, &cause))?)
-        }
-    })
-}
-
-fn open_reply(path: &Path) -> io::Result<Reply> {
-    let mut file = File::open(path)?;
-    let kind = file.metadata()?.file_type();
-    if kind.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    if kind.is_fifo() {
-        // What a pipe gives it gives once.
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        return Ok(Reply::Bytes(bytes.into()));
-    }
-    Ok(Reply::File(Rc::new(file)))
-}
-
-fn unreadable(path: &Path, cause: &io::Error) -> Error {
-    Error::local("read", path.display(), cause)
 }
 
 /// Runs a program for each connection.

@@ -1,11 +1,9 @@
 //! A run with everybody who wants to know of it, as the settings say.
 
-use std::fs::File;
-use std::path::PathBuf;
 use std::time::SystemTime;
 
+use super::files;
 use crate::config::{Bar, Common, Seen, Told};
-use crate::console::{self, Console, Journal};
 use crate::dump::Dump;
 use crate::error::Result;
 use crate::json::Json;
@@ -14,13 +12,16 @@ use crate::progress::Progress;
 use crate::report::Lines;
 use crate::session::Session;
 
-/// Runs something in a session that is observed as the settings say, and ends the session.
+/// Runs something in a session that is observed as the settings say, and ends the session. What
+/// `prepare` finds wrong leaves the files as they were.
 ///
 /// # Errors
 /// Its error, told to the user; or that a file to be written cannot be.
-pub(super) fn session(common: &Common, run: impl FnOnce(&mut Session) -> Result<()>) -> Result<()> {
-    // Before the session handles signals: opening a FIFO waits for its reader.
-    let files = Files::open(&common.seen);
+pub(super) fn session<T>(
+    common: &Common,
+    prepare: impl FnOnce(&mut Session) -> Result<T>,
+    run: impl FnOnce(T, &mut Session) -> Result<()>,
+) -> Result<()> {
     let mut session = Session::new(common.protocol, common.verbosity, common.timeout)?;
     let journal = session.console.journal();
     if let Bar::Drawn { size } = common.seen.bar {
@@ -40,45 +41,26 @@ pub(super) fn session(common: &Common, run: impl FnOnce(&mut Session) -> Result<
     if let Some(paint) = common.seen.dump {
         session.observe(Box::new(Dump::new(journal, paint)));
     }
-    let result = files.and_then(|files| files.observe(&common.seen, &mut session));
-    let result = result.and_then(|()| run(&mut session));
+    let result = prepare(&mut session).and_then(|ready| {
+        observe_in_files(&common.seen, &mut session)?;
+        run(ready, &mut session)
+    });
     session.finish(result)
 }
 
-/// The files of the user's choice, open.
-struct Files {
-    dump: Option<File>,
-    pcap: Option<File>,
-}
-
-impl Files {
-    fn open(seen: &Seen) -> Result<Self> {
-        Ok(Self {
-            dump: seen.dump_file.as_ref().map(|(path, _)| console::create(path)).transpose()?,
-            pcap: seen.pcap.as_ref().map(|path| console::create(path)).transpose()?,
-        })
+/// Opens the files of the user's choice.
+fn observe_in_files(seen: &Seen, session: &mut Session) -> Result<()> {
+    if let Some((path, paint)) = &seen.dump_file {
+        let journal = files::open(path, session)?;
+        session.observe(Box::new(Dump::new(journal, *paint)));
     }
-
-    fn observe(self, seen: &Seen, session: &mut Session) -> Result<()> {
-        if let (Some(file), Some((path, paint))) = (self.dump, &seen.dump_file) {
-            let journal = journal(session, path.clone(), file)?;
-            session.observe(Box::new(Dump::new(journal, *paint)));
-        }
-        if let (Some(file), Some(path)) = (self.pcap, &seen.pcap) {
-            let journal = journal(session, path.clone(), file)?;
-            session.observe(Box::new(Capture::new(journal, wall_clock_at_start(session))));
-        }
-        Ok(())
+    if let Some(path) = &seen.pcap {
+        let journal = files::open(path, session)?;
+        session.observe(Box::new(Capture::new(journal, wall_clock_at_start(session))));
     }
+    Ok(())
 }
 
 fn wall_clock_at_start(session: &Session) -> SystemTime {
     SystemTime::now() - session.tap.elapsed()
-}
-
-fn journal(session: &mut Session, path: PathBuf, file: File) -> Result<Journal> {
-    let console = Console::file(path, file, &mut session.reactor)?;
-    let journal = console.journal();
-    session.add_file(console);
-    Ok(journal)
 }

@@ -5,8 +5,8 @@ use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::format;
 use super::seen::paint;
+use super::{distinct, format};
 use crate::address::{Family, Lookup, Target};
 use crate::cli::{ColorChoice, CompareArgs};
 use crate::compare::Script;
@@ -98,6 +98,10 @@ impl Compare {
             _ => false,
         };
         let longest = if is_v6 || args.ipv6 { LONGEST_IPV6 } else { LONGEST_IPV4 };
+        distinct::check(
+            &[("--svg", args.svg.as_deref())],
+            &[("--messages", args.messages.as_deref())],
+        )?;
         let script = script(&args, longest)?;
         let limit = args.reply_timeout.unwrap_or(REPLY_TIMEOUT);
         if limit.is_zero() {

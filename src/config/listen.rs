@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Common, Place};
+use super::{Common, Place, distinct};
 use crate::cli::{Format, ListenArgs, Payload, Payloads};
 use crate::error::{Error, Result};
 use crate::framing;
@@ -171,6 +171,15 @@ impl Listen {
         if args.max_clients == Some(0) {
             return Err(Error::usage("--max-clients", "must be at least 1"));
         }
+        let [pcap, dump] = args.common.seeing.files();
+        let reply = match &task {
+            Task::ReplyFile(path) => Some(&**path),
+            _ => None,
+        };
+        distinct::check(
+            &[pcap, dump, ("--port-file", args.port_file.as_deref())],
+            &[("--reply-file", reply)],
+        )?;
         let queue = args.queue.unwrap_or(1 << 20);
         Ok(Self {
             place,

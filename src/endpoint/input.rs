@@ -73,6 +73,19 @@ impl Input {
         matches!(&self.from, Payload::Local(local) if local.kind() == Kind::Terminal)
     }
 
+    /// Whether something is left to be sent: a message, what can be read now, or the beginning of a
+    /// message whose rest has yet to be read.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        match &self.from {
+            Payload::Nothing => false,
+            Payload::Given(messages) => !messages.is_empty(),
+            Payload::Local(local) => {
+                !self.ended && (self.assembler.is_inside() || local.has_more())
+            }
+        }
+    }
+
     fn fill_raw(&mut self, batch: &mut Batch) -> Result<Progress> {
         let Payload::Local(local) = &mut self.from else {
             return Ok(Progress::End);

@@ -14,9 +14,11 @@ use std::rc::Rc;
 
 use mio::Interest;
 use nix::fcntl::{FcntlArg, OFlag};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::MsgFlags;
 use nix::sys::stat::Mode;
+use nix::unistd::Whence;
 
 use super::{Progress, Tube, TubeKind};
 use crate::reactor::{Latch, Reactor};
@@ -244,6 +246,27 @@ impl Local {
         }
     }
 
+    /// Whether there is something to be read now. An end is nothing.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        match (self.kind, &self.access) {
+            (Kind::Null, _) => false,
+            (_, Access::Detour(detour)) if detour.held > 0 => true,
+            // A file can always be read, also at its end.
+            (Kind::File, _) => {
+                let at = nix::unistd::lseek(&self.fd, 0, Whence::SeekCur);
+                let size = nix::sys::stat::fstat(&self.fd).map(|stat| stat.st_size);
+                matches!((at, size), (Ok(at), Ok(size)) if at < size)
+            }
+            (Kind::Socket, _) => {
+                let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+                nix::sys::socket::recv(self.fd.as_raw_fd(), &mut [0], flags).is_ok_and(|n| n > 0)
+            }
+            // A hang-up alone, the end of a pipe, is not POLLIN (poll(2)).
+            _ => polled(self.fd.as_fd(), PollFlags::POLLIN).contains(PollFlags::POLLIN),
+        }
+    }
+
     /// The descriptor, if bytes may be spliced from or to it.
     #[must_use]
     pub fn tube(&self) -> Option<Tube<'_>> {
@@ -362,11 +385,19 @@ impl Local {
 
 /// `EAGAIN` unless poll(2) finds the descriptor ready.
 fn asked(fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let flags = if interest.is_readable() { PollFlags::POLLIN } else { PollFlags::POLLOUT };
-    match poll(&mut [PollFd::new(fd, flags)], PollTimeout::ZERO)? {
-        0 => Err(io::ErrorKind::WouldBlock.into()),
-        _ => Ok(()),
+    match polled(fd, flags).is_empty() {
+        true => Err(io::ErrorKind::WouldBlock.into()),
+        false => Ok(()),
+    }
+}
+
+/// What poll(2) finds now; nothing when it fails.
+fn polled(fd: BorrowedFd<'_>, flags: PollFlags) -> PollFlags {
+    let mut asked = [PollFd::new(fd, flags)];
+    match poll(&mut asked, PollTimeout::ZERO) {
+        Ok(_) => asked[0].revents().unwrap_or(PollFlags::empty()),
+        Err(_) => PollFlags::empty(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
+use std::time::Duration;
 
 use nix::sys::socket::MsgFlags;
 use socket2::Socket;
@@ -66,6 +67,14 @@ impl Stream {
         })?;
         self.tap.event(&Event::WeClosed(&self.link));
         Ok(())
+    }
+
+    /// Closing it will be a reset: a stream that is cut off must not look like one that is whole.
+    /// (A local socket knows no resets.)
+    pub fn abort(&self) {
+        if self.socket.set_linger(Some(Duration::ZERO)).is_ok() && self.link.is_tcp() {
+            self.tap.event(&Event::WeReset(&self.link));
+        }
     }
 
     /// The connection is over, however it ended.

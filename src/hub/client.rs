@@ -136,8 +136,11 @@ impl Client {
     }
 
     /// Closing it will be a reset: a stream that is cut off must not look like one that is whole.
-    pub(super) fn abort(&self) {
-        let _ = self.socket.set_linger(Some(Duration::ZERO));
+    /// (A local socket knows no resets.)
+    pub(super) fn abort(&self, tap: &Tap) {
+        if self.socket.set_linger(Some(Duration::ZERO)).is_ok() && self.link.is_tcp() {
+            tap.event(&Event::WeReset(&self.link));
+        }
     }
 
     /// Adds bytes to what waits for it.

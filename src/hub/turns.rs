@@ -247,6 +247,27 @@ impl Hub {
         })
     }
 
+    /// Whether a client would take an ordinary end for that of all it was to get, or for our word
+    /// that all it sent has been dealt with.
+    pub(super) fn is_cut_off(&self, client: &Client, status: Status) -> bool {
+        if client.sending == Sending::Closed {
+            return false;
+        }
+        if !status.is_told_to_end() {
+            return true;
+        }
+        let input = self.input.as_ref().filter(|_| client.is_open() && !self.input_ended);
+        match self.role {
+            // Characters never end, so that nobody takes their end for that of all.
+            Role::Chargen(_) => false,
+            _ => {
+                client.queued() > 0
+                    || client.answered.is_some()
+                    || input.is_some_and(|input| !self.up.is_empty() || input.has_more())
+            }
+        }
+    }
+
     /// One client's failure: that of the run if it is the only one.
     pub(super) fn failed(&mut self, error: Error, session: &mut Session) {
         // Leaving is the only way to end a stream of characters.
@@ -273,6 +294,8 @@ impl Hub {
             if error.status == Status::Broken {
                 session.tap.event(&Event::Reset(&client.link));
             }
+            // What it got is not all that it was to get.
+            client.abort(&session.tap);
             self.failed(error, session);
         }
         session.event(&Event::Closed(&client.link));

@@ -2,12 +2,10 @@
 //!
 //! Lines come in the order of the ports, each as soon as all ports before it are known.
 
-use std::io;
-
 use crate::address::{Protocol, service_name};
-use crate::endpoint::Progress;
-use crate::endpoint::stdio::Local;
-use crate::error::{Error, Result};
+use crate::console::{Console, Journal};
+use crate::error::Result;
+use crate::reactor::Reactor;
 use crate::report::scan::{Format, Found, State, Tally, write_line};
 
 use super::Order;
@@ -52,9 +50,6 @@ pub struct Style {
     pub order: Order,
 }
 
-/// This much text may wait for its reader before no more ports are asked.
-const MOST_WAITING: usize = 256 * 1024;
-
 /// The answers so far.
 #[derive(Debug)]
 pub struct Results {
@@ -64,22 +59,25 @@ pub struct Results {
     /// All ports before this place are known and shown.
     next: usize,
     tally: Tally,
-    text: Vec<u8>,
-    stdout: Local,
+    text: Journal,
+    stdout: Console,
+    /// Whether something has been shown that has not reached its reader yet.
+    waiting: bool,
 }
 
 impl Results {
     /// Nothing is known yet of these ports, which ascend.
     #[must_use]
-    pub fn new(style: Style, protocol: Protocol, ports: Vec<u16>, stdout: Local) -> Self {
+    pub fn new(style: Style, protocol: Protocol, ports: Vec<u16>, stdout: Console) -> Self {
         Self {
             style,
             found: vec![None; ports.len()],
             next: 0,
             tally: Tally::new(protocol, ports.len()),
             ports,
-            text: Vec::new(),
+            text: stdout.journal(),
             stdout,
+            waiting: false,
         }
     }
 
@@ -98,13 +96,13 @@ impl Results {
     /// Whether there is text to write.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        !self.text.is_empty()
+        self.waiting
     }
 
     /// Whether so much text waits that there should not be more.
     #[must_use]
     pub fn is_congested(&self) -> bool {
-        self.text.len() > MOST_WAITING
+        self.stdout.is_congested()
     }
 
     /// A port is known, for good.
@@ -145,34 +143,21 @@ impl Results {
             _ => None,
         };
         let format = self.style.format;
-        write_line(&mut self.text, format, (port, protocol), found, service.as_deref());
+        self.text
+            .append(|text| write_line(text, format, (port, protocol), found, service.as_deref()));
+        self.waiting = true;
     }
 
     /// Writes what there is room for, and tells whether anybody still reads.
     ///
     /// # Errors
     /// When standard output fails for another reason than that its reader left.
-    pub fn write(&mut self) -> Result<Reader> {
-        let mut written = 0;
-        while written < self.text.len() {
-            match self.stdout.write(&self.text[written..]) {
-                Ok(Progress::Moved(n)) => written += n,
-                Ok(Progress::Blocked | Progress::End) => break,
-                Err(cause) => return gone(&cause),
-            }
+    pub fn write(&mut self, reactor: &mut Reactor) -> Result<Reader> {
+        self.waiting = !self.stdout.flush(reactor);
+        match self.stdout.failure() {
+            Some(failure) => Err(failure),
+            None if self.stdout.is_gone() => Ok(Reader::Gone),
+            None => Ok(Reader::There),
         }
-        self.text.drain(..written);
-        match self.stdout.flush() {
-            Err(cause) => gone(&cause),
-            Ok(_) if self.stdout.hung_up() => Ok(Reader::Gone),
-            Ok(_) => Ok(Reader::There),
-        }
-    }
-}
-
-fn gone(cause: &io::Error) -> Result<Reader> {
-    match cause.kind() {
-        io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
-        _ => Err(Error::local("write", "stdout", cause)),
     }
 }

@@ -19,6 +19,7 @@ mod docs;
 mod dump;
 mod endings;
 mod errors;
+mod failures;
 mod formats;
 mod interop;
 mod json;
@@ -85,6 +86,7 @@ fn all() -> Vec<Trial> {
         dump::tests(),
         endings::tests(),
         errors::tests(),
+        failures::tests(),
         formats::tests(),
         interop::tests(),
         json::tests(),

@@ -1,0 +1,120 @@
+//! What is wrong with the words of a command line, as far as that can be known before anything is
+//! done: a usage error leaves all files as they were.
+
+use crate::address::{self, Family, Protocol, Target, port_number};
+use crate::config::compare::{self, Compare};
+use crate::config::{Common, Connect, Listen, Place};
+use crate::endpoint::datagram::{LONGEST_IPV4, LONGEST_IPV6};
+use crate::error::{Error, Result};
+
+/// Checks the words of `connect`.
+///
+/// # Errors
+/// Usage errors, and names where there are to be no look-ups.
+pub(super) fn connect(config: &Connect) -> Result<()> {
+    let common = &config.common;
+    if let Some(word) = &config.source_port {
+        port_number(word, common.protocol)?;
+    }
+    if let Place::Internet(target) = &config.place {
+        peer_port(target, common.protocol)?;
+        for host in target.host.iter().chain(&config.source) {
+            host_alone(host, common)?;
+        }
+    }
+    match (common.protocol, longest_to_peer(config)?) {
+        (Protocol::Udp, Some(longest)) => common.datagrams(longest).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// Checks the words of `listen`, except those of `--allow` and `--deny`.
+///
+/// # Errors
+/// Usage errors, and names where there are to be no look-ups.
+pub(super) fn listen(config: &Listen) -> Result<()> {
+    let common = &config.common;
+    if let Place::Internet(target) = &config.place {
+        target.port_number(common.protocol)?;
+        if let Some(host) = &target.host {
+            host_alone(host, common)?;
+        }
+    }
+    match longest_datagram(config)? {
+        Some(longest) => common.datagrams(longest).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Checks the words of `compare`.
+///
+/// # Errors
+/// Usage errors, and names where there are to be no look-ups.
+pub(super) fn compare(config: &Compare) -> Result<()> {
+    if let compare::Peer::Other(target) = &config.peer {
+        peer_port(target, Protocol::Tcp)?;
+        if let Some(host) = &target.host {
+            address::without_server(host, 0, config.family, config.lookup)?;
+        }
+    }
+    Ok(())
+}
+
+/// The number of a port that somebody is to be reached at.
+///
+/// # Errors
+/// A usage error when it is none.
+pub(super) fn peer_port(target: &Target, protocol: Protocol) -> Result<u16> {
+    match target.port_number(protocol)? {
+        0 => Err(Error::usage("port 0", "nobody can be reached there")),
+        port => Ok(port),
+    }
+}
+
+/// The most that a datagram of this listener carries, if it hears datagrams; for a name that has
+/// yet to be looked up the most that any carries.
+///
+/// # Errors
+/// As for [`listen`].
+pub(super) fn longest_datagram(config: &Listen) -> Result<Option<usize>> {
+    let common = &config.common;
+    if common.protocol != Protocol::Udp && !config.both {
+        return Ok(None);
+    }
+    let is_v6 = match &config.place {
+        Place::Unix(_) => false,
+        // A dual-stack socket answers IPv4 peers too, whose limit is the lower one.
+        Place::Internet(Target { host: None, .. }) => common.family == Family::V6,
+        Place::Internet(Target { host: Some(host), .. }) => host_alone(host, common)?
+            .is_none_or(|ip| ip.is_ipv6() && (common.family == Family::V6 || !ip.is_unspecified())),
+    };
+    Ok(Some(if is_v6 { LONGEST_IPV6 } else { LONGEST_IPV4 }))
+}
+
+/// The most that a datagram to the peer carries, as far as it is known without a look-up.
+fn longest_to_peer(config: &Connect) -> Result<Option<usize>> {
+    let common = &config.common;
+    let of_family = match common.family {
+        Family::Any => None,
+        Family::V4 => Some(LONGEST_IPV4),
+        Family::V6 => Some(LONGEST_IPV6),
+    };
+    Ok(match &config.place {
+        Place::Unix(_) => Some(LONGEST_IPV4),
+        Place::Internet(target) => match &target.host {
+            None => of_family,
+            Some(host) => match host_alone(host, common)? {
+                None => of_family,
+                Some(ip) if ip.is_ipv6() => Some(LONGEST_IPV6),
+                Some(_) => Some(LONGEST_IPV4),
+            },
+        },
+    })
+}
+
+/// The address of a host that needs no look-up.
+fn host_alone(host: &str, common: &Common) -> Result<Option<std::net::IpAddr>> {
+    let (family, lookup) = common.names();
+    let address = address::without_server(host, 0, family, lookup)?;
+    Ok(address.map(|address| address.ip()))
+}

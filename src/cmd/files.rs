@@ -1,0 +1,29 @@
+//! Files of the user's choice that a run writes to.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::console::{self, Console, Journal};
+use crate::error::{Error, Result};
+use crate::session::Session;
+
+/// How often is looked whether somebody reads a FIFO.
+pub(super) const READER_CHECK: Duration = Duration::from_millis(20);
+
+/// Opens a file to be written to, waiting for the reader when it is a FIFO. What a file holds
+/// stays until the session [begins its files](Session::begin_files).
+///
+/// # Errors
+/// When it cannot be opened, and what ends a run.
+pub(super) fn open(path: &Path, session: &mut Session) -> Result<Journal> {
+    let file = loop {
+        match console::open(path).map_err(|cause| Error::local("open", path.display(), &cause))? {
+            Some(file) => break file,
+            None => session.wait(Some(Instant::now() + READER_CHECK))?,
+        }
+    };
+    let console = Console::file(path.to_owned(), file, &mut session.reactor)?;
+    let journal = console.journal();
+    session.add_file(console);
+    Ok(journal)
+}
