@@ -64,6 +64,9 @@ A TCP listener whose stdin is /dev/null or closed keeps its half open until the 
 An idle pipe as stdin keeps the run alive: -d sends nothing, --until-fin ends at the peer's end.
 Over UDP --echo and --chargen answer no port below 1024 and no port of their own number: two
 services could go on answering each other for ever.
+A command's connection is closed once the command has ended, its output has arrived and the
+client has closed its side too; a client that does not is waited for 5 s, and for 30 s while it
+goes on sending. A process that the command leaves behind with the connection open keeps it.
 D is 250ms, 2s, 1m or a number of seconds; SIZE and BYTES are 64k (64,000) or 64KiB (65,536).
 SIGUSR1 prints the summary so far.")]
     Listen(ListenArgs),
@@ -379,7 +382,7 @@ pub struct CommonArgs {
     #[arg(long, help_heading = "Socket options")]
     pub broadcast: bool,
 
-    /// Join a multicast group; may repeat
+    /// Join a multicast group (UDP), on a port that others may hear it on too; may repeat
     #[arg(long, value_name = "GROUP[%IF]", help_heading = "Socket options")]
     pub join: Vec<String>,
 

@@ -40,10 +40,14 @@ impl From {
             return Ok(());
         };
         from.set_port(self.port);
-        if self.port != 0 && protocol == Protocol::Tcp {
+        let shared = match protocol {
+            _ if self.port == 0 => Ok(()),
             // The port may still be in TIME-WAIT from the last run.
-            let _ = socket.set_reuse_address(true);
-        }
+            Protocol::Tcp => socket.set_reuse_address(true),
+            Protocol::Udp => self.options.share_port(socket, from),
+        };
+        // Where it is refused, binding says so.
+        drop(shared);
         socket.bind(&from.into()).map_err(|cause| {
             Error::network("bind", socket::name(&from.into(), protocol), &cause)
                 .with_status(Status::Failure)

@@ -1,7 +1,7 @@
 //! Socket options of the command line, and how they are set.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use socket2::{SockRef, Socket};
 
@@ -138,6 +138,19 @@ impl Options {
             ..Self::default()
         };
         buffers.apply(socket, false, Protocol::Tcp)
+    }
+
+    /// Lets others that hear a multicast group have the same port (SO_REUSEADDR, socket(7)): each
+    /// of them gets a copy of what is sent to the group. Nobody shares a port for anything else, as
+    /// only one would get what is sent to it.
+    ///
+    /// # Errors
+    /// When the system refuses it.
+    pub fn share_port(&self, socket: &Socket, address: SocketAddr) -> io::Result<()> {
+        if self.groups.is_empty() && !address.ip().is_multicast() {
+            return Ok(());
+        }
+        socket.set_reuse_address(true)
     }
 
     /// Joins the multicast groups of the socket's family (ip(7), ipv6(7)).

@@ -2,6 +2,7 @@
 //! functions. `unsafe` and platform differences live below this module and nowhere else.
 
 mod datagrams;
+pub mod descendants;
 mod icmp;
 mod linux;
 
