@@ -170,9 +170,15 @@ impl Options {
                 IpAddr::V6(address) => socket.join_multicast_v6(&address, group.interface),
             };
             result.map_err(|cause| {
-                Error::network("join", group.address, &cause)
-                    .with_status(Status::Failure)
-                    .hint("GROUP%IF names the interface")
+                let error = Error::network("join", group.address, &cause);
+                let error = error.with_status(Status::Failure);
+                // The system has no route that would say which.
+                match cause.raw_os_error() {
+                    Some(libc::ENODEV | libc::EADDRNOTAVAIL) if group.interface == 0 => {
+                        error.hint("GROUP%IF names the interface")
+                    }
+                    _ => error,
+                }
             })?;
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! Sockets by name: made, bound and set up the way this program uses them.
 
+pub mod failure;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -73,13 +75,7 @@ pub fn bind_first(
                 return Ok(socket);
             }
             Err(cause) => {
-                let mut error = Error::network("listen", name(&address.into(), protocol), &cause)
-                    .with_status(Status::Failure);
-                if cause.kind() == io::ErrorKind::AddrInUse {
-                    error = error.hint("another program has this port; port 0 takes a free one");
-                } else if cause.kind() == io::ErrorKind::PermissionDenied {
-                    error = error.hint("ports below 1024 need a privilege");
-                }
+                let error = failure::binding("listen", address, protocol, &cause);
                 first_error.get_or_insert(error);
             }
         }
@@ -211,10 +207,14 @@ pub fn local_towards(local: Address, peer: &Address) -> Address {
 
 /// The address from which the system would reach a peer.
 fn chosen_local(peer: SocketAddr) -> Option<IpAddr> {
-    // Connecting a datagram socket sends nothing.
-    let probe = Socket::new(Domain::for_address(peer), Type::DGRAM, None).ok()?;
-    probe.connect(&peer.into()).ok()?;
-    local_address(&probe)?.internet().map(|local| canonical(local).ip())
+    local_address(&probe(peer).ok()?)?.internet().map(|local| canonical(local).ip())
+}
+
+/// A socket connected to a peer without a packet: connecting a datagram socket sends nothing.
+fn probe(peer: SocketAddr) -> io::Result<Socket> {
+    let probe = Socket::new(Domain::for_address(peer), Type::DGRAM, None)?;
+    probe.connect(&peer.into())?;
+    Ok(probe)
 }
 
 /// Much is about to be sent over this stream socket: what would only slow it down is turned off, as
