@@ -16,6 +16,9 @@ fn main() {
         a_source_port_in_use_is_named_and_no_unreachable_network,
         no_source_port_left_is_no_unreachable_network
             needs [Need::Root, Need::Program("unshare"), Need::Program("ip"), Need::Program("python3")],
+        no_address_to_send_from_is_an_unreachable_network needs [
+            Need::Root, Need::Program("unshare"), Need::Program("ip"), Need::Ipv6
+        ],
         an_address_of_another_machine_is_called_so,
         a_privileged_port_names_the_privilege
             needs [Need::Root, Need::Program("setpriv"), Need::Program("unshare")],
@@ -98,6 +101,19 @@ fn no_source_port_left_is_no_unreachable_network() {
         "{}",
         ended.stderr
     );
+}
+
+fn no_address_to_send_from_is_an_unreachable_network() {
+    let script = "ip link set lo up; ip addr del ::1/128 dev lo; exec \"$@\"";
+    let why = "cannot assign requested address (no address of this machine can be sent from)";
+    for (line, what) in [
+        ("connect 2001:db8::1 9", "connect: [2001:db8::1]:9 (tcp)"),
+        ("connect -u --send x 2001:db8::1 9", "connect: [2001:db8::1]:9 (udp)"),
+        ("scan 2001:db8::1 9", "scan: [2001:db8::1]"),
+    ] {
+        let alone = pktcat_line(line).through(["unshare", "-n", "sh", "-c", script, "sh"]);
+        fails(alone, 7, &format!("{what}: {why}"));
+    }
 }
 
 fn an_address_of_another_machine_is_called_so() {
