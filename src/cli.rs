@@ -67,6 +67,9 @@ services could go on answering each other for ever.
 A TCP run that fails while it sends, or is stopped or timed out with something left to send, ends
 with a reset: what is cut off never looks whole. One with nothing left to send ends with a FIN.
 Files to be written keep what they hold until the run listens.
+A command's connection is closed once the command has ended, its output has arrived and the
+client has closed its side too; a client that does not is waited for 5 s, and for 30 s while it
+goes on sending. A process that the command leaves behind with the connection open keeps it.
 D is 250ms, 2s, 1m or a number of seconds; SIZE and BYTES are 64k (64,000) or 64KiB (65,536).
 SIGUSR1 prints the summary so far.")]
     Listen(ListenArgs),
@@ -385,7 +388,7 @@ pub struct CommonArgs {
     #[arg(long, help_heading = "Socket options")]
     pub broadcast: bool,
 
-    /// Join a multicast group; may repeat
+    /// Join a multicast group (UDP), on a port that others may hear it on too; may repeat
     #[arg(long, value_name = "GROUP[%IF]", help_heading = "Socket options")]
     pub join: Vec<String>,
 

@@ -174,6 +174,9 @@ impl Common {
         if args.crlf && matches!(input, Format::Hex | Format::Frames) {
             return Err(Error::usage("--crlf", "goes with -I raw and -I lines only"));
         }
+        if !args.join.is_empty() && (protocol == Protocol::Tcp || args.unix.is_some()) {
+            return Err(Error::usage("--join", "only UDP has multicast groups").hint("-u"));
+        }
         if args.unix.is_some() && args.seeing.pcap.is_some() {
             return Err(Error::usage("--pcap", "a capture holds IP packets, and --unix has none"));
         }

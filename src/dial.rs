@@ -5,7 +5,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -36,36 +36,49 @@ pub struct From {
 impl From {
     /// Binds a socket that will connect to `target`.
     fn bind(&self, socket: &Socket, target: SocketAddr, protocol: Protocol) -> Result<()> {
-        let Some(mut from) = self.pick(target, protocol)? else {
+        let Some(mut from) = self.pick(target) else {
             return Ok(());
         };
         from.set_port(self.port);
-        if self.port != 0 && protocol == Protocol::Tcp {
+        let shared = match protocol {
+            _ if self.port == 0 => Ok(()),
             // The port may still be in TIME-WAIT from the last run.
-            let _ = socket.set_reuse_address(true);
-        }
-        socket.bind(&from.into()).map_err(|cause| {
-            Error::network("bind", socket::name(&from.into(), protocol), &cause)
-                .with_status(Status::Failure)
-        })
+            Protocol::Tcp => socket.set_reuse_address(true),
+            Protocol::Udp => self.options.share_port(socket, from),
+        };
+        // Where it is refused, binding says so.
+        drop(shared);
+        socket
+            .bind(&from.into())
+            .map_err(|cause| socket::failure::binding("bind", from, protocol, &cause))
     }
 
-    fn pick(&self, target: SocketAddr, protocol: Protocol) -> Result<Option<SocketAddr>> {
-        let same = |from: &&SocketAddr| from.is_ipv4() == target.is_ipv4();
-        match (self.addresses.iter().find(same), self.addresses.first()) {
-            (Some(from), _) => Ok(Some(*from)),
-            (None, Some(other)) => Err(Error::new(
-                Status::Failure,
-                "bind",
-                socket::name(&(*other).into(), protocol),
-                "the source and the target are of different families",
-            )),
-            (None, None) if self.port != 0 => Ok(Some(match target {
-                SocketAddr::V4(_) => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0).into(),
-                SocketAddr::V6(_) => (IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0).into(),
-            })),
-            (None, None) => Ok(None),
+    /// Those of `targets` that can be reached from here: an address reaches its own family.
+    ///
+    /// # Errors
+    /// A usage error when there are none.
+    pub fn reachable(&self, targets: Vec<SocketAddr>) -> Result<Vec<SocketAddr>> {
+        let Some(first) = self.addresses.first() else { return Ok(targets) };
+        let is_near = |target: &SocketAddr| {
+            self.addresses.iter().any(|from| from.is_ipv4() == target.is_ipv4())
+        };
+        let near: Vec<_> = targets.into_iter().filter(is_near).collect();
+        if near.is_empty() {
+            let family = if first.is_ipv4() { "IPv4" } else { "IPv6" };
+            let why = format!("is an {family} address, and HOST has none");
+            return Err(Error::usage(format!("--source {}", first.ip()), why));
         }
+        Ok(near)
+    }
+
+    /// Where to bind; `None` leaves it to the system.
+    fn pick(&self, target: SocketAddr) -> Option<SocketAddr> {
+        let same = |from: &&SocketAddr| from.is_ipv4() == target.is_ipv4();
+        let any = match target {
+            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        };
+        self.addresses.iter().find(same).copied().or((self.port != 0).then_some(any))
     }
 }
 
@@ -172,7 +185,7 @@ fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 }
 
 fn failed(peer: SocketAddr, cause: &io::Error) -> Error {
-    Error::network("connect", socket::name(&peer.into(), Protocol::Tcp), cause)
+    socket::failure::connecting(peer, Protocol::Tcp, 0, cause)
 }
 
 fn start(session: &mut Session, peer: SocketAddr, from: &From) -> Result<Attempt> {
@@ -181,7 +194,9 @@ fn start(session: &mut Session, peer: SocketAddr, from: &From) -> Result<Attempt
     match socket.connect(&peer.into()) {
         Ok(()) => {}
         Err(cause) if cause.raw_os_error() == Some(libc::EINPROGRESS) => {}
-        Err(cause) => return Err(failed(peer, &cause)),
+        Err(cause) => {
+            return Err(socket::failure::connecting(peer, Protocol::Tcp, from.port, &cause));
+        }
     }
     let latch = session
         .reactor
@@ -229,9 +244,8 @@ fn check(attempt: &Attempt) -> Option<Result<()>> {
 pub fn connect_datagram(addresses: &[SocketAddr], from: &From) -> Result<(Socket, SocketAddr)> {
     let mut failures = Failures::default();
     for &peer in addresses {
-        let failed = |cause: io::Error| {
-            Error::network("connect", socket::name(&peer.into(), Protocol::Udp), &cause)
-        };
+        let failed =
+            |cause: io::Error| socket::failure::connecting(peer, Protocol::Udp, from.port, &cause);
         let opened = socket::open("connect", peer, Protocol::Udp, &from.options);
         let result = opened.and_then(|socket| {
             from.options.join(&socket)?;

@@ -13,11 +13,10 @@ use crate::gate::Gate;
 use crate::reactor::Latch;
 use crate::session::Session;
 use crate::socket;
-use crate::sys;
 use crate::tap::Event;
 
-/// How long to wait before trying again when the whole system, not this program, has run out of
-/// descriptors or memory.
+/// How long to wait before trying again when accepting failed by a cause that may pass: descriptors
+/// or memory of the whole system have run out, or every connection was gone before it was taken.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// A listening socket.
@@ -27,9 +26,26 @@ pub struct Door {
     local: Address,
     gate: Gate,
     most: Option<usize>,
-    /// Since accepting met a limit: when to try again, whoever leaves before.
-    paused: Option<Instant>,
-    told: bool,
+    /// Since accepting failed: when to try again, unless somebody leaves before.
+    paused: Option<Pause>,
+    /// The causes that the user was told of (errno(3)): each is told once.
+    told: Vec<i32>,
+}
+
+/// Why nobody is accepted for a while.
+#[derive(Debug, Clone, Copy)]
+struct Pause {
+    until: Instant,
+    lacks: Lack,
+}
+
+/// What is missing for accepting the next client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    /// Descriptors or memory, which whoever leaves gives back.
+    Room,
+    /// Nothing that anybody here could give.
+    Nothing,
 }
 
 impl Door {
@@ -48,7 +64,7 @@ impl Door {
             .watch(&socket, Interest::READABLE)
             .map_err(|cause| Error::system("poll", &cause))?;
         let local = socket::local_address(&socket).unwrap_or(Address::Unix(None));
-        Ok(Self { socket, latch, local, gate, most, paused: None, told: false })
+        Ok(Self { socket, latch, local, gate, most, paused: None, told: Vec::new() })
     }
 
     /// Our end of a connection to `peer`, as far as it need not be asked for.
@@ -62,10 +78,22 @@ impl Door {
         session.reactor.forget(&self.socket, &self.latch);
     }
 
-    /// When accepting is to be tried again after it met a limit.
+    /// When accepting is to be tried again after it failed.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.paused
+        self.paused.map(|pause| pause.until)
+    }
+
+    /// Whether somebody waits who can come in only when somebody else leaves.
+    #[must_use]
+    pub fn lacks_room(&self) -> bool {
+        self.paused.is_some_and(|pause| pause.lacks == Lack::Room)
+    }
+
+    /// How many clients may be here at once.
+    #[must_use]
+    pub fn most(&self) -> Option<usize> {
+        self.most
     }
 
     /// A client has left: there may be room for another.
@@ -83,9 +111,9 @@ impl Door {
         present: usize,
         session: &mut Session,
     ) -> Result<Option<(Socket, Address)>> {
-        while self.latch.readable() && self.paused.is_none_or(|until| Instant::now() >= until) {
+        while self.latch.readable() && self.deadline().is_none_or(|until| Instant::now() >= until) {
             self.paused = None;
-            match sys::accept(&self.socket) {
+            match socket::accept(&self.socket) {
                 Ok((socket, peer)) => {
                     let peer = peer.unwrap_or_else(|| self.local.clone());
                     match self.refusal(&peer, present) {
@@ -100,8 +128,7 @@ impl Door {
                 Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
                     self.latch.not_readable();
                 }
-                Err(cause) if is_exhaustion(&cause) => self.pause(&cause, session),
-                Err(cause) if is_gone(&cause) => {}
+                Err(cause) if socket::may_pass(&cause) => self.pause(&cause, session),
                 Err(cause) => return Err(self.failed(&cause)),
             }
         }
@@ -119,36 +146,16 @@ impl Door {
     }
 
     fn pause(&mut self, cause: &io::Error, session: &mut Session) {
-        self.paused = Some(Instant::now() + RETRY);
-        if !self.told {
-            self.told = true;
-            let error = self.failed(cause).hint("others wait until a client leaves");
-            session.event(&Event::Error(&error));
+        let (lacks, hint) = if socket::is_exhaustion(cause) {
+            (Lack::Room, "whoever comes waits until there is room")
+        } else {
+            (Lack::Nothing, "tried again every second")
+        };
+        self.paused = Some(Pause { until: Instant::now() + RETRY, lacks });
+        let number = cause.raw_os_error().unwrap_or_default();
+        if !self.told.contains(&number) {
+            self.told.push(number);
+            session.event(&Event::Error(&self.failed(cause).hint(hint)));
         }
     }
-}
-
-/// Limits of this process or of the system that pass when somebody leaves (accept(2)).
-fn is_exhaustion(cause: &io::Error) -> bool {
-    matches!(cause.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
-}
-
-/// Errors of accept(2) that concern a connection that is already gone, not the listener.
-fn is_gone(cause: &io::Error) -> bool {
-    matches!(
-        cause.raw_os_error(),
-        Some(
-            libc::ECONNABORTED
-                | libc::EINTR
-                | libc::EPERM
-                | libc::EPROTO
-                | libc::ENETDOWN
-                | libc::ENOPROTOOPT
-                | libc::EHOSTDOWN
-                | libc::ENONET
-                | libc::EHOSTUNREACH
-                | libc::EOPNOTSUPP
-                | libc::ENETUNREACH
-        )
-    )
 }

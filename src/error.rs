@@ -66,7 +66,6 @@ impl Status {
                 | libc::ENETDOWN
                 | libc::EHOSTDOWN
                 | libc::ENONET
-                | libc::EADDRNOTAVAIL
                 | libc::EAFNOSUPPORT,
             ) => Self::Unreachable,
             Some(libc::ECONNRESET | libc::EPIPE | libc::ECONNABORTED | libc::ENOTCONN) => {

@@ -1,7 +1,7 @@
 //! Socket options of the command line, and how they are set.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use socket2::{SockRef, Socket};
 
@@ -140,6 +140,19 @@ impl Options {
         buffers.apply(socket, false, Protocol::Tcp)
     }
 
+    /// Lets others that hear a multicast group have the same port (SO_REUSEADDR, socket(7)): each
+    /// of them gets a copy of what is sent to the group. Nobody shares a port for anything else, as
+    /// only one would get what is sent to it.
+    ///
+    /// # Errors
+    /// When the system refuses it.
+    pub fn share_port(&self, socket: &Socket, address: SocketAddr) -> io::Result<()> {
+        if self.groups.is_empty() && !address.ip().is_multicast() {
+            return Ok(());
+        }
+        socket.set_reuse_address(true)
+    }
+
     /// Joins the multicast groups of the socket's family (ip(7), ipv6(7)).
     ///
     /// # Errors
@@ -157,9 +170,15 @@ impl Options {
                 IpAddr::V6(address) => socket.join_multicast_v6(&address, group.interface),
             };
             result.map_err(|cause| {
-                Error::network("join", group.address, &cause)
-                    .with_status(Status::Failure)
-                    .hint("GROUP%IF names the interface")
+                let error = Error::network("join", group.address, &cause);
+                let error = error.with_status(Status::Failure);
+                // The system has no route that would say which.
+                match cause.raw_os_error() {
+                    Some(libc::ENODEV | libc::EADDRNOTAVAIL) if group.interface == 0 => {
+                        error.hint("GROUP%IF names the interface")
+                    }
+                    _ => error,
+                }
             })?;
         }
         Ok(())

@@ -90,10 +90,11 @@ impl fmt::Display for Shown {
         match canonical(self.0) {
             SocketAddr::V6(v6) if v6.scope_id() != 0 => {
                 match nix::net::if_::if_indextoname(v6.scope_id()) {
-                    Ok(name) => {
+                    Ok(name) if !name.is_empty() => {
                         write!(f, "[{}%{}]:{}", v6.ip(), name.to_string_lossy(), v6.port())
                     }
-                    Err(_) => write!(f, "{v6}"),
+                    // There is no such interface: the number stays.
+                    _ => write!(f, "{v6}"),
                 }
             }
             other => write!(f, "{other}"),

@@ -12,7 +12,7 @@ use crate::session::{Session, timed_out};
 /// All addresses of a target, in the order in which they should be tried.
 ///
 /// # Errors
-/// Unresolved names, literals of the other family, `limit` (`--connect-timeout`) passing first, and
+/// Unresolved names, literals of the other family, `limit` (`-w`) passing first, and
 /// what ends a run.
 pub fn resolve(
     session: &mut Session,
@@ -59,7 +59,8 @@ pub fn resolve_host(
         match end {
             Some((end, limit)) if session.looked_at() >= end => {
                 let why = format!("the name server has not answered for {host}");
-                return Err(timed_out("--connect-timeout", &why, limit));
+                // Each command that has a limit for this has it from this option.
+                return Err(timed_out("-w", &why, limit));
             }
             _ => session.wait(end.map(|(end, _)| end))?,
         }

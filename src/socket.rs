@@ -1,5 +1,7 @@
 //! Sockets by name: made, bound and set up the way this program uses them.
 
+pub mod failure;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -65,7 +67,7 @@ pub fn bind_first(
                 continue;
             }
         };
-        match bind(&socket, address, family, protocol) {
+        match bind(&socket, address, family, protocol, options) {
             Ok(()) => {
                 if protocol == Protocol::Udp {
                     options.join(&socket)?;
@@ -73,13 +75,7 @@ pub fn bind_first(
                 return Ok(socket);
             }
             Err(cause) => {
-                let mut error = Error::network("listen", name(&address.into(), protocol), &cause)
-                    .with_status(Status::Failure);
-                if cause.kind() == io::ErrorKind::AddrInUse {
-                    error = error.hint("another program has this port; port 0 takes a free one");
-                } else if cause.kind() == io::ErrorKind::PermissionDenied {
-                    error = error.hint("ports below 1024 need a privilege");
-                }
+                let error = failure::binding("listen", address, protocol, &cause);
                 first_error.get_or_insert(error);
             }
         }
@@ -92,6 +88,7 @@ fn bind(
     address: SocketAddr,
     family: Family,
     protocol: Protocol,
+    options: &Options,
 ) -> io::Result<()> {
     if address.is_ipv6() {
         // One socket for both families, whatever net.ipv6.bindv6only says (ipv6(7)).
@@ -102,15 +99,72 @@ fn bind(
         // A port whose last connections are in TIME-WAIT can be taken again (socket(7)).
         socket.set_reuse_address(true)?;
     }
+    if protocol == Protocol::Udp && address.port() != 0 {
+        options.share_port(socket, address)?;
+    }
     if protocol == Protocol::Udp && address.ip().is_unspecified() {
         // Where it is not told answers come from where the system chooses.
         let _ = sys::tell_destinations(socket, address.is_ipv6());
     }
     socket.bind(&address.into())?;
-    if protocol == Protocol::Tcp {
-        socket.listen(BACKLOG)?;
+    match protocol {
+        Protocol::Tcp => socket.listen(BACKLOG)?,
+        // A port that the system chose is nobody else's, and others may join us there from now on.
+        Protocol::Udp => options.share_port(socket, address)?,
     }
     Ok(())
+}
+
+/// Connections passed over in one go because they were gone before they could be taken. Where an
+/// error stays, as that of a sandbox does, there is no end of them.
+const MOST_PASSED_OVER: usize = 64;
+
+/// The next connection of a listening socket, without those that are already gone.
+///
+/// # Errors
+/// `WouldBlock` when nobody waits; [a cause that may pass](may_pass) when there is no room for
+/// another connection, or every one that was tried was gone; else the listening socket itself
+/// has failed.
+pub fn accept(listener: &Socket) -> io::Result<(Socket, Option<Address>)> {
+    let mut passed_over = 0;
+    loop {
+        match sys::accept(listener) {
+            Err(cause) if is_gone(&cause) && passed_over < MOST_PASSED_OVER => passed_over += 1,
+            result => return result,
+        }
+    }
+}
+
+/// Whether [accepting](accept) may succeed later though it failed with this cause now.
+#[must_use]
+pub fn may_pass(cause: &io::Error) -> bool {
+    is_exhaustion(cause) || is_gone(cause)
+}
+
+/// Limits of this process or of the system that pass when somebody leaves (accept(2)).
+#[must_use]
+pub fn is_exhaustion(cause: &io::Error) -> bool {
+    matches!(cause.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+/// Errors of accept(2) that concern a connection that is already gone, not the listener.
+fn is_gone(cause: &io::Error) -> bool {
+    matches!(
+        cause.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::EINTR
+                | libc::EPERM
+                | libc::EPROTO
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::EOPNOTSUPP
+                | libc::ENETUNREACH
+        )
+    )
 }
 
 /// The address a socket is bound to.
@@ -153,10 +207,14 @@ pub fn local_towards(local: Address, peer: &Address) -> Address {
 
 /// The address from which the system would reach a peer.
 fn chosen_local(peer: SocketAddr) -> Option<IpAddr> {
-    // Connecting a datagram socket sends nothing.
-    let probe = Socket::new(Domain::for_address(peer), Type::DGRAM, None).ok()?;
-    probe.connect(&peer.into()).ok()?;
-    local_address(&probe)?.internet().map(|local| canonical(local).ip())
+    local_address(&probe(peer).ok()?)?.internet().map(|local| canonical(local).ip())
+}
+
+/// A socket connected to a peer without a packet: connecting a datagram socket sends nothing.
+fn probe(peer: SocketAddr) -> io::Result<Socket> {
+    let probe = Socket::new(Domain::for_address(peer), Type::DGRAM, None)?;
+    probe.connect(&peer.into())?;
+    Ok(probe)
 }
 
 /// Much is about to be sent over this stream socket: what would only slow it down is turned off, as

@@ -2,6 +2,7 @@
 //! functions. `unsafe` and platform differences live below this module and nowhere else.
 
 mod datagrams;
+pub mod descendants;
 mod icmp;
 mod linux;
 
@@ -10,6 +11,7 @@ pub use icmp::{Icmp, IcmpKind, hear_icmp, next_icmp};
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use socket2::Socket;
@@ -98,6 +100,13 @@ pub fn raise_descriptor_limit() -> u64 {
         return hard;
     }
     soft
+}
+
+/// The ports that this process may not bind to: none where it has the privilege
+/// (`net.ipv4.ip_unprivileged_port_start`, ip(7); CAP_NET_BIND_SERVICE, capabilities(7)).
+#[must_use]
+pub fn privileged_ports() -> Option<Range<u16>> {
+    linux::privileged_ports()
 }
 
 /// Whether the program was started with this signal ignored.

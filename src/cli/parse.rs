@@ -56,6 +56,8 @@ pub enum Parsed {
 /// # Errors
 /// A usage error, in one line.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error> {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let ends_in_dashes = words.last().is_some_and(|word| word == "--");
     let mut matches = match Cli::command().try_get_matches_from(words) {
         Ok(matches) => matches,
         Err(error) => match error.kind() {
@@ -65,9 +67,22 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error>
             _ => return Err(one_line(&error)),
         },
     };
+    if ends_in_dashes && lacks_command(&matches) {
+        return Err(Error::usage("COMMAND", "is missing after --"));
+    }
     let payloads = Payloads::of(&matches);
     let cli = Cli::from_arg_matches_mut(&mut matches).map_err(|error| one_line(&error))?;
     Ok(Parsed::Run(Box::new(cli), payloads))
+}
+
+/// Whether `listen` was given no command and no text that is `--`, though its words end with that.
+fn lacks_command(matches: &ArgMatches) -> bool {
+    let Some(("listen", matches)) = matches.subcommand() else { return false };
+    let is_text = |id| {
+        let mut values = matches.get_many::<String>(id).into_iter().flatten();
+        values.any(|value| value == "--")
+    };
+    !matches.contains_id("command") && !["send", "reply"].into_iter().any(is_text)
 }
 
 /// The parser's complaint as one line, its tip as the hint.

@@ -114,7 +114,7 @@ fn dial(config: &Connect, target: &Target, session: &mut Session) -> Result<Conn
     let port = check::peer_port(target, common.protocol)?;
     let addresses = resolver::resolve(session, target, port, common.names(), limit)?;
     let from = source(config, session)?;
-    dial::connect(session, &addresses, &from, limit)
+    dial::connect(session, &from.reachable(addresses)?, &from, limit)
 }
 
 /// How often is tried whether a local listener's queue has room.
@@ -173,7 +173,9 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
             let addresses = again(config, session, |session| {
                 resolver::resolve(session, target, port, common.names(), limit)
             })?;
-            let (socket, peer, others) = first_of(&addresses, &source(config, session)?)?;
+            let from = source(config, session)?;
+            let addresses = from.reachable(addresses)?;
+            let (socket, peer, others) = first_of(&addresses, &from)?;
             (socket, Address::Internet(peer), addresses, others)
         }
         Place::Unix(path) => {

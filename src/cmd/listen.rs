@@ -240,9 +240,9 @@ fn first_client(
     let end = config.accept_timeout.map(|limit| (Instant::now() + limit, limit));
     loop {
         if let Some(client) = door.next(0, session)? {
-            door.close(session);
-            // Nobody can come in by the path of a local socket any more.
+            // Before the socket is closed: the path of one that is, others may take over.
             session.names.clear();
+            door.close(session);
             return Ok(client);
         }
         if let Some((end, limit)) = end

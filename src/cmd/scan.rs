@@ -12,6 +12,7 @@ use crate::reactor::Reactor;
 use crate::scan::progress::Progress;
 use crate::scan::results::{Reader, Results};
 use crate::scan::{self, Plan, Target};
+use crate::socket::failure;
 use crate::sys;
 
 /// More probes in flight make no scan of one host faster, and overrun small routers.
@@ -73,7 +74,8 @@ fn targets(addresses: &[SocketAddr]) -> Result<Vec<Target>> {
                 first_error.get_or_insert_with(|| {
                     let place = Shown(address).to_string();
                     let place = place.strip_suffix(":0").unwrap_or(&place).to_owned();
-                    Error::network("scan", place, &cause)
+                    let error = Error::network("scan", place, &cause);
+                    failure::explained(error, address, 0, &cause)
                 });
             }
         }

@@ -90,6 +90,9 @@ fn bind_both(config: &Listen, target: &Target, session: &mut Session) -> Result<
         let port = socket::local_port(&tcp);
         match bind_to(config, target, Protocol::Udp, port, session) {
             Ok(udp) => return Ok((tcp, udp)),
+            Err(error) if wanted == 0 && tries == 0 => {
+                return Err(error.hint("no port that was tried is free for both protocols"));
+            }
             Err(error) if tries == 0 || error.status != Status::Failure => return Err(error),
             Err(_) => {}
         }

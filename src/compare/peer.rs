@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::reactor::{Latch, Reactor};
 use crate::socket;
-use crate::sys::{self, Fetch, Received, Receiver, Sender, Ways};
+use crate::sys::{Fetch, Received, Receiver, Sender, Ways};
 
 /// The most bytes of a stream between reading and writing them back.
 const STREAM_BUFFER: usize = 64 * 1024;
@@ -140,7 +140,7 @@ impl Peer {
         if self.connection.is_some() || !latch.readable() {
             return Ok(false);
         }
-        match sys::accept(listener) {
+        match socket::accept(listener) {
             Ok((socket, _)) => {
                 let latch = reactor
                     .watch(&socket, Interest::READABLE | Interest::WRITABLE)

@@ -259,5 +259,5 @@ fn is_no_room(cause: &io::Error) -> bool {
 }
 
 fn failed(address: SocketAddr, cause: &io::Error) -> Error {
-    Error::network("connect", socket::name(&address.into(), Protocol::Tcp), cause)
+    socket::failure::connecting(address, Protocol::Tcp, 0, cause)
 }

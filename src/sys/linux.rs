@@ -4,9 +4,11 @@
 pub(super) mod datagrams;
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -75,6 +77,21 @@ fn address_of(
         }
         _ => None,
     }
+}
+
+/// CAP_NET_BIND_SERVICE (`linux/capability.h`).
+const BIND_SERVICE: u64 = 1 << 10;
+
+pub(super) fn privileged_ports() -> Option<Range<u16>> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    if u64::from_str_radix(capabilities.trim(), 16).ok()? & BIND_SERVICE != 0 {
+        return None;
+    }
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    // Before Linux 4.11 it was always the same.
+    let first = first.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024);
+    Some(1..first)
 }
 
 pub(super) fn is_ignored(signal: i32) -> bool {

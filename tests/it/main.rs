@@ -5,6 +5,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod accepting;
 mod architecture;
 mod beginners;
 mod bounded;
@@ -12,6 +13,7 @@ mod bulk;
 mod clients;
 mod clients_limits;
 mod commands;
+mod commands_endings;
 mod compare;
 mod datagrams;
 mod descriptors;
@@ -21,6 +23,7 @@ mod endings;
 mod errors;
 mod failures;
 mod formats;
+mod hints;
 mod interop;
 mod json;
 mod messages;
@@ -29,6 +32,7 @@ mod multihomed;
 mod networks;
 mod options;
 mod pcap;
+mod port_files;
 mod progress;
 mod relay_matrix;
 mod round_trips;
@@ -37,6 +41,7 @@ mod scan_networks;
 mod scan_udp;
 mod services;
 mod services_udp;
+mod taking_over;
 mod timeouts;
 mod udp;
 mod unix;
@@ -72,6 +77,7 @@ fn main() {
 /// The compiler calls what is in no list dead code.
 fn all() -> Vec<Trial> {
     [
+        accepting::tests(),
         architecture::tests(),
         beginners::tests(),
         bounded::tests(),
@@ -79,6 +85,7 @@ fn all() -> Vec<Trial> {
         clients::tests(),
         clients_limits::tests(),
         commands::tests(),
+        commands_endings::tests(),
         compare::tests(),
         datagrams::tests(),
         descriptors::tests(),
@@ -88,6 +95,7 @@ fn all() -> Vec<Trial> {
         errors::tests(),
         failures::tests(),
         formats::tests(),
+        hints::tests(),
         interop::tests(),
         json::tests(),
         messages::tests(),
@@ -96,6 +104,7 @@ fn all() -> Vec<Trial> {
         networks::tests(),
         options::tests(),
         pcap::tests(),
+        port_files::tests(),
         progress::tests(),
         relay_matrix::tests(),
         round_trips::tests(),
@@ -104,6 +113,7 @@ fn all() -> Vec<Trial> {
         scan_udp::tests(),
         services::tests(),
         services_udp::tests(),
+        taking_over::tests(),
         timeouts::tests(),
         udp::tests(),
         unix::tests(),

@@ -18,6 +18,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         ttl_and_tos_reach_both_families needs [Need::Program("python3"), Need::Ipv6],
         broadcast_must_be_allowed,
         an_ipv4_group_is_joined_on_an_interface,
+        a_groups_port_is_shared_by_all_that_hear_it,
+        a_port_without_a_group_is_nobody_elses,
         a_listener_for_both_protocols_joins_a_group,
         a_socket_for_both_families_joins_an_ipv4_group needs [Need::Ipv6],
         an_ipv6_group_is_joined_on_an_interface needs [Need::Ipv6],
@@ -112,6 +114,61 @@ fn an_ipv4_group_is_joined_on_an_interface() {
     assert_eq!(server.wait().expect_code(0).stdout_text(), "to the group");
 }
 
+fn a_groups_port_is_shared_by_all_that_hear_it() {
+    // As mDNS daemons do it: with one of the two options, or both.
+    for both in [false, true] {
+        let other = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        other.set_reuse_address(true).unwrap();
+        other.set_reuse_port(both).unwrap();
+        other.bind(&SocketAddr::from(([0, 0, 0, 0], 0)).into()).unwrap();
+        let group = Ipv4Addr::new(239, 255, 7, 5);
+        other.join_multicast_v4(&group, &Ipv4Addr::LOCALHOST).unwrap();
+        let other = UdpSocket::from(other);
+        other.set_read_timeout(Some(crate::util::PATIENCE)).unwrap();
+        let port = other.local_addr().unwrap().port();
+        let servers: Vec<_> = ["0.0.0.0", "0.0.0.0", "239.255.7.5"]
+            .into_iter()
+            .map(|host| {
+                let line = "listen -v -u --count 1 --join 239.255.7.5%lo";
+                listening(pktcat_line(&format!("{line} {host} {port}")))
+            })
+            .collect();
+        send_to_v4_group(group.octets(), port);
+        for server in servers {
+            assert_eq!(server.wait().expect_code(0).stdout_text(), "to the group");
+        }
+        assert_eq!(receive(&other), b"to the group");
+    }
+    // A port that the system chose is shared too, once it is known; so is that of a group's address
+    // that somebody else has joined, and that of a client.
+    let first = listening(pktcat_line("listen -u --count 1 --join 239.255.7.6%lo 0.0.0.0 0"));
+    let port = first.port();
+    let second = listening(pktcat_line(&format!("listen -v -u --count 1 239.255.7.6 {port}")));
+    let line = format!("connect -v -u -d --join 239.255.7.6%lo -p {port} 127.0.0.1 9");
+    let third = pktcat_line(&line).spawn();
+    third.wait_line("connected to ");
+    send_to_v4_group([239, 255, 7, 6], port);
+    for server in [first, second] {
+        assert_eq!(server.wait().expect_code(0).stdout_text(), "to the group");
+    }
+}
+
+fn a_port_without_a_group_is_nobody_elses() {
+    let shared = |address: &str| {
+        let other = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        other.set_reuse_address(true).unwrap();
+        other.set_reuse_port(true).unwrap();
+        other.bind(&address.parse::<SocketAddr>().unwrap().into()).unwrap();
+        UdpSocket::from(other)
+    };
+    for host in ["127.0.0.1", "0.0.0.0"] {
+        let other = shared(&format!("{host}:0"));
+        let port = other.local_addr().unwrap().port();
+        let ended = pktcat_line(&format!("listen -u {host} {port}")).run().expect_code(1);
+        assert!(ended.stderr.contains("address already in use"), "{}", ended.stderr);
+    }
+}
+
 fn a_socket_for_both_families_joins_an_ipv4_group() {
     let server = listening(pktcat_line("listen -u --count 1 --join 239.255.7.3%lo 0"));
     send_to_v4_group([239, 255, 7, 3], server.port());
@@ -192,6 +249,8 @@ fn words_that_make_no_sense_are_usage_errors() {
         "--tos 256",
         "-u --join 127.0.0.1",
         "-u --join 239.1.2.3%nosuch0",
+        "--join 239.1.2.3",
+        "-k --join 239.1.2.3",
         "--rcvbuf much",
     ] {
         let ended = pktcat_line(&format!("listen {options} 127.0.0.1 0")).run().expect_code(2);

@@ -34,6 +34,8 @@ pub enum Need {
     Root,
     /// `::1`.
     Ipv6,
+    /// A system that follows no link of another user in a folder of everybody's.
+    ProtectedLinks,
     /// A machine with nothing else to do, which only who runs the tests can tell:
     /// `PKTCAT_TIMED_TESTS=1`.
     Quiet,
@@ -46,6 +48,8 @@ impl Need {
             Self::Program(name) => super::find_program(name).is_some(),
             Self::Root => std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0),
             Self::Ipv6 => std::net::UdpSocket::bind("[::1]:0").is_ok(),
+            Self::ProtectedLinks => std::fs::read_to_string("/proc/sys/fs/protected_symlinks")
+                .is_ok_and(|text| text.trim() == "1"),
             Self::Quiet => std::env::var_os("PKTCAT_TIMED_TESTS").is_some(),
         }
     }
@@ -55,6 +59,7 @@ impl Need {
             Self::Program(name) => name,
             Self::Root => "root",
             Self::Ipv6 => "IPv6",
+            Self::ProtectedLinks => "fs.protected_symlinks",
             Self::Quiet => "PKTCAT_TIMED_TESTS=1 on a quiet machine",
         }
     }
