@@ -4,16 +4,17 @@
 //! [`config`](crate::config) checks them against each other and turns them into typed settings.
 
 mod compare;
+mod complaint;
+pub mod completions;
+mod parse;
 mod scan;
 mod seeing;
-
-mod parse;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub use self::seeing::{ColorChoice, SeeingArgs};
 use crate::units;
@@ -114,7 +115,7 @@ pub enum CompletionShell {
 pub struct ListenArgs {
     /// Where to listen.
     #[arg(help = "Where to listen: PORT, HOST PORT, HOST:PORT or [v6]:PORT",
-          value_names = ["HOST", "PORT"], num_args = 1..=2,
+          value_names = ["HOST", "PORT"], value_hint = ValueHint::Hostname, num_args = 1..=2,
           required_unless_present = "unix", conflicts_with = "unix")]
     pub address: Vec<String>,
 
@@ -197,7 +198,13 @@ pub struct ListenArgs {
     pub chat: bool,
 
     /// Run this for each connection, the socket as its stdin and stdout; HOST must be given
-    #[arg(last = true, value_name = "COMMAND", group = "role", num_args = 1..)]
+    #[arg(
+        last = true,
+        value_name = "COMMAND",
+        value_hint = ValueHint::CommandWithArguments,
+        group = "role",
+        num_args = 1..
+    )]
     pub command: Vec<OsString>,
 }
 
@@ -207,7 +214,7 @@ pub struct ListenArgs {
 pub struct ConnectArgs {
     /// Whom to connect to.
     #[arg(help = "Whom to connect to: HOST PORT, HOST:PORT or [v6]:PORT",
-          value_names = ["HOST", "PORT"], num_args = 1..=2,
+          value_names = ["HOST", "PORT"], value_hint = ValueHint::Hostname, num_args = 1..=2,
           required_unless_present = "unix", conflicts_with = "unix")]
     pub address: Vec<String>,
 

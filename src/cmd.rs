@@ -12,11 +12,9 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 
-use clap::CommandFactory as _;
-use clap_complete::Shell;
 use socket2::Socket;
 
-use crate::cli::{self, Cli, Command, CompletionShell, Parsed};
+use crate::cli::{self, Command, Parsed};
 use crate::config::{self, Common, Payload as Shown, Reception, Stdin};
 use crate::endpoint::input::{Input, Payload, Wire};
 use crate::endpoint::output::Output;
@@ -40,7 +38,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<()> {
         Command::Connect(args) => connect::run(&config::Connect::new(args, &payloads)?),
         Command::Scan(args) => scan::run(&config::Scan::new(args, &payloads)?),
         Command::Compare(args) => compare::run(&config::compare::Compare::new(args)?),
-        Command::Completions { shell } => print(&completions(shell)),
+        Command::Completions { shell } => print(cli::completions::script(shell).as_bytes()),
     }
 }
 
@@ -53,17 +51,6 @@ fn print(text: &[u8]) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-fn completions(shell: CompletionShell) -> Vec<u8> {
-    let shell = match shell {
-        CompletionShell::Bash => Shell::Bash,
-        CompletionShell::Zsh => Shell::Zsh,
-        CompletionShell::Fish => Shell::Fish,
-    };
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "pktcat", &mut script);
-    script
 }
 
 /// The payload to send, as the settings say.

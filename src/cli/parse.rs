@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
-use super::Cli;
+use super::{Cli, complaint};
 use crate::error::Error;
 
 /// A message given on the command line.
@@ -56,37 +56,18 @@ pub enum Parsed {
 /// # Errors
 /// A usage error, in one line.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error> {
-    let mut matches = match Cli::command().try_get_matches_from(words) {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let mut matches = match Cli::command().try_get_matches_from(&words) {
         Ok(matches) => matches,
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 return Ok(Parsed::Print(error.render().to_string()));
             }
-            _ => return Err(one_line(&error)),
+            _ => return Err(complaint::error(&error, &words)),
         },
     };
     let payloads = Payloads::of(&matches);
-    let cli = Cli::from_arg_matches_mut(&mut matches).map_err(|error| one_line(&error))?;
+    let cli = Cli::from_arg_matches_mut(&mut matches)
+        .map_err(|error| complaint::error(&error, &words))?;
     Ok(Parsed::Run(Box::new(cli), payloads))
-}
-
-/// The parser's complaint as one line, its tip as the hint.
-fn one_line(error: &clap::Error) -> Error {
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return Error::usage("command", "is missing").hint("see 'pktcat --help'");
-    }
-    let text = error.to_string();
-    let complaint: Vec<&str> =
-        text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    let complaint = complaint.join(" ");
-    let complaint = complaint.trim_start_matches("error: ");
-    let similar = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand]
-        .into_iter()
-        .find_map(|kind| match error.get(kind) {
-            Some(ContextValue::String(word)) => Some(word.clone()),
-            Some(ContextValue::Strings(words)) => words.first().cloned(),
-            _ => None,
-        });
-    let hint = similar.map_or("see --help".to_owned(), |word| format!("did you mean {word}?"));
-    Error::usage("", complaint).hint(hint)
 }

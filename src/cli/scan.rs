@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use crate::units;
 
@@ -15,7 +15,7 @@ pub(super) const ABOUT: &str = "Tell which ports of a host are open";
 pub struct ScanArgs {
     /// Whom to ask, and at which ports.
     #[arg(help = "Whom to ask: HOST PORTS, HOST:PORTS or [v6]:PORTS; PORTS as 22,80,8000-8100",
-          value_name = "ADDRESS", num_args = 1..=2, required = true)]
+          value_names = ["HOST", "PORTS"], value_hint = ValueHint::Hostname, num_args = 1..=2, required = true)]
     pub address: Vec<String>,
 
     /// Connect to each port (the default)
