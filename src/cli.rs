@@ -234,11 +234,11 @@ pub struct ConnectArgs {
     #[arg(short = 'p', long, value_name = "PORT", help_heading = "Protocol and addresses")]
     pub source_port: Option<String>,
 
-    /// Give up connecting after D
+    /// Give up looking HOST up and connecting after D
     #[arg(short = 'w', long, value_name = "D", value_parser = units::duration, help_heading = "Time limits (exit status 5)")]
     pub connect_timeout: Option<Duration>,
 
-    /// Try again up to N times while refused or timed out
+    /// Try again up to N times while refused, timed out, unreachable or not resolved
     #[arg(long, value_name = "N", help_heading = "Protocol and addresses")]
     pub retry: Option<u32>,
 

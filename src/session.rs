@@ -278,6 +278,36 @@ impl Lull {
     }
 }
 
+/// A limit on something that takes several steps: all of them together are over by then.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// When that is.
+    pub end: Instant,
+    /// How long it was at the beginning.
+    pub length: Duration,
+    /// The option that sets it.
+    option: &'static str,
+}
+
+impl Limit {
+    /// A limit that runs from now on.
+    #[must_use]
+    pub fn new(option: &'static str, length: Duration) -> Self {
+        Self { end: Instant::now() + length, length, option }
+    }
+
+    /// Fails when it has passed, with `why`.
+    ///
+    /// # Errors
+    /// Then.
+    pub fn check(&self, why: impl FnOnce() -> String) -> Result<()> {
+        match Instant::now() >= self.end {
+            true => Err(timed_out(self.option, &why(), self.length)),
+            false => Ok(()),
+        }
+    }
+}
+
 /// The error for a limit that passed.
 #[must_use]
 pub fn timed_out(option: &str, why: &str, limit: Duration) -> Error {

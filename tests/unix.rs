@@ -104,6 +104,23 @@ fn retry_tries_again_where_nobody_listens_yet() {
 }
 
 #[test]
+fn retry_waits_for_a_path_that_is_not_there_yet() {
+    for options in ["", "-u"] {
+        let (_folder, path) = place();
+        let line = format!("connect -v {options} --send x --retry 1000 --retry-delay 10ms -U");
+        let client = pktcat_line(&format!("{line} {}", path.display())).spawn();
+        client.wait_lines("pktcat: connect: ", 2);
+        let line = format!("listen {options} --count 1 -O lines -U {}", path.display());
+        let server = pktcat_line(&line).spawn();
+        assert_eq!(server.wait().expect_code(0).stdout_text(), "x\n");
+        drop(client);
+        // What is not there after the last try is still no success.
+        let line = format!("connect {options} --retry 2 --retry-delay 1ms -U {}", path.display());
+        pktcat_line(&line).run().expect_code(1);
+    }
+}
+
+#[test]
 fn a_full_queue_is_waited_for() {
     let (_folder, path) = place();
     let listener =

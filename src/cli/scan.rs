@@ -38,9 +38,9 @@ pub struct ScanArgs {
     #[arg(short, long, help_heading = "Protocol and addresses")]
     pub numeric: bool,
 
-    /// Wait this long for a port's answer
-    #[arg(short = 'w', long, value_name = "D", value_parser = units::duration, default_value = "2s", help_heading = "Probes")]
-    pub probe_timeout: Duration,
+    /// Wait this long for a port's answer, and for HOST to be looked up [default: 2s; look-ups have none]
+    #[arg(short = 'w', long, value_name = "D", value_parser = units::duration, help_heading = "Probes")]
+    pub probe_timeout: Option<Duration>,
 
     /// Most probes in flight [default: 1000, or what the descriptor limit allows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Probes")]

@@ -5,14 +5,15 @@ use std::net::SocketAddr;
 
 use crate::address::{Protocol, Shown};
 use crate::config::Scan;
-use crate::console::{Console, Verbosity};
+use crate::console::Verbosity;
 use crate::endpoint::datagram::{LONGEST_IPV4, LONGEST_IPV6};
 use crate::endpoint::stdio::{Local, Which};
 use crate::error::{Error, Result};
-use crate::reactor::Reactor;
+use crate::resolver;
 use crate::scan::progress::Progress;
 use crate::scan::results::{Reader, Results};
 use crate::scan::{self, Plan, Target};
+use crate::session::{Limit, Session};
 use crate::sys;
 
 /// More probes in flight make no scan of one host faster, and overrun small routers.
@@ -27,7 +28,11 @@ const RESERVED: u64 = 16;
 /// # Errors
 /// Everything that makes the exit status other than 0.
 pub fn run(config: &Scan) -> Result<()> {
-    let addresses = config.target.resolve(0, config.family, config.lookup)?;
+    let mut session = Session::new(config.protocol, config.verbosity, None)?;
+    let limit = config.look_up_limit.map(|length| Limit::new("--probe-timeout", length));
+    let names = (config.family, config.lookup);
+    let addresses = resolver::resolve(&mut session, &config.target, 0, names, limit)?;
+    let Session { mut reactor, console, .. } = session;
     let targets = targets(&addresses)?;
     check_payload(config, &targets)?;
     let plan = Plan {
@@ -40,10 +45,8 @@ pub fn run(config: &Scan) -> Result<()> {
         rate: config.rate,
         payload: config.payload.clone(),
     };
-    let mut reactor = Reactor::new().map_err(|cause| Error::system("event loop", &cause))?;
     let stdout =
         Local::take(Which::Stdout, &mut reactor).map_err(|cause| Error::system("open", &cause))?;
-    let console = Console::stderr();
     if config.verbosity == Verbosity::Verbose {
         console.journal().line(&introduction(&plan, addresses.len()));
     }
