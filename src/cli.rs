@@ -63,6 +63,9 @@ pub enum Command {
 PORT 0 takes a free port and prints it. Without HOST one socket hears IPv4 and IPv6.
 A TCP listener whose stdin is /dev/null or closed keeps its half open until the peer's end.
 An idle pipe as stdin keeps the run alive: -d sends nothing, --until-fin ends at the peer's end.
+With -k and -O lines or frames a client whose message is longer than --queue (16MiB at most) is
+dropped, and so is the one with the longest unfinished message when all of them together are
+over 64MiB (or over --queue).
 Over UDP --echo and --chargen answer no port below 1024 and no port of their own number: two
 services could go on answering each other for ever.
 D is 250ms, 2s, 1m or a number of seconds; SIZE and BYTES are 64k (64,000) or 64KiB (65,536).
@@ -147,7 +150,7 @@ pub struct ListenArgs {
     #[arg(long, value_name = "N", help_heading = "Many clients")]
     pub max_clients: Option<usize>,
 
-    /// Bytes that may wait for one client [default: 1MiB]
+    /// Bytes that may wait for one client, and most of a message from it [default: 1MiB]
     #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Many clients")]
     pub queue: Option<u64>,
 
@@ -193,7 +196,7 @@ pub struct ListenArgs {
     #[arg(long, value_name = "FILE", group = "role", help_heading = "Answering by itself")]
     pub reply_file: Option<PathBuf>,
 
-    /// Send what one client sends to all others; implies --keep-open
+    /// Send what one client sends to all others; implies --keep-open. With --send-only they hear stdin only, with -d they are heard only
     #[arg(long, group = "role", help_heading = "Answering by itself")]
     pub chat: bool,
 
