@@ -20,6 +20,7 @@ pub(super) fn tests(unshare: Option<&Vec<&'static str>>) -> Vec<Trial> {
         test("look_up_and_connecting_share_one_limit", look_up_and_connecting_share_one_limit),
         test("an_error_names_some_of_sixty_addresses", an_error_names_some_of_sixty_addresses),
         test("compare_needs_no_ipv4", compare_needs_no_ipv4),
+        test("retry_goes_on_while_that_may_help", retry_goes_on_while_that_may_help),
     ]
 }
 
@@ -150,4 +151,23 @@ fn compare_needs_no_ipv4(unshare: &[&'static str]) {
     let own = unshare.iter().copied().chain(["-n", "sh", "-euc", script, "sh"]);
     let ended = program("env", own.chain([env!("CARGO_BIN_EXE_pktcat")])).run().expect_code(0);
     assert!(ended.stdout_text().contains("its own echo at [::1]:"), "{}", ended.stdout_text());
+}
+
+fn retry_goes_on_while_that_may_help(unshare: &[&'static str]) {
+    for (words, status, tries) in [
+        ("192.0.2.1 9", 7, 3),
+        ("-u --send x 192.0.2.1 9", 7, 3),
+        ("no-such-host.invalid 9", 3, 3),
+        // Without look-ups a name stays one.
+        ("-n no-such-host.invalid 9", 3, 1),
+    ] {
+        let line = format!("connect -v --retry 2 --retry-delay 1ms {words}");
+        // No network at all, and nothing that looks for a name server.
+        let script = r#"mount --bind /dev/null /etc/resolv.conf; exec "$@""#;
+        let own = unshare.iter().copied().chain(["-n", "-m", "sh", "-euc", script, "sh"]);
+        let cmd = program("env", own.chain([env!("CARGO_BIN_EXE_pktcat")]).chain(line.split(' ')));
+        let ended = cmd.run().expect_code(status);
+        let told = ended.stderr.lines().filter(|line| line.starts_with("pktcat: ")).count();
+        assert_eq!(told, tries, "{line}: {}", ended.stderr);
+    }
 }
