@@ -4,16 +4,17 @@
 //! [`config`](crate::config) checks them against each other and turns them into typed settings.
 
 mod compare;
+mod complaint;
+pub mod completions;
+mod parse;
 mod scan;
 mod seeing;
-
-mod parse;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub use self::seeing::{ColorChoice, SeeingArgs};
 use crate::units;
@@ -62,6 +63,9 @@ pub enum Command {
 PORT 0 takes a free port and prints it. Without HOST one socket hears IPv4 and IPv6.
 A TCP listener whose stdin is /dev/null or closed keeps its half open until the peer's end.
 An idle pipe as stdin keeps the run alive: -d sends nothing, --until-fin ends at the peer's end.
+With -k and -O lines or frames a client whose message is longer than --queue (16MiB at most) is
+dropped, and so is the one with the longest unfinished message when all of them together are
+over 64MiB (or over --queue).
 Over UDP --echo and --chargen answer no port below 1024 and no port of their own number: two
 services could go on answering each other for ever.
 A TCP run that fails while it sends, or is stopped or timed out with something left to send, ends
@@ -123,7 +127,7 @@ pub enum CompletionShell {
 pub struct ListenArgs {
     /// Where to listen.
     #[arg(help = "Where to listen: PORT, HOST PORT, HOST:PORT or [v6]:PORT",
-          value_names = ["HOST", "PORT"], num_args = 1..=2,
+          value_names = ["HOST", "PORT"], value_hint = ValueHint::Hostname, num_args = 1..=2,
           required_unless_present = "unix", conflicts_with = "unix")]
     pub address: Vec<String>,
 
@@ -155,7 +159,7 @@ pub struct ListenArgs {
     #[arg(long, value_name = "N", help_heading = "Many clients")]
     pub max_clients: Option<usize>,
 
-    /// Bytes that may wait for one client [default: 1MiB]
+    /// Bytes that may wait for one client, and most of a message from it [default: 1MiB]
     #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Many clients")]
     pub queue: Option<u64>,
 
@@ -201,12 +205,18 @@ pub struct ListenArgs {
     #[arg(long, value_name = "FILE", group = "role", help_heading = "Answering by itself")]
     pub reply_file: Option<PathBuf>,
 
-    /// Send what one client sends to all others; implies --keep-open
+    /// Send what one client sends to all others; implies --keep-open. With --send-only they hear stdin only, with -d they are heard only
     #[arg(long, group = "role", help_heading = "Answering by itself")]
     pub chat: bool,
 
     /// Run this for each connection, the socket as its stdin and stdout; HOST must be given
-    #[arg(last = true, value_name = "COMMAND", group = "role", num_args = 1..)]
+    #[arg(
+        last = true,
+        value_name = "COMMAND",
+        value_hint = ValueHint::CommandWithArguments,
+        group = "role",
+        num_args = 1..
+    )]
     pub command: Vec<OsString>,
 }
 
@@ -216,7 +226,7 @@ pub struct ListenArgs {
 pub struct ConnectArgs {
     /// Whom to connect to.
     #[arg(help = "Whom to connect to: HOST PORT, HOST:PORT or [v6]:PORT",
-          value_names = ["HOST", "PORT"], num_args = 1..=2,
+          value_names = ["HOST", "PORT"], value_hint = ValueHint::Hostname, num_args = 1..=2,
           required_unless_present = "unix", conflicts_with = "unix")]
     pub address: Vec<String>,
 
@@ -236,11 +246,11 @@ pub struct ConnectArgs {
     #[arg(short = 'p', long, value_name = "PORT", help_heading = "Protocol and addresses")]
     pub source_port: Option<String>,
 
-    /// Give up connecting after D
+    /// Give up looking HOST up and connecting after D
     #[arg(short = 'w', long, value_name = "D", value_parser = units::duration, help_heading = "Time limits (exit status 5)")]
     pub connect_timeout: Option<Duration>,
 
-    /// Try again up to N times while refused or timed out
+    /// Try again up to N times while refused, timed out, unreachable or not resolved
     #[arg(long, value_name = "N", help_heading = "Protocol and addresses")]
     pub retry: Option<u32>,
 

@@ -14,12 +14,10 @@ mod watch;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 
-use clap::CommandFactory as _;
-use clap_complete::Shell;
 use socket2::Socket;
 
 use crate::address::Protocol;
-use crate::cli::{self, Cli, Command, CompletionShell, Parsed};
+use crate::cli::{self, Command, Parsed};
 use crate::config::{self, Common, Payload as Shown, Reception, Stdin};
 use crate::console::{Console, Verbosity};
 use crate::endpoint::input::{Input, Payload, Wire};
@@ -45,7 +43,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<()> {
         Command::Connect(args) => connect::run(&config::Connect::new(args, &payloads)?),
         Command::Scan(args) => scan::run(&config::Scan::new(args, &payloads)?),
         Command::Compare(args) => compare::run(&config::compare::Compare::new(args)?),
-        Command::Completions { shell } => print(&completions(shell)),
+        Command::Completions { shell } => print(cli::completions::script(shell).as_bytes()),
     }
 }
 
@@ -65,17 +63,6 @@ fn show(text: &[u8], session: &mut Session) -> Result<()> {
     stdout.journal().append(|out| out.extend_from_slice(text));
     session.add_file(stdout);
     Ok(())
-}
-
-fn completions(shell: CompletionShell) -> Vec<u8> {
-    let shell = match shell {
-        CompletionShell::Bash => Shell::Bash,
-        CompletionShell::Zsh => Shell::Zsh,
-        CompletionShell::Fish => Shell::Fish,
-    };
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "pktcat", &mut script);
-    script
 }
 
 /// The payload to send, as the settings say.

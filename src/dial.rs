@@ -1,8 +1,10 @@
 //! Connecting over TCP: every address of a name, several at a time when the first is slow.
 //!
 //! The order and the pause follow RFC 8305 ("Happy Eyeballs"): families take turns, and the next
-//! address is tried when the one before has failed or has been silent for 250 ms.
+//! address is tried when the one before has failed or has been silent for 250 ms. Addresses that the
+//! name server gives late join those that wait for their turn.
 
+use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,11 +14,12 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 use socket2::Socket;
 
-use crate::address::{Address, Protocol};
+use crate::address::{Address, Family, Protocol};
 use crate::error::{Error, Result, Status};
 use crate::options::Options;
 use crate::reactor::Latch;
-use crate::session::Session;
+use crate::resolver::Addresses;
+use crate::session::{Limit, Session};
 use crate::socket;
 
 /// "Connection Attempt Delay" (RFC 8305, section 5).
@@ -57,13 +60,16 @@ impl From {
     ///
     /// # Errors
     /// A usage error when there are none.
-    pub fn reachable(&self, targets: Vec<SocketAddr>) -> Result<Vec<SocketAddr>> {
+    pub fn reachable(&self, targets: Addresses) -> Result<Addresses> {
         let Some(first) = self.addresses.first() else { return Ok(targets) };
-        let is_near = |target: &SocketAddr| {
-            self.addresses.iter().any(|from| from.is_ipv4() == target.is_ipv4())
+        let is_mixed = self.addresses.iter().any(|from| from.is_ipv4() != first.is_ipv4());
+        let family = match (is_mixed, first) {
+            (true, _) => Family::Any,
+            (false, SocketAddr::V4(_)) => Family::V4,
+            (false, SocketAddr::V6(_)) => Family::V6,
         };
-        let near: Vec<_> = targets.into_iter().filter(is_near).collect();
-        if near.is_empty() {
+        let near = targets.of_family(family);
+        if near.known().is_empty() && near.is_complete() {
             let family = if first.is_ipv4() { "IPv4" } else { "IPv6" };
             let why = format!("is an {family} address, and HOST has none");
             return Err(Error::usage(format!("--source {}", first.ip()), why));
@@ -104,23 +110,28 @@ struct Attempt {
 /// When none answers; the most telling cause. When a signal or the run's own limit comes first.
 pub fn connect(
     session: &mut Session,
-    addresses: &[SocketAddr],
+    mut addresses: Addresses,
     from: &From,
-    limit: Option<Duration>,
+    limit: Option<Limit>,
 ) -> Result<Connected> {
-    let end = limit.map(|limit| (Instant::now() + limit, limit));
+    let mut queue: VecDeque<SocketAddr> = interleaved(addresses.known()).into();
     // Within a short limit every address has its turn too.
-    let share =
-        limit.map(|limit| limit / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1));
+    let left = |limit: Limit| limit.end.saturating_duration_since(Instant::now());
+    let number = u32::try_from(queue.len()).unwrap_or(u32::MAX).max(1);
+    let share = limit.map(|limit| left(limit) / number);
     let delay = share.unwrap_or(ATTEMPT_DELAY).min(ATTEMPT_DELAY);
-    let mut queue = interleaved(addresses).into_iter();
     let mut attempts: Vec<Attempt> = Vec::new();
     let mut failures = Failures::default();
     let mut next_at = Instant::now();
     loop {
         let now = Instant::now();
+        let mut late = addresses.news();
+        if !late.is_empty() {
+            late.extend(queue);
+            queue = interleaved(&late).into();
+        }
         if (attempts.is_empty() || now >= next_at)
-            && let Some(peer) = queue.next()
+            && let Some(peer) = queue.pop_front()
         {
             match start(session, peer, from) {
                 Ok(attempt) => attempts.push(attempt),
@@ -150,24 +161,39 @@ pub fn connect(
             }
         }
         if attempts.is_empty() {
-            if queue.len() == 0 {
+            if !queue.is_empty() {
+                continue;
+            }
+            if addresses.is_complete() {
                 return Err(failures.most_telling());
             }
-            continue;
         }
-        if let Some((end, limit)) = end
-            && session.looked_at() >= end
+        if let Some(limit) = limit
+            && session.looked_at() >= limit.end
         {
-            let peers: Vec<_> =
-                attempts.iter().map(|a| socket::name(&a.peer.into(), Protocol::Tcp)).collect();
-            let why = format!("no answer within {}", humantime::format_duration(limit));
-            return Err(Error::new(Status::TimedOut, "connect", peers.join(", "), why)
-                .hint("-w sets the limit"));
+            return Err(match attempts.is_empty() {
+                true => failures.most_telling(),
+                false => unanswered(&attempts, limit.length),
+            });
         }
-        let next = (queue.len() > 0).then_some(next_at);
-        let deadline = [next, end.map(|(end, _)| end)].into_iter().flatten().min();
+        let next = (!queue.is_empty()).then_some(next_at);
+        let deadline = [next, limit.map(|limit| limit.end)].into_iter().flatten().min();
         session.wait(deadline)?;
     }
+}
+
+/// So many addresses are named in an error; a name may have very many.
+const NAMED: usize = 3;
+
+/// The error for attempts that were under way when the limit passed.
+fn unanswered(attempts: &[Attempt], limit: Duration) -> Error {
+    let name = |attempt: &Attempt| socket::name(&attempt.peer.into(), Protocol::Tcp);
+    let mut peers = attempts.iter().take(NAMED).map(name).collect::<Vec<_>>().join(", ");
+    if attempts.len() > NAMED {
+        peers += &format!(" and {} more addresses", attempts.len() - NAMED);
+    }
+    let why = format!("no answer within {}", humantime::format_duration(limit));
+    Error::new(Status::TimedOut, "connect", peers, why).hint("-w sets the limit")
 }
 
 /// Families in turn, each in the resolver's order (RFC 8305, section 4).

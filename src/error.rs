@@ -91,6 +91,8 @@ pub struct Error {
     hint: Option<String>,
     /// Whether the user has been told already.
     told: bool,
+    /// Whether the same may succeed later, though the status does not say so.
+    passing: bool,
 }
 
 /// The result of everything that can end the run.
@@ -111,6 +113,7 @@ impl Error {
             why: why.into(),
             hint: None,
             told: false,
+            passing: false,
         }
     }
 
@@ -152,6 +155,19 @@ impl Error {
     pub fn told(mut self) -> Self {
         self.told = true;
         self
+    }
+
+    /// The same error of something that may succeed later: what is missing may still come.
+    #[must_use]
+    pub fn passing(mut self) -> Self {
+        self.passing = true;
+        self
+    }
+
+    /// Whether the same may succeed later, though the status does not say so.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        self.passing
     }
 
     /// Whether the user has been told already.

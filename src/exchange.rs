@@ -269,7 +269,10 @@ impl Exchange {
 
     fn too_few(&self, count: u64, limit: Duration) -> Error {
         let limit = humantime::format_duration(limit);
-        let why = format!("fewer than {count} messages have come, and then none for {limit}");
+        let why = match count - self.output.still_wanted() {
+            0 => format!("no reply within {limit}"),
+            came => format!("{came} of {count} messages came, then none for {limit}"),
+        };
         Error::new(Status::TimedOut, "timed out", "", why).hint("--linger waits longer")
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Each client has a bounded queue. Standard input waits for the slowest client while that client
 //! makes progress, and a client that makes none is dropped; reading from clients waits for
-//! standard output. A client's failure ends that client alone.
+//! standard output. What clients have begun to say and not ended is bounded, for each and for all
+//! together. A client's failure ends that client alone.
 
 mod broadcast;
 mod client;
@@ -99,6 +100,8 @@ pub struct Hub {
     /// By the id of their latch.
     clients: Vec<Option<Box<Client>>>,
     present: usize,
+    /// Bytes that the unfinished messages of all clients take.
+    unfinished: usize,
     /// Clients that may have something to do.
     ready: VecDeque<usize>,
     input: Option<Input>,
@@ -127,6 +130,7 @@ impl Hub {
             service: datagrams.map(Service::new),
             clients: Vec::new(),
             present: 0,
+            unfinished: 0,
             ready: VecDeque::new(),
             input,
             up: Pump::new(Batch::new(64 * 1024), Ways::Portable, pace),

@@ -4,14 +4,17 @@
 //! or change its meaning. serde is used here and nowhere else.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
+use serde_json::ser::{Formatter, Serializer as Writer};
 
 use crate::address::{Address, Protocol, canonical, transport};
 use crate::console::{Journal, Verbosity};
 use crate::error::Error;
+use crate::peer::is_unsafe_to_show;
 use crate::tap::{Direction, Event, Link, Observer, Summary, Transfer};
 
 /// Whether `data` events carry the bytes themselves.
@@ -47,12 +50,36 @@ impl Json {
         let line = Line { event: body.name(), time: Time(time), elapsed: seconds(at), body };
         self.journal.append(|text| {
             let before = text.len();
-            match serde_json::to_writer(&mut *text, &line) {
+            match line.serialize(&mut Writer::with_formatter(&mut *text, Escaping)) {
                 Ok(()) => text.push(b'\n'),
                 // Writing plain values into memory cannot fail; half a line would be worse than none.
                 Err(_) => text.truncate(before),
             }
         });
+    }
+}
+
+/// JSON that can be looked at on a terminal too: what must not be shown as it is (C1 controls, marks
+/// that turn the direction of the text) is written as `\u` escapes, which mean the same to a program.
+struct Escaping;
+
+impl Formatter for Escaping {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        for piece in fragment.split_inclusive(is_unsafe_to_show) {
+            let unsafe_one = piece.chars().next_back().filter(|last| is_unsafe_to_show(*last));
+            let safe = &piece[..piece.len() - unsafe_one.map_or(0, char::len_utf8)];
+            writer.write_all(safe.as_bytes())?;
+            if let Some(character) = unsafe_one {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -104,7 +131,7 @@ impl Serialize for Host {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let address = match &self.0 {
             Address::Internet(address) => *address,
-            // As it is: a program wants the path, not what a line can hold of it.
+            // The path itself, in JSON's own escapes: a program wants to use it.
             Address::Unix(Some(path)) => return serializer.serialize_str(&path.to_string_lossy()),
             Address::Unix(None) => return serializer.collect_str(&self.0),
         };

@@ -193,6 +193,10 @@ pub fn connect(
     match SockAddr::unix(path).and_then(|address| socket.connect(&address)) {
         Ok(()) => Ok(Some((socket, name))),
         Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        // The listener may not have come yet.
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+            Err(failed("connect", path, &cause).passing())
+        }
         Err(cause) => Err(failed("connect", path, &cause)),
     }
 }

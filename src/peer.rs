@@ -65,20 +65,41 @@ impl From<Address> for Route {
     }
 }
 
-/// Text that stays on its line and leaves a terminal alone: control characters as escapes.
+/// Text that stays on its line and leaves a terminal alone: what controls it, and what is not seen,
+/// as escapes.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(char::is_control) {
+    if !text.contains(is_unsafe_to_show) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 8);
     for character in text.chars() {
-        match character.is_control() {
+        match is_unsafe_to_show(character) {
             true => shown.extend(character.escape_default()),
             false => shown.push(character),
         }
     }
     Cow::Owned(shown)
+}
+
+/// Whether a character, shown as it is, would do something other than stand in its place: control
+/// a terminal (C0 and C1), end the line, turn the order of what stands around it, or hide.
+#[must_use]
+pub fn is_unsafe_to_show(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            // Soft hyphen, Arabic letter mark.
+            '\u{ad}' | '\u{61c}'
+            // Nothing of any width; left-to-right and right-to-left marks.
+            | '\u{200b}'..='\u{200f}'
+            // Ends of lines and paragraphs; embeddings and overrides of the direction.
+            | '\u{2028}'..='\u{202e}'
+            // Word joiner, invisible operators, isolates of the direction, old format characters.
+            | '\u{2060}'..='\u{206f}'
+            // Byte order mark, annotations, tags.
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 /// An address as people read it: IPv4-mapped ones as IPv4, scopes by interface name.
@@ -91,7 +112,8 @@ impl fmt::Display for Shown {
             SocketAddr::V6(v6) if v6.scope_id() != 0 => {
                 match nix::net::if_::if_indextoname(v6.scope_id()) {
                     Ok(name) if !name.is_empty() => {
-                        write!(f, "[{}%{}]:{}", v6.ip(), name.to_string_lossy(), v6.port())
+                        let name = name.to_string_lossy();
+                        write!(f, "[{}%{}]:{}", v6.ip(), printable(&name), v6.port())
                     }
                     // There is no such interface: the number stays.
                     _ => write!(f, "{v6}"),

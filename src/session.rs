@@ -323,6 +323,36 @@ impl Lull {
     }
 }
 
+/// A limit on something that takes several steps: all of them together are over by then.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// When that is.
+    pub end: Instant,
+    /// How long it was at the beginning.
+    pub length: Duration,
+    /// The option that sets it.
+    option: &'static str,
+}
+
+impl Limit {
+    /// A limit that runs from now on.
+    #[must_use]
+    pub fn new(option: &'static str, length: Duration) -> Self {
+        Self { end: Instant::now() + length, length, option }
+    }
+
+    /// Fails with `why` when it had passed at `looked_at`; see [`Session::looked_at`].
+    ///
+    /// # Errors
+    /// Then.
+    pub fn check(&self, looked_at: Instant, why: impl FnOnce() -> String) -> Result<()> {
+        match looked_at >= self.end {
+            true => Err(timed_out(self.option, &why(), self.length)),
+            false => Ok(()),
+        }
+    }
+}
+
 /// The error for a limit that passed.
 #[must_use]
 pub fn timed_out(option: &str, why: &str, limit: Duration) -> Error {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use super::Format;
 use crate::units;
@@ -17,7 +17,7 @@ pub(super) const ABOUT: &str = "Send the same messages over TCP and UDP, side by
 pub struct CompareArgs {
     /// Whom to send to.
     #[arg(help = "An echoing peer: HOST PORT, HOST:PORT or [v6]:PORT; without it, one of its own",
-          value_name = "ADDRESS", num_args = 0..=2)]
+          value_names = ["HOST", "PORT"], value_hint = ValueHint::Hostname, num_args = 0..=2)]
     pub address: Vec<String>,
 
     /// IPv4 only

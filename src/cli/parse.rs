@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
-use super::Cli;
+use super::{Cli, complaint};
 use crate::error::Error;
 
 /// A message given on the command line.
@@ -58,20 +58,21 @@ pub enum Parsed {
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error> {
     let words: Vec<OsString> = words.into_iter().collect();
     let ends_in_dashes = words.last().is_some_and(|word| word == "--");
-    let mut matches = match Cli::command().try_get_matches_from(words) {
+    let mut matches = match Cli::command().try_get_matches_from(&words) {
         Ok(matches) => matches,
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 return Ok(Parsed::Print(error.render().to_string()));
             }
-            _ => return Err(one_line(&error)),
+            _ => return Err(complaint::error(&error, &words)),
         },
     };
     if ends_in_dashes && lacks_command(&matches) {
         return Err(Error::usage("COMMAND", "is missing after --"));
     }
     let payloads = Payloads::of(&matches);
-    let cli = Cli::from_arg_matches_mut(&mut matches).map_err(|error| one_line(&error))?;
+    let cli = Cli::from_arg_matches_mut(&mut matches)
+        .map_err(|error| complaint::error(&error, &words))?;
     Ok(Parsed::Run(Box::new(cli), payloads))
 }
 
@@ -83,25 +84,4 @@ fn lacks_command(matches: &ArgMatches) -> bool {
         values.any(|value| value == "--")
     };
     !matches.contains_id("command") && !["send", "reply"].into_iter().any(is_text)
-}
-
-/// The parser's complaint as one line, its tip as the hint.
-fn one_line(error: &clap::Error) -> Error {
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return Error::usage("command", "is missing").hint("see 'pktcat --help'");
-    }
-    let text = error.to_string();
-    let complaint: Vec<&str> =
-        text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    let complaint = complaint.join(" ");
-    let complaint = complaint.trim_start_matches("error: ");
-    let similar = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand]
-        .into_iter()
-        .find_map(|kind| match error.get(kind) {
-            Some(ContextValue::String(word)) => Some(word.clone()),
-            Some(ContextValue::Strings(words)) => words.first().cloned(),
-            _ => None,
-        });
-    let hint = similar.map_or("see --help".to_owned(), |word| format!("did you mean {word}?"));
-    Error::usage("", complaint).hint(hint)
 }

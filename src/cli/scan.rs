@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use crate::units;
 
@@ -15,7 +15,7 @@ pub(super) const ABOUT: &str = "Tell which ports of a host are open";
 pub struct ScanArgs {
     /// Whom to ask, and at which ports.
     #[arg(help = "Whom to ask: HOST PORTS, HOST:PORTS or [v6]:PORTS; PORTS as 22,80,8000-8100",
-          value_name = "ADDRESS", num_args = 1..=2, required = true)]
+          value_names = ["HOST", "PORTS"], value_hint = ValueHint::Hostname, num_args = 1..=2, required = true)]
     pub address: Vec<String>,
 
     /// Connect to each port (the default)
@@ -38,9 +38,9 @@ pub struct ScanArgs {
     #[arg(short, long, help_heading = "Protocol and addresses")]
     pub numeric: bool,
 
-    /// Wait this long for a port's answer
-    #[arg(short = 'w', long, value_name = "D", value_parser = units::duration, default_value = "2s", help_heading = "Probes")]
-    pub probe_timeout: Duration,
+    /// Wait this long for a port's answer, and for HOST to be looked up [default: 2s; look-ups have none]
+    #[arg(short = 'w', long, value_name = "D", value_parser = units::duration, help_heading = "Probes")]
+    pub probe_timeout: Option<Duration>,
 
     /// Most probes in flight [default: 1000, or what the descriptor limit allows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Probes")]

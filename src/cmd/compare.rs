@@ -17,8 +17,8 @@ use crate::dial::{self, Connected};
 use crate::dump::Dump;
 use crate::error::{Error, Result};
 use crate::report::Lines;
-use crate::resolver;
-use crate::session::Session;
+use crate::resolver::{self, Addresses};
+use crate::session::{Limit, Session};
 
 /// Runs the command.
 ///
@@ -58,18 +58,18 @@ fn both(config: &Compare, session: &mut Session) -> Result<Comparison> {
             Some(Peer::start(&mut session.reactor, *family, *impairment, interval)?)
         }
     };
+    let limit = Limit::new("--reply-timeout", config.connect_timeout);
     let addresses = match (&config.peer, &peer) {
         (config::compare::Peer::Other(target), _) => {
             let port = check::peer_port(target, Protocol::Tcp)?;
-            let limit = Some(config.connect_timeout);
-            resolver::resolve(session, target, port, (*family, config.lookup), limit)?
+            resolver::find(session, target, port, (*family, config.lookup), Some(limit))?
         }
-        (_, Some(peer)) => vec![peer.address()],
-        (config::compare::Peer::BuiltIn(_), None) => Vec::new(),
+        (_, Some(peer)) => Addresses::all(vec![peer.address()]),
+        (config::compare::Peer::BuiltIn(_), None) => Addresses::all(Vec::new()),
     };
     let begun = Instant::now();
     let Connected { socket, latch, peer: answered } =
-        dial::connect(session, &addresses, &dial::From::default(), Some(config.connect_timeout))?;
+        dial::connect(session, addresses, &dial::From::default(), Some(limit))?;
     let Some(address) = answered.internet() else {
         return Err(Error::usage(answered.to_string(), "compare works over IP"));
     };

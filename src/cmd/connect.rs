@@ -9,7 +9,7 @@ use mio::Interest;
 use socket2::Socket;
 
 use super::{check, input, output, tell_granted, watch};
-use crate::address::{Address, Protocol, Target, port_number};
+use crate::address::{Address, Lookup, Protocol, Target, port_number};
 use crate::config::{Connect, Place, Reception, Stdin};
 use crate::console::Verbosity;
 use crate::dial::{self, Connected};
@@ -23,7 +23,7 @@ use crate::options::Options;
 use crate::reactor::Latch;
 use crate::relay::{Relay, Rules};
 use crate::resolver;
-use crate::session::{Session, timed_out};
+use crate::session::{Limit, Session};
 use crate::socket;
 use crate::tap::Event;
 
@@ -84,9 +84,7 @@ fn again<T>(
     let mut tries_left = config.retry;
     loop {
         match attempt(session) {
-            Err(error)
-                if tries_left > 0 && matches!(error.status, Status::Refused | Status::TimedOut) =>
-            {
+            Err(error) if tries_left > 0 && may_pass(&error, config) => {
                 // It may be the time of the whole run that is over, and signals are heard however
                 // short the pause.
                 session.look()?;
@@ -101,6 +99,16 @@ fn again<T>(
     }
 }
 
+/// Whether another try may end otherwise.
+fn may_pass(error: &Error, config: &Connect) -> bool {
+    match error.status {
+        Status::Refused | Status::TimedOut | Status::Unreachable => true,
+        // A name server learns of names; without one a word stays what it is.
+        Status::Unresolved => config.common.lookup == Lookup::Names,
+        _ => error.is_passing(),
+    }
+}
+
 fn pause(session: &mut Session, delay: Duration) -> Result<()> {
     let end = Instant::now() + delay;
     while Instant::now() < end {
@@ -110,11 +118,11 @@ fn pause(session: &mut Session, delay: Duration) -> Result<()> {
 }
 
 fn dial(config: &Connect, target: &Target, session: &mut Session) -> Result<Connected> {
-    let (common, limit) = (&config.common, config.connect_timeout);
+    let (common, limit) = (&config.common, limit(config));
     let port = check::peer_port(target, common.protocol)?;
-    let addresses = resolver::resolve(session, target, port, common.names(), limit)?;
-    let from = source(config, session)?;
-    dial::connect(session, &from.reachable(addresses)?, &from, limit)
+    let from = source(config, limit, session)?;
+    let addresses = resolver::find(session, target, port, common.names(), limit)?;
+    dial::connect(session, from.reachable(addresses)?, &from, limit)
 }
 
 /// How often is tried whether a local listener's queue has room.
@@ -122,20 +130,18 @@ const QUEUE_CHECK: Duration = Duration::from_millis(20);
 
 /// Connects to a local socket, which is there or is not; its queue may be full.
 fn dial_local(config: &Connect, path: &Path, session: &mut Session) -> Result<Connected> {
-    let end = config.connect_timeout.map(|limit| (Instant::now() + limit, limit));
+    let limit = limit(config);
     let own = config.source.as_ref().map(Path::new);
     let socket = loop {
         if let Some((socket, name)) = local::connect(path, Protocol::Tcp, own)? {
             session.names.extend(name);
             break socket;
         }
-        match end {
-            Some((end, limit)) if session.looked_at() >= end => {
-                let why = format!("the listener at {} has no room", path.display());
-                return Err(timed_out("--connect-timeout", &why, limit));
-            }
-            _ => session.wait(Some(Instant::now() + QUEUE_CHECK))?,
+        if let Some(limit) = limit {
+            let why = || format!("the listener at {} has no room", path.display());
+            limit.check(session.looked_at(), why)?;
         }
+        session.wait(Some(Instant::now() + QUEUE_CHECK))?;
     };
     config.common.options.apply_local(&socket)?;
     let latch = watch_socket(session, &socket)?;
@@ -149,16 +155,19 @@ fn watch_socket(session: &mut Session, socket: &Socket) -> Result<Rc<Latch>> {
         .map_err(|cause| Error::system("poll", &cause))
 }
 
-fn source(config: &Connect, session: &mut Session) -> Result<dial::From> {
+/// One limit for looking names up and connecting.
+fn limit(config: &Connect) -> Option<Limit> {
+    config.connect_timeout.map(|length| Limit::new("--connect-timeout", length))
+}
+
+fn source(config: &Connect, limit: Option<Limit>, session: &mut Session) -> Result<dial::From> {
     let common = &config.common;
     let port = match &config.source_port {
         Some(word) => port_number(word, common.protocol)?,
         None => 0,
     };
     let addresses = match &config.source {
-        Some(host) => {
-            resolver::resolve_host(session, host, 0, common.names(), config.connect_timeout)?
-        }
+        Some(host) => resolver::resolve_host(session, host, 0, common.names(), limit)?,
         None => Vec::new(),
     };
     Ok(dial::From { addresses, port, options: common.options.clone() })
@@ -169,13 +178,14 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     let (socket, peer, all, others) = match &config.place {
         Place::Internet(target) => {
             let port = check::peer_port(target, common.protocol)?;
-            let limit = config.connect_timeout;
-            let addresses = again(config, session, |session| {
-                resolver::resolve(session, target, port, common.names(), limit)
+            let (addresses, (socket, peer, others)) = again(config, session, |session| {
+                let limit = limit(config);
+                let from = source(config, limit, session)?;
+                let addresses = resolver::find(session, target, port, common.names(), limit)?;
+                let addresses = from.reachable(addresses)?.known().to_vec();
+                let first = first_of(&addresses, &from)?;
+                Ok((addresses, first))
             })?;
-            let from = source(config, session)?;
-            let addresses = from.reachable(addresses)?;
-            let (socket, peer, others) = first_of(&addresses, &from)?;
             (socket, Address::Internet(peer), addresses, others)
         }
         Place::Unix(path) => {
@@ -217,7 +227,7 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     let datagram = Datagram::new(socket, latch, peers, common.ways, common.fetch(), tap);
     let mut exchange = Exchange::new(input, output, datagram, rules, common.pace(), Instant::now());
     if !others.is_empty() || config.retry > 0 {
-        let from = source(config, session)?;
+        let from = source(config, limit(config), session)?;
         exchange = exchange.or(next_of(others, all, from, config));
     }
     exchange.run(session)

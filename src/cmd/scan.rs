@@ -8,10 +8,11 @@ use crate::config::Scan;
 use crate::console::{Console, Verbosity};
 use crate::endpoint::datagram::{LONGEST_IPV4, LONGEST_IPV6};
 use crate::error::{Error, Result};
-use crate::reactor::Reactor;
+use crate::resolver;
 use crate::scan::progress::Progress;
 use crate::scan::results::{Reader, Results};
 use crate::scan::{self, Plan, Target};
+use crate::session::{Limit, Session};
 use crate::socket::failure;
 use crate::sys;
 
@@ -27,7 +28,11 @@ const RESERVED: u64 = 16;
 /// # Errors
 /// Everything that makes the exit status other than 0.
 pub fn run(config: &Scan) -> Result<()> {
-    let addresses = config.target.resolve(0, config.family, config.lookup)?;
+    let mut session = Session::new(config.protocol, config.verbosity, None)?;
+    let limit = config.look_up_limit.map(|length| Limit::new("--probe-timeout", length));
+    let names = (config.family, config.lookup);
+    let addresses = resolver::resolve(&mut session, &config.target, 0, names, limit)?;
+    let Session { mut reactor, console, .. } = session;
     let targets = targets(&addresses)?;
     check_payload(config, &targets)?;
     let plan = Plan {
@@ -40,9 +45,7 @@ pub fn run(config: &Scan) -> Result<()> {
         rate: config.rate,
         payload: config.payload.clone(),
     };
-    let mut reactor = Reactor::new().map_err(|cause| Error::system("event loop", &cause))?;
     let stdout = Console::stdout(&mut reactor)?;
-    let console = Console::stderr();
     if config.verbosity == Verbosity::Verbose {
         console.journal().line(&introduction(&plan, addresses.len()));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -53,16 +53,22 @@ impl Peer {
         impairment: Option<Impairment>,
         interval: Duration,
     ) -> Result<Self> {
-        let ip = match family {
-            Family::Any | Family::V4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            Family::V6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
+        let own: &[SocketAddr] = match family {
+            // A machine may have only one of them.
+            Family::Any => &[v4, v6],
+            Family::V4 => &[v4],
+            Family::V6 => &[v6],
         };
         let options = Options::default();
         let mut tries = 0;
         let (listener, udp, address) = loop {
-            let any = SocketAddr::new(ip, 0);
-            let listener = socket::bind_first(&[any], family, Protocol::Tcp, &options)?;
-            let address = SocketAddr::new(ip, socket::local_port(&listener));
+            let listener = socket::bind_first(own, family, Protocol::Tcp, &options)?;
+            let address = socket::local_address(&listener).and_then(|local| local.internet());
+            let Some(address) = address else {
+                return Err(Error::usage("compare", "this machine has no address of its own"));
+            };
             match socket::bind_first(&[address], family, Protocol::Udp, &options) {
                 Ok(udp) => break (listener, udp, address),
                 Err(_) if tries < PORT_TRIES => tries += 1,

@@ -1,18 +1,12 @@
-//! The table: one row a fact, one column a protocol, at most 80 columns wide.
+//! The table: one row a fact, one column a protocol, 80 columns wide unless a cell needs more.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::run::Ending;
-use super::text::{counted, grouped, percent, rate, rounded, time, time_or_dash, wrap};
+use super::text::{Grid, counted, grouped, percent, rate, rounded, time, time_or_dash, wrap};
 use super::wire::Traffic;
 use super::{Came, Comparison, Script, Side};
 use crate::address::Shown;
-
-/// Columns of the facts' names, of TCP's column, and of the whole.
-const NAME: usize = 20;
-const COLUMN: usize = 29;
-const RULE: usize = 78;
 
 /// The whole table, with what it is about above it and how it was counted below.
 #[must_use]
@@ -20,12 +14,14 @@ pub fn table(comparison: &Comparison) -> String {
     let Comparison { tcp, udp, .. } = comparison;
     let mut text = String::new();
     head(comparison, &mut text);
-    row(&mut text, "", ["TCP", "UDP"]);
-    rule(&mut text);
+    let mut grid = Grid::default();
+    grid.row("", ["TCP", "UDP"]);
+    grid.rule();
     for group in [delivery, fate, times, cost] {
-        group(&mut text, comparison, tcp, udp);
-        rule(&mut text);
+        group(&mut grid, comparison, tcp, udp);
+        grid.rule();
     }
+    grid.write(&mut text);
     notes(comparison, &mut text);
     text
 }
@@ -63,39 +59,28 @@ fn head(comparison: &Comparison, text: &mut String) {
     text.push('\n');
 }
 
-/// A line; the last column is left as wide as it is.
-fn row(text: &mut String, name: &str, [tcp, udp]: [impl AsRef<str>; 2]) {
-    let line = format!("  {name:NAME$}{:COLUMN$}{}", tcp.as_ref(), udp.as_ref());
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "{}", line.trim_end());
-}
-
-fn rule(text: &mut String) {
-    let _ = writeln!(text, "  {}", "─".repeat(RULE));
-}
-
-fn delivery(text: &mut String, _: &Comparison, tcp: &Side, udp: &Side) {
+fn delivery(grid: &mut Grid, _: &Comparison, tcp: &Side, udp: &Side) {
     let set_up = |side: &Side| match side.set_up {
         Some(took) => format!("handshake, {}", time(took)),
         None => "none".to_owned(),
     };
-    row(text, "set-up", [tcp, udp].map(set_up));
-    row(text, "sent", [tcp, udp].map(|side| grouped(side.counts.sent)));
+    grid.row("set-up", [tcp, udp].map(set_up));
+    grid.row("sent", [tcp, udp].map(|side| grouped(side.counts.sent)));
     let came = |side: &Side| match side.came {
         Came::Reads(n) => counted(n, "read"),
         Came::Datagrams(n) => counted(n, "datagram"),
     };
-    row(text, "came back in", [tcp, udp].map(came));
+    grid.row("came back in", [tcp, udp].map(came));
     let boundaries = |side: &Side| {
         let answered = side.counts.received + side.counts.late;
         format!("{} of {}", grouped(side.boundaries), grouped(answered))
     };
-    row(text, "boundaries kept", [tcp, udp].map(boundaries));
+    grid.row("boundaries kept", [tcp, udp].map(boundaries));
 }
 
-fn fate(text: &mut String, comparison: &Comparison, tcp: &Side, udp: &Side) {
+fn fate(grid: &mut Grid, comparison: &Comparison, tcp: &Side, udp: &Side) {
     let mut count = |name: &str, which: fn(&Side) -> u64| {
-        row(text, name, [tcp, udp].map(|side| grouped(which(side))));
+        grid.row(name, [tcp, udp].map(|side| grouped(which(side))));
     };
     count("received", |side| side.counts.received);
     count("lost", |side| side.counts.lost);
@@ -109,7 +94,7 @@ fn fate(text: &mut String, comparison: &Comparison, tcp: &Side, udp: &Side) {
     }
 }
 
-fn times(text: &mut String, _: &Comparison, tcp: &Side, udp: &Side) {
+fn times(grid: &mut Grid, _: &Comparison, tcp: &Side, udp: &Side) {
     for (name, share) in [
         ("round trip  min", 0.0),
         ("            median", 0.5),
@@ -117,17 +102,17 @@ fn times(text: &mut String, _: &Comparison, tcp: &Side, udp: &Side) {
         ("            max", 1.0),
     ] {
         let quantile = |side: &Side| time_or_dash(side.round_trips.quantile(share));
-        row(text, name, [tcp, udp].map(quantile));
+        grid.row(name, [tcp, udp].map(quantile));
     }
-    row(text, "jitter", [tcp, udp].map(|side| time_or_dash(side.round_trips.jitter())));
+    grid.row("jitter", [tcp, udp].map(|side| time_or_dash(side.round_trips.jitter())));
     let throughput = |side: &Side| match (side.messages_per_second(), side.bytes_per_second()) {
         (Some(messages), Some(bytes)) => format!("{} msg/s, {}", rounded(messages), rate(bytes)),
         _ => "-".to_owned(),
     };
-    row(text, "throughput", [tcp, udp].map(throughput));
+    grid.row("throughput", [tcp, udp].map(throughput));
 }
 
-fn cost(text: &mut String, _: &Comparison, tcp: &Side, udp: &Side) {
+fn cost(grid: &mut Grid, _: &Comparison, tcp: &Side, udp: &Side) {
     let traffic = |side: &Side, which: fn(&Traffic) -> String| {
         let [out, back] = match side.wire {
             Some(wire) => [which(&wire.out), which(&wire.back)],
@@ -136,23 +121,23 @@ fn cost(text: &mut String, _: &Comparison, tcp: &Side, udp: &Side) {
         format!("{out} / {back}")
     };
     let packets = |traffic: &Traffic| grouped(traffic.packets);
-    row(text, "packets out / in", [tcp, udp].map(|side| traffic(side, packets)));
+    grid.row("packets out / in", [tcp, udp].map(|side| traffic(side, packets)));
     let bytes = |traffic: &Traffic| grouped(traffic.bytes);
-    row(text, "bytes   out / in", [tcp, udp].map(|side| traffic(side, bytes)));
+    grid.row("bytes   out / in", [tcp, udp].map(|side| traffic(side, bytes)));
     let headers = |traffic: &Traffic| percent(traffic.overhead());
-    row(text, "headers out / in", [tcp, udp].map(|side| traffic(side, headers)));
+    grid.row("headers out / in", [tcp, udp].map(|side| traffic(side, headers)));
     let again = |side: &Side| match (side.retransmissions, side.came) {
         (Some(n), _) => grouped(n),
         (None, Came::Reads(_)) => "-".to_owned(),
         (None, Came::Datagrams(_)) => "none: lost is lost".to_owned(),
     };
-    row(text, "retransmissions", [tcp, udp].map(again));
+    grid.row("retransmissions", [tcp, udp].map(again));
     let tear_down = |side: &Side| match (side.tear_down, side.came) {
         (Some(took), _) => format!("FIN both ways, {}", time(took)),
         (None, Came::Reads(_)) => "FIN, and the peer's never came".to_owned(),
         (None, Came::Datagrams(_)) => "none".to_owned(),
     };
-    row(text, "tear-down", [tcp, udp].map(tear_down));
+    grid.row("tear-down", [tcp, udp].map(tear_down));
 }
 
 fn notes(comparison: &Comparison, text: &mut String) {

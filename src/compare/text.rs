@@ -1,5 +1,6 @@
 //! Numbers and sentences as people read them.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// The widest line.
@@ -106,6 +107,58 @@ pub fn wrap(mark: &str, paragraph: &str, out: &mut String) {
     out.push('\n');
 }
 
+/// Columns of the facts' names, of the first protocol, and of the whole, where no cell needs more.
+const LEAST: [usize; 2] = [20, 29];
+const RULE: usize = 78;
+
+/// Between two cells of a row, at least.
+const GAP: usize = 2;
+
+/// A table of names and two cells each. A column is as wide as its longest cell needs.
+#[derive(Debug, Default)]
+pub struct Grid(Vec<Line>);
+
+#[derive(Debug)]
+enum Line {
+    Row([String; 3]),
+    Rule,
+}
+
+impl Grid {
+    /// Adds a row.
+    pub fn row(&mut self, name: &str, [first, second]: [impl Into<String>; 2]) {
+        self.0.push(Line::Row([name.to_owned(), first.into(), second.into()]));
+    }
+
+    /// Adds a line from side to side.
+    pub fn rule(&mut self) {
+        self.0.push(Line::Rule);
+    }
+
+    /// The longest cell of a column.
+    fn longest(&self, column: usize) -> usize {
+        let length = |line: &Line| match line {
+            Line::Row(cells) => cells[column].chars().count(),
+            Line::Rule => 0,
+        };
+        self.0.iter().map(length).max().unwrap_or(0)
+    }
+
+    /// Writes it at the end of `out`, two columns indented.
+    pub fn write(&self, out: &mut String) {
+        let [name, first] = [0, 1].map(|at| LEAST[at].max(self.longest(at) + GAP));
+        let rule = RULE.max(name + first + self.longest(2));
+        for line in &self.0 {
+            let line = match line {
+                Line::Row([fact, one, other]) => format!("  {fact:name$}{one:first$}{other}"),
+                Line::Rule => format!("  {}", "─".repeat(rule)),
+            };
+            // Writing to a string cannot fail.
+            let _ = writeln!(out, "{}", line.trim_end());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,5 +194,20 @@ mod tests {
         wrap("- ", &"word ".repeat(40), &mut out);
         assert!(out.lines().all(|line| line.len() <= WIDTH && line.len() > 1));
         assert!(out.lines().skip(1).all(|line| line.starts_with("  word")));
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_cells() {
+        let mut grid = Grid::default();
+        grid.row("a name that is longer than most", ["short", "x"]);
+        grid.row("b", ["a cell that is longer than its column", "y"]);
+        grid.rule();
+        let mut out = String::new();
+        grid.write(&mut out);
+        let lines: Vec<Vec<char>> = out.lines().map(|line| line.chars().collect()).collect();
+        assert_eq!(lines[0].iter().position(|c| *c == 'x'), Some(lines[0].len() - 1));
+        assert_eq!(lines[0].len(), lines[1].len());
+        assert!(out.contains("column  y") && out.contains("most  short"), "{out}");
+        assert!(lines[2].len() >= lines[1].len());
     }
 }

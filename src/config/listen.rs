@@ -32,7 +32,7 @@ pub struct Listen {
     pub keep_open: bool,
     /// Clients at once.
     pub max_clients: Option<usize>,
-    /// Bytes that may wait for one client.
+    /// Bytes that may wait for one client, and of its unfinished message with others beside it.
     pub queue: usize,
     /// Whether messages on standard output begin with who sent them.
     pub tag: bool,
@@ -180,6 +180,11 @@ impl Listen {
             &[pcap, dump, ("--port-file", args.port_file.as_deref())],
             &[("--reply-file", reply)],
         )?;
+        // Where only one side speaks nothing is passed on: many clients, and no chat.
+        let task = match task {
+            Task::Chat if args.common.no_stdin || args.common.send_only => Task::Relay,
+            task => task,
+        };
         let queue = args.queue.unwrap_or(1 << 20);
         Ok(Self {
             place,

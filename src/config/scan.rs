@@ -11,6 +11,9 @@ use crate::scan::Order;
 use crate::scan::ports::Ports;
 use crate::scan::results::{Names, Shown, Style};
 
+/// How long an answer may take when the user does not say.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Settings of `pktcat scan`.
 #[derive(Debug)]
 pub struct Scan {
@@ -26,6 +29,8 @@ pub struct Scan {
     pub lookup: Lookup,
     /// How long an answer may take.
     pub timeout: Duration,
+    /// How long the host's name may be looked up, if the user says so.
+    pub look_up_limit: Option<Duration>,
     /// Most probes in flight, if the user says so.
     pub concurrency: Option<usize>,
     /// Most probes a second.
@@ -51,7 +56,7 @@ impl Scan {
             return Err(Error::usage(&target.port, "the ports are missing")
                 .hint("write HOST PORTS or HOST:PORTS"));
         }
-        if args.probe_timeout.is_zero() {
+        if args.probe_timeout.is_some_and(|limit| limit.is_zero()) {
             return Err(Error::usage("--probe-timeout 0", "no answer is that quick"));
         }
         let protocol = if args.udp { Protocol::Udp } else { Protocol::Tcp };
@@ -77,7 +82,8 @@ impl Scan {
                 _ => Family::Any,
             },
             lookup,
-            timeout: args.probe_timeout,
+            timeout: args.probe_timeout.unwrap_or(PROBE_TIMEOUT),
+            look_up_limit: args.probe_timeout,
             concurrency: args.concurrency.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
             rate: args.rate,
             payload: payloads.messages(false)?.into_iter().flatten().flatten().collect(),

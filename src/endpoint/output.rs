@@ -194,6 +194,12 @@ impl Output {
         self.wanted == Some(0)
     }
 
+    /// How many more messages are wanted; 0 where nobody counts.
+    #[must_use]
+    pub fn still_wanted(&self) -> u64 {
+        self.wanted.unwrap_or(0)
+    }
+
     /// A message that is not to be written has come.
     pub fn unwritten(&mut self) {
         self.wanted = self.wanted.map(|wanted| wanted.saturating_sub(1));

@@ -90,6 +90,12 @@ impl Client {
         &self.latch
     }
 
+    /// Bytes that its unfinished message takes.
+    #[must_use]
+    pub(super) fn held(&self) -> usize {
+        self.assembler.as_ref().map_or(0, |assembler| assembler.held())
+    }
+
     /// Bytes that wait for it.
     #[must_use]
     pub(super) fn queued(&self) -> usize {

@@ -8,6 +8,7 @@ use super::client::{Client, Sending};
 use super::role::Role;
 use super::{BUFFER, Hub, list};
 use crate::endpoint::Progress;
+use crate::endpoint::output::Output;
 use crate::endpoint::stream::Fin;
 use crate::error::{Error, Result, Status};
 use crate::framing::{Assembler, Format, LONGEST_MESSAGE};
@@ -16,6 +17,9 @@ use crate::tap::{Event, Link};
 
 /// What all clients together may have us keep for them to echo.
 const ECHO_ROOM: usize = 64 << 20;
+
+/// What the unfinished messages of all clients together may take, unless `--queue` alone is more.
+const MESSAGE_ROOM: usize = 64 << 20;
 
 /// What became of a client's turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,8 +61,36 @@ impl Hub {
                     self.goodbye(client, Some(error), session);
                 }
             }
+            self.make_message_room(session);
         }
         moved
+    }
+
+    /// Drops whoever has the longest unfinished message while all of them together take too much. A
+    /// message that is never completed must not stay for ever, nor cost those who send short ones
+    /// their place.
+    fn make_message_room(&mut self, session: &mut Session) {
+        let room = MESSAGE_ROOM.max(self.rules.queue);
+        while self.unfinished > room {
+            let ids = 0..self.clients.len();
+            let held = |id: &usize| self.clients[*id].as_ref().map_or(0, |client| client.held());
+            let Some(mut client) = ids.max_by_key(held).and_then(|id| self.clients[id].take())
+            else {
+                return;
+            };
+            let why = format!(
+                "dropped, its unfinished message is the longest of all clients', which take more than {room} bytes"
+            );
+            let error = Error::new(Status::Broken, "receive", client.link.to_string(), why);
+            self.forget_message(&mut client);
+            self.goodbye(client, Some(error), session);
+        }
+    }
+
+    /// What a client has begun to say is not a message.
+    fn forget_message(&mut self, client: &mut Client) {
+        self.unfinished -= client.held();
+        client.assembler = None;
     }
 
     fn serve(&mut self, client: &mut Client, session: &mut Session) -> Result<Turn> {
@@ -172,17 +204,46 @@ impl Hub {
     /// Writes what a client sent to standard output, message by message.
     fn deliver(&mut self, client: &mut Client, bytes: &[u8]) -> Result<()> {
         let tag = self.tag(client);
-        let output = &mut self.output;
-        cut(self.rules.output, client, bytes, |message| output.message(&tag, message))
+        self.cut(client, bytes, |output, message| output.message(&tag, message))
     }
 
     /// Counts the messages of a client that are not written, if somebody counts.
     fn count(&mut self, client: &mut Client, bytes: &[u8]) -> Result<()> {
-        let output = &mut self.output;
-        if !output.counts() {
+        if !self.output.counts() {
             return Ok(());
         }
-        cut(self.rules.output, client, bytes, |_| output.unwritten())
+        self.cut(client, bytes, |output, _| output.unwritten())
+    }
+
+    /// Cuts what a client sent into messages.
+    fn cut(
+        &mut self,
+        client: &mut Client,
+        bytes: &[u8],
+        mut message: impl FnMut(&mut Output, &[u8]),
+    ) -> Result<()> {
+        let (output, format) = (&mut self.output, self.rules.output);
+        if matches!(format, Format::Raw | Format::Hex) {
+            message(output, bytes);
+            return Ok(());
+        }
+        // Of many clients each may have as much kept here of what it says as of what it hears.
+        let (longest, hint) = match self.rules.keep_open {
+            true => (LONGEST_MESSAGE.min(self.rules.queue), Some("--queue sets the limit")),
+            false => (LONGEST_MESSAGE, None),
+        };
+        let before = client.held();
+        let new = || Box::new(Assembler::new(format, longest));
+        let assembler = client.assembler.get_or_insert_with(new);
+        let result = assembler.feed(bytes, |bytes| message(output, bytes));
+        self.unfinished = self.unfinished + client.held() - before;
+        result.map_err(|malformed| {
+            // Nothing of a message that is none is written.
+            self.forget_message(client);
+            let link = client.link.to_string();
+            let error = Error::new(Status::Failure, "receive", link, malformed.to_string());
+            hint.into_iter().fold(error, Error::hint)
+        })
     }
 
     fn tag(&self, client: &Client) -> String {
@@ -236,6 +297,7 @@ impl Hub {
     /// # Errors
     /// When a frame is cut off.
     pub(super) fn complete(&mut self, client: &mut Client) -> Result<()> {
+        self.unfinished -= client.held();
         let Some(mut assembler) = client.assembler.take() else { return Ok(()) };
         let (tag, output) = (self.tag(client), &mut self.output);
         let whole = match self.role.writes_output() {
@@ -305,22 +367,4 @@ impl Hub {
             door.resume();
         }
     }
-}
-
-/// Cuts what a client sent into messages.
-fn cut(
-    format: Format,
-    client: &mut Client,
-    bytes: &[u8],
-    mut message: impl FnMut(&[u8]),
-) -> Result<()> {
-    if matches!(format, Format::Raw | Format::Hex) {
-        message(bytes);
-        return Ok(());
-    }
-    let assembler =
-        client.assembler.get_or_insert_with(|| Box::new(Assembler::new(format, LONGEST_MESSAGE)));
-    assembler.feed(bytes, message).map_err(|malformed| {
-        Error::new(Status::Failure, "receive", client.link.to_string(), malformed.to_string())
-    })
 }

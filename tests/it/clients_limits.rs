@@ -22,6 +22,9 @@ pub(crate) fn tests() -> Vec<Trial> {
         sixty_four_descriptors_serve_two_hundred_clients,
         floods_leave_nothing_behind,
         five_hundred_clients_are_echoed_at_once,
+        a_message_without_end_costs_its_client_alone,
+        the_longest_of_too_many_unfinished_messages_goes,
+        long_messages_come_whole,
     ]
 }
 
@@ -259,4 +262,79 @@ fn five_hundred_clients_are_echoed_at_once() {
     let grown = proc::memory_kib(pid, "RssAnon").saturating_sub(before);
     // 2 KiB a client, and 256 KiB for the buffer that all of them share.
     assert!(grown <= 2 * count + 256, "{grown} KiB for {count} clients");
+}
+
+/// Sends so many bytes that are no end of anything; whether all were taken.
+fn send_on_and_on(client: &mut TcpStream, size: usize) -> bool {
+    let piece = [b'x'; 64 << 10];
+    (0..size).step_by(piece.len()).all(|_| client.write_all(&piece).is_ok())
+}
+
+fn a_message_without_end_costs_its_client_alone() {
+    // A line, a frame that is too long, and one that is not counted out but counted.
+    for (options, begin) in [
+        ("-O lines", &b""[..]),
+        ("-O frames", b"\0\xf0\0\0"),
+        ("--discard --count 9 -O lines", b""),
+    ] {
+        let (server, port) = listen(options, Input::Null);
+        let mut honest = net::connect(port);
+        honest.write_all(b"\0\0").unwrap();
+        let floods = [(); 4].map(|()| {
+            thread::spawn(move || {
+                for _ in 0..6 {
+                    let mut client = net::connect(port);
+                    client.write_all(begin).unwrap();
+                    assert!(!send_on_and_on(&mut client, 15 << 20), "nobody ended it");
+                }
+            })
+        });
+        floods.into_iter().for_each(|flood| flood.join().unwrap());
+        if !options.starts_with("--discard") {
+            let told = server.wait_lines("pktcat: receive: ", 24);
+            assert!(told.iter().all(|line| line.ends_with("(--queue sets the limit)")), "{told:?}");
+            honest.write_all(b"\0\x05hello\n").unwrap();
+            let length = if begin.is_empty() { 10 } else { 9 };
+            // Nothing of the others' messages, which were none.
+            assert_eq!(&server.wait_stdout(length)[..9], b"\0\0\0\x05hello");
+        }
+        let peak = proc::memory_kib(server.pid(), "VmHWM");
+        assert!(peak < 64 << 10, "{options}: {peak} KiB");
+        server.expect_running();
+    }
+}
+
+fn the_longest_of_too_many_unfinished_messages_goes() {
+    let (server, port) = listen("--queue 16MiB -O lines", Input::Null);
+    let mut honest = net::connect(port);
+    honest.write_all(b"begun").unwrap();
+    let mut clients: Vec<_> = (0..12).map(|_| net::connect(port)).collect();
+    for client in &mut clients {
+        // One that has gone already takes nothing.
+        send_on_and_on(client, 12 << 20);
+    }
+    let line = server.wait_line("pktcat: receive: ");
+    assert!(line.contains("dropped, its unfinished message is the longest"), "{line}");
+    honest.write_all(b" and ended\n").unwrap();
+    assert_eq!(server.wait_stdout(16), b"begun and ended\n");
+    let peak = proc::memory_kib(server.pid(), "VmHWM");
+    assert!(peak < 112 << 10, "{peak} KiB");
+}
+
+fn long_messages_come_whole() {
+    let long = 12 << 20;
+    for (options, keep_open) in [("-k --queue 16MiB", true), ("", false), ("--reply x", false)] {
+        let line = format!("listen {options} -O lines 127.0.0.1 0");
+        let server = pktcat_line(&line).spawn();
+        let mut client = net::connect(server.port());
+        assert!(send_on_and_on(&mut client, long));
+        client.write_all(b"\n").unwrap();
+        let got = server.wait_stdout(long + 1);
+        assert!(got.len() == long + 1 && got.ends_with(b"x\n"), "{options}");
+        net::finish(&client);
+        net::read_to_fin(&client);
+        if !keep_open {
+            server.wait().expect_code(0);
+        }
+    }
 }

@@ -26,6 +26,10 @@ pub(crate) fn tests() -> Vec<Trial> {
         bash_takes_its_completions needs [Need::Program("bash")],
         zsh_takes_its_completions needs [Need::Program("zsh")],
         fish_takes_its_completions needs [Need::Program("fish")],
+        completions_hide_what_help_hides,
+        bash_completes_files_where_a_file_is_asked_for_only needs [Need::Program("bash")],
+        fish_completes_files_where_a_file_is_asked_for_only needs [Need::Program("fish")],
+        zsh_is_told_what_each_word_is,
         the_readme_names_only_options_that_exist,
     ]
 }
@@ -181,6 +185,76 @@ fn zsh_takes_its_completions() {
 
 fn fish_takes_its_completions() {
     takes_its_completions("fish");
+}
+
+fn completions_hide_what_help_hides() {
+    let hidden = |command: &clap::Command| -> Vec<String> {
+        let hidden = command.get_arguments().filter(|arg| arg.is_hide_set());
+        hidden.filter_map(|arg| arg.get_long().map(str::to_owned)).collect()
+    };
+    let hidden: Vec<_> = definitions().get_subcommands().flat_map(hidden).collect();
+    assert!(!hidden.is_empty());
+    for shell in ["bash", "zsh", "fish"] {
+        let script = said(&["completions", shell]);
+        for option in &hidden {
+            assert!(!script.contains(option.as_str()), "{shell}: --{option}");
+        }
+    }
+}
+
+/// Command lines whose last word is to be completed, and whether that is the name of a file.
+const LAST_WORDS: [(&str, bool); 7] = [
+    ("connect zz", false),
+    ("connect host zz", false),
+    ("scan zz", false),
+    ("connect -w zz", false),
+    ("connect --pcap zz", true),
+    ("listen --reply-file zz", true),
+    ("connect --unix zz", true),
+];
+
+/// A folder with a script, and a file whose name the last words begin.
+fn with_a_file(script: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("zzfile"), "").unwrap();
+    fs::write(folder.path().join("script"), script).unwrap();
+    folder
+}
+
+fn bash_completes_files_where_a_file_is_asked_for_only() {
+    let folder = with_a_file(&said(&["completions", "bash"]));
+    // What readline does with a word, and with the `-o default` that offers files where the
+    // function has nothing.
+    let ask = r#"cd "$1"; . ./script; shift; compopt() { :; }
+COMP_WORDS=(pktcat "$@"); COMP_CWORD=$#; COMPREPLY=()
+_pktcat pktcat "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+if [ ${#COMPREPLY[@]} = 0 ] && complete -p pktcat | grep -q -e default; then COMPREPLY=($(compgen -f "${@: -1}")); fi
+echo "${COMPREPLY[@]}""#;
+    for (line, is_file) in LAST_WORDS {
+        let cmd = program("bash", ["-c", ask, "bash", folder.path().to_str().unwrap()]);
+        let offered = line.split(' ').fold(cmd, |cmd, word| cmd.arg(word)).run().expect_code(0);
+        assert_eq!(offered.stdout_text().contains("zzfile"), is_file, "{line}");
+    }
+}
+
+fn fish_completes_files_where_a_file_is_asked_for_only() {
+    let folder = with_a_file(&said(&["completions", "fish"]));
+    for (line, is_file) in LAST_WORDS {
+        let ask = format!("cd $argv[1]; source ./script; complete -C 'pktcat {line}'");
+        let cmd = program("fish", ["--no-config", "-c", &ask, folder.path().to_str().unwrap()]);
+        let offered = cmd.env("HOME", folder.path()).run().expect_code(0);
+        assert_eq!(offered.stdout_text().contains("zzfile"), is_file, "{line}");
+    }
+}
+
+fn zsh_is_told_what_each_word_is() {
+    let script = said(&["completions", "zsh"]);
+    // `_default` offers files.
+    assert!(!script.contains(":_default'"), "{script}");
+    for line in ["--pcap=", "--reply-file=", "--unix="] {
+        let told = script.lines().find(|own| own.contains(line)).unwrap();
+        assert!(told.contains(":_files'"), "{told}");
+    }
 }
 
 /// The options that a subcommand takes, as they are written.

@@ -32,6 +32,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         silence_is_none_while_a_client_still_takes_its_answer,
         nobody_there_is_status_4_also_for_who_only_sends_and_tries_again,
         a_dev_null_that_cannot_be_read_has_nothing_to_say,
+        a_chat_with_send_only_hears_stdin_only,
+        a_chat_without_stdin_is_heard_only,
     ]
 }
 
@@ -306,4 +308,44 @@ fn a_dev_null_that_cannot_be_read_has_nothing_to_say() {
     client.write_all(b"heard").unwrap();
     net::finish(&client);
     assert_eq!(server.wait().expect_code(0).stdout_text(), "heard");
+}
+
+/// Two clients of a chat, and its listener.
+fn chat(options: &str) -> (Running, [std::net::TcpStream; 2]) {
+    let line = format!("listen -v --chat {options} 127.0.0.1 0");
+    let server = pktcat_line(&line).stdin(Input::Pipe).spawn();
+    let port = server.port();
+    let clients = [(); 2].map(|()| net::connect(port));
+    server.wait_lines("accepted ", 2);
+    (server, clients)
+}
+
+fn a_chat_with_send_only_hears_stdin_only() {
+    let (mut server, mut clients) = chat("--send-only");
+    clients[0].write_all(b"from a client\n").unwrap();
+    net::wait_acknowledged(&clients[0]);
+    net::expect_silence(&clients[1]);
+    server.send(b"from stdin\n");
+    for client in &clients {
+        assert_eq!(net::read_exactly(client, 11), b"from stdin\n");
+    }
+    server.close_stdin();
+    for client in &clients {
+        assert_eq!(net::read_to_fin(client), b"");
+    }
+    assert_eq!(server.stdout_now(), b"");
+}
+
+fn a_chat_without_stdin_is_heard_only() {
+    let (mut server, mut clients) = chat("-d");
+    server.send(b"from stdin\n");
+    clients[0].write_all(b"from a client\n").unwrap();
+    assert_eq!(server.wait_stdout(14), b"from a client\n");
+    for client in &clients {
+        net::expect_silence(client);
+    }
+    net::finish(&clients[0]);
+    assert_eq!(net::read_to_fin(&clients[0]), b"");
+    clients[1].write_all(b"goes on\n").unwrap();
+    assert_eq!(server.wait_stdout(22), b"from a client\ngoes on\n");
 }

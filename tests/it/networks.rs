@@ -1,5 +1,6 @@
 //! Machines unlike this one: no route, no IPv6, names with many addresses. Each is made from namespaces
 //! that end with the test; where those are not allowed, the tests say "ignored".
+mod names;
 
 use std::ffi::OsString;
 use std::net::{TcpListener, UdpSocket};
@@ -20,7 +21,8 @@ pub(crate) fn tests() -> Vec<Trial> {
     let ip = [Need::Program("ip")];
     let ss = ["ip", "ss", "nsenter", "sysctl"].map(Need::Program);
     let unpaced = test("bulk_is_paced_only_when_it_leaves_the_machine", &ss, paced_only_outside);
-    vec![
+    let mut tests = names::tests(unshare.as_ref());
+    tests.extend([
         with_bbr(unpaced),
         test("status_7_no_network_at_all", &[], status_7_no_network_at_all),
         test("status_7_no_route", &ip, status_7_no_route),
@@ -42,7 +44,8 @@ pub(crate) fn tests() -> Vec<Trial> {
             &[],
             twenty_addresses_that_refuse_are_one_error,
         ),
-    ]
+    ]);
+    tests
 }
 
 /// How this user makes namespaces, if at all.
@@ -301,8 +304,14 @@ fn a_slow_name_server_makes_nobody_deaf(unshare: &[&'static str]) {
         "listen --timeout 200ms slow.test 0",
         "listen --timeout 200ms --allow slow.test 127.0.0.1 0",
         "compare -w 200ms slow.test 9",
+        "scan -w 200ms slow.test 9",
     ];
-    let signals = ["connect -v slow.test 9", "listen -v slow.test 0", "compare slow.test 9"];
+    let signals = [
+        "connect -v slow.test 9",
+        "listen -v slow.test 0",
+        "compare slow.test 9",
+        "scan slow.test 9",
+    ];
     let lines = limits.iter().chain(&more).map(|line| (5, *line));
     for (status, line) in lines.chain(signals.iter().map(|line| (143, *line))) {
         let folder = tempfile::tempdir().unwrap();

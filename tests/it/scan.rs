@@ -195,7 +195,7 @@ fn wrong_words_are_usage_errors() {
     for (line, words) in [
         ("127.0.0.1", &["ports are missing"][..]),
         ("22", &["ports are missing"]),
-        ("", &["ADDRESS"]),
+        ("", &["PORTS"]),
         ("127.0.0.1 22,0", &["character 4", "port 0"]),
         ("127.0.0.1 22,8o,443", &["character 4", "8o"]),
         ("127.0.0.1:22,65536", &["character 4", "65536"]),

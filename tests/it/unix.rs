@@ -17,6 +17,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_datagram_listener_answers_who_has_a_name,
         a_socket_left_behind_is_replaced_a_served_one_and_a_file_are_not,
         retry_tries_again_where_nobody_listens_yet,
+        retry_waits_for_a_path_that_is_not_there_yet,
         a_full_queue_is_waited_for,
         a_stream_may_have_a_name_too,
         datagrams_are_cut_like_those_of_udp,
@@ -107,6 +108,22 @@ fn retry_tries_again_where_nobody_listens_yet() {
         let server = pktcat_line(&line).spawn();
         assert_eq!(server.wait().expect_code(0).stdout_text(), "x\n");
         drop(client);
+    }
+}
+
+fn retry_waits_for_a_path_that_is_not_there_yet() {
+    for options in ["", "-u"] {
+        let (_folder, path) = place();
+        let line = format!("connect -v {options} --send x --retry 1000 --retry-delay 10ms -U");
+        let client = pktcat_line(&format!("{line} {}", path.display())).spawn();
+        client.wait_lines("pktcat: connect: ", 2);
+        let line = format!("listen {options} --count 1 -O lines -U {}", path.display());
+        let server = pktcat_line(&line).spawn();
+        assert_eq!(server.wait().expect_code(0).stdout_text(), "x\n");
+        drop(client);
+        // What is not there after the last try is still no success.
+        let line = format!("connect {options} --retry 2 --retry-delay 1ms -U {}", path.display());
+        pktcat_line(&line).run().expect_code(1);
     }
 }
 

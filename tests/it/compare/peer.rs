@@ -24,6 +24,8 @@ pub enum Tcp {
     End,
     /// As RFC 862, and end this half once so many bytes have gone back.
     EndAfter(usize),
+    /// As RFC 862, and never end this half.
+    NeverEnd,
 }
 
 /// A peer that runs until the test's process ends.
@@ -82,7 +84,7 @@ fn serve_tcp(listener: &TcpListener, tcp: Tcp, came: &Sender<Vec<u8>>) {
             if all.len() < 16 << 20 {
                 all.extend_from_slice(&buffer[..count]);
             }
-            let echoes = matches!(tcp, Tcp::Echo | Tcp::EndAfter(_));
+            let echoes = matches!(tcp, Tcp::Echo | Tcp::EndAfter(_) | Tcp::NeverEnd);
             if echoes && stream.write_all(&buffer[..count]).is_err() {
                 break;
             }
@@ -90,7 +92,12 @@ fn serve_tcp(listener: &TcpListener, tcp: Tcp, came: &Sender<Vec<u8>>) {
                 stream.shutdown(Shutdown::Write).unwrap();
             }
         }
-        drop(stream);
+        if tcp == Tcp::NeverEnd {
+            // Open for as long as the test's process lives.
+            std::mem::forget(stream);
+        } else {
+            drop(stream);
+        }
         drop(came.send(all));
     }
 }

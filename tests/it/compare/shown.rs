@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::peer::{Peer, Tcp};
 use super::{compare, numbers};
 use crate::tests;
 use crate::util::harness::Need;
@@ -12,6 +13,7 @@ pub(super) fn tests() -> Vec<Trial> {
     tests![
         plain_compare_is_quick_and_fits_the_screen,
         everything_that_can_be_shown_fits_the_screen,
+        cells_of_a_row_never_touch,
         json_has_the_rows_as_keys,
         the_picture_is_well_formed,
         the_dump_shows_a_stream_and_datagrams,
@@ -75,6 +77,29 @@ fn everything_that_can_be_shown_fits_the_screen() {
         let text = ended.stdout_text();
         assert_eq!(text.contains("UDP replies only"), words.contains("impair"), "{text}");
         assert!(text.contains("- headers:") && text.contains('█'), "{words}:\n{text}");
+    }
+}
+
+fn cells_of_a_row_never_touch() {
+    // A peer whose FIN never comes has the longest cell, and such a limit the longest name.
+    let peer = Peer::start(Tcp::NeverEnd, Box::new(|_, message| vec![message]));
+    for (options, name, tcp) in [
+        ("-w 100ms", "tear-down", "FIN, and the peer's never came"),
+        ("-w 1000s100ms10us", "late (after 16m 40s 100ms 10us)", "0"),
+    ] {
+        let peer = if tcp == "0" { String::new() } else { format!("127.0.0.1:{}", peer.port) };
+        let ended = pktcat_line(&format!("compare {options} --count 10 {peer}")).run();
+        let text = ended.expect_code(0).stdout_text();
+        let row = text.lines().find(|line| line.trim_start().starts_with(name));
+        let row = row.unwrap_or_else(|| panic!("no row {name:?} in\n{text}"));
+        let cells: Vec<_> =
+            row.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+        assert_eq!((cells.len(), cells[0], cells[1]), (3, name, tcp), "{row}");
+        let at = |line: &str, cell: &str| {
+            line.chars().count() - line.split(cell).last().unwrap().chars().count() - cell.len()
+        };
+        let head = text.lines().find(|line| line.ends_with("UDP")).unwrap();
+        assert_eq!(at(head, "UDP"), at(row, cells[2]), "columns are straight:\n{text}");
     }
 }
 

@@ -1,0 +1,168 @@
+//! What is wrong with a command line, in one line.
+
+use std::any::TypeId;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgMatches, Command, CommandFactory as _};
+
+use super::Cli;
+use crate::error::Error;
+
+/// The parser's complaint about these words as an error, its tip as the hint.
+pub(super) fn error(complaint: &clap::Error, words: &[OsString]) -> Error {
+    match complaint.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            Error::usage("", format!("a command is missing: {}", commands()))
+                .hint("see 'pktcat --help'")
+        }
+        ErrorKind::MissingRequiredArgument => missing(complaint, words),
+        ErrorKind::InvalidUtf8 => not_text(words),
+        _ => in_its_own_words(complaint, words),
+    }
+}
+
+/// `listen, connect, scan, compare or completions`
+fn commands() -> String {
+    let all = Cli::command();
+    one_of(&all.get_subcommands().map(Command::get_name).collect::<Vec<_>>())
+}
+
+/// `a, b or c`
+fn one_of(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+/// The definition of the subcommand that these words begin with.
+fn subcommand(words: &[OsString]) -> Option<Command> {
+    let name = words.get(1)?.to_str()?;
+    let mut all = Cli::command();
+    all.build();
+    all.find_subcommand(name).cloned()
+}
+
+fn help_of(words: &[OsString]) -> String {
+    match subcommand(words) {
+        Some(command) => format!("see 'pktcat {} --help'", command.get_name()),
+        None => "see 'pktcat --help'".to_owned(),
+    }
+}
+
+/// An option or an argument that has to be there.
+fn missing(complaint: &clap::Error, words: &[OsString]) -> Error {
+    let absent = match complaint.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(all)) => all.join(" and "),
+        Some(ContextValue::String(one)) => one.clone(),
+        _ => return in_its_own_words(complaint, words),
+    };
+    let hint = help_of(words);
+    if absent.starts_with('-') {
+        // One that another option asks for.
+        return Error::usage("", format!("{absent} is missing")).hint(hint);
+    }
+    let Some(command) = subcommand(words) else { return in_its_own_words(complaint, words) };
+    let first = command.get_positionals().next();
+    let choices: Vec<_> = first.map(Arg::get_possible_values).unwrap_or_default();
+    let choices: Vec<_> = choices.iter().map(|choice| choice.get_name()).collect();
+    let why = match (first.map(names), command.get_name()) {
+        // Of HOST and PORT a listener needs the last alone.
+        (Some(names), "listen") => format!("{} is missing", names.last().map_or("", |name| name)),
+        (Some(names), _) if names.len() > 1 => format!("{} are missing", names.join(" and ")),
+        (Some(names), _) if !choices.is_empty() => {
+            format!("{} is missing: {}", names.concat(), one_of(&choices))
+        }
+        _ => format!("{absent} is missing"),
+    };
+    Error::usage("", why).hint(hint)
+}
+
+/// The names of an argument's values.
+fn names(arg: &Arg) -> Vec<String> {
+    arg.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect()
+}
+
+/// A word that is no UTF-8 where text is asked for.
+fn not_text(words: &[OsString]) -> Error {
+    // With something else in place of what is no text the words are read after all, and tell
+    // where each belongs.
+    let lossy = |word: &OsString| word.to_string_lossy().into_owned();
+    let faulty: Vec<_> = words.iter().filter(|word| word.to_str().is_none()).map(lossy).collect();
+    let readable = words.iter().map(lossy);
+    let found = match Cli::command().try_get_matches_from(readable) {
+        Ok(matches) => place_of(&faulty, &matches, words),
+        Err(complaint) => match complaint.get(ContextKind::InvalidArg) {
+            Some(ContextValue::String(option)) => Some((option.clone(), None)),
+            _ => None,
+        },
+    };
+    let why = "is not valid UTF-8";
+    let hint = help_of(words);
+    match found {
+        Some((place, Some(value))) => {
+            let error = Error::usage(format!("{place} {value}"), why);
+            match place == "--send" || place == "--reply" {
+                true => error.hint(format!("{place}-hex takes any bytes")),
+                false => error,
+            }
+        }
+        Some((place, None)) => Error::usage(place, why).hint(hint),
+        None => {
+            let first = faulty.first().map_or("the command line", |word| word);
+            Error::usage(first, why).hint(hint)
+        }
+    }
+}
+
+/// The option or argument that takes text and was given one of these values, and the value.
+fn place_of(
+    faulty: &[String],
+    matches: &ArgMatches,
+    words: &[OsString],
+) -> Option<(String, Option<String>)> {
+    let command = subcommand(words)?;
+    let (_, matches) = matches.subcommand()?;
+    let takes_anything = |arg: &&Arg| {
+        let kind = arg.get_value_parser().type_id();
+        kind == TypeId::of::<PathBuf>() || kind == TypeId::of::<OsString>()
+    };
+    command.get_arguments().filter(|arg| !takes_anything(arg)).find_map(|arg| {
+        let values: Vec<_> = matches.try_get_raw(arg.get_id().as_str()).ok()??.collect();
+        let is_faulty = |value: &&OsStr| {
+            let value = value.to_string_lossy();
+            // `--send=TEXT` is one word, and so is `-sADDR`.
+            faulty.iter().any(|word| value.contains('\u{fffd}') && word.ends_with(&*value))
+        };
+        let at = values.iter().position(is_faulty)?;
+        let value = values[at].to_string_lossy().into_owned();
+        let names = names(arg);
+        let place = match arg.get_long() {
+            Some(long) => format!("--{long}"),
+            None if values.len() == names.len() => names[at].clone(),
+            None => names.join(":"),
+        };
+        Some((place, Some(value)))
+    })
+}
+
+/// The parser's own words, joined to one line.
+fn in_its_own_words(complaint: &clap::Error, words: &[OsString]) -> Error {
+    let text = complaint.to_string();
+    let lines: Vec<&str> =
+        text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let line = lines.join(" ");
+    let line = line.trim_start_matches("error: ");
+    let similar = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand]
+        .into_iter()
+        .find_map(|kind| match complaint.get(kind) {
+            Some(ContextValue::String(word)) => Some(word.clone()),
+            Some(ContextValue::Strings(words)) => words.first().cloned(),
+            _ => None,
+        });
+    let hint = similar.map_or_else(|| help_of(words), |word| format!("did you mean {word}?"));
+    Error::usage("", line).hint(hint)
+}
