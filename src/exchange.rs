@@ -179,7 +179,7 @@ impl Exchange {
                 Ok(None) | Err(_) => break,
             };
             let (socket, latch, resent) = self.socket.move_to(socket, latch, peer);
-            session.reactor.forget(&*socket, &latch);
+            session.leave(&socket, &latch);
             // The one for receiving has met its source's end.
             self.down = Pump::new(Batch::new(RECEIVE_ROOM), Ways::Portable, None);
             self.input_ended = self.input_ended.map(|_| now);
