@@ -62,8 +62,10 @@ pub enum Command {
 PORT 0 takes a free port and prints it. Without HOST one socket hears IPv4 and IPv6.
 A TCP listener whose stdin is /dev/null or closed keeps its half open until the peer's end.
 An idle pipe as stdin keeps the run alive: -d sends nothing, --until-fin ends at the peer's end.
-Over UDP --echo and --chargen answer no port below 1024 and no port of their own number: two
-services could go on answering each other for ever.
+Over UDP --echo, --chargen and --reply answer no port below 1024 and no port of their own
+number, and a peer that got over 1000 answers a second for 10 s gets none for the next 10 s:
+two services could go on answering each other for ever.
+Over 65536 UDP peers, those silent for longest are forgotten.
 D is 250ms, 2s, 1m or a number of seconds; SIZE and BYTES are 64k (64,000) or 64KiB (65,536).
 SIGUSR1 prints the summary so far.")]
     Listen(ListenArgs),

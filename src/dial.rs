@@ -18,6 +18,7 @@ use crate::options::Options;
 use crate::reactor::Latch;
 use crate::session::Session;
 use crate::socket;
+use crate::sys;
 
 /// "Connection Attempt Delay" (RFC 8305, section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -172,7 +173,41 @@ fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 }
 
 fn failed(peer: SocketAddr, cause: &io::Error) -> Error {
-    Error::network("connect", socket::name(&peer.into(), Protocol::Tcp), cause)
+    Error::connection("connect", socket::name(&peer.into(), Protocol::Tcp), cause)
+}
+
+/// Why the system itself refused to connect, before anything was sent.
+fn refused_here(socket: &Socket, peer: SocketAddr, protocol: Protocol, cause: &io::Error) -> Error {
+    let error = Error::network("connect", socket::name(&peer.into(), protocol), cause);
+    let local = socket::local_address(socket).and_then(|local| local.internet());
+    match cause.raw_os_error() {
+        Some(libc::EINVAL) if lacks_scope(peer) => {
+            error.hint("a link-local address needs its interface: ADDRESS%IF")
+        }
+        Some(libc::EINVAL) if local.is_some_and(|local| local.ip().is_loopback()) => {
+            error.hint("from a loopback address nothing leaves this machine")
+        }
+        // The words are those of ip-route(8).
+        Some(libc::EINVAL) => error.with_status(Status::Unreachable).hint("a blackhole route"),
+        Some(libc::EACCES) if is_broadcast(socket, peer) => {
+            error.hint("a broadcast address: --broadcast allows it")
+        }
+        Some(libc::EACCES) => error.with_status(Status::Unreachable).hint("a prohibit route"),
+        Some(libc::EHOSTUNREACH) => error.hint("an unreachable route"),
+        _ => error,
+    }
+}
+
+fn lacks_scope(peer: SocketAddr) -> bool {
+    match peer {
+        SocketAddr::V6(peer) => peer.ip().is_unicast_link_local() && peer.scope_id() == 0,
+        SocketAddr::V4(_) => false,
+    }
+}
+
+/// Whether all that is missing is SO_BROADCAST (socket(7)); the socket is of no use afterwards.
+fn is_broadcast(socket: &Socket, peer: SocketAddr) -> bool {
+    socket.set_broadcast(true).and_then(|()| socket.connect(&peer.into())).is_ok()
 }
 
 fn start(session: &mut Session, peer: SocketAddr, from: &From) -> Result<Attempt> {
@@ -181,7 +216,7 @@ fn start(session: &mut Session, peer: SocketAddr, from: &From) -> Result<Attempt
     match socket.connect(&peer.into()) {
         Ok(()) => {}
         Err(cause) if cause.raw_os_error() == Some(libc::EINPROGRESS) => {}
-        Err(cause) => return Err(failed(peer, &cause)),
+        Err(cause) => return Err(refused_here(&socket, peer, Protocol::Tcp, &cause)),
     }
     let latch = session
         .reactor
@@ -229,14 +264,15 @@ fn check(attempt: &Attempt) -> Option<Result<()>> {
 pub fn connect_datagram(addresses: &[SocketAddr], from: &From) -> Result<(Socket, SocketAddr)> {
     let mut failures = Failures::default();
     for &peer in addresses {
-        let failed = |cause: io::Error| {
-            Error::network("connect", socket::name(&peer.into(), Protocol::Udp), &cause)
-        };
         let opened = socket::open("connect", peer, Protocol::Udp, &from.options);
         let result = opened.and_then(|socket| {
             from.options.join(&socket)?;
             from.bind(&socket, peer, Protocol::Udp)?;
-            socket.connect(&peer.into()).map_err(failed)?;
+            socket
+                .connect(&peer.into())
+                .map_err(|cause| refused_here(&socket, peer, Protocol::Udp, &cause))?;
+            // Where it is refused only "port unreachable" is heard.
+            let _ = sys::hear_icmp(&socket, peer);
             Ok(socket)
         });
         match result {

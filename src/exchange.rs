@@ -168,7 +168,9 @@ impl Exchange {
         session: &mut Session,
         now: Instant,
     ) -> Result<bool> {
-        while error.status == Status::Refused && self.socket.can_move() {
+        let is_nobody_there =
+            |error: &Error| matches!(error.status, Status::Refused | Status::Unreachable);
+        while is_nobody_there(&error) && self.socket.can_move() {
             let Some(next) = &mut self.others else { break };
             let (socket, latch, peer) = match next(session) {
                 Ok(Some(next)) => next,
