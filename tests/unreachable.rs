@@ -163,14 +163,21 @@ fn link_local_without_interface(unshare: &[&'static str]) {
 
 fn next_address(unshare: &[&'static str]) {
     let setup = r#"
-        printf '198.18.0.1 two.test\n192.0.2.1 two.test\n' > /run/hosts-of-two
-        mount --bind /run/hosts-of-two /etc/hosts
-        "$1" listen -u --quiet --send found --timeout 30 192.0.2.1 999 < /dev/null > /dev/null &
-        listener=$!
-        trap 'kill $router $listener; rm /run/hosts-of-two' EXIT
-        while ! grep -q ':03E7 ' /proc/net/udp; do kill -0 $listener; sleep 0.02; done
+        mount -t tmpfs none /run
+        printf '192.0.2.3 two.test\n192.0.2.2 two.test\n' > /run/hosts
+        echo multi on > /run/host.conf
+        for name in hosts host.conf; do
+            if [ -e "/etc/$name" ]; then mount --bind "/run/$name" "/etc/$name"; fi
+        done
+        there "$1" listen -u --quiet --reply found --timeout 60 192.0.2.2 999 < /dev/null > /dev/null &
+        trap 'kill $router $!' EXIT
+        while ! there grep -q ':03E7 ' /proc/$router/net/udp; do kill -0 $!; sleep 0.02; done
     "#;
-    let setup = format!("mount -t tmpfs none /run\n{setup}");
-    let ended = connect(unshare, &setup, "-u -4 -q 20 --count 1 --send x two.test:999");
-    assert_eq!(ended.expect_code(0).stdout_text(), "found");
+    let ended = connect(unshare, setup, "-u -4 -v -q 20 --count 1 --send x two.test:999");
+    let ended = ended.expect_code(0);
+    assert_eq!(ended.stdout_text(), "found");
+    let tried = ["192.0.2.3:999", "192.0.2.2:999"].map(|at| format!("connected to {at} (udp)"));
+    let lines: Vec<_> =
+        ended.stderr.lines().filter(|line| line.starts_with("connected to ")).collect();
+    assert_eq!(lines, tried);
 }
