@@ -169,7 +169,7 @@ fn next_address(unshare: &[&'static str]) {
         for name in hosts host.conf; do
             if [ -e "/etc/$name" ]; then mount --bind "/run/$name" "/etc/$name"; fi
         done
-        there "$1" listen -u --quiet --reply found --timeout 60 192.0.2.2 999 < /dev/null > /dev/null &
+        nsenter -t $router -n "$1" listen -u --quiet --reply found --timeout 60 192.0.2.2 999 < /dev/null > /dev/null &
         trap 'kill $router $!' EXIT
         while ! there grep -q ':03E7 ' /proc/$router/net/udp; do kill -0 $!; sleep 0.02; done
     "#;
