@@ -66,8 +66,10 @@ An idle pipe as stdin keeps the run alive: -d sends nothing, --until-fin ends at
 With -k and -O lines or frames a client whose message is longer than --queue (16MiB at most) is
 dropped, and so is the one with the longest unfinished message when all of them together are
 over 64MiB (or over --queue).
-Over UDP --echo and --chargen answer no port below 1024 and no port of their own number: two
-services could go on answering each other for ever.
+Over UDP --echo, --chargen and --reply answer no port below 1024 and no port of their own
+number, and a peer that got over 1000 answers a second for 10 s gets none for the next 10 s:
+two services could go on answering each other for ever.
+Over 65536 UDP peers, those silent for longest are forgotten.
 A TCP run that fails while it sends, or is stopped or timed out with something left to send, ends
 with a reset: what is cut off never looks whole. One with nothing left to send ends with a FIN.
 Files to be written keep what they hold until the run listens.

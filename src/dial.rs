@@ -21,6 +21,7 @@ use crate::reactor::Latch;
 use crate::resolver::Addresses;
 use crate::session::{Limit, Session};
 use crate::socket;
+use crate::sys;
 
 /// "Connection Attempt Delay" (RFC 8305, section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -211,7 +212,7 @@ fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 }
 
 fn failed(peer: SocketAddr, cause: &io::Error) -> Error {
-    socket::failure::connecting(peer, Protocol::Tcp, 0, cause)
+    socket::failure::answered(peer, cause)
 }
 
 fn start(session: &mut Session, peer: SocketAddr, from: &From) -> Result<Attempt> {
@@ -221,7 +222,8 @@ fn start(session: &mut Session, peer: SocketAddr, from: &From) -> Result<Attempt
         Ok(()) => {}
         Err(cause) if cause.raw_os_error() == Some(libc::EINPROGRESS) => {}
         Err(cause) => {
-            return Err(socket::failure::connecting(peer, Protocol::Tcp, from.port, &cause));
+            let port = from.port;
+            return Err(socket::failure::refused_here(&socket, peer, Protocol::Tcp, port, &cause));
         }
     }
     let latch = session
@@ -270,13 +272,15 @@ fn check(attempt: &Attempt) -> Option<Result<()>> {
 pub fn connect_datagram(addresses: &[SocketAddr], from: &From) -> Result<(Socket, SocketAddr)> {
     let mut failures = Failures::default();
     for &peer in addresses {
-        let failed =
-            |cause: io::Error| socket::failure::connecting(peer, Protocol::Udp, from.port, &cause);
         let opened = socket::open("connect", peer, Protocol::Udp, &from.options);
         let result = opened.and_then(|socket| {
             from.options.join(&socket)?;
             from.bind(&socket, peer, Protocol::Udp)?;
-            socket.connect(&peer.into()).map_err(failed)?;
+            socket.connect(&peer.into()).map_err(|cause| {
+                socket::failure::refused_here(&socket, peer, Protocol::Udp, from.port, &cause)
+            })?;
+            // Where it is refused only "port unreachable" is heard.
+            let _ = sys::hear_icmp(&socket, peer);
             Ok(socket)
         });
         match result {

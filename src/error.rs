@@ -76,6 +76,9 @@ impl Status {
     }
 }
 
+/// What a router or firewall on the way says of packets that it does not let pass.
+pub const PROHIBITED: &str = "ICMP administratively prohibited";
+
 /// What went wrong: `what: where: why (hint)`, and the exit status it ends the run with.
 #[derive(Debug)]
 pub struct Error {
@@ -125,6 +128,16 @@ impl Error {
     /// A failed network operation; the status follows from the cause.
     pub fn network(what: &str, place: impl fmt::Display, cause: &io::Error) -> Self {
         Self::new(Status::of_network(cause), what, place.to_string(), describe(cause))
+    }
+
+    /// A failed operation on a connection that is under way or was made. Linux says EACCES where ICMPv6
+    /// says "administratively prohibited", and EHOSTUNREACH for the same over IPv4.
+    pub fn connection(what: &str, place: impl fmt::Display, cause: &io::Error) -> Self {
+        if cause.raw_os_error() == Some(libc::EACCES) {
+            let unreachable = io::Error::from_raw_os_error(libc::EHOSTUNREACH);
+            return Self::network(what, place, &unreachable).hint(PROHIBITED);
+        }
+        Self::network(what, place, cause)
     }
 
     /// A failed operation on standard input, standard output or a file of ours.

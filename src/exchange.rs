@@ -168,7 +168,9 @@ impl Exchange {
         session: &mut Session,
         now: Instant,
     ) -> Result<bool> {
-        while error.status == Status::Refused && self.socket.can_move() {
+        let is_nobody_there =
+            |error: &Error| matches!(error.status, Status::Refused | Status::Unreachable);
+        while is_nobody_there(&error) && self.socket.can_move() {
             let Some(next) = &mut self.others else { break };
             let (socket, latch, peer) = match next(session) {
                 Ok(Some(next)) => next,
@@ -179,7 +181,7 @@ impl Exchange {
                 Ok(None) | Err(_) => break,
             };
             let (socket, latch, resent) = self.socket.move_to(socket, latch, peer);
-            session.reactor.forget(&*socket, &latch);
+            session.leave(&socket, &latch);
             // The one for receiving has met its source's end.
             self.down = Pump::new(Batch::new(RECEIVE_ROOM), Ways::Portable, None);
             self.input_ended = self.input_ended.map(|_| now);

@@ -59,13 +59,16 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// Writes a message down in a format, at the end of `out`.
+/// Writes a message down in a format, at the end of `out`. A datagram that ends in a newline is a
+/// line already: `echo x | nc -u` sends one.
 pub fn encode(format: Format, message: &[u8], out: &mut Vec<u8>) {
     match format {
         Format::Raw => out.extend_from_slice(message),
         Format::Lines => {
             out.extend_from_slice(message);
-            out.push(b'\n');
+            if !message.ends_with(b"\n") {
+                out.push(b'\n');
+            }
         }
         Format::Hex => {
             let start = out.len();

@@ -7,6 +7,7 @@
 
 mod broadcast;
 mod client;
+mod loops;
 pub mod role;
 mod service;
 mod turns;
@@ -345,7 +346,8 @@ impl Hub {
             self.anybody = true;
         }
         let received = session.tap.received_so_far();
-        if received != self.last_arrival.0 || !self.output.is_drained() {
+        let waits = self.service.as_ref().is_some_and(Service::is_waiting);
+        if received != self.last_arrival.0 || !self.output.is_drained() || waits {
             self.last_arrival = (received, now);
         }
     }
@@ -421,7 +423,8 @@ impl Hub {
         let door = self.door.as_ref().filter(|_| !congested).and_then(Door::deadline);
         let pace = if self.input_ended || congested { None } else { self.up.deadline() };
         let stuck = self.anybody_stuck.then(|| Instant::now() + PROGRESS_CHECK);
-        [first, idle, door, pace, stuck, self.silence_ends()].into_iter().flatten().min()
+        let answer = self.service.as_ref().and_then(Service::deadline);
+        [first, idle, door, pace, stuck, answer, self.silence_ends()].into_iter().flatten().min()
     }
 }
 

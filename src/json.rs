@@ -252,6 +252,8 @@ struct Datagrams {
     kernel_drops: u64,
     cut: u64,
     peers: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsent: Option<u64>,
 }
 
 impl Observer for Json {
@@ -323,7 +325,8 @@ impl Observer for Json {
 }
 
 fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
-    let Summary { protocol, last, kernel_drops, cut, peers, .. } = *counters;
+    let Summary { protocol, last, kernel_drops, cut, peers, unsent, .. } = *counters;
+    let unsent = (unsent > 0).then_some(unsent);
     Body::Summary {
         protocol: local.unwrap_or_else(|| protocol.name()),
         last,
@@ -331,7 +334,12 @@ fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
         sent_messages: counters.sent_messages,
         received_bytes: counters.received_bytes,
         received_messages: counters.received_messages,
-        datagrams: (protocol == Protocol::Udp).then_some(Datagrams { kernel_drops, cut, peers }),
+        datagrams: (protocol == Protocol::Udp).then_some(Datagrams {
+            kernel_drops,
+            cut,
+            peers,
+            unsent,
+        }),
     }
 }
 

@@ -26,10 +26,14 @@ impl Address {
         }
     }
 
-    /// Whether something can be sent there.
+    /// Whether something can be sent there: not to an end without a name, nor to port 0, from which
+    /// only a forged datagram comes.
     #[must_use]
-    pub fn has_name(&self) -> bool {
-        !matches!(self, Self::Unix(None))
+    pub fn can_be_answered(&self) -> bool {
+        match self {
+            Self::Internet(address) => address.port() != 0,
+            Self::Unix(path) => path.is_some(),
+        }
     }
 }
 

@@ -199,6 +199,7 @@ mod tests {
             cut: 0,
             peers: 0,
             ignored: 0,
+            unsent: 0,
             last,
         }
     }

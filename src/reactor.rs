@@ -132,8 +132,6 @@ pub struct Reactor {
     last_wait: Duration,
     /// See [`Reactor::looked_at`].
     looked_at: Instant,
-    /// Whether the last poll was interrupted and has told nothing.
-    interrupted: bool,
 }
 
 impl Reactor {
@@ -159,7 +157,6 @@ impl Reactor {
             woken: false,
             last_wait: Duration::ZERO,
             looked_at: Instant::now(),
-            interrupted: false,
         })
     }
 
@@ -281,8 +278,7 @@ impl Reactor {
                 std::thread::yield_now();
             }
         }
-        self.poll(timeout)?;
-        self.note_look(begun, timeout);
+        self.poll(Some(begun), timeout)?;
         self.last_wait = begun.elapsed();
         Ok(())
     }
@@ -293,7 +289,7 @@ impl Reactor {
     /// # Errors
     /// When the poller itself fails.
     pub fn sleep(&mut self) -> io::Result<()> {
-        self.poll(None)
+        self.poll(None, None)
     }
 
     /// Sets the latches of what is ready now.
@@ -301,30 +297,25 @@ impl Reactor {
     /// # Errors
     /// When the poller itself fails.
     pub fn look(&mut self) -> io::Result<()> {
-        let begun = Instant::now();
-        self.poll(Some(Duration::ZERO))?;
-        self.note_look(begun, Some(Duration::ZERO));
-        Ok(())
+        self.poll(Some(Instant::now()), Some(Duration::ZERO))
     }
 
-    /// A poll that began at `begun` has ended. One that found nothing was over with its timeout.
-    fn note_look(&mut self, begun: Instant, timeout: Option<Duration>) {
-        if self.interrupted {
-            return;
-        }
-        let slept =
-            if self.events.is_empty() { timeout.unwrap_or_default() } else { Duration::ZERO };
-        self.looked_at = begun + slept;
-    }
-
-    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    /// Polls once, or once more without sleeping when a signal interrupts that; a poll that began at a
+    /// known time tells by when everything is known.
+    fn poll(&mut self, begun: Option<Instant>, timeout: Option<Duration>) -> io::Result<()> {
         self.woken = false;
-        self.interrupted = !self.poll_once(timeout)?;
-        if self.interrupted {
+        if self.poll_once(timeout)? {
+            // One that found nothing was over with its timeout.
+            let slept = timeout.filter(|_| self.events.is_empty()).unwrap_or_default();
+            self.looked_at = begun.map_or(self.looked_at, |begun| begun + slept);
+        } else {
             // A poll that a signal interrupts tells nothing, neither at once nor later (epoll_wait(2),
             // and signal(7) for stop signals): what has become ready has to be asked for again.
             self.hear_signals();
-            self.interrupted = !self.poll_once(Some(Duration::ZERO))?;
+            let again = Instant::now();
+            if self.poll_once(Some(Duration::ZERO))? {
+                self.looked_at = again;
+            }
         }
         for event in &self.events {
             if event.token() == SIGNALS {

@@ -32,6 +32,20 @@ impl Lines {
     }
 }
 
+impl Lines {
+    fn say_losses(&self, counters: &Summary) {
+        let Summary { kernel_drops, unsent, .. } = *counters;
+        for (what, lost, why) in [
+            ("receive", kernel_drops, "dropped by the kernel"),
+            ("send", unsent, "could not be sent"),
+        ] {
+            if lost > 0 {
+                self.journal.line(&format!("pktcat: {what}: {} {why}", counted(lost, "datagram")));
+            }
+        }
+    }
+}
+
 impl Observer for Lines {
     fn wants_bytes(&self) -> bool {
         false
@@ -60,10 +74,8 @@ impl Observer for Lines {
                 let least = if counters.last { Verbosity::Verbose } else { Verbosity::Quiet };
                 self.say(least, &summary(counters));
                 // Loss is worth a line to everybody who wants to hear anything.
-                if counters.last && counters.kernel_drops > 0 && self.verbosity == Verbosity::Normal
-                {
-                    let lost = counted(counters.kernel_drops, "datagram");
-                    self.journal.line(&format!("pktcat: receive: {lost} dropped by the kernel"));
+                if counters.last && self.verbosity == Verbosity::Normal {
+                    self.say_losses(counters);
                 }
             }
             Event::PeerClosed(_)
@@ -100,6 +112,9 @@ pub fn summary(counters: &Summary) -> String {
         if counters.ignored > 0 {
             let _ = write!(line, ", ignored {}", counters.ignored);
         }
+        if counters.unsent > 0 {
+            let _ = write!(line, ", not sent {}", counters.unsent);
+        }
     }
     line
 }
@@ -127,6 +142,7 @@ mod tests {
             cut: 0,
             peers: 4,
             ignored: 0,
+            unsent: 0,
             last: true,
         };
         let both = "sent 14 bytes in 1 write, received 15 bytes in 2 reads, 1.000 s, 29 B/s";

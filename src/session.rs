@@ -11,7 +11,7 @@ use crate::endpoint::output::Output;
 use crate::endpoint::{Progress, Sink as _};
 use crate::error::{Error, Result, Status};
 use crate::local::Name;
-use crate::reactor::{Expected, Reactor, Signal};
+use crate::reactor::{Expected, Latch, Reactor, Signal};
 use crate::sys;
 use crate::tap::{Event, Observer, Tap};
 
@@ -37,6 +37,8 @@ pub struct Session {
     pub child_ended: bool,
     /// Datagram sockets whose dropped datagrams are counted.
     drops_of: Vec<Rc<Socket>>,
+    /// What was dropped at those that are gone.
+    drops_before: u64,
     /// Files of the user's choice that are written to.
     files: Vec<Console>,
     /// When the next tick is due.
@@ -69,6 +71,7 @@ impl Session {
             names: Vec::new(),
             child_ended: false,
             drops_of: Vec::new(),
+            drops_before: 0,
             files: Vec::new(),
             next_tick: started,
             period: None,
@@ -122,6 +125,17 @@ impl Session {
     /// From now on the summary tells what the kernel dropped at this socket.
     pub fn count_drops_of(&mut self, socket: &Rc<Socket>) {
         self.drops_of.push(Rc::clone(socket));
+    }
+
+    /// The run goes on without this datagram socket: nobody watches it any more, and what was dropped
+    /// at it stays counted. It is closed when the caller lets go of it.
+    pub fn leave(&mut self, socket: &Rc<Socket>, latch: &Latch) {
+        self.reactor.forget(&**socket, latch);
+        let known = self.drops_of.len();
+        self.drops_of.retain(|counted| !Rc::ptr_eq(counted, socket));
+        if self.drops_of.len() < known {
+            self.drops_before += sys::receive_drops(&**socket).unwrap_or(0);
+        }
     }
 
     /// Sleeps until something is ready, `deadline` or the end of the run's time.
@@ -236,7 +250,7 @@ impl Session {
         if !self.drops_of.is_empty() {
             let drops =
                 self.drops_of.iter().filter_map(|socket| sys::receive_drops(&**socket).ok());
-            self.tap.dropped(drops.sum());
+            self.tap.dropped(self.drops_before + drops.sum::<u64>());
         }
     }
 

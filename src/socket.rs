@@ -9,9 +9,9 @@ use std::rc::Rc;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::address::{Address, Family, Protocol, canonical, transport};
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, PROHIBITED, Result, Status};
 use crate::options::Options;
-use crate::sys;
+use crate::sys::{self, Icmp, IcmpKind};
 use crate::tap::Link;
 
 /// As long a queue of connections not yet accepted as the system allows; the kernel cuts it to
@@ -247,6 +247,47 @@ fn stays_here(local: &Address, peer: &Address) -> bool {
 #[must_use]
 pub fn link(socket: &Socket, protocol: Protocol, peer: Address) -> Link {
     Link::new(protocol, local_address(socket).unwrap_or_else(|| peer.clone()), peer)
+}
+
+/// Why a call on a connected datagram socket failed, in the words of the ICMP message that made it
+/// fail, if one did. `None` when that is nothing to end for: a datagram was too long for the path, and
+/// the system cuts those to come.
+pub fn datagram_failed(
+    socket: &Socket,
+    what: &str,
+    peer: &Address,
+    cause: &io::Error,
+) -> Option<Error> {
+    // All of them are taken: the rest would make the next calls fail for what is already known.
+    let mut heard: Option<Icmp> = None;
+    if peer.internet().is_some() {
+        while let Ok(Some(icmp)) = sys::next_icmp(socket) {
+            if heard.is_none_or(|heard| heard.kind == IcmpKind::TooLong) {
+                heard = Some(icmp);
+            }
+        }
+    }
+    let name = name(peer, Protocol::Udp);
+    let Some(Icmp { kind, from, .. }) = heard else {
+        return Some(Error::network(what, name, cause));
+    };
+    let (code, says) = match kind {
+        IcmpKind::PortUnreachable => {
+            let error = io::Error::from_raw_os_error(libc::ECONNREFUSED);
+            let hint = "ICMP port unreachable: nobody listens there";
+            return Some(Error::network(what, name, &error).hint(hint));
+        }
+        IcmpKind::HostUnreachable => (libc::EHOSTUNREACH, "ICMP host unreachable"),
+        IcmpKind::NetworkUnreachable => (libc::ENETUNREACH, "ICMP network unreachable"),
+        IcmpKind::Prohibited => (libc::EHOSTUNREACH, PROHIBITED),
+        IcmpKind::TimeExceeded => (libc::EHOSTUNREACH, "ICMP time exceeded"),
+        IcmpKind::TooLong => return None,
+    };
+    let error = Error::network(what, name, &io::Error::from_raw_os_error(code));
+    Some(match from {
+        Some(from) => error.hint(format!("{says}, from {from}")),
+        None => error.hint(says),
+    })
 }
 
 #[cfg(test)]

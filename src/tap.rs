@@ -183,6 +183,8 @@ pub struct Summary {
     pub peers: u64,
     /// Datagrams of peers that may not come in (`--allow`, `--deny`).
     pub ignored: u64,
+    /// Datagrams that could not be sent: the system refused them, or had no room for too long.
+    pub unsent: u64,
     /// Whether it is printed because the run has ended.
     pub last: bool,
 }
@@ -220,6 +222,7 @@ pub struct Tap {
     kernel_drops: Cell<u64>,
     peers: Cell<u64>,
     ignored: Cell<u64>,
+    unsent: Cell<u64>,
     observers: RefCell<Vec<Box<dyn Observer>>>,
     watched: Cell<bool>,
 }
@@ -244,6 +247,7 @@ impl Tap {
             kernel_drops: Cell::default(),
             peers: Cell::default(),
             ignored: Cell::default(),
+            unsent: Cell::default(),
             observers: RefCell::default(),
             watched: Cell::default(),
         }
@@ -311,6 +315,11 @@ impl Tap {
         add(&self.ignored, messages as u64);
     }
 
+    /// Datagrams are lost that could not be sent.
+    pub fn unsent(&self, messages: usize) {
+        add(&self.unsent, messages as u64);
+    }
+
     /// Something happened.
     pub fn event(&self, event: &Event<'_>) {
         match event {
@@ -362,6 +371,7 @@ impl Tap {
             cut: self.cut.get(),
             peers: self.peers.get(),
             ignored: self.ignored.get(),
+            unsent: self.unsent.get(),
             last,
         }
     }

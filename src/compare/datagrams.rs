@@ -14,7 +14,7 @@ use super::recognise::Recogniser;
 use super::run::Carrier;
 use super::wire::{UdpMeter, Wire};
 use crate::address::Protocol;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::reactor::{Latch, Reactor};
 use crate::socket;
 use crate::sys::{self, Sender, Ways};
@@ -91,13 +91,13 @@ impl Datagrams {
         }
     }
 
-    fn failed(&self, what: &str, cause: &io::Error) -> Error {
-        let error = Error::network(what, socket::name(&self.peer.into(), Protocol::Udp), cause);
-        if cause.kind() == io::ErrorKind::ConnectionRefused {
+    /// `None` when that is no end.
+    fn failed(&self, what: &str, cause: &io::Error) -> Option<Error> {
+        let error = socket::datagram_failed(&self.socket, what, &self.peer.into(), cause)?;
+        if error.status == Status::Refused {
             self.tap.event(&Event::Refused(&self.link));
-            return error.hint("ICMP port unreachable: nobody listens there");
         }
-        error
+        Some(error)
     }
 
     /// What went over the wire.
@@ -133,7 +133,10 @@ impl Carrier for Datagrams {
                 }
                 return Ok(false);
             }
-            Some(cause) => return Err(self.failed("send", &cause)),
+            Some(cause) => match self.failed("send", &cause) {
+                Some(error) => return Err(error),
+                None => return self.send(number, message),
+            },
         }
         self.tap.sent(&self.link, message);
         self.meter.count(message.len(), &mut self.wire.out);
@@ -165,7 +168,7 @@ impl Carrier for Datagrams {
                     break;
                 }
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-                Err(cause) => return Err(self.failed("receive", &cause)),
+                Err(cause) => self.failed("receive", &cause).map_or(Ok(()), Err)?,
             }
         }
         Ok(any)

@@ -81,7 +81,7 @@ impl Stream {
     }
 
     fn failed(&self, what: &str, cause: &io::Error) -> Error {
-        Error::network(what, socket::name(&self.peer.into(), Protocol::Tcp), cause)
+        Error::connection(what, socket::name(&self.peer.into(), Protocol::Tcp), cause)
     }
 
     /// Writes what is left of the last message.

@@ -1,17 +1,27 @@
 //! A datagram socket: UDP, connected to one peer or open to all.
 
-use std::collections::HashMap;
+mod book;
+mod complaints;
+mod peers;
+mod rounds;
+
+use std::cell::Cell;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Instant;
 
 use socket2::Socket;
+
+use book::{Book, MOST_PEERS};
+use complaints::Complaints;
+pub use rounds::Handed;
+use rounds::Round;
 
 use super::repeat::Repeat;
 use super::{Allowance, Progress, Sink, Source};
 use crate::address::{Address, Protocol, Route};
 use crate::batch::Batch;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::gate::Gate;
 use crate::reactor::Latch;
 use crate::socket;
@@ -27,9 +37,6 @@ pub const LONGEST_IPV6: usize = 65_527;
 
 /// Room that a batch for receiving must have.
 pub const RECEIVE_ROOM: usize = Receiver::ROOM;
-
-/// Peers remembered and counted; more are heard all the same.
-const MOST_PEERS: usize = 65_536;
 
 /// Whom datagrams are sent to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +55,9 @@ pub struct Datagram {
     latch: Rc<Latch>,
     local: Address,
     peers: Peers,
-    links: HashMap<Address, Link>,
+    book: Book,
+    /// How far what is sent to all has come.
+    round: Option<Round>,
     /// The peer of the last datagram, so that a flow from one peer needs no look-up.
     last_heard: Option<Route>,
     receiver: Receiver,
@@ -58,6 +67,11 @@ pub struct Datagram {
     fetch: Fetch,
     gate: Option<Gate>,
     repeat: Repeat,
+    /// Whether there have been too many peers.
+    has_forgotten: bool,
+    complaints: Complaints,
+    /// What the network said of a datagram of ours. It is told once all that came before is taken.
+    said: Cell<Option<Error>>,
     tap: Rc<Tap>,
 }
 
@@ -73,9 +87,9 @@ impl Datagram {
         tap: Rc<Tap>,
     ) -> Self {
         let local = socket::local_address(&socket).unwrap_or(Address::Unix(None));
-        let mut links = HashMap::new();
+        let mut book = Book::new(MOST_PEERS);
         if let Peers::Connected(Route { peer, .. }) = &peers {
-            links.insert(peer.clone(), Link::new(Protocol::Udp, local.clone(), peer.clone()));
+            book.add(Link::new(Protocol::Udp, local.clone(), peer.clone()));
         }
         Self {
             receiver: Receiver::new(&*socket, ways, fetch),
@@ -87,11 +101,15 @@ impl Datagram {
             latch,
             local,
             peers,
-            links,
+            book,
+            round: None,
             last_heard: None,
             received: Vec::new(),
             gate: None,
             repeat: Repeat::Nothing,
+            has_forgotten: false,
+            complaints: Complaints::default(),
+            said: Cell::new(None),
             tap,
         }
     }
@@ -157,26 +175,28 @@ impl Datagram {
         self.local.internet().map_or(0, |local| local.port())
     }
 
-    /// Sends a train to a peer of its own; what finds no room is lost, like any datagram that a
-    /// full network drops.
-    pub fn answer(&mut self, bytes: &[u8], segment: usize, to: &Route) {
-        // Not connected: failures are told to the observers, and no error comes back.
-        let _ = self.send(bytes, segment, to);
+    /// Whether sending may find room.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.latch.writable()
     }
 
-    /// Sends a train to the peer heard last or to all, as far as there are any; what finds no room
-    /// is lost.
-    pub fn send_to_peers(&mut self, bytes: &[u8], segment: usize) {
-        match &self.peers {
-            Peers::Last(Some(to)) | Peers::Connected(to) => {
-                let to = to.clone();
-                self.answer(bytes, segment, &to);
-            }
-            Peers::Last(None) => {}
-            Peers::All(_) => {
-                // Not connected, as above.
-                let _ = self.send_to_all(bytes, segment);
-            }
+    /// Sends a train to a peer of its own: how many of its bytes are dealt with, `None` when there
+    /// was no room for any.
+    pub fn answer(&mut self, bytes: &[u8], segment: usize, to: &Route) -> Option<usize> {
+        // Not connected: failures are told to the observers, and no error comes back.
+        self.send(bytes, segment, to).unwrap_or(None)
+    }
+
+    /// A train finds no room for so long that it is lost.
+    pub fn lose(&self, bytes: &[u8], segment: usize) {
+        self.tap.unsent(bytes.len().div_ceil(segment.max(1)).max(1));
+    }
+
+    /// Tells something that concerns one of many peers, unless there was such a line just now.
+    pub fn tell(&mut self, error: &Error) {
+        if self.complaints.add(Instant::now()).is_some() {
+            self.tap.event(&Event::Error(error));
         }
     }
 
@@ -186,85 +206,42 @@ impl Datagram {
     /// # Errors
     /// That error.
     pub fn check(&self) -> Result<()> {
+        if let Some(error) = self.said.take() {
+            return Err(error);
+        }
         match (self.socket.take_error(), &self.peers) {
-            (Ok(Some(cause)), Peers::Connected(to)) => Err(self.failed("send", &to.peer, &cause)),
+            (Ok(Some(cause)), Peers::Connected(to)) => {
+                self.failed("send", &to.peer, &cause).map_or(Ok(()), Err)
+            }
             _ => Ok(()),
         }
     }
 
-    fn failed(&self, what: &str, peer: &Address, cause: &io::Error) -> Error {
-        let error = Error::network(what, socket::name(peer, Protocol::Udp), cause);
-        if cause.kind() == io::ErrorKind::ConnectionRefused {
-            if let Some(link) = self.links.get(peer) {
-                self.tap.event(&Event::Refused(link));
-            }
-            return match peer {
-                Address::Internet(_) => error.hint("ICMP port unreachable: nobody listens there"),
-                Address::Unix(_) => error.hint("nobody listens there"),
-            };
+    /// The error for a failed call on a connected socket; `None` when the run goes on all the same.
+    fn failed(&self, what: &str, peer: &Address, cause: &io::Error) -> Option<Error> {
+        let error = socket::datagram_failed(&self.socket, what, peer, cause)?;
+        if error.status == Status::Refused
+            && let Some(link) = self.book.link(peer)
+        {
+            self.tap.event(&Event::Refused(link));
         }
-        error
+        Some(match peer {
+            Address::Unix(_) if error.status == Status::Refused => {
+                error.hint("nobody listens there")
+            }
+            _ => error,
+        })
     }
 
     /// A failure that concerns one of many peers, or none: the run goes on.
-    fn complain(&self, what: &str, peer: Option<&Address>, cause: &io::Error) {
-        let error = match peer {
-            Some(peer) => self.failed(what, peer, cause),
-            None => Error::network(what, socket::name(&self.local, Protocol::Udp), cause),
-        };
+    fn complain(&mut self, what: &str, peer: Option<&Address>, cause: &io::Error) {
+        let Some(held_back) = self.complaints.add(Instant::now()) else { return };
+        let name = socket::name(peer.unwrap_or(&self.local), Protocol::Udp);
+        let mut error = Error::network(what, name, cause);
+        if held_back > 0 {
+            error = error.hint(format!("and {held_back} more since the last such line"));
+        }
         self.tap.event(&Event::Error(&error));
-    }
-
-    /// Remembers who spoke, and tells when it is somebody new.
-    fn heard(&mut self, from: &Route) {
-        if self.last_heard.as_ref() == Some(from) {
-            return;
-        }
-        self.last_heard = Some(from.clone());
-        match &mut self.peers {
-            Peers::Connected(Route { peer, .. }) => {
-                if let Some(link) = self.links.get(peer) {
-                    self.tap.event(&Event::Peer(link));
-                }
-            }
-            Peers::Last(last) if from.peer.has_name() => *last = Some(from.clone()),
-            Peers::Last(_) | Peers::All(_) => {}
-        }
-        if let Some(link) = self.links.get_mut(&from.peer) {
-            let local = from.local.map(|local| at_port_of(&self.local, local));
-            if let Some(local) = local.filter(|local| *local != link.local) {
-                link.local = local;
-                self.answer_from_there(from);
-            }
-        } else if self.links.len() < MOST_PEERS {
-            self.meet(from);
-        }
-    }
-
-    /// A known peer has written to another address of ours than before.
-    fn answer_from_there(&mut self, from: &Route) {
-        if let Peers::All(all) = &mut self.peers
-            && let Some(known) = all.iter_mut().find(|known| known.peer == from.peer)
-        {
-            known.local = from.local;
-        }
-    }
-
-    /// Remembers somebody new.
-    fn meet(&mut self, from: &Route) {
-        let local = match from.local {
-            Some(local) => at_port_of(&self.local, local),
-            None if self.tap.is_watched() => socket::local_towards(self.local.clone(), &from.peer),
-            None => self.local.clone(),
-        };
-        let link = Link::new(Protocol::Udp, local, from.peer.clone());
-        self.tap.event(&Event::Peer(&link));
-        self.links.insert(from.peer.clone(), link);
-        if let Peers::All(all) = &mut self.peers
-            && from.peer.has_name()
-        {
-            all.push(from.clone());
-        }
     }
 
     /// Sends a train to one peer. Bytes that left, `None` when there was no room for any.
@@ -282,10 +259,16 @@ impl Datagram {
             io::ErrorKind::WouldBlock => self.latch.not_writable(),
             io::ErrorKind::Interrupted => {}
             // The whole train stays with whoever wanted it sent.
-            _ if connected => return Err(self.failed("send", &to.peer, &cause)),
+            _ if connected => match self.failed("send", &to.peer, &cause) {
+                Some(error) => return Err(error),
+                // It was about an earlier one.
+                None if sent.messages == 0 => return self.send(bytes, segment, to),
+                None => {}
+            },
             _ => {
                 // One peer's trouble is not the others', and a datagram nobody can have is lost.
                 self.complain("send", Some(&to.peer), &cause);
+                self.tap.unsent(1);
                 return Ok(Some(bytes.len().min(sent.bytes + segment)));
             }
         }
@@ -297,7 +280,7 @@ impl Datagram {
     }
 
     fn count_sent(&self, bytes: &[u8], segment: usize, messages: usize, to: &Address) {
-        match self.links.get(to) {
+        match self.book.link(to) {
             Some(link) if self.tap.is_watched() => {
                 if bytes.is_empty() {
                     self.tap.sent(link, bytes);
@@ -308,20 +291,6 @@ impl Datagram {
             }
             _ => self.tap.sent_unseen(bytes.len(), messages),
         }
-    }
-
-    /// Sends one train to every peer heard. A socket with room for one has room for the next;
-    /// what finds none is lost, like any datagram that a full network drops.
-    fn send_to_all(&mut self, bytes: &[u8], segment: usize) -> Result<Option<usize>> {
-        let mut any = None;
-        let mut next = 0;
-        while let Peers::All(all) = &self.peers
-            && let Some(to) = all.get(next).cloned()
-        {
-            any = any.max(self.send(bytes, segment, &to)?.map(|_| bytes.len()));
-            next += 1;
-        }
-        Ok(any)
     }
 
     fn take(&mut self, batch: &mut Batch, received: &Received) {
@@ -338,7 +307,7 @@ impl Datagram {
             Peers::Connected(from) => Some(from),
             Peers::Last(_) | Peers::All(_) => None,
         });
-        let link = from.and_then(|from| self.links.get(&from.peer));
+        let link = from.and_then(|from| self.book.link(&from.peer));
         match link {
             Some(link) if self.tap.is_watched() || received.cut_from.is_some() => {
                 if bytes.is_empty() {
@@ -356,7 +325,7 @@ impl Datagram {
 impl Source for Datagram {
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress> {
         if !self.latch.readable() {
-            return Ok(Progress::Blocked);
+            return self.said.take().map_or(Ok(Progress::Blocked), Err);
         }
         let mut received = std::mem::take(&mut self.received);
         received.clear();
@@ -392,11 +361,23 @@ impl Source for Datagram {
                 return Ok(Progress::Moved(bytes));
             }
             (Err(cause), Peers::Connected(from)) => {
-                return Err(self.failed("receive", &from.peer, &cause));
+                let error = self.failed("receive", &from.peer, &cause);
+                if let Some(error) = error
+                    && let Some(before) = self.said.replace(Some(error))
+                {
+                    return Err(before);
+                }
+                return Ok(Progress::Moved(bytes));
             }
             (Err(cause), _) => self.complain("receive", None, &cause),
         }
-        Ok(if any { Progress::Moved(bytes) } else { Progress::Blocked })
+        match self.said.take() {
+            Some(error) if !any => Err(error),
+            said => {
+                self.said.set(said);
+                Ok(if any { Progress::Moved(bytes) } else { Progress::Blocked })
+            }
+        }
     }
 }
 
@@ -416,7 +397,11 @@ impl Sink for Datagram {
                     self.send(train, segment, &to)?
                 }
                 Peers::Last(None) => None,
-                Peers::All(_) => self.send_to_all(train, segment)?,
+                Peers::All(_) => match self.step_round(train, segment)? {
+                    Handed::Bytes(sent) => Some(sent),
+                    Handed::ToSome => return Ok(Progress::Moved(moved)),
+                    Handed::NoRoom => None,
+                },
             };
             let Some(sent) = sent else { break };
             moved += sent;
@@ -424,12 +409,4 @@ impl Sink for Datagram {
         }
         Ok(if batch.len() == before { Progress::Blocked } else { Progress::Moved(moved) })
     }
-}
-
-/// The address among ours, with the port of the socket.
-fn at_port_of(socket: &Address, ours: SocketAddr) -> Address {
-    let port = socket.internet().map_or(0, |socket| socket.port());
-    let mut ours = ours;
-    ours.set_port(port);
-    ours.into()
 }

@@ -83,7 +83,7 @@ impl Stream {
     }
 
     fn broken(&self, what: &str, cause: &io::Error) -> Error {
-        let error = Error::network(what, &self.link, cause);
+        let error = Error::connection(what, &self.link, cause);
         if error.status == Status::Broken {
             self.tap.event(&Event::Reset(&self.link));
         }

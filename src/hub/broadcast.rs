@@ -8,6 +8,7 @@ use super::client::Client;
 use super::list;
 use super::service::Service;
 use crate::batch::Batch;
+use crate::endpoint::datagram::Handed;
 use crate::endpoint::input::in_stream;
 use crate::endpoint::{Allowance, Progress, Sink};
 use crate::error::Result;
@@ -90,11 +91,15 @@ impl Broadcast<'_> {
             if !self.has_room(marked.len()) {
                 break;
             }
-            self.push(&marked);
-            if let Some(service) = &mut self.service {
-                service.send(train, segment);
-            }
-            let n = train.len();
+            let n = match self.service.as_mut().map(|service| service.send(train, segment)) {
+                None => train.len(),
+                Some(Handed::Bytes(n)) => n,
+                // There are more peers; signals are heard in between.
+                Some(Handed::ToSome) => return Progress::Moved(moved),
+                Some(Handed::NoRoom) => break,
+            };
+            // Of a train that has no marks part may have found room.
+            self.push(if n < train.len() { &train[..n] } else { &marked });
             batch.consume(n);
             moved += n;
         }

@@ -95,7 +95,8 @@ impl Hub {
 
     fn serve(&mut self, client: &mut Client, session: &mut Session) -> Result<Turn> {
         let tap = Rc::clone(&session.tap);
-        let broken = |what: &str, link: &Link, cause: &io::Error| Error::network(what, link, cause);
+        let broken =
+            |what: &str, link: &Link, cause: &io::Error| Error::connection(what, link, cause);
         self.refill(client)?;
         let mut turn = match client.flush(&tap) {
             Ok(Progress::Moved(n)) if n > 0 => Turn::Moved,
@@ -185,7 +186,7 @@ impl Hub {
             Role::Echo => {
                 client
                     .send(bytes, &session.tap)
-                    .map_err(|cause| Error::network("send", &client.link, &cause))?;
+                    .map_err(|cause| Error::connection("send", &client.link, &cause))?;
                 self.count(client, bytes)
             }
             Role::Discard | Role::Chargen(_) => self.count(client, bytes),
@@ -289,7 +290,7 @@ impl Hub {
         client
             .flush(&session.tap)
             .map(drop)
-            .map_err(|cause| Error::network("send", &client.link, &cause))
+            .map_err(|cause| Error::connection("send", &client.link, &cause))
     }
 
     /// No more will come from a client: a last line without its newline is whole.

@@ -259,5 +259,5 @@ fn is_no_room(cause: &io::Error) -> bool {
 }
 
 fn failed(address: SocketAddr, cause: &io::Error) -> Error {
-    socket::failure::connecting(address, Protocol::Tcp, 0, cause)
+    socket::failure::answered(address, cause)
 }

@@ -91,7 +91,11 @@ impl Datagrams {
         let state = match icmp.kind {
             IcmpKind::PortUnreachable => State::Closed,
             // A router says that it gives up: there is nothing to wait for.
-            IcmpKind::Unreachable => State::Silent,
+            IcmpKind::HostUnreachable | IcmpKind::NetworkUnreachable | IcmpKind::Prohibited => {
+                State::Silent
+            }
+            // The next try may get through.
+            IcmpKind::TimeExceeded | IcmpKind::TooLong => return,
         };
         if icmp.about.ip() == self.ends[target].target.address.ip() {
             self.answer((target, icmp.about.port()), state, answers);

@@ -5,7 +5,9 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{name, probe};
+use socket2::Socket;
+
+use super::{local_address, name, probe};
 use crate::address::Protocol;
 use crate::error::{Error, Status};
 use crate::sys;
@@ -35,11 +37,44 @@ pub fn binding(what: &str, address: SocketAddr, protocol: Protocol, cause: &io::
     }
 }
 
-/// The error of connecting to `peer` from a port that was asked for, or 0.
+/// The error of a connection whose attempt was under way.
 #[must_use]
-pub fn connecting(peer: SocketAddr, protocol: Protocol, port: u16, cause: &io::Error) -> Error {
+pub fn answered(peer: SocketAddr, cause: &io::Error) -> Error {
+    let error = Error::connection("connect", name(&peer.into(), Protocol::Tcp), cause);
+    explained(error, peer, 0, cause)
+}
+
+/// Why the system itself refused to connect to `peer` from a port that was asked for, or 0, before
+/// anything was sent. The socket is of no use afterwards.
+#[must_use]
+pub fn refused_here(
+    socket: &Socket,
+    peer: SocketAddr,
+    protocol: Protocol,
+    port: u16,
+    cause: &io::Error,
+) -> Error {
     let error = Error::network("connect", name(&peer.into(), protocol), cause);
-    explained(error, peer, port, cause)
+    let local = local_address(socket).and_then(|local| local.internet());
+    match cause.raw_os_error() {
+        Some(libc::EINVAL) if lacks_interface(peer) => explained(error, peer, port, cause),
+        Some(libc::EINVAL) if local.is_some_and(|local| local.ip().is_loopback()) => {
+            error.hint("from a loopback address nothing leaves this machine")
+        }
+        // The words are those of ip-route(8).
+        Some(libc::EINVAL) => error.with_status(Status::Unreachable).hint("a blackhole route"),
+        Some(libc::EACCES) if is_broadcast(socket, peer) => {
+            error.hint("a broadcast address: --broadcast allows it")
+        }
+        Some(libc::EACCES) => error.with_status(Status::Unreachable).hint("a prohibit route"),
+        Some(libc::EHOSTUNREACH) => error.hint("an unreachable route"),
+        _ => explained(error, peer, port, cause),
+    }
+}
+
+/// Whether all that is missing is SO_BROADCAST (socket(7)).
+fn is_broadcast(socket: &Socket, peer: SocketAddr) -> bool {
+    socket.set_broadcast(true).and_then(|()| socket.connect(&peer.into())).is_ok()
 }
 
 /// The error of connecting to `peer` from this port, with what its cause means then.
@@ -68,11 +103,14 @@ fn is_out_of_reach(peer: SocketAddr) -> bool {
 
 /// Each interface has a network of link-local addresses of its own (RFC 4007).
 fn without_interface(error: Error, address: SocketAddr, cause: &io::Error) -> Error {
-    let is_missing = matches!(address, SocketAddr::V6(v6)
-        if v6.ip().is_unicast_link_local() && v6.scope_id() == 0);
-    if !is_missing || cause.raw_os_error() != Some(libc::EINVAL) {
+    if !lacks_interface(address) || cause.raw_os_error() != Some(libc::EINVAL) {
         return error;
     }
     let IpAddr::V6(ip) = address.ip() else { return error };
     error.hint(format!("a link-local address needs its interface: {ip}%IF"))
+}
+
+fn lacks_interface(address: SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(v6)
+        if v6.ip().is_unicast_link_local() && v6.scope_id() == 0)
 }

@@ -2,20 +2,30 @@
 //! ip(7), IPV6_RECVERR in ipv6(7)).
 
 use std::io::{self, IoSliceMut};
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
 };
 
+use crate::peer::canonical;
+
 /// What a host or router on the way says about a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IcmpKind {
     /// The host itself: nobody is at this port.
     PortUnreachable,
-    /// The datagram will not arrive: no route, no such host, not permitted.
-    Unreachable,
+    /// There is no such host, or it does not speak UDP.
+    HostUnreachable,
+    /// There is no way to its network.
+    NetworkUnreachable,
+    /// A router or firewall does not let it pass.
+    Prohibited,
+    /// It was passed on too often, or its fragments did not come together.
+    TimeExceeded,
+    /// It is too long for the next hop; the system cuts the next ones.
+    TooLong,
 }
 
 /// An ICMP message.
@@ -25,23 +35,28 @@ pub struct Icmp {
     pub kind: IcmpKind,
     /// Where the datagram was going that it is about.
     pub about: SocketAddr,
+    /// Who says so.
+    pub from: Option<IpAddr>,
 }
 
-/// Has a socket for addresses of this one's family keep the ICMP messages about its datagrams.
+/// Has a socket for addresses of this one's family keep the ICMP messages about its datagrams. Its
+/// calls then fail with whatever such a message says, not only that nobody is at the port.
 ///
 /// # Errors
 /// When the system cannot do that.
 pub fn hear_icmp(socket: impl AsFd, address: SocketAddr) -> io::Result<()> {
     let socket = socket.as_fd();
-    match address {
-        SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4RecvErr, &true),
-        SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvErr, &true),
+    if address.is_ipv6() {
+        setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
+        if canonical(address).is_ipv6() {
+            return Ok(());
+        }
+        // What goes to an IPv4 address in disguise is answered by ICMP of IPv4.
     }
-    .map_err(io::Error::from)
+    Ok(setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?)
 }
 
-/// Takes the next ICMP message that says that a datagram has not arrived; `None` when there is
-/// none.
+/// Takes the next ICMP message about a datagram that has not arrived; `None` when there is none.
 ///
 /// # Errors
 /// What recvmsg(2) says.
@@ -61,13 +76,18 @@ pub fn next_icmp(socket: impl AsFd) -> io::Result<Option<Icmp>> {
             Err(error) => return Err(error.into()),
         };
         let about = message.address.as_ref().and_then(internet);
-        let kind = message.cmsgs()?.find_map(|control| match control {
-            ControlMessageOwned::Ipv4RecvErr(error, _)
-            | ControlMessageOwned::Ipv6RecvErr(error, _) => kind_of(&error),
+        let said = message.cmsgs()?.find_map(|control| match control {
+            ControlMessageOwned::Ipv4RecvErr(error, from) => {
+                Some((kind_of(&error)?, from.map(|from| ipv4(&from))))
+            }
+            ControlMessageOwned::Ipv6RecvErr(error, from) => Some((
+                kind_of(&error)?,
+                from.map(|from| Ipv6Addr::from(from.sin6_addr.s6_addr).into()),
+            )),
             _ => None,
         });
-        if let (Some(about), Some(kind)) = (about, kind) {
-            return Ok(Some(Icmp { kind, about }));
+        if let (Some(about), Some((kind, from))) = (about, said) {
+            return Ok(Some(Icmp { kind, about, from }));
         }
     }
 }
@@ -77,16 +97,27 @@ fn internet(address: &SockaddrStorage) -> Option<SocketAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|a| SocketAddrV6::from(*a).into()))
 }
 
+fn ipv4(address: &libc::sockaddr_in) -> IpAddr {
+    Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr)).into()
+}
+
 /// What the message means for the datagram; `None` when it may have arrived all the same.
 fn kind_of(error: &libc::sock_extended_err) -> Option<IcmpKind> {
     match (error.ee_origin, error.ee_type, error.ee_code) {
-        // RFC 792, destination unreachable; code 4 only says that it was too long for a hop.
+        // RFC 792 and RFC 1812, 5.2.7.1: destination unreachable, time exceeded.
         (libc::SO_EE_ORIGIN_ICMP, 3, 3) => Some(IcmpKind::PortUnreachable),
-        (libc::SO_EE_ORIGIN_ICMP, 3, 4) => None,
-        (libc::SO_EE_ORIGIN_ICMP, 3, _) => Some(IcmpKind::Unreachable),
-        // RFC 4443, 3.1.
+        (libc::SO_EE_ORIGIN_ICMP, 3, 4) => Some(IcmpKind::TooLong),
+        (libc::SO_EE_ORIGIN_ICMP, 3, 0 | 6 | 11) => Some(IcmpKind::NetworkUnreachable),
+        (libc::SO_EE_ORIGIN_ICMP, 3, 9 | 10 | 13) => Some(IcmpKind::Prohibited),
+        (libc::SO_EE_ORIGIN_ICMP, 3, _) => Some(IcmpKind::HostUnreachable),
+        (libc::SO_EE_ORIGIN_ICMP, 11, _) => Some(IcmpKind::TimeExceeded),
+        // RFC 4443, 3.1 to 3.3.
         (libc::SO_EE_ORIGIN_ICMP6, 1, 4) => Some(IcmpKind::PortUnreachable),
-        (libc::SO_EE_ORIGIN_ICMP6, 1, _) => Some(IcmpKind::Unreachable),
+        (libc::SO_EE_ORIGIN_ICMP6, 1, 0 | 2) => Some(IcmpKind::NetworkUnreachable),
+        (libc::SO_EE_ORIGIN_ICMP6, 1, 1 | 5 | 6) => Some(IcmpKind::Prohibited),
+        (libc::SO_EE_ORIGIN_ICMP6, 1, _) => Some(IcmpKind::HostUnreachable),
+        (libc::SO_EE_ORIGIN_ICMP6, 2, _) => Some(IcmpKind::TooLong),
+        (libc::SO_EE_ORIGIN_ICMP6, 3, _) => Some(IcmpKind::TimeExceeded),
         _ => None,
     }
 }

@@ -47,7 +47,7 @@ const SCHEMA: [(&str, &str); 8] = [
     (
         "summary",
         "protocol:string final:boolean sent_bytes:number sent_messages:number received_bytes:number \
-         received_messages:number kernel_drops:number? cut:number? peers:number?",
+         received_messages:number kernel_drops:number? cut:number? peers:number? unsent:number?",
     ),
 ];
 

@@ -22,6 +22,7 @@ mod dump;
 mod endings;
 mod errors;
 mod failures;
+mod forged;
 mod formats;
 mod hints;
 mod interop;
@@ -45,6 +46,7 @@ mod taking_over;
 mod timeouts;
 mod udp;
 mod unix;
+mod unreachable;
 mod util;
 
 use libtest_mimic::Trial;
@@ -94,6 +96,7 @@ fn all() -> Vec<Trial> {
         endings::tests(),
         errors::tests(),
         failures::tests(),
+        forged::tests(),
         formats::tests(),
         hints::tests(),
         interop::tests(),
@@ -117,6 +120,7 @@ fn all() -> Vec<Trial> {
         timeouts::tests(),
         udp::tests(),
         unix::tests(),
+        unreachable::tests(),
     ]
     .into_iter()
     .flatten()

@@ -8,7 +8,7 @@ use socket2::SockRef;
 
 use crate::tests;
 use crate::util::data::{Random, assert_same};
-use crate::util::udp::{connect, expect_nothing, listen, receive};
+use crate::util::udp::{self, connect, expect_nothing, listen, receive};
 use crate::util::{Input, net, pktcat, pktcat_line};
 
 pub(crate) fn tests() -> Vec<Trial> {
@@ -21,6 +21,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_message_too_long_is_not_begun,
         bad_input_names_its_position,
         tcp_is_cut_by_lines_and_frames,
+        a_datagram_that_ends_in_a_newline_gets_no_second_one,
         crlf_is_made_once,
     ]
 }
@@ -196,6 +197,31 @@ fn bad_input_names_its_position() {
     expect_nothing(&server);
     let ended = pktcat(["connect", "-u", "--send-hex", "0", "127.0.0.1", "9"]).run().expect_code(2);
     assert!(ended.stderr.contains("odd number of hex digits"), "{}", ended.stderr);
+}
+
+fn a_datagram_that_ends_in_a_newline_gets_no_second_one() {
+    for options in ["-u", "-u --reply x", "-t -u -k", "-u --count 6"] {
+        let line = format!("listen {options} -O lines 127.0.0.1 0");
+        let server = udp::listening(pktcat_line(&line));
+        let peer = udp::peer_of(&server);
+        for text in ["one\n", "two", "", "\n", "three\n\n", "last"] {
+            peer.send(text.as_bytes()).unwrap();
+        }
+        let lines = "one\ntwo\n\n\nthree\n\nlast\n";
+        let got = String::from_utf8(server.wait_stdout(lines.len())).unwrap();
+        assert_eq!(got, lines, "{options}");
+    }
+    for options in ["-u", "-t -u -k"] {
+        let server =
+            udp::listening(pktcat_line(&format!("listen {options} --tag -O lines 127.0.0.1 0")));
+        let peer = udp::peer_of(&server);
+        peer.send(b"one\n").unwrap();
+        peer.send(b"two").unwrap();
+        let name = peer.local_addr().unwrap();
+        let lines = format!("{name} one\n{name} two\n");
+        let got = String::from_utf8(server.wait_stdout(lines.len())).unwrap();
+        assert_eq!(got, lines, "{options}");
+    }
 }
 
 fn tcp_is_cut_by_lines_and_frames() {

@@ -119,7 +119,7 @@ fn expect_unanswered(role: &str, unsafe_peer: impl FnOnce(u16) -> UdpSocket) {
 }
 
 fn a_port_below_1024_is_not_answered() {
-    for role in ["--echo", "--chargen"] {
+    for role in ["--echo", "--chargen", "--reply sixsix"] {
         expect_unanswered(role, |_| {
             (1..1024).rev().find_map(|port| bound("127.0.0.2", port)).unwrap()
         });
@@ -127,7 +127,7 @@ fn a_port_below_1024_is_not_answered() {
 }
 
 fn its_own_port_is_not_answered() {
-    for role in ["--echo", "--chargen"] {
+    for role in ["--echo", "--chargen", "--reply sixsix"] {
         expect_unanswered(role, |port| bound("127.0.0.2", port).unwrap());
     }
 }

@@ -36,6 +36,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         fewer_replies_than_count_is_a_timeout,
         icmp_ends_connect_at_once,
         retry_sends_again_while_nobody_is_there,
+        retry_closes_the_socket_of_the_try_before,
         a_peer_that_is_gone_does_not_end_listen,
         a_stranger_is_not_heard_by_connect,
         a_burst_is_received_or_counted_as_dropped,
@@ -250,6 +251,21 @@ fn a_peer_that_is_gone_does_not_end_listen() {
     // The lines for nobody may have been read late enough to come here.
     while receive(&peer) != b"to somebody" {}
     server.expect_running();
+}
+
+fn retry_closes_the_socket_of_the_try_before() {
+    let (socket, port) = net::udp();
+    drop(socket);
+    let line = format!("connect -u -v --retry 1000 --retry-delay 5ms --count 1 127.0.0.1 {port}");
+    let few = ["sh", "-c", "ulimit -n 64; exec \"$@\"", "sh"];
+    let client = pktcat_line(&line).stdin(Input::Bytes(b"at last".to_vec())).through(few).spawn();
+    client.wait_lines("connected to ", 100);
+    let server = UdpSocket::bind(("127.0.0.1", port)).unwrap();
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (text, peer) = receive_from(&server);
+    assert_eq!(text, b"at last");
+    server.send_to(b"heard", peer).unwrap();
+    assert_eq!(client.wait().expect_code(0).stdout_text(), "heard");
 }
 
 fn a_stranger_is_not_heard_by_connect() {

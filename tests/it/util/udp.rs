@@ -1,7 +1,9 @@
 //! UDP peers on loopback for pktcat in either role.
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{A_WHILE, Cmd, Input, PATIENCE, Running, net, pktcat_line};
 
@@ -56,4 +58,28 @@ pub fn expect_nothing(socket: &UdpSocket) {
     let came = socket.recv(&mut [0; 100]);
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     assert!(matches!(&came, Err(error) if error.kind() == ErrorKind::WouldBlock), "came: {came:?}");
+}
+
+/// What sends IPv4 datagrams with any sender; only root may.
+pub struct Forger(Socket);
+
+impl Forger {
+    /// A raw socket to which the header is left (IPPROTO_RAW, raw(7)).
+    pub fn new() -> Self {
+        Self(Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255))).unwrap())
+    }
+
+    /// Sends a datagram as if it came from somewhere else. The system fills in length and checksum of
+    /// the header; UDP over IPv4 needs none (RFC 768).
+    pub fn send(&self, from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) {
+        let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
+        packet.extend(from.ip().octets());
+        packet.extend(to.ip().octets());
+        packet.extend(from.port().to_be_bytes());
+        packet.extend(to.port().to_be_bytes());
+        packet.extend((8 + payload.len() as u16).to_be_bytes());
+        packet.extend([0, 0]);
+        packet.extend(payload);
+        self.0.send_to(&packet, &SocketAddr::V4(to).into()).unwrap();
+    }
 }
