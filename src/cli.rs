@@ -62,8 +62,10 @@ pub enum Command {
 PORT 0 takes a free port and prints it. Without HOST one socket hears IPv4 and IPv6.
 A TCP listener whose stdin is /dev/null or closed keeps its half open until the peer's end.
 An idle pipe as stdin keeps the run alive: -d sends nothing, --until-fin ends at the peer's end.
+A device as stdin holds nothing up where it can be polled (poll(2)); others are read like files.
 Over UDP --echo and --chargen answer no port below 1024 and no port of their own number: two
 services could go on answering each other for ever.
+The byte of TCP's urgent data is no part of what is received (tcp(7)); all around it is.
 D is 250ms, 2s, 1m or a number of seconds; SIZE and BYTES are 64k (64,000) or 64KiB (65,536).
 SIGUSR1 prints the summary so far.")]
     Listen(ListenArgs),
@@ -72,6 +74,8 @@ SIGUSR1 prints the summary so far.")]
 When stdin ends, TCP is half-closed and receiving goes on until the peer's end; UDP waits
 --linger for replies. An idle pipe as stdin keeps the run alive: -d is for scripts with
 nothing to send, --until-fin ends the run at the peer's end.
+The byte of TCP's urgent data is no part of what is received (tcp(7)); all around it is.
+A device as stdin holds nothing up where it can be polled (poll(2)); others are read like files.
 D is 250ms, 2s, 1m or a number of seconds; SIZE and BYTES are 64k (64,000) or 64KiB (65,536).
 SIGUSR1 prints the summary so far.")]
     Connect(ConnectArgs),

@@ -88,7 +88,7 @@ fn output(common: &Common, stream: bool, session: &mut Session) -> Result<Output
 }
 
 fn take(which: Which, session: &mut Session) -> Result<Local> {
-    Local::take(which, &mut session.reactor).map_err(|cause| Error::system("open", &cause))
+    Local::take(which, &mut session.reactor)
 }
 
 /// Says what the system granted of the buffers that were asked for.

@@ -4,6 +4,8 @@
 
 mod util;
 
+#[path = "descriptors/devices.rs"]
+mod devices;
 #[path = "descriptors/files.rs"]
 mod files;
 #[path = "descriptors/nonblock.rs"]
@@ -22,6 +24,7 @@ use util::{Cmd, Running, harness, net, pktcat_line};
 fn main() {
     let mut tests = nonblock::tests();
     tests.extend(files::tests());
+    tests.extend(devices::tests());
     tests.extend(numbers::tests());
     tests.extend(terminal::tests());
     tests.extend(unprivileged::tests());

@@ -41,8 +41,7 @@ pub fn run(config: &Scan) -> Result<()> {
         payload: config.payload.clone(),
     };
     let mut reactor = Reactor::new().map_err(|cause| Error::system("event loop", &cause))?;
-    let stdout =
-        Local::take(Which::Stdout, &mut reactor).map_err(|cause| Error::system("open", &cause))?;
+    let stdout = Local::take(Which::Stdout, &mut reactor)?;
     let console = Console::stderr();
     if config.verbosity == Verbosity::Verbose {
         console.journal().line(&introduction(&plan, addresses.len()));

@@ -21,6 +21,7 @@
 //! Tables make their tests by [`test`].
 
 use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -33,6 +34,8 @@ pub enum Need {
     Root,
     /// `::1`.
     Ipv6,
+    /// strace, and a system that lets it trace: containers often refuse ptrace(2).
+    Strace,
     /// A machine with nothing else to do, which only who runs the tests can tell:
     /// `PKTCAT_TIMED_TESTS=1`.
     Quiet,
@@ -45,6 +48,11 @@ impl Need {
             Self::Program(name) => super::find_program(name).is_some(),
             Self::Root => std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0),
             Self::Ipv6 => std::net::UdpSocket::bind("[::1]:0").is_ok(),
+            Self::Strace => Command::new("strace")
+                .args(["-o", "/dev/null", "true"])
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success()),
             Self::Quiet => std::env::var_os("PKTCAT_TIMED_TESTS").is_some(),
         }
     }
@@ -54,6 +62,7 @@ impl Need {
             Self::Program(name) => name,
             Self::Root => "root",
             Self::Ipv6 => "IPv6",
+            Self::Strace => "strace and leave to trace",
             Self::Quiet => "PKTCAT_TIMED_TESTS=1 on a quiet machine",
         }
     }
