@@ -11,8 +11,12 @@ mod datagrams;
 mod ends;
 #[path = "bulk/equal.rs"]
 mod equal;
+#[path = "bulk/refused.rs"]
+mod refused;
 #[path = "bulk/trouble.rs"]
 mod trouble;
+#[path = "bulk/urgent.rs"]
+mod urgent;
 
 use util::harness;
 
@@ -20,5 +24,7 @@ fn main() {
     let mut tests = equal::tests();
     tests.extend(trouble::tests());
     tests.extend(datagrams::tests());
+    tests.extend(urgent::tests());
+    tests.extend(refused::tests());
     harness::main(tests);
 }
