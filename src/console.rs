@@ -159,8 +159,9 @@ impl Console {
             && text.waiting() > 0
         {
             match local.write(&text.bytes[text.written..]) {
+                // Nothing moves where signals interrupt every call.
+                Ok(Progress::Blocked | Progress::Moved(0)) => return false,
                 Ok(Progress::Moved(n)) => text.took(n),
-                Ok(Progress::Blocked) => return false,
                 Ok(Progress::End) => self.device = Device::Gone,
                 Err(cause) => {
                     self.device = Device::Gone;

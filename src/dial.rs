@@ -18,6 +18,7 @@ use crate::options::Options;
 use crate::reactor::Latch;
 use crate::session::Session;
 use crate::socket;
+use crate::sys;
 
 /// "Connection Attempt Delay" (RFC 8305, section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -198,7 +199,7 @@ fn check(attempt: &Attempt) -> Option<Result<()>> {
     // Looking at what has arrived tells an error without taking it away from what arrived before
     // it: a peer may answer and reset at once.
     let mut first = [MaybeUninit::uninit()];
-    match attempt.socket.peek(&mut first) {
+    match sys::again(|| attempt.socket.peek(&mut first)) {
         Ok(_) => {}
         Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
             if socket::peer_address(&attempt.socket).is_none() {

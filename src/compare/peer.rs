@@ -140,7 +140,7 @@ impl Peer {
         if self.connection.is_some() || !latch.readable() {
             return Ok(false);
         }
-        match sys::accept(listener) {
+        match sys::again(|| sys::accept(listener)) {
             Ok((socket, _)) => {
                 let latch = reactor
                     .watch(&socket, Interest::READABLE | Interest::WRITABLE)

@@ -1,5 +1,7 @@
 //! A datagram socket: UDP, connected to one peer or open to all.
 
+mod hearing;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -7,6 +9,7 @@ use std::rc::Rc;
 
 use socket2::Socket;
 
+use self::hearing::Hearing;
 use super::repeat::Repeat;
 use super::{Allowance, Progress, Sink, Source};
 use crate::address::{Address, Protocol, Route};
@@ -58,6 +61,7 @@ pub struct Datagram {
     fetch: Fetch,
     gate: Option<Gate>,
     repeat: Repeat,
+    hearing: Hearing,
     tap: Rc<Tap>,
 }
 
@@ -92,6 +96,7 @@ impl Datagram {
             received: Vec::new(),
             gate: None,
             repeat: Repeat::Nothing,
+            hearing: Hearing::Good,
             tap,
         }
     }
@@ -181,11 +186,12 @@ impl Datagram {
     }
 
     /// An error the network reported for what was sent: ICMP port or host unreachable
-    /// (RFC 1122, 4.1.3.3).
+    /// (RFC 1122, 4.1.3.3); or why nothing can be received any more.
     ///
     /// # Errors
     /// That error.
     pub fn check(&self) -> Result<()> {
+        self.hearing.check()?;
         match (self.socket.take_error(), &self.peers) {
             (Ok(Some(cause)), Peers::Connected(to)) => Err(self.failed("send", &to.peer, &cause)),
             _ => Ok(()),
@@ -204,15 +210,6 @@ impl Datagram {
             };
         }
         error
-    }
-
-    /// A failure that concerns one of many peers, or none: the run goes on.
-    fn complain(&self, what: &str, peer: Option<&Address>, cause: &io::Error) {
-        let error = match peer {
-            Some(peer) => self.failed(what, peer, cause),
-            None => Error::network(what, socket::name(&self.local, Protocol::Udp), cause),
-        };
-        self.tap.event(&Event::Error(&error));
     }
 
     /// Remembers who spoke, and tells when it is somebody new.
@@ -267,7 +264,8 @@ impl Datagram {
         }
     }
 
-    /// Sends a train to one peer. Bytes that left, `None` when there was no room for any.
+    /// Sends a train to one peer. Bytes that left; `None` when there was no room for any, or signals
+    /// kept interrupting the call.
     fn send(&mut self, bytes: &[u8], segment: usize, to: &Route) -> Result<Option<usize>> {
         let connected = matches!(self.peers, Peers::Connected(_));
         let sent = self.sender.send(&*self.socket, bytes, segment, (!connected).then_some(to));
@@ -285,7 +283,7 @@ impl Datagram {
             _ if connected => return Err(self.failed("send", &to.peer, &cause)),
             _ => {
                 // One peer's trouble is not the others', and a datagram nobody can have is lost.
-                self.complain("send", Some(&to.peer), &cause);
+                self.tap.event(&Event::Error(&self.failed("send", &to.peer, &cause)));
                 return Ok(Some(bytes.len().min(sent.bytes + segment)));
             }
         }
@@ -384,8 +382,9 @@ impl Source for Datagram {
         let any = !received.is_empty();
         self.received = received;
         match (result, &self.peers) {
-            (Ok(()), _) => {}
+            (Ok(()), _) => self.hearing = Hearing::Good,
             (Err(cause), _) if cause.kind() == io::ErrorKind::WouldBlock => {
+                self.hearing = Hearing::Good;
                 self.latch.not_readable();
             }
             (Err(cause), _) if cause.kind() == io::ErrorKind::Interrupted => {
@@ -394,7 +393,12 @@ impl Source for Datagram {
             (Err(cause), Peers::Connected(from)) => {
                 return Err(self.failed("receive", &from.peer, &cause));
             }
-            (Err(cause), _) => self.complain("receive", None, &cause),
+            (Err(cause), _) => {
+                let place = socket::name(&self.local, Protocol::Udp);
+                let error = Error::network("receive", place, &cause);
+                let progress = self.hearing.failed(error, &self.latch, &self.tap);
+                return Ok(if any { Progress::Moved(bytes) } else { progress });
+            }
         }
         Ok(if any { Progress::Moved(bytes) } else { Progress::Blocked })
     }
@@ -403,6 +407,7 @@ impl Source for Datagram {
 impl Sink for Datagram {
     fn drain(&mut self, batch: &mut Batch, allowed: Allowance) -> Result<Progress> {
         let mut moved = 0;
+        let mut is_interrupted = false;
         let before = batch.len();
         while let Some((frame, bytes)) = batch.front() {
             let (segment, gone) = (frame.segment, before - batch.len());
@@ -418,11 +423,17 @@ impl Sink for Datagram {
                 Peers::Last(None) => None,
                 Peers::All(_) => self.send_to_all(train, segment)?,
             };
-            let Some(sent) = sent else { break };
+            let Some(sent) = sent else {
+                // Where there was no room the latch is clear. Else no event will tell when the
+                // interrupted call can be made again: the loop comes round at once.
+                is_interrupted = self.has_peer() && self.latch.writable();
+                break;
+            };
             moved += sent;
             batch.consume(sent);
         }
-        Ok(if batch.len() == before { Progress::Blocked } else { Progress::Moved(moved) })
+        let is_stuck = batch.len() == before && !is_interrupted;
+        Ok(if is_stuck { Progress::Blocked } else { Progress::Moved(moved) })
     }
 }
 
