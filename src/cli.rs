@@ -76,6 +76,8 @@ Files to be written keep what they hold until the run listens.
 A command's connection is closed once the command has ended, its output has arrived and the
 client has closed its side too; a client that does not is waited for 5 s, and for 30 s while it
 goes on sending. A process that the command leaves behind with the connection open keeps it.
+A device as stdin holds nothing up where it can be polled (poll(2)); others are read like files.
+The byte of TCP's urgent data is no part of what is received (tcp(7)); all around it is.
 D is 250ms, 2s, 1m or a number of seconds; SIZE and BYTES are 64k (64,000) or 64KiB (65,536).
 SIGUSR1 prints the summary so far.")]
     Listen(ListenArgs),
@@ -87,6 +89,8 @@ nothing to send, --until-fin ends the run at the peer's end.
 A TCP run that fails while it sends, or is stopped or timed out with something left to send, ends
 with a reset: what is cut off never looks whole. One with nothing left to send ends with a FIN.
 Files to be written keep what they hold until the run is connected.
+A device as stdin holds nothing up where it can be polled (poll(2)); others are read like files.
+The byte of TCP's urgent data is no part of what is received (tcp(7)); all around it is.
 D is 250ms, 2s, 1m or a number of seconds; SIZE and BYTES are 64k (64,000) or 64KiB (65,536).
 SIGUSR1 prints the summary so far.")]
     Connect(ConnectArgs),

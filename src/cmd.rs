@@ -23,7 +23,7 @@ use crate::console::{Console, Verbosity};
 use crate::endpoint::input::{Input, Payload, Wire};
 use crate::endpoint::output::Output;
 use crate::endpoint::stdio::{Local, Which};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::options::Options;
 use crate::report::Lines;
 use crate::session::Session;
@@ -87,7 +87,7 @@ fn output(common: &Common, stream: bool, session: &mut Session) -> Result<Output
 }
 
 fn take(which: Which, session: &mut Session) -> Result<Local> {
-    Local::take(which, &mut session.reactor).map_err(|cause| Error::system("open", &cause))
+    Local::take(which, &mut session.reactor)
 }
 
 /// Says what the system granted of the buffers that were asked for.

@@ -139,8 +139,7 @@ impl Console {
     /// # Errors
     /// When there are no descriptors left.
     pub fn stdout(reactor: &mut Reactor) -> Result<Self> {
-        let local = Local::take(Which::Stdout, reactor);
-        let local = local.map_err(|cause| Error::system("open", &cause))?;
+        let local = Local::take(Which::Stdout, reactor)?;
         Ok(Self::new(Device::Open(local), Destination::Stdout))
     }
 
@@ -231,8 +230,9 @@ impl Console {
             && text.waiting() > 0
         {
             match local.write(&text.bytes[text.written..]) {
+                // Nothing moves where signals interrupt every call.
+                Ok(Progress::Blocked | Progress::Moved(0)) => return false,
                 Ok(Progress::Moved(n)) => text.took(n),
-                Ok(Progress::Blocked) => return false,
                 Ok(Progress::End) => self.device = Device::Gone,
                 Err(cause) => self.failed(&cause),
             }

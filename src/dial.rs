@@ -241,7 +241,7 @@ fn check(attempt: &Attempt) -> Option<Result<()>> {
     // Looking at what has arrived tells an error without taking it away from what arrived before
     // it: a peer may answer and reset at once.
     let mut first = [MaybeUninit::uninit()];
-    match attempt.socket.peek(&mut first) {
+    match sys::again(|| attempt.socket.peek(&mut first)) {
         Ok(_) => {}
         Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
             if socket::peer_address(&attempt.socket).is_none() {

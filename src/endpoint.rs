@@ -35,7 +35,8 @@ impl Progress {
     /// Turns the result of a non-blocking read(2): zero bytes are the end.
     ///
     /// # Errors
-    /// Everything but `EAGAIN` and `EINTR`, which are `Blocked` and tried again by the caller.
+    /// Everything but `EAGAIN`, which is `Blocked`, and `EINTR`, which is `Moved(0)`: the readiness
+    /// stands, so that no event will tell, and the loop has to come round again at once.
     pub fn of_read(result: io::Result<usize>) -> io::Result<Self> {
         match result {
             Ok(0) => Ok(Self::End),
@@ -55,7 +56,7 @@ impl Progress {
     fn of_error(error: io::Error) -> io::Result<Self> {
         match error.kind() {
             io::ErrorKind::WouldBlock => Ok(Self::Blocked),
-            // No signal handler of ours is slow: the loop will come round again at once.
+            // Not tried again in place: the loop has to hear what the signal was.
             io::ErrorKind::Interrupted => Ok(Self::Moved(0)),
             _ => Err(error),
         }
@@ -157,10 +158,7 @@ pub trait Source {
     /// Bytes were spliced from the tube.
     fn moved(&mut self, _bytes: usize) {}
 
-    /// Splicing met the end.
-    fn ended(&mut self) {}
-
-    /// What a failure to splice from the tube is to the user.
+    /// What it is to the user that the connection broke behind the tube.
     fn splice_failed(&mut self, cause: &io::Error) -> Error {
         Error::system("splice", cause)
     }

@@ -80,7 +80,7 @@ impl Status {
 pub const PROHIBITED: &str = "ICMP administratively prohibited";
 
 /// What went wrong: `what: where: why (hint)`, and the exit status it ends the run with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Error {
     /// The exit status this error stands for.
     pub status: Status,

@@ -130,30 +130,49 @@ impl Pump {
             return Ok(Progress::End);
         }
         match &mut self.conduit {
-            Conduit::Copy(ways) => match source.fill(&mut self.batch) {
-                Ok(Progress::End) => self.finish(sink),
-                Ok(Progress::Moved(n)) => {
-                    // Small traffic stays with read and write, which need fewer system calls
-                    // for it than splicing does.
-                    if n >= BULK && !self.bulky {
-                        self.bulky = true;
-                        source.widen();
-                        sink.widen();
-                        if *ways == Ways::All
-                            && let Some(splice) = Splice::between(source, sink)
-                        {
-                            self.conduit = Conduit::Splice(splice);
-                        }
-                    }
-                    Ok(Progress::Moved(n))
+            Conduit::Copy(ways) => {
+                let ways = *ways;
+                let progress = self.fill(source, sink)?;
+                if let Progress::Moved(n) = progress
+                    && n >= BULK
+                    && !self.bulky
+                {
+                    self.more_flows(source, sink, ways);
                 }
-                Ok(Progress::Blocked) => Ok(Progress::Blocked),
-                Err(error) => {
-                    self.failure = Some(error);
-                    self.finish(sink)
-                }
-            },
+                Ok(progress)
+            }
             Conduit::Splice(_) => self.splice(source, sink),
+        }
+    }
+
+    /// Reads from the source into the batch.
+    fn fill(
+        &mut self,
+        source: &mut impl Source,
+        sink: &mut impl Sink,
+    ) -> Result<Progress, Failure> {
+        match source.fill(&mut self.batch) {
+            Ok(Progress::End) => self.finish(sink),
+            // What has failed gives no more than it had.
+            Ok(Progress::Blocked) if self.failure.is_some() => self.finish(sink),
+            Ok(progress) => Ok(progress),
+            Err(error) => {
+                self.failure.get_or_insert(error);
+                self.finish(sink)
+            }
+        }
+    }
+
+    /// Much flows. Small traffic stays with read and write, which need fewer system calls for it
+    /// than splicing does.
+    fn more_flows(&mut self, source: &mut impl Source, sink: &mut impl Sink, ways: Ways) {
+        self.bulky = true;
+        source.widen();
+        sink.widen();
+        if ways == Ways::All
+            && let Some(splice) = Splice::between(source, sink)
+        {
+            self.conduit = Conduit::Splice(splice);
         }
     }
 
@@ -165,20 +184,24 @@ impl Pump {
         let Conduit::Splice(splice) = &mut self.conduit else { return Ok(Progress::Moved(0)) };
         match splice.step(source, sink) {
             Ok(Step::Progress(progress)) => Ok(progress),
-            Ok(Step::SourceEnded) => self.finish(sink),
+            Ok(Step::Read) => self.fill(source, sink),
             Ok(Step::SinkEnded) => {
                 self.phase = Phase::Done;
                 Ok(Progress::End)
             }
             Ok(Step::Refused) => {
-                splice.rescue(&mut self.batch);
+                splice
+                    .rescue(&mut self.batch)
+                    .map_err(|cause| Failure::Source(Error::system("splice", &cause)))?;
                 self.conduit = Conduit::Copy(Ways::Portable);
                 Ok(Progress::Moved(0))
             }
             Err(Failed::Sink(error)) => Err(Failure::Sink(error)),
             Err(Failed::Source(error)) => {
+                // What came before the failure is read first: splice(2) may have stopped short.
                 self.failure = Some(error);
-                self.finish(sink)
+                self.conduit = Conduit::Copy(Ways::Portable);
+                Ok(Progress::Moved(0))
             }
         }
     }

@@ -47,6 +47,12 @@ impl Latch {
         self.token.0
     }
 
+    /// Whether the poller tells of its readiness. What it refuses, regular files and `/dev/null`,
+    /// is always ready.
+    pub fn is_watched(&self) -> bool {
+        self.token != UNWATCHED
+    }
+
     /// Whether reading may find something.
     pub fn readable(&self) -> bool {
         self.readable.get()
@@ -64,11 +70,12 @@ impl Latch {
 
     /// Reading met `EWOULDBLOCK`. A source that cannot be watched stays readable.
     pub fn not_readable(&self) {
-        self.readable.set(self.token == UNWATCHED);
+        self.readable.set(!self.is_watched());
     }
 
-    /// Reading met an end that is none and whose passing nobody tells of: the terminal of a job in
-    /// the background, which may come to the front. It is tried again after a while.
+    /// Reading met something that may pass without a word: the terminal of a job in the background,
+    /// which may come to the front, or an error. It is tried again after a while, if the reactor
+    /// [looks after](Reactor::look_after) it.
     pub fn not_readable_for_now(&self) {
         self.readable.set(false);
         self.untold.set(true);
@@ -76,7 +83,7 @@ impl Latch {
 
     /// Writing met `EWOULDBLOCK`. A source that cannot be watched stays writable.
     pub fn not_writable(&self) {
-        self.writable.set(self.token == UNWATCHED);
+        self.writable.set(!self.is_watched());
     }
 }
 
@@ -120,8 +127,8 @@ pub struct Reactor {
     latches: Vec<Option<Rc<Latch>>>,
     free: Vec<usize>,
     signals: Signals,
-    /// The latch whose readiness may change without a word.
-    untold: Option<Rc<Latch>>,
+    /// The latches whose readiness may change without a word.
+    untold: Vec<Rc<Latch>>,
     /// Made when somebody on another thread first has to wake the loop.
     waker: Option<Arc<Waker>>,
     heard: Vec<Signal>,
@@ -151,7 +158,7 @@ impl Reactor {
             latches: Vec::new(),
             free: Vec::new(),
             signals,
-            untold: None,
+            untold: Vec::new(),
             waker: None,
             heard: Vec::new(),
             woken: false,
@@ -182,7 +189,7 @@ impl Reactor {
 
     /// This latch may be [not readable for now](Latch::not_readable_for_now).
     pub fn look_after(&mut self, latch: &Rc<Latch>) {
-        self.untold = Some(Rc::clone(latch));
+        self.untold.push(Rc::clone(latch));
     }
 
     /// What wakes this loop from another thread.
@@ -235,7 +242,7 @@ impl Reactor {
     /// Forgets a descriptor that is about to be closed, and that nobody else holds: closing it is
     /// all the kernel needs (epoll(7)).
     pub fn release(&mut self, latch: &Latch) {
-        if latch.token != UNWATCHED {
+        if latch.is_watched() {
             self.latches[latch.token.0] = None;
             self.free.push(latch.token.0);
         }
@@ -243,7 +250,7 @@ impl Reactor {
 
     /// Forgets a descriptor; to be called before it is closed.
     pub fn forget(&mut self, fd: impl AsFd, latch: &Latch) {
-        if latch.token != UNWATCHED {
+        if latch.is_watched() {
             let raw = fd.as_fd().as_raw_fd();
             // A descriptor that is already gone needs no forgetting.
             let _ = self.poll.registry().deregister(&mut SourceFd(&raw));
@@ -264,7 +271,7 @@ impl Reactor {
     pub fn wait(&mut self, deadline: Option<Instant>, expected: Expected) -> io::Result<()> {
         let begun = Instant::now();
         let mut timeout = deadline.map(|at| at.saturating_duration_since(begun));
-        if let Some(latch) = self.untold.as_ref().filter(|latch| latch.untold.take()) {
+        for latch in self.untold.iter().filter(|latch| latch.untold.take()) {
             latch.readable.set(true);
             timeout = Some(timeout.map_or(UNTOLD, |timeout| timeout.min(UNTOLD)));
         }

@@ -181,8 +181,10 @@ impl Session {
         loop {
             match output.flush()? {
                 Progress::End => return Ok(()),
+                // Nothing blocks, but signals interrupt every call.
+                Progress::Blocked | Progress::Moved(0) if result.is_err() => return Ok(()),
+                Progress::Moved(0) => self.look()?,
                 Progress::Moved(_) => {}
-                Progress::Blocked if result.is_err() => return Ok(()),
                 Progress::Blocked => self.wait(None)?,
             }
         }

@@ -48,6 +48,40 @@ pub fn enlarge_pipe(fd: impl AsFd, bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// How often a call is made again at once.
+const TRIES: u32 = 8;
+
+/// Makes a call again that a signal has interrupted before it did anything (EINTR, signal(7)). Only
+/// so often: a call that never gets through must not keep the loop from hearing the signal.
+///
+/// # Errors
+/// What the call says; `Interrupted` when it never got through.
+pub fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..TRIES {
+        match call() {
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+    call()
+}
+
+/// Takes the `bytes` back that are in a pipe of our own.
+///
+/// # Errors
+/// When it does not give them.
+pub fn take_from_pipe(pipe: &OwnedFd, bytes: usize) -> io::Result<Vec<u8>> {
+    let mut taken = vec![0; bytes];
+    let mut length = 0;
+    while length < bytes {
+        match again(|| Ok(nix::unistd::read(pipe, &mut taken[length..])?))? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => length += n,
+        }
+    }
+    Ok(taken)
+}
+
 /// Moves up to `bytes` from one descriptor to the other inside the kernel, without waiting for
 /// the pipe among them. A socket among them must be non-blocking.
 ///

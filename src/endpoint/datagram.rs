@@ -2,6 +2,7 @@
 
 mod book;
 mod complaints;
+mod hearing;
 mod peers;
 mod rounds;
 
@@ -14,6 +15,7 @@ use socket2::Socket;
 
 use book::{Book, MOST_PEERS};
 use complaints::Complaints;
+use hearing::Hearing;
 pub use rounds::Handed;
 use rounds::Round;
 
@@ -72,6 +74,7 @@ pub struct Datagram {
     complaints: Complaints,
     /// What the network said of a datagram of ours. It is told once all that came before is taken.
     said: Cell<Option<Error>>,
+    hearing: Hearing,
     tap: Rc<Tap>,
 }
 
@@ -110,6 +113,7 @@ impl Datagram {
             has_forgotten: false,
             complaints: Complaints::default(),
             said: Cell::new(None),
+            hearing: Hearing::Good,
             tap,
         }
     }
@@ -201,7 +205,7 @@ impl Datagram {
     }
 
     /// An error the network reported for what was sent: ICMP port or host unreachable
-    /// (RFC 1122, 4.1.3.3).
+    /// (RFC 1122, 4.1.3.3); or why nothing can be received any more.
     ///
     /// # Errors
     /// That error.
@@ -209,6 +213,7 @@ impl Datagram {
         if let Some(error) = self.said.take() {
             return Err(error);
         }
+        self.hearing.check()?;
         match (self.socket.take_error(), &self.peers) {
             (Ok(Some(cause)), Peers::Connected(to)) => {
                 self.failed("send", &to.peer, &cause).map_or(Ok(()), Err)
@@ -233,18 +238,18 @@ impl Datagram {
         })
     }
 
-    /// A failure that concerns one of many peers, or none: the run goes on.
-    fn complain(&mut self, what: &str, peer: Option<&Address>, cause: &io::Error) {
+    /// A failure that concerns one of many peers: the run goes on.
+    fn complain(&mut self, what: &str, peer: &Address, cause: &io::Error) {
         let Some(held_back) = self.complaints.add(Instant::now()) else { return };
-        let name = socket::name(peer.unwrap_or(&self.local), Protocol::Udp);
-        let mut error = Error::network(what, name, cause);
+        let mut error = Error::network(what, socket::name(peer, Protocol::Udp), cause);
         if held_back > 0 {
             error = error.hint(format!("and {held_back} more since the last such line"));
         }
         self.tap.event(&Event::Error(&error));
     }
 
-    /// Sends a train to one peer. Bytes that left, `None` when there was no room for any.
+    /// Sends a train to one peer. Bytes that left; `None` when there was no room for any, or signals
+    /// kept interrupting the call.
     fn send(&mut self, bytes: &[u8], segment: usize, to: &Route) -> Result<Option<usize>> {
         let connected = matches!(self.peers, Peers::Connected(_));
         let sent = self.sender.send(&*self.socket, bytes, segment, (!connected).then_some(to));
@@ -267,7 +272,7 @@ impl Datagram {
             },
             _ => {
                 // One peer's trouble is not the others', and a datagram nobody can have is lost.
-                self.complain("send", Some(&to.peer), &cause);
+                self.complain("send", &to.peer, &cause);
                 self.tap.unsent(1);
                 return Ok(Some(bytes.len().min(sent.bytes + segment)));
             }
@@ -353,8 +358,9 @@ impl Source for Datagram {
         let any = !received.is_empty();
         self.received = received;
         match (result, &self.peers) {
-            (Ok(()), _) => {}
+            (Ok(()), _) => self.hearing = Hearing::Good,
             (Err(cause), _) if cause.kind() == io::ErrorKind::WouldBlock => {
+                self.hearing = Hearing::Good;
                 self.latch.not_readable();
             }
             (Err(cause), _) if cause.kind() == io::ErrorKind::Interrupted => {
@@ -369,7 +375,12 @@ impl Source for Datagram {
                 }
                 return Ok(Progress::Moved(bytes));
             }
-            (Err(cause), _) => self.complain("receive", None, &cause),
+            (Err(cause), _) => {
+                let place = socket::name(&self.local, Protocol::Udp);
+                let error = Error::network("receive", place, &cause);
+                let progress = self.hearing.failed(error, &self.latch, &self.tap);
+                return Ok(if any { Progress::Moved(bytes) } else { progress });
+            }
         }
         match self.said.take() {
             Some(error) if !any => Err(error),
@@ -384,6 +395,7 @@ impl Source for Datagram {
 impl Sink for Datagram {
     fn drain(&mut self, batch: &mut Batch, allowed: Allowance) -> Result<Progress> {
         let mut moved = 0;
+        let mut is_interrupted = false;
         let before = batch.len();
         while let Some((frame, bytes)) = batch.front() {
             let (segment, gone) = (frame.segment, before - batch.len());
@@ -403,10 +415,16 @@ impl Sink for Datagram {
                     Handed::NoRoom => None,
                 },
             };
-            let Some(sent) = sent else { break };
+            let Some(sent) = sent else {
+                // Where there was no room the latch is clear. Else no event will tell when the
+                // interrupted call can be made again: the loop comes round at once.
+                is_interrupted = self.has_peer() && self.latch.writable();
+                break;
+            };
             moved += sent;
             batch.consume(sent);
         }
-        Ok(if batch.len() == before { Progress::Blocked } else { Progress::Moved(moved) })
+        let is_stuck = batch.len() == before && !is_interrupted;
+        Ok(if is_stuck { Progress::Blocked } else { Progress::Moved(moved) })
     }
 }

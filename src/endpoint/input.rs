@@ -1,7 +1,6 @@
 //! The payload to send: standard input or words of the command line, cut into messages.
 
 use std::collections::VecDeque;
-use std::io;
 
 use super::stdio::{Kind, Local};
 use super::{Progress, Source, Tube};
@@ -35,6 +34,15 @@ pub enum Payload {
     Given(VecDeque<Vec<u8>>),
     /// Nothing is to be sent.
     Nothing,
+}
+
+/// Why reading stopped for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    /// Standard input has no more for now.
+    Empty,
+    /// It may have more: our room is full, or a signal interrupted the call.
+    Ours,
 }
 
 /// The source of what is sent.
@@ -91,13 +99,13 @@ impl Input {
             return Ok(Progress::End);
         };
         let mut total = 0;
-        let mut is_full = false;
+        let mut pause = Pause::Empty;
         loop {
             let progress = match &mut self.crlf {
                 None => {
                     let spare = batch.spare();
                     if spare.is_empty() {
-                        is_full = true;
+                        pause = Pause::Ours;
                         break;
                     }
                     read(local, spare)?
@@ -106,7 +114,7 @@ impl Input {
                     // Every byte may become two.
                     let room = (batch.spare().len() / 2).min(SCRATCH);
                     if room == 0 {
-                        is_full = true;
+                        pause = Pause::Ours;
                         break;
                     }
                     self.scratch.resize(SCRATCH, 0);
@@ -122,6 +130,10 @@ impl Input {
                 }
             };
             match progress {
+                Progress::Moved(0) => {
+                    pause = Pause::Ours;
+                    break;
+                }
                 Progress::Moved(n) => {
                     batch.filled(n);
                     total += n;
@@ -143,10 +155,10 @@ impl Input {
                 }
             }
             Wire::Datagrams { size, .. } => {
-                // Stdin paused or ended: what is left over is sent as a shorter datagram. A full
-                // arena is no pause, its rest goes on with the next bytes.
+                // Stdin paused or ended: what is left over is sent as a shorter datagram. Where it
+                // did not, the rest goes on with the next bytes.
                 let uncut = batch.uncut();
-                let rest = if is_full { uncut % size } else { 0 };
+                let rest = if pause == Pause::Ours { uncut % size } else { 0 };
                 if uncut > rest {
                     batch.cut(uncut - rest, size);
                 }
@@ -154,7 +166,7 @@ impl Input {
         }
         Ok(match total {
             0 if self.ended => Progress::End,
-            0 if batch.is_empty() => Progress::Blocked,
+            0 if batch.is_empty() && pause == Pause::Empty => Progress::Blocked,
             n => Progress::Moved(n),
         })
     }
@@ -253,9 +265,5 @@ impl Source for Input {
             }
             _ => None,
         }
-    }
-
-    fn splice_failed(&mut self, cause: &io::Error) -> Error {
-        Error::local("read", "stdin", cause)
     }
 }

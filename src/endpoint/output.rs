@@ -230,6 +230,8 @@ impl Output {
         let mut moved = 0;
         while self.written < self.pending.len() {
             match self.device.write(&self.pending[self.written..])? {
+                // Interrupted, or something written before had to leave first: once more.
+                Progress::Moved(0) => return Ok(Progress::Moved(moved)),
                 Progress::Moved(n) => {
                     self.written += n;
                     moved += n;
@@ -274,6 +276,7 @@ impl Sink for Output {
         while let Some((frame, bytes)) = batch.front() {
             if direct && self.pending.is_empty() && bytes.len() >= DIRECT {
                 match self.device.write(bytes)? {
+                    Progress::Moved(0) => return Ok(Progress::Moved(moved)),
                     Progress::Moved(n) => {
                         moved += n;
                         batch.consume(n);

@@ -5,109 +5,38 @@
 //! `/proc/self/fd`, which gives a description of our own; where that is refused, bytes take a
 //! detour through a pipe of our own (splice(2) with `SPLICE_F_NONBLOCK`), and sockets are asked
 //! not to wait call by call (`MSG_DONTWAIT`).
+//!
+//! Everything else that can keep a reader waiting (an eventfd, `/dev/kmsg`, the other devices) can
+//! be opened again by no name or would then be another one. There, and where splice(2) is refused
+//! too, poll(2) is asked before every call. That leaves a gap that only others can fall into: when
+//! somebody else reads from the same description between the two calls, ours waits. What has no
+//! poll of its own, as epoll(7) tells, is read like a regular file: the kernel offers nothing else.
+
+mod access;
+mod kind;
 
 use std::fs::File;
-use std::io::{self, IsTerminal as _};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::Rc;
 
 use mio::Interest;
-use nix::fcntl::{FcntlArg, OFlag};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::fcntl::OFlag;
+use nix::poll::PollFlags;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::MsgFlags;
 use nix::sys::stat::Mode;
 use nix::unistd::Whence;
 
 use super::{Progress, Tube, TubeKind};
+use crate::error::{Error, Result};
 use crate::reactor::{Latch, Reactor};
 use crate::sys;
 
-/// How a descriptor is read or written without ever waiting.
-#[derive(Debug)]
-enum Access {
-    /// The description is ours and non-blocking, or a file that never blocks.
-    Direct,
-    /// A socket: every call says that it must not wait.
-    Socket,
-    /// Somebody else's pipe: bytes pass through one of ours.
-    Detour(Detour),
-    /// Somebody else's terminal: ask poll(2) before every call.
-    Asked,
-}
+use access::{Access, ask};
+use kind::Facts;
 
-#[derive(Debug)]
-struct Detour {
-    reader: OwnedFd,
-    writer: OwnedFd,
-    /// Bytes inside the pipe.
-    held: usize,
-}
-
-impl Detour {
-    fn new() -> io::Result<Self> {
-        let (reader, writer) = sys::pipe()?;
-        Ok(Self { reader, writer, held: 0 })
-    }
-}
-
-/// What a standard descriptor is, as far as endings care.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// `/dev/null`, which is also what a closed descriptor becomes when a program starts.
-    Null,
-    /// A terminal.
-    Terminal,
-    /// A pipe or FIFO.
-    Pipe,
-    /// A socket.
-    Socket,
-    /// A regular file.
-    File,
-    /// Another device.
-    Other,
-}
-
-/// The device that every terminal master is opened by (pts(4)).
-const TERMINAL_MASTER: (u32, u32) = (5, 2);
-
-/// Opening a terminal master again would make another terminal.
-fn is_master(file: &File) -> bool {
-    file.metadata().is_ok_and(|metadata| {
-        let number = metadata.rdev();
-        (libc::major(number), libc::minor(number)) == TERMINAL_MASTER
-    })
-}
-
-/// In which directions a descriptor was opened.
-fn directions(file: &File) -> OFlag {
-    let flags = nix::fcntl::fcntl(file, FcntlArg::F_GETFL).unwrap_or(libc::O_RDWR);
-    OFlag::from_bits_truncate(flags) & OFlag::O_ACCMODE
-}
-
-fn kind_of(file: &File) -> Kind {
-    let Ok(metadata) = file.metadata() else {
-        return Kind::Null;
-    };
-    let is = metadata.file_type();
-    if is.is_char_device() {
-        let number = metadata.rdev();
-        if (libc::major(number), libc::minor(number)) == (1, 3) {
-            Kind::Null
-        } else if file.is_terminal() {
-            Kind::Terminal
-        } else {
-            Kind::Other
-        }
-    } else if is.is_fifo() {
-        Kind::Pipe
-    } else if is.is_socket() {
-        Kind::Socket
-    } else {
-        Kind::File
-    }
-}
+pub use kind::Kind;
 
 /// One of the three standard descriptors, ready to be used without waiting.
 #[derive(Debug)]
@@ -130,38 +59,77 @@ pub enum Which {
     Stderr,
 }
 
+impl Which {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stdin => "stdin",
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+
+    /// A second descriptor of it.
+    fn share(self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Stdin => io::stdin().as_fd().try_clone_to_owned(),
+            Self::Stdout => io::stdout().as_fd().try_clone_to_owned(),
+            Self::Stderr => io::stderr().as_fd().try_clone_to_owned(),
+        }
+    }
+
+    /// Opens what is behind it a second time, not to wait.
+    fn reopen(self, directions: OFlag) -> io::Result<OwnedFd> {
+        let path = match self {
+            Self::Stdin => "/proc/self/fd/0",
+            Self::Stdout => "/proc/self/fd/1",
+            Self::Stderr => "/proc/self/fd/2",
+        };
+        let flags = directions | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+        Ok(nix::fcntl::open(path, flags, Mode::empty())?)
+    }
+
+    /// Puts `/dev/null` into its place, except for standard error.
+    fn vacate(self) -> io::Result<()> {
+        match self {
+            Self::Stdin => nix::unistd::dup2_stdin(File::open("/dev/null")?)?,
+            Self::Stdout => {
+                nix::unistd::dup2_stdout(File::options().write(true).open("/dev/null")?)?;
+            }
+            Self::Stderr => {}
+        }
+        Ok(())
+    }
+
+    fn direction(self) -> (OFlag, Interest) {
+        match self {
+            Self::Stdin => (OFlag::O_RDONLY, Interest::READABLE),
+            Self::Stdout | Self::Stderr => (OFlag::O_WRONLY, Interest::WRITABLE),
+        }
+    }
+}
+
 impl Local {
     /// Takes a standard descriptor over. Standard input and output are replaced by `/dev/null`,
     /// so that closing this one really closes it for the other end of a pipe.
     ///
     /// # Errors
-    /// When there are no descriptors left.
-    pub fn take(which: Which, reactor: &mut Reactor) -> io::Result<Self> {
-        let (shared, path, mode, interest, name) = match which {
-            Which::Stdin => (
-                io::stdin().as_fd().try_clone_to_owned()?,
-                "/proc/self/fd/0",
-                OFlag::O_RDONLY,
-                Interest::READABLE,
-                "stdin",
-            ),
-            Which::Stdout => (
-                io::stdout().as_fd().try_clone_to_owned()?,
-                "/proc/self/fd/1",
-                OFlag::O_WRONLY,
-                Interest::WRITABLE,
-                "stdout",
-            ),
-            Which::Stderr => (
-                io::stderr().as_fd().try_clone_to_owned()?,
-                "/proc/self/fd/2",
-                OFlag::O_WRONLY,
-                Interest::WRITABLE,
-                "stderr",
-            ),
-        };
-        let shared = File::from(shared);
-        let kind = kind_of(&shared);
+    /// When the system does not tell what it is, or there are no descriptors left.
+    pub fn take(which: Which, reactor: &mut Reactor) -> Result<Self> {
+        let failed = |cause: io::Error| Error::system("open", &cause);
+        let shared = File::from(which.share().map_err(failed)?);
+        // What it is decides about the end of the run: no guess will do.
+        let facts =
+            Facts::of(&shared).map_err(|cause| Error::local("stat", which.name(), &cause))?;
+        Self::take_known(which, shared, facts, reactor).map_err(failed)
+    }
+
+    fn take_known(
+        which: Which,
+        shared: File,
+        facts: Facts,
+        reactor: &mut Reactor,
+    ) -> io::Result<Self> {
+        let (kind, (direction, interest)) = (facts.kind, which.direction());
         if kind == Kind::Terminal && which == Which::Stdin {
             // A background job that reads its terminal is stopped by SIGTTIN; with the signal
             // blocked, read(2) says EIO instead (termios(3)).
@@ -169,39 +137,42 @@ impl Local {
             stop.add(Signal::SIGTTIN);
             stop.thread_block()?;
         }
-        let opened = directions(&shared);
-        let (fd, access) = match kind {
+        let (fd, mut access) = match kind {
             // Reading or writing says that it was not opened for that.
-            _ if opened != mode && opened != OFlag::O_RDWR => (shared.into(), Access::Direct),
-            Kind::Terminal if is_master(&shared) => (shared.into(), Access::Asked),
+            _ if facts.opened != direction && facts.opened != OFlag::O_RDWR => {
+                (shared.into(), Access::Direct)
+            }
+            Kind::Terminal if facts.is_master() => (shared.into(), Access::asked_terminal()),
             Kind::Pipe | Kind::Terminal => {
                 // A FIFO opened for both (`<>`) has no end and no reader that goes away.
-                let both = kind == Kind::Pipe && opened == OFlag::O_RDWR;
-                let mode = if both { OFlag::O_RDWR } else { mode };
-                let flags = mode | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-                match nix::fcntl::open(path, flags, Mode::empty()) {
+                let both = kind == Kind::Pipe && facts.opened == OFlag::O_RDWR;
+                match which.reopen(if both { OFlag::O_RDWR } else { direction }) {
                     Ok(private) => (private, Access::Direct),
-                    Err(_) if kind == Kind::Pipe => (shared.into(), Access::Detour(Detour::new()?)),
-                    Err(_) => (shared.into(), Access::Asked),
+                    Err(_) if kind == Kind::Pipe => (shared.into(), Access::detour()?),
+                    Err(_) => (shared.into(), Access::asked_terminal()),
                 }
             }
             Kind::Socket => (shared.into(), Access::Socket),
-            Kind::Null | Kind::File | Kind::Other => (shared.into(), Access::Direct),
+            Kind::Null | Kind::File | Kind::Other => (OwnedFd::from(shared), Access::Direct),
         };
         if kind != Kind::Null {
-            match which {
-                Which::Stdin => nix::unistd::dup2_stdin(File::open("/dev/null")?)?,
-                Which::Stdout => {
-                    nix::unistd::dup2_stdout(File::options().write(true).open("/dev/null")?)?;
-                }
-                Which::Stderr => {}
-            }
+            which.vacate()?;
         }
         let latch = reactor.watch(&fd, interest)?;
         if kind == Kind::Terminal && which == Which::Stdin {
             reactor.look_after(&latch);
         }
-        Ok(Self { fd, kind, access, latch, name })
+        let can_be_asked = match which {
+            Which::Stdin => facts.may_wait(),
+            // Some never say that they are ready for writing, and never wait either: /dev/kmsg.
+            Which::Stdout | Which::Stderr => {
+                kind == Kind::Other && ask(fd.as_fd(), interest).is_ok()
+            }
+        };
+        if can_be_asked && latch.is_watched() {
+            access = Access::asked();
+        }
+        Ok(Self { fd, kind, access, latch, name: which.name() })
     }
 
     /// Takes a file that the program opened for itself, not to wait, and writes to it.
@@ -209,7 +180,7 @@ impl Local {
     /// # Errors
     /// When the system has no room for another watch.
     pub fn opened(file: File, reactor: &mut Reactor) -> io::Result<Self> {
-        let kind = kind_of(&file);
+        let kind = Facts::of(&file)?.kind;
         let latch = reactor.watch(&file, Interest::WRITABLE)?;
         Ok(Self { fd: file.into(), kind, access: Access::Direct, latch, name: "file" })
     }
@@ -232,10 +203,10 @@ impl Local {
         self.latch.failed()
     }
 
-    /// Whether a detour still holds bytes that were written.
+    /// Whether bytes that were written have not left yet.
     #[must_use]
     pub fn holds_back(&self) -> bool {
-        matches!(&self.access, Access::Detour(detour) if detour.held > 0)
+        self.access.holds_back()
     }
 
     /// Lets a pipe hold much, so that both its ends work in large pieces.
@@ -251,7 +222,7 @@ impl Local {
     pub fn has_more(&self) -> bool {
         match (self.kind, &self.access) {
             (Kind::Null, _) => false,
-            (_, Access::Detour(detour)) if detour.held > 0 => true,
+            (_, access) if access.holds_back() => true,
             // A file can always be read, also at its end.
             (Kind::File, _) => {
                 let at = nix::unistd::lseek(&self.fd, 0, Whence::SeekCur);
@@ -263,7 +234,8 @@ impl Local {
                 nix::sys::socket::recv(self.fd.as_raw_fd(), &mut [0], flags).is_ok_and(|n| n > 0)
             }
             // A hang-up alone, the end of a pipe, is not POLLIN (poll(2)).
-            _ => polled(self.fd.as_fd(), PollFlags::POLLIN).contains(PollFlags::POLLIN),
+            _ => access::polled(self.fd.as_fd(), PollFlags::POLLIN)
+                .is_ok_and(|found| found.contains(PollFlags::POLLIN)),
         }
     }
 
@@ -300,16 +272,7 @@ impl Local {
         if !self.latch.readable() {
             return Ok(Progress::Blocked);
         }
-        let result = match &mut self.access {
-            Access::Direct => nix::unistd::read(&self.fd, buffer).map_err(io::Error::from),
-            Access::Socket => {
-                nix::sys::socket::recv(self.fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)
-                    .map_err(io::Error::from)
-            }
-            Access::Asked => asked(self.fd.as_fd(), Interest::READABLE)
-                .and_then(|()| Ok(nix::unistd::read(&self.fd, buffer)?)),
-            Access::Detour(detour) => detour_read(&self.fd, detour, buffer),
-        };
+        let result = sys::again(|| self.access.read(&self.fd, buffer));
         let progress = match result {
             Err(cause) if cause.raw_os_error() == Some(libc::EIO) && self.in_background() => {
                 self.latch.not_readable_for_now();
@@ -331,24 +294,8 @@ impl Local {
         if !self.latch.writable() {
             return Ok(Progress::Blocked);
         }
-        let result = match &mut self.access {
-            Access::Direct => {
-                let most = if self.kind == Kind::File { sys::FILE_PIECE } else { usize::MAX };
-                let some = &bytes[..bytes.len().min(most)];
-                nix::unistd::write(&self.fd, some).map_err(io::Error::from)
-            }
-            Access::Socket => {
-                let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-                nix::sys::socket::send(self.fd.as_raw_fd(), bytes, flags).map_err(io::Error::from)
-            }
-            Access::Asked => {
-                // A terminal that is ready for writing promises no more.
-                let some = &bytes[..bytes.len().min(1)];
-                asked(self.fd.as_fd(), Interest::WRITABLE)
-                    .and_then(|()| Ok(nix::unistd::write(&self.fd, some)?))
-            }
-            Access::Detour(detour) => detour_write(&self.fd, detour, bytes),
-        };
+        let most = if self.kind == Kind::File { sys::FILE_PIECE } else { usize::MAX };
+        let result = sys::again(|| self.access.write(&self.fd, bytes, most));
         let progress = Progress::of_write(result)?;
         if progress == Progress::Blocked {
             self.latch.not_writable();
@@ -356,21 +303,19 @@ impl Local {
         Ok(progress)
     }
 
-    /// Lets out what a detour still holds; `End` when nothing is held.
+    /// Lets out what is [held back](Self::holds_back); `End` when nothing is.
     ///
     /// # Errors
     /// As for [`write`](Self::write).
     pub fn flush(&mut self) -> io::Result<Progress> {
-        let Access::Detour(detour) = &mut self.access else {
-            return Ok(Progress::End);
-        };
-        if detour.held == 0 {
+        if !self.holds_back() {
             return Ok(Progress::End);
         }
         if !self.latch.writable() {
             return Ok(Progress::Blocked);
         }
-        let progress = Progress::of_write(detour_push(&self.fd, detour))?;
+        let result = sys::again(|| self.access.flush(&self.fd));
+        let progress = Progress::of_write(result)?;
         if progress == Progress::Blocked {
             self.latch.not_writable();
         }
@@ -381,55 +326,4 @@ impl Local {
         self.kind == Kind::Terminal
             && nix::unistd::tcgetpgrp(&self.fd).is_ok_and(|front| front != nix::unistd::getpgrp())
     }
-}
-
-/// `EAGAIN` unless poll(2) finds the descriptor ready.
-fn asked(fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
-    let flags = if interest.is_readable() { PollFlags::POLLIN } else { PollFlags::POLLOUT };
-    match polled(fd, flags).is_empty() {
-        true => Err(io::ErrorKind::WouldBlock.into()),
-        false => Ok(()),
-    }
-}
-
-/// What poll(2) finds now; nothing when it fails.
-fn polled(fd: BorrowedFd<'_>, flags: PollFlags) -> PollFlags {
-    let mut asked = [PollFd::new(fd, flags)];
-    match poll(&mut asked, PollTimeout::ZERO) {
-        Ok(_) => asked[0].revents().unwrap_or(PollFlags::empty()),
-        Err(_) => PollFlags::empty(),
-    }
-}
-
-fn detour_read(fd: &OwnedFd, detour: &mut Detour, buffer: &mut [u8]) -> io::Result<usize> {
-    if detour.held == 0 {
-        detour.held = sys::splice(fd.as_fd(), detour.writer.as_fd(), buffer.len())?;
-        if detour.held == 0 {
-            return Ok(0);
-        }
-    }
-    let n = nix::unistd::read(&detour.reader, buffer)?;
-    detour.held -= n;
-    Ok(n)
-}
-
-fn detour_write(fd: &OwnedFd, detour: &mut Detour, bytes: &[u8]) -> io::Result<usize> {
-    if detour.held > 0 {
-        detour_push(fd, detour)?;
-        return Ok(0);
-    }
-    let n = nix::unistd::write(&detour.writer, bytes)?;
-    detour.held = n;
-    match detour_push(fd, detour) {
-        // The bytes are in our own pipe: taken, though they have not left yet.
-        Ok(_) => Ok(n),
-        Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(n),
-        Err(cause) => Err(cause),
-    }
-}
-
-fn detour_push(fd: &OwnedFd, detour: &mut Detour) -> io::Result<usize> {
-    let n = sys::splice(detour.reader.as_fd(), fd.as_fd(), detour.held)?;
-    detour.held -= n;
-    Ok(n)
 }

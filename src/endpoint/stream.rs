@@ -1,4 +1,10 @@
 //! A connected byte stream: TCP.
+//!
+//! TCP's urgent data is no part of what is received: SO_OOBINLINE is off, as it is by default, so
+//! that the urgent byte stands outside the stream and nobody asks for it (tcp(7), "urgent data").
+//! What comes before and after it is received like everything else. That is what other netcats do;
+//! with SO_OOBINLINE the kernel's idea of which byte is meant would be in the payload (RFC 6093,
+//! section 3).
 
 use std::io;
 use std::net::Shutdown;
@@ -181,10 +187,6 @@ impl Source for Stream {
         self.tap.received_unseen(bytes, 1);
     }
 
-    fn ended(&mut self) {
-        self.tap.event(&Event::PeerClosed(&self.link));
-    }
-
     fn splice_failed(&mut self, cause: &io::Error) -> Error {
         self.broken("receive", cause)
     }
@@ -209,6 +211,8 @@ impl Sink for Stream {
             let progress = Progress::of_write(result.map_err(Into::into))
                 .map_err(|cause| self.broken("send", &cause))?;
             match progress {
+                // Interrupted: the loop comes round again at once.
+                Progress::Moved(0) => return Ok(Progress::Moved(moved)),
                 Progress::Moved(n) => {
                     messages += usize::from(n == bytes.len());
                     self.tap.sent(&self.link, &some[..n]);

@@ -170,7 +170,7 @@ impl Client {
         while let Some(piece) = self.queue.front_mut() {
             let rest = &piece.bytes[piece.sent..];
             let n = match send(&self.socket, &self.latch, rest)? {
-                Progress::Moved(n) => n,
+                Progress::Moved(n) if n > 0 => n,
                 other if moved == 0 => return Ok(other),
                 _ => break,
             };
@@ -204,7 +204,7 @@ impl Client {
         let mut sent = 0;
         while self.queue.is_empty() && sent < bytes.len() {
             match send(&self.socket, &self.latch, &bytes[sent..])? {
-                Progress::Moved(n) => {
+                Progress::Moved(n) if n > 0 => {
                     tap.sent(&self.link, &bytes[sent..sent + n]);
                     sent += n;
                 }
@@ -251,8 +251,9 @@ fn send(socket: &Socket, latch: &Latch, bytes: &[u8]) -> io::Result<Progress> {
     if !latch.writable() {
         return Ok(Progress::Blocked);
     }
-    let result = nix::sys::socket::send(socket.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL);
-    let progress = Progress::of_write(result.map_err(Into::into))?;
+    let fd = socket.as_raw_fd();
+    let call = || Ok(nix::sys::socket::send(fd, bytes, MsgFlags::MSG_NOSIGNAL)?);
+    let progress = Progress::of_write(sys::again(call))?;
     if progress == Progress::Blocked {
         latch.not_writable();
     }

@@ -112,6 +112,11 @@ impl Hub {
         let most = self.read_size();
         let mut buffer = std::mem::take(&mut self.buffer);
         let result = match client.read(&mut buffer[..most], &tap) {
+            // Interrupted by a signal: it comes again, and has sent nothing yet.
+            Ok(Progress::Moved(0)) => {
+                turn = Turn::Moved;
+                Ok(())
+            }
             Ok(Progress::Moved(n)) => {
                 turn = Turn::Moved;
                 self.take(client, &buffer[..n], session)

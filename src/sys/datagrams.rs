@@ -7,8 +7,8 @@ use std::path::Path;
 
 use socket2::{SockAddr, SockRef};
 
-use super::Ways;
 use super::linux::datagrams::{self, Target};
+use super::{Ways, again};
 use crate::peer::{Address, Route};
 
 /// A datagram that was received, or a train of them from one peer.
@@ -86,11 +86,12 @@ impl Receiver {
         into: &mut Vec<Received>,
     ) -> io::Result<()> {
         if let Some(batched) = &mut self.batched {
-            return batched.receive(socket.as_fd(), buffer, Self::SLOT, into);
+            return again(|| batched.receive(socket.as_fd(), buffer, Self::SLOT, into));
         }
         let mut at = 0;
         while at + Self::SLOT <= buffer.len() {
-            let one = datagrams::receive_one(socket.as_fd(), buffer, at..at + Self::SLOT)?;
+            let room = at..at + Self::SLOT;
+            let one = again(|| datagrams::receive_one(socket.as_fd(), buffer, room.clone()))?;
             at = one.range.end;
             into.push(one);
             if self.fetch == Fetch::One {
@@ -149,7 +150,7 @@ impl Sender {
         let mut sent = Sent { bytes: 0, messages: 0, error: None };
         loop {
             let rest = &bytes[sent.bytes..];
-            match self.send_some(fd, rest, segment, to.as_ref()) {
+            match again(|| self.send_some(fd, rest, segment, to.as_ref())) {
                 Ok(n) => {
                     sent.bytes += n;
                     sent.messages += if n == 0 { 1 } else { n.div_ceil(segment) };
@@ -229,7 +230,7 @@ fn send_each(socket: impl AsFd, bytes: &[u8], segment: usize, to: Option<&Path>)
     loop {
         let end = bytes.len().min(sent.bytes + segment);
         let result = match &to {
-            Ok(to) => socket.send_to(&bytes[sent.bytes..end], to),
+            Ok(to) => again(|| socket.send_to(&bytes[sent.bytes..end], to)),
             Err(_) => Err(io::Error::from_raw_os_error(libc::EDESTADDRREQ)),
         };
         if let Err(cause) = result {

@@ -4,7 +4,9 @@
 mod datagrams;
 mod ends;
 mod equal;
+mod refused;
 mod trouble;
+mod urgent;
 
 use libtest_mimic::Trial;
 
@@ -12,5 +14,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     let mut tests = equal::tests();
     tests.extend(trouble::tests());
     tests.extend(datagrams::tests());
+    tests.extend(urgent::tests());
+    tests.extend(refused::tests());
     tests
 }

@@ -1,5 +1,6 @@
 //! The descriptors 0, 1 and 2: what pktcat inherits it shares with the shell and leaves as it is.
 
+mod devices;
 mod files;
 mod nonblock;
 mod numbers;
@@ -15,6 +16,7 @@ use crate::util::{Cmd, Running, net, pktcat_line};
 pub(crate) fn tests() -> Vec<Trial> {
     let mut tests = nonblock::tests();
     tests.extend(files::tests());
+    tests.extend(devices::tests());
     tests.extend(numbers::tests());
     tests.extend(terminal::tests());
     tests.extend(unprivileged::tests());

@@ -35,6 +35,7 @@ mod options;
 mod pcap;
 mod port_files;
 mod progress;
+mod refused_calls;
 mod relay_matrix;
 mod round_trips;
 mod scan;
@@ -109,6 +110,7 @@ fn all() -> Vec<Trial> {
         pcap::tests(),
         port_files::tests(),
         progress::tests(),
+        refused_calls::tests(),
         relay_matrix::tests(),
         round_trips::tests(),
         scan::tests(),

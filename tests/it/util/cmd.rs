@@ -148,6 +148,14 @@ impl Cmd {
         self
     }
 
+    /// The same command with faults injected into its system calls (`inject=` of strace(1), such as
+    /// `splice:error=EPERM:when=1`). The process stays the test's own child. Needs `Need::Strace`.
+    pub fn injecting(self, faults: &str) -> Self {
+        let trace = format!("trace={}", faults.split(':').next().unwrap());
+        let inject = format!("inject={faults}");
+        self.through(["strace", "-D", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject])
+    }
+
     /// The command line, for messages.
     pub fn line(&self) -> String {
         let words: Vec<_> = self.words.iter().map(|word| word.to_string_lossy()).collect();

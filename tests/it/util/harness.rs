@@ -21,6 +21,7 @@
 //! Tables make their tests by [`test`].
 
 use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
 use std::{panic, thread};
 
 use libtest_mimic::{Arguments, Trial};
@@ -36,6 +37,8 @@ pub enum Need {
     Ipv6,
     /// A system that follows no link of another user in a folder of everybody's.
     ProtectedLinks,
+    /// strace, and a system that lets it trace: containers often refuse ptrace(2).
+    Strace,
     /// A machine with nothing else to do, which only who runs the tests can tell:
     /// `PKTCAT_TIMED_TESTS=1`.
     Quiet,
@@ -50,6 +53,11 @@ impl Need {
             Self::Ipv6 => std::net::UdpSocket::bind("[::1]:0").is_ok(),
             Self::ProtectedLinks => std::fs::read_to_string("/proc/sys/fs/protected_symlinks")
                 .is_ok_and(|text| text.trim() == "1"),
+            Self::Strace => Command::new("strace")
+                .args(["-o", "/dev/null", "true"])
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success()),
             Self::Quiet => std::env::var_os("PKTCAT_TIMED_TESTS").is_some(),
         }
     }
@@ -60,6 +68,7 @@ impl Need {
             Self::Root => "root",
             Self::Ipv6 => "IPv6",
             Self::ProtectedLinks => "fs.protected_symlinks",
+            Self::Strace => "strace and leave to trace",
             Self::Quiet => "PKTCAT_TIMED_TESTS=1 on a quiet machine",
         }
     }
