@@ -21,6 +21,8 @@
 //! Tables make their tests by [`test`].
 
 use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -36,6 +38,8 @@ pub enum Need {
     /// A machine with nothing else to do, which only who runs the tests can tell:
     /// `PKTCAT_TIMED_TESTS=1`.
     Quiet,
+    /// strace, and a system that lets it trace.
+    Ptrace,
 }
 
 impl Need {
@@ -46,6 +50,7 @@ impl Need {
             Self::Root => std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0),
             Self::Ipv6 => std::net::UdpSocket::bind("[::1]:0").is_ok(),
             Self::Quiet => std::env::var_os("PKTCAT_TIMED_TESTS").is_some(),
+            Self::Ptrace => can_trace(),
         }
     }
 
@@ -55,8 +60,19 @@ impl Need {
             Self::Root => "root",
             Self::Ipv6 => "IPv6",
             Self::Quiet => "PKTCAT_TIMED_TESTS=1 on a quiet machine",
+            Self::Ptrace => "strace that may trace",
         }
     }
+}
+
+/// Whether strace is here and ptrace(2) is permitted, which containers often refuse.
+fn can_trace() -> bool {
+    static CAN: OnceLock<bool> = OnceLock::new();
+    *CAN.get_or_init(|| {
+        let mut command = Command::new("strace");
+        command.args(["-D", "-o", "/dev/null", "true"]);
+        command.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    })
 }
 
 /// The tests that are functions of these names.
