@@ -145,15 +145,16 @@ impl Console {
             return self.flush_device();
         }
         if matches!(self.device, Device::Unopened) {
-            self.device = match Local::take(Which::Stderr, reactor) {
-                Ok(local) => Device::Open(local),
+            match Local::take(Which::Stderr, reactor) {
+                Ok(local) => self.device = Device::Open(local),
                 Err(_) => {
                     // No descriptor is left to write without waiting, which is what a person must
-                    // be told now.
+                    // be told now. The next line tries again: it may be the error of this run.
                     let _ = io::stderr().write_all(&text.bytes[text.written..]);
-                    Device::Gone
+                    *text = Text::default();
+                    return true;
                 }
-            };
+            }
         }
         while let Device::Open(local) = &mut self.device
             && text.waiting() > 0

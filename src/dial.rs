@@ -198,7 +198,13 @@ fn check(attempt: &Attempt) -> Option<Result<()>> {
     // Looking at what has arrived tells an error without taking it away from what arrived before
     // it: a peer may answer and reset at once.
     let mut first = [MaybeUninit::uninit()];
-    match attempt.socket.peek(&mut first) {
+    let looked = loop {
+        match attempt.socket.peek(&mut first) {
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            looked => break looked,
+        }
+    };
+    match looked {
         Ok(_) => {}
         Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
             if socket::peer_address(&attempt.socket).is_none() {

@@ -107,6 +107,18 @@ fn kind_of(file: &File) -> Kind {
     }
 }
 
+/// Puts `/dev/null` in the place of a standard descriptor that has been taken over.
+fn stand_in(which: Which) -> io::Result<()> {
+    match which {
+        Which::Stdin => nix::unistd::dup2_stdin(File::open("/dev/null")?)?,
+        Which::Stdout => {
+            nix::unistd::dup2_stdout(File::options().write(true).open("/dev/null")?)?;
+        }
+        Which::Stderr => {}
+    }
+    Ok(())
+}
+
 /// One of the three standard descriptors, ready to be used without waiting.
 #[derive(Debug)]
 pub struct Local {
@@ -129,7 +141,7 @@ pub enum Which {
 }
 
 impl Local {
-    /// Takes a standard descriptor over. Standard input and output are replaced by `/dev/null`,
+    /// Takes a standard descriptor over. Standard input and output are replaced by `/dev/null` (where there is one),
     /// so that closing this one really closes it for the other end of a pipe.
     ///
     /// # Errors
@@ -187,13 +199,9 @@ impl Local {
             Kind::Null | Kind::File | Kind::Other => (shared.into(), Access::Direct),
         };
         if kind != Kind::Null {
-            match which {
-                Which::Stdin => nix::unistd::dup2_stdin(File::open("/dev/null")?)?,
-                Which::Stdout => {
-                    nix::unistd::dup2_stdout(File::options().write(true).open("/dev/null")?)?;
-                }
-                Which::Stderr => {}
-            }
+            // Where there is no /dev/null, as in a bare chroot, the descriptor stays what it was: the
+            // other end of a pipe then sees it closed when the program ends, and not before.
+            let _ = stand_in(which);
         }
         let latch = reactor.watch(&fd, interest)?;
         if kind == Kind::Terminal && which == Which::Stdin {
