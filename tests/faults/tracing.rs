@@ -15,8 +15,9 @@ use crate::util::{Cmd, Ended, Running, pktcat, proc};
 
 /// How soon a signal that asks for the end must have brought it.
 const SIGNAL_TIME: Duration = Duration::from_secs(2);
-/// System calls in a second with nothing to do, at most. A process that spins makes thousands, even under strace.
-const CALLS_PER_IDLE_SECOND: usize = 500;
+/// System calls in a second with nothing to do, at most: those of a timer of a few milliseconds. A process
+/// that spins makes ten thousands, even under strace and on a busy machine.
+const CALLS_PER_IDLE_SECOND: usize = 3_000;
 /// Clock ticks of processor time in such a second, at most: one half of it.
 const TICKS_PER_IDLE_SECOND: u64 = 50;
 /// Bytes of strace's log that no scene fills with what it has to do: more is a spin, and is not waited for.
