@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::thread;
-use std::time::Instant;
 
 use libtest_mimic::Trial;
 
@@ -61,17 +60,7 @@ fn inject(scene: Scene, options: &str) {
             scope.spawn(|| {
                 while let Some(fault) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let _place = Place::take();
-                    let begun = Instant::now();
                     let seen = (scene.run)(options, Some(fault));
-                    if std::env::var_os("PKTCAT_FAULTS_TIMES").is_some() {
-                        eprintln!(
-                            "{:?} {fault} {} {:?} {}",
-                            begun.elapsed(),
-                            scene.name,
-                            seen.end,
-                            seen.spun
-                        );
-                    }
                     if seen.log.contains("(INJECTED)") {
                         reached.fetch_add(1, Ordering::Relaxed);
                     }
@@ -126,9 +115,11 @@ fn of_call(&(call, errors): &Errors, numbers: &[usize], census: &Census) -> Vec<
     let mut faults = Vec::new();
     for number in numbers.iter().map(|number| before + number).filter(|&number| number <= made) {
         for &error in errors {
-            // A call that is interrupted for ever can only be made again for ever.
+            // A call that is interrupted for ever can only be made again for ever, and a refusal is
+            // taken off the socket by the call that tells of it.
+            let passes = error == "EINTR" || error == "ECONNREFUSED" && call.starts_with("recvm");
             let repeats = [Repeats::Once, Repeats::ForEver];
-            for &repeats in &repeats[..if error == "EINTR" { 1 } else { 2 }] {
+            for &repeats in &repeats[..if passes { 1 } else { 2 }] {
                 faults.push(Fault { call, error, number, repeats });
             }
         }

@@ -243,6 +243,10 @@ pub fn keep_open(options: &str, fault: Option<&Fault>) -> Seen {
     traced.idle();
 
     let mut seen = traced.finish(Ending::BySignal);
+    if port.is_none() {
+        // Nobody could come.
+        return seen;
+    }
     let stdout = std::mem::take(&mut seen.stdout);
     let mut came: Vec<_> =
         String::from_utf8_lossy(&stdout).lines().map(|l| format!("{l}\n")).collect();
