@@ -31,7 +31,10 @@ const SIDE_BY_SIDE: usize = 8;
 pub fn tests(scenes: &[Scene]) -> Vec<Trial> {
     let mut tests = Vec::new();
     for &scene in scenes {
-        for &options in scene.options {
+        // The tests are all run once more with --portable; the whole has it in one run.
+        let options =
+            scene.options.iter().filter(|&&options| is_whole() || options != "--portable");
+        for &options in options {
             let name = format!("{} {options}", scene.name);
             let name = name.trim_end().to_owned();
             let run = move || inject(scene, options);
@@ -98,14 +101,18 @@ fn report(seen: &Seen, fault: &Fault, wrong: &[String]) -> String {
     )
 }
 
+/// Whether everything is tried, and not only what systems do show.
+fn is_whole() -> bool {
+    std::env::var_os("PKTCAT_ALL_FAULTS").is_some() || std::env::var_os("PKTCAT_FAULT").is_some()
+}
+
 /// The faults of a scene that makes these calls.
 fn faults(census: &Census) -> Vec<Fault> {
     if let Ok(one) = std::env::var("PKTCAT_FAULT") {
         return vec![named(&one)];
     }
-    let all = std::env::var_os("PKTCAT_ALL_FAULTS").is_some();
     let (table, numbers) =
-        if all { (errors::ALL, &NUMBERS[..]) } else { (errors::ORDINARY, &NUMBERS[..1]) };
+        if is_whole() { (errors::ALL, &NUMBERS[..]) } else { (errors::ORDINARY, &NUMBERS[..1]) };
     table.iter().flat_map(|errors| of_call(errors, numbers, census)).collect()
 }
 
