@@ -213,17 +213,16 @@ impl Console {
         }
         match self.device {
             Device::Kept(_) => return true,
-            Device::Unopened => {
-                self.device = match Local::take(Which::Stderr, reactor) {
-                    Ok(local) => Device::Open(local),
-                    Err(_) => {
-                        // No descriptor is left to write without waiting, which is what a person
-                        // must be told now.
-                        let _ = io::stderr().write_all(&text.bytes[text.written..]);
-                        Device::Gone
-                    }
-                };
-            }
+            Device::Unopened => match Local::take(Which::Stderr, reactor) {
+                Ok(local) => self.device = Device::Open(local),
+                Err(_) => {
+                    // No descriptor is left to write without waiting, which is what a person must
+                    // be told now. The next line tries again: it may be the error of this run.
+                    let _ = io::stderr().write_all(&text.bytes[text.written..]);
+                    *text = Text::default();
+                    return true;
+                }
+            },
             Device::Open(_) | Device::Gone => {}
         }
         while let Device::Open(local) = &mut self.device

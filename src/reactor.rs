@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::signal::SigSet;
+use nix::sys::stat::{SFlag, fstat};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
 
@@ -141,6 +142,13 @@ pub struct Reactor {
     looked_at: Instant,
 }
 
+/// Whether a descriptor is of a kind that can always be watched. When epoll refuses such a one, a
+/// sandbox does, and to take it for always ready would mean to ask it without end.
+fn is_waited_for(fd: impl AsFd) -> bool {
+    let kind = fstat(fd).map(|status| SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT);
+    kind.is_ok_and(|kind| kind == SFlag::S_IFSOCK || kind == SFlag::S_IFIFO)
+}
+
 impl Reactor {
     /// A reactor that listens for SIGINT, SIGTERM and SIGUSR1.
     ///
@@ -226,7 +234,7 @@ impl Reactor {
                 if index < self.latches.len() {
                     self.free.push(index);
                 }
-                if error.kind() == io::ErrorKind::PermissionDenied {
+                if error.kind() == io::ErrorKind::PermissionDenied && !is_waited_for(fd) {
                     return Ok(Latch::always(UNWATCHED));
                 }
                 Err(error)

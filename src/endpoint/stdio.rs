@@ -109,7 +109,7 @@ impl Which {
 }
 
 impl Local {
-    /// Takes a standard descriptor over. Standard input and output are replaced by `/dev/null`,
+    /// Takes a standard descriptor over. Standard input and output are replaced by `/dev/null` (where there is one),
     /// so that closing this one really closes it for the other end of a pipe.
     ///
     /// # Errors
@@ -153,10 +153,12 @@ impl Local {
                 }
             }
             Kind::Socket => (shared.into(), Access::Socket),
-            Kind::Null | Kind::File | Kind::Other => (OwnedFd::from(shared), Access::Direct),
+            Kind::Null | Kind::File | Kind::Other => (shared.into(), Access::Direct),
         };
         if kind != Kind::Null {
-            which.vacate()?;
+            // Where there is no /dev/null, as in a bare chroot, the descriptor stays what it was: the
+            // other end of a pipe then sees it closed when the program ends, and not before.
+            let _ = which.vacate();
         }
         let latch = reactor.watch(&fd, interest)?;
         if kind == Kind::Terminal && which == Which::Stdin {

@@ -33,6 +33,10 @@ const PAUSES: u32 = 4;
 /// Room for the replies and the ICMP messages that wait in the kernel.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
+/// Replies, and ICMP messages, that are taken before signals and the clock are looked at again:
+/// somebody may send more of them than can ever be taken.
+const MOST_AT_ONCE: usize = 256;
+
 /// Questions under way.
 pub(super) struct Datagrams {
     ends: Vec<End>,
@@ -110,25 +114,29 @@ impl Datagrams {
         }
     }
 
-    /// Takes all replies and ICMP messages of a target.
+    /// Takes the replies and ICMP messages of a target: what is left stays readable.
     fn listen(&mut self, target: usize, answers: &mut Vec<Answer>) -> Result<()> {
-        self.ends[target].latch.not_readable();
-        loop {
+        for _ in 0..MOST_AT_ONCE {
             self.hear_all(target, answers)?;
             match self.ends[target].next_reply()? {
                 Reply::From(peer) if peer.ip() == self.ends[target].target.address.ip() => {
                     self.answer((target, peer.port()), State::Open, answers);
                 }
                 Reply::From(_) | Reply::Icmp => {}
-                Reply::None => return Ok(()),
+                Reply::None => {
+                    self.ends[target].latch.not_readable();
+                    break;
+                }
             }
         }
+        Ok(())
     }
 
-    /// Takes all ICMP messages of a target; tells whether there was any.
+    /// Takes the ICMP messages of a target; tells whether there was any.
     fn hear_all(&mut self, target: usize, answers: &mut Vec<Answer>) -> Result<bool> {
         let mut heard = false;
-        while let Some(icmp) = self.ends[target].next_icmp()? {
+        for _ in 0..MOST_AT_ONCE {
+            let Some(icmp) = self.ends[target].next_icmp()? else { break };
             heard = true;
             self.hear(target, &icmp, answers);
         }
@@ -240,6 +248,9 @@ impl Prober for Datagrams {
     }
 
     fn deadline(&self) -> Option<Instant> {
+        if self.ends.iter().any(|end| end.latch.readable()) {
+            return Some(Instant::now());
+        }
         self.due.last().and_then(VecDeque::front).map(|(at, _)| *at)
     }
 }

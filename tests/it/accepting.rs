@@ -12,7 +12,7 @@ use crate::util::harness::{self, Need};
 use crate::util::{Cmd, net, pktcat, pktcat_line};
 
 pub(crate) fn tests() -> Vec<Trial> {
-    const STRACE: [Need; 1] = [Need::Program("strace")];
+    const STRACE: [Need; 1] = [Need::Strace];
     let mut tests = Vec::new();
     let all = [
         "listen 127.0.0.1 0",
@@ -31,8 +31,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         tests.push(harness::test(module_path!(), name, &STRACE, move || passes(error)));
     }
     tests.extend(tests![
-        that_fails_once_leaves_the_built_in_peer_of_compare needs [Need::Program("strace")],
-        that_always_fails_ends_compare needs [Need::Program("strace")],
+        that_fails_once_leaves_the_built_in_peer_of_compare needs [Need::Strace],
+        that_always_fails_ends_compare needs [Need::Strace],
     ]);
     tests
 }

@@ -9,7 +9,7 @@ use crate::util::harness::Need;
 use crate::util::{Cmd, net, pktcat_line};
 
 pub(crate) fn tests() -> Vec<Trial> {
-    const STRACE: Need = Need::Program("strace");
+    const STRACE: Need = Need::Strace;
     tests![
         a_source_port_in_use_is_named_and_no_unreachable_network,
         no_source_port_left_is_no_unreachable_network

@@ -22,6 +22,7 @@ mod dump;
 mod endings;
 mod errors;
 mod failures;
+mod faults;
 mod forged;
 mod formats;
 mod hints;
@@ -43,6 +44,7 @@ mod scan_networks;
 mod scan_udp;
 mod services;
 mod services_udp;
+mod storms;
 mod taking_over;
 mod timeouts;
 mod udp;
@@ -63,11 +65,13 @@ const ALONE: &[&str] = &[
     "compare::accounts::a_million_messages_take_bounded_memory",
     "compare::clock::",
     "descriptors::unprivileged::an_idle_pipe_of_root_costs_nothing",
+    "faults::",
     "formats::pacing_sleeps_and_does_not_spin",
     "formats::the_pace_is_right_on_average",
     "progress::a_file_has_a_bar_with_a_size_that_goes_away",
     "round_trips::",
     "scan::probes_keep_the_rate",
+    "storms::",
 ];
 
 fn main() {
@@ -97,6 +101,7 @@ fn all() -> Vec<Trial> {
         endings::tests(),
         errors::tests(),
         failures::tests(),
+        faults::tests(),
         forged::tests(),
         formats::tests(),
         hints::tests(),
@@ -118,6 +123,7 @@ fn all() -> Vec<Trial> {
         scan_udp::tests(),
         services::tests(),
         services_udp::tests(),
+        storms::tests(),
         taking_over::tests(),
         timeouts::tests(),
         udp::tests(),

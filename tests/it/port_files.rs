@@ -15,7 +15,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     tests![
         a_link_with_the_name_of_the_temporary_file_is_not_followed,
         nothing_is_left_behind_and_permissions_stay,
-        nothing_is_left_behind_by_a_failure needs [Need::Program("strace")],
+        nothing_is_left_behind_by_a_failure needs [Need::Strace],
         an_open_file_gets_it_behind_what_it_holds,
         standard_output_gets_it_whatever_it_is,
         a_link_that_the_system_does_not_follow_is_not_followed

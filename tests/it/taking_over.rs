@@ -12,7 +12,7 @@ use crate::util::{Cmd, Running, eventually, pktcat_line};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
-        one_that_is_held_up_removes_nobody_elses_socket needs [Need::Program("strace")],
+        one_that_is_held_up_removes_nobody_elses_socket needs [Need::Strace],
         of_many_at_once_one_gets_the_path,
         a_listener_that_ends_leaves_the_socket_of_the_next,
         a_locked_folder_stops_nobody_who_takes_nothing_over needs [Need::Program("flock")],

@@ -17,9 +17,9 @@ pub(crate) fn tests() -> Vec<Trial> {
     tests![
         malformed_stdin_ends_with_a_reset,
         malformed_stdin_ends_all_clients_with_a_reset,
-        a_read_error_of_stdin_ends_with_a_reset needs [Need::Program("strace")],
-        a_read_error_of_a_reply_file_ends_with_a_reset needs [Need::Program("strace")],
-        what_fails_before_it_sends_anything_ends_with_a_reset needs [Need::Program("strace")],
+        a_read_error_of_stdin_ends_with_a_reset needs [Need::Strace],
+        a_read_error_of_a_reply_file_ends_with_a_reset needs [Need::Strace],
+        what_fails_before_it_sends_anything_ends_with_a_reset needs [Need::Strace],
         a_full_disk_ends_with_a_reset,
         a_run_that_is_told_to_end_while_it_sends_ends_with_a_reset,
         a_run_that_is_told_to_end_with_nothing_to_send_ends_with_a_fin,

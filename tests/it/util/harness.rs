@@ -22,6 +22,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::{panic, thread};
 
 use libtest_mimic::{Arguments, Trial};
@@ -53,11 +54,7 @@ impl Need {
             Self::Ipv6 => std::net::UdpSocket::bind("[::1]:0").is_ok(),
             Self::ProtectedLinks => std::fs::read_to_string("/proc/sys/fs/protected_symlinks")
                 .is_ok_and(|text| text.trim() == "1"),
-            Self::Strace => Command::new("strace")
-                .args(["-o", "/dev/null", "true"])
-                .stderr(Stdio::null())
-                .status()
-                .is_ok_and(|status| status.success()),
+            Self::Strace => can_trace(),
             Self::Quiet => std::env::var_os("PKTCAT_TIMED_TESTS").is_some(),
         }
     }
@@ -72,6 +69,16 @@ impl Need {
             Self::Quiet => "PKTCAT_TIMED_TESTS=1 on a quiet machine",
         }
     }
+}
+
+/// Whether strace is here and ptrace(2) is permitted, which containers often refuse.
+fn can_trace() -> bool {
+    static CAN: OnceLock<bool> = OnceLock::new();
+    *CAN.get_or_init(|| {
+        let mut command = Command::new("strace");
+        command.args(["-D", "-o", "/dev/null", "true"]).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    })
 }
 
 /// The tests that are functions of these names.
