@@ -51,7 +51,7 @@ enum Sending {
     /// The FIN is sent.
     Closed,
     /// The connection took no more; what arrived is still to be written.
-    Broken(Error),
+    Broken(Option<Error>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,9 @@ impl Relay {
             }
             Sending::Held if status.is_told_to_end() => false,
             Sending::Open | Sending::Held => true,
-            Sending::Closed | Sending::Broken(_) => false,
+            // What took no more need not be broken: the system may have been short of memory.
+            Sending::Broken(_) => status != Status::Broken,
+            Sending::Closed => false,
         }
     }
 
@@ -183,7 +185,7 @@ impl Relay {
                 Ok(true)
             }
             Err(Failure::Sink(error)) => {
-                self.sending = Sending::Broken(error);
+                self.sending = Sending::Broken(Some(error));
                 Ok(true)
             }
             Err(Failure::Source(error)) => Err(error),
@@ -215,7 +217,7 @@ impl Relay {
     fn close_sending(&mut self) -> Sending {
         match self.stream.shutdown() {
             Ok(()) => Sending::Closed,
-            Err(error) => Sending::Broken(error),
+            Err(error) => Sending::Broken(Some(error)),
         }
     }
 
@@ -246,10 +248,8 @@ impl Relay {
         if self.receiving == Receiving::Closed {
             match &mut self.sending {
                 // The connection broke while sending; all that had arrived is written now.
-                Sending::Broken(_) => {
-                    if let Sending::Broken(error) =
-                        std::mem::replace(&mut self.sending, Sending::Closed)
-                    {
+                Sending::Broken(error) => {
+                    if let Some(error) = error.take() {
                         return Err(error);
                     }
                 }

@@ -239,7 +239,7 @@ fn connect_does_not_wait_for_a_silent_address(unshare: &[&'static str]) {
     let (_queue, port) = net::unanswering_port();
     let (listener, _) = net::listener_at(&format!("127.0.0.17:{port}"));
     // Within a limit that is shorter than the usual wait for one address, each has its turn.
-    for options in ["", "-w 240ms"] {
+    for options in ["", "-w 1s"] {
         let line = answered_by(unshare, options, &listener);
         assert_eq!(line, format!("connected to 127.0.0.17:{port} (tcp)"));
     }

@@ -1,5 +1,6 @@
 //! Scenes over byte streams: what is sent in pieces, each way, and what arrives.
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
@@ -26,6 +27,8 @@ fn payload(seed: u64) -> Vec<u8> {
 struct Peer {
     stream: TcpStream,
     reader: JoinHandle<(Vec<u8>, bool)>,
+    /// Whether sending failed: a reset is told once, to whoever asks first.
+    is_broken: Cell<bool>,
 }
 
 impl Peer {
@@ -38,12 +41,14 @@ impl Peer {
             let clean = copy.read_to_end(&mut came).is_ok();
             (came, clean)
         });
-        Self { stream, reader }
+        Self { stream, reader, is_broken: Cell::new(false) }
     }
 
     fn send(&self, bytes: &[u8]) {
         // What a peer that has gone means is for the verdict to say.
-        drop((&self.stream).write_all(bytes));
+        if (&self.stream).write_all(bytes).is_err() {
+            self.is_broken.set(true);
+        }
     }
 
     fn end(&self) {
@@ -52,7 +57,8 @@ impl Peer {
 
     /// What came, and whether a FIN, not a reset, ended it.
     fn received(self) -> (Vec<u8>, bool) {
-        self.reader.join().unwrap()
+        let (came, clean) = self.reader.join().unwrap();
+        (came, clean && !self.is_broken.get())
     }
 }
 
