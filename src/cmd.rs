@@ -16,18 +16,19 @@ use std::ffi::OsString;
 
 use socket2::Socket;
 
-use crate::address::Protocol;
 use crate::cli::{self, Command, Parsed};
 use crate::config::{self, Common, Payload as Shown, Reception, Stdin};
-use crate::console::{Console, Verbosity};
-use crate::endpoint::input::{Input, Payload, Wire};
-use crate::endpoint::output::Output;
-use crate::endpoint::stdio::{Local, Which};
+use crate::engine::input::{Input, Payload, Wire};
+use crate::engine::output::Output;
 use crate::error::Result;
-use crate::options::Options;
-use crate::report::Lines;
-use crate::session::Session;
-use crate::tap::Event;
+use crate::io::stdio::{Local, Which};
+use crate::net::address::Protocol;
+use crate::net::options::Options;
+use crate::observe::journal::Verbosity;
+use crate::observe::report::Lines;
+use crate::observe::tap::Event;
+use crate::run::console::Console;
+use crate::run::session::Session;
 
 /// Carries out a command line.
 ///

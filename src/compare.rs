@@ -1,35 +1,15 @@
 //! The same messages over TCP and over UDP to an echoing peer, side by side.
 //!
-//! - [`messages`] what is sent, [`flow`] when, [`stream`] and [`datagrams`] how, [`recognise`]
-//!   which message a datagram answers
-//! - [`account`] what became of every message, [`rtt`] how long replies took, [`wire`] what it cost
-//!   in packets, [`ledger`] account and flow together
-//! - [`peer`] the built-in peer, [`impair`] what it does to UDP replies
-//! - [`run`] the loop of one run, woken by its [`alarm`]; here: both runs, one after the other
-//! - [`table`], [`explain`], [`plot`], [`svg`], [`json`] what people, eyes and programs read;
-//!   [`text`] numbers in words
+//! - [`measure`] sending the messages, and the account of what came back: messages what is sent, flow when, stream and
+//!   datagrams how, recognise which message a datagram answers; account what became of every message, rtt how long
+//!   replies took, wire what it cost in packets, ledger account and flow together; peer the built-in peer, impair what
+//!   it does to UDP replies; run the loop of one run, woken by its timer. Here: both runs, one after the other
+//! - [`show`] what people, eyes and programs read of it
 //!
 //! The core (account, flow, recognise, impair, wire) knows no sockets and is told the time.
 
-pub mod account;
-pub mod alarm;
-pub mod datagrams;
-pub mod explain;
-pub mod flow;
-pub mod impair;
-pub mod json;
-pub mod ledger;
-pub mod messages;
-pub mod peer;
-pub mod plot;
-pub mod recognise;
-pub mod rtt;
-pub mod run;
-pub mod stream;
-pub mod svg;
-pub mod table;
-pub mod text;
-pub mod wire;
+pub mod measure;
+pub mod show;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -38,17 +18,17 @@ use std::time::Duration;
 use mio::Interest;
 use socket2::Socket;
 
-use account::Counts;
-use datagrams::Datagrams;
-use flow::{Delivery, Pacing};
-use impair::Impairment;
-use ledger::Ledger;
-use messages::{Generator, Given, Messages, Survey};
-use recognise::{Contents, Recogniser};
-use rtt::RoundTrips;
-use run::{Ending, Runner};
-use stream::Stream;
-use wire::Wire;
+use measure::account::Counts;
+use measure::datagrams::Datagrams;
+use measure::flow::{Delivery, Pacing};
+use measure::impair::Impairment;
+use measure::ledger::Ledger;
+use measure::messages::{Generator, Given, Messages, Survey};
+use measure::recognise::{Contents, Recogniser};
+use measure::rtt::RoundTrips;
+use measure::run::{Ending, Runner};
+use measure::stream::Stream;
+use measure::wire::Wire;
 
 use crate::error::{Error, Result, Status};
 use crate::sys;
@@ -274,7 +254,7 @@ impl Comparison {
             "no reply to any message within {}",
             humantime::format_duration(self.pacing.limit)
         );
-        let peer = crate::address::Shown(self.peer).to_string();
+        let peer = crate::net::address::Shown(self.peer).to_string();
         Err(Error::new(Status::TimedOut, "compare", peer, why).hint("does this port echo?"))
     }
 }

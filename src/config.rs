@@ -10,17 +10,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::seen::{Bar, Payload, Seen, Told, Unchanged};
-use crate::address::{Family, Lookup, Protocol, Target};
 use crate::cli::{self, CommonArgs, ConnectArgs, Payloads};
-use crate::console::Verbosity;
-use crate::endpoint::Cuts;
-use crate::endpoint::datagram::{LONGEST_IPV4, LONGEST_IPV6};
-use crate::endpoint::input::Wire;
+use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
+use crate::engine::flow::Cuts;
+use crate::engine::framing::{self, Crlf, Format};
+use crate::engine::input::Wire;
+use crate::engine::pace::Pace;
 use crate::error::{Error, Result};
-use crate::framing::{self, Crlf, Format};
-use crate::options::{Group, Options, SmallWrites};
-use crate::pace::Pace;
-use crate::sys::{Fetch, Ways};
+use crate::net::address::{Family, Lookup, Protocol, Target};
+use crate::net::options::{Group, Options, SmallWrites};
+use crate::observe::journal::Verbosity;
+use crate::sys::{Fetch, Offload};
 
 pub use listen::{Listen, Task};
 pub use scan::Scan;
@@ -89,7 +89,7 @@ pub struct Common {
     /// Socket options.
     pub options: Options,
     /// Whether bulk data may take fast ways that only this system has.
-    pub ways: Ways,
+    pub offload: Offload,
     /// What is to be seen of the bytes.
     pub seen: Seen,
 }
@@ -225,7 +225,7 @@ impl Common {
                 _ => Verbosity::Normal,
             },
             options: options(&args)?,
-            ways: if args.portable { Ways::Portable } else { Ways::All },
+            offload: if args.portable { Offload::Portable } else { Offload::All },
             seen: Seen::new(args.seeing, unchanged),
         })
     }

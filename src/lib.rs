@@ -1,61 +1,35 @@
 //! pktcat: a netcat for TCP and UDP with honest endings.
 //!
-//! The map, from the words of the command line down to the system:
+//! The map, from the words of the command line down to the system. Each floor uses those below it:
 //!
-//! - [`cli`] the words, [`config`] settings that make sense together, [`cmd`] one module a command
-//! - [`relay`] a connection and every way it ends, [`exchange`] the same for datagrams
-//! - [`hub`] many clients of one listener, [`children`] a program for each,
-//!   [`door`] how they come in, [`gate`] who may
-//! - [`pump`] one direction with backpressure, [`splice`] its fast way, [`pace`] its speed limit
-//! - [`scan`] asking ports: what is asked when, and what was found
-//! - [`endpoint`] the real ends: standard input and output, streams, datagrams
-//! - [`batch`] the unit that travels, [`framing`] how bytes and messages map to each other
-//! - [`compare`] TCP against UDP: its own map inside
-//! - [`resolver`] names and [`dial`] connecting, [`local`] sockets with paths, [`socket`] sockets by name and their
-//!   [`options`], [`address`] hosts and ports, [`peer`] who is at the other end
-//! - [`session`] what one run shares: [`reactor`] the event loop, [`console`] lines for people,
-//!   [`tap`] counters and who wants to know
-//! - who wants to know: [`report`] events as text, [`json`] the same for programs, [`dump`] every
-//!   byte, made of [`hexdump`] lines, [`pcap`] packets for Wireshark, [`progress`] a bar
-//! - [`units`] durations and sizes, [`error`] failures and exit statuses, [`sys`] the system
+//! - [`cmd`] one file a command: it wires the parts and moves no bytes
+//! - [`config`] words become settings that make sense together; [`cli`] the words and the help
+//! - [`serve`] many clients of one listener, [`scan`] asking ports, [`compare`] TCP against UDP
+//! - [`engine`] how bytes and datagrams travel between two ends, and every way a run ends;
+//!   [`setup`] names become addresses, addresses become connections
+//! - [`run`] what every part of one run shares: the loop, the console, the counters, the clock
+//! - [`observe`] who wants to know what passes: text, JSON, dumps, captures, a bar;
+//!   [`io`] the event loop, and descriptors that nobody waits for
+//! - [`net`] addresses, sockets and their options, who may come in
+//! - [`sys`] the system: the only place with `unsafe` and with code for one system
+//! - [`units`] durations and sizes, [`error`] failures and exit statuses, [`peer`] who is at an end
 //!
 //! It is a library so that tests and the man-page generator reach its parts; the program is the
 //! product, and the library's interface may change with it.
 
-pub mod address;
-pub mod batch;
-pub mod children;
 pub mod cli;
 pub mod cmd;
 pub mod compare;
 pub mod config;
-pub mod console;
-pub mod dial;
-pub mod door;
-pub mod dump;
-pub mod endpoint;
+pub mod engine;
 pub mod error;
-pub mod exchange;
-pub mod framing;
-pub mod gate;
-pub mod hexdump;
-pub mod hub;
-pub mod json;
-pub mod local;
-pub mod options;
-pub mod pace;
-pub mod pcap;
+pub mod io;
+pub mod net;
+pub mod observe;
 pub mod peer;
-pub mod progress;
-pub mod pump;
-pub mod reactor;
-pub mod relay;
-pub mod report;
-pub mod resolver;
+pub mod run;
 pub mod scan;
-pub mod session;
-pub mod socket;
-pub mod splice;
+pub mod serve;
+pub mod setup;
 pub mod sys;
-pub mod tap;
 pub mod units;

@@ -6,6 +6,7 @@
 
 pub mod ports;
 pub mod progress;
+pub mod report;
 pub mod results;
 mod tcp;
 mod udp;
@@ -17,13 +18,14 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::address::Protocol;
-use crate::console::{Console, Verbosity};
-use crate::endpoint::Cuts;
+use crate::engine::flow::Cuts;
+use crate::engine::pace::Pace;
 use crate::error::{Error, Result, Status};
-use crate::pace::Pace;
-use crate::reactor::{Expected, Reactor, Signal};
-use crate::report::scan::{Found, State};
+use crate::io::reactor::{Expected, Reactor, Signal};
+use crate::net::address::Protocol;
+use crate::observe::journal::Verbosity;
+use crate::run::console::Console;
+use crate::scan::report::{Found, State};
 use progress::Progress;
 use results::{Reader, Results};
 
@@ -52,7 +54,7 @@ impl Target {
         address.set_port(9);
         let socket = open(address, Protocol::Udp)?;
         socket.connect(&address.into())?;
-        let local = crate::socket::local_address(&socket)
+        let local = crate::net::socket::local_address(&socket)
             .and_then(|local| local.internet())
             .unwrap_or(address)
             .ip();

@@ -252,7 +252,7 @@ pub fn terminal_width(terminal: impl AsFd) -> Option<u16> {
 
 /// Which ways of moving data may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ways {
+pub enum Offload {
     /// Everything this system has.
     All,
     /// Only what every system has (`--portable`).

@@ -1,11 +1,11 @@
 //! What is wrong with the words of a command line, as far as that can be known before anything is
 //! done: a usage error leaves all files as they were.
 
-use crate::address::{self, Family, Protocol, Target, port_number};
 use crate::config::compare::{self, Compare};
 use crate::config::{Common, Connect, Listen, Place};
-use crate::endpoint::datagram::{LONGEST_IPV4, LONGEST_IPV6};
+use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
 use crate::error::{Error, Result};
+use crate::net::address::{self, Family, Protocol, Target, port_number};
 
 /// Checks the words of `connect`.
 ///

@@ -4,21 +4,22 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::{check, files};
-use crate::address::Protocol;
-use crate::compare::flow::Pacing;
-use crate::compare::peer::Peer;
-use crate::compare::run::Runner;
-use crate::compare::stream::Stream;
-use crate::compare::{self, Comparison, explain, json, plot, svg, table};
+use crate::compare::measure::flow::Pacing;
+use crate::compare::measure::peer::Peer;
+use crate::compare::measure::run::Runner;
+use crate::compare::measure::stream::Stream;
+use crate::compare::show::{explain, json, plot, svg, table};
+use crate::compare::{self, Comparison};
 use crate::config;
 use crate::config::compare::{Compare, Shown};
-use crate::console::Verbosity;
-use crate::dial::{self, Connected};
-use crate::dump::Dump;
 use crate::error::{Error, Result};
-use crate::report::Lines;
-use crate::resolver::{self, Addresses};
-use crate::session::{Limit, Session};
+use crate::net::address::Protocol;
+use crate::observe::dump::Dump;
+use crate::observe::journal::Verbosity;
+use crate::observe::report::Lines;
+use crate::run::session::{Limit, Session};
+use crate::setup::dial::{self, Connected};
+use crate::setup::resolve::{self, Addresses};
 
 /// Runs the command.
 ///
@@ -62,7 +63,7 @@ fn both(config: &Compare, session: &mut Session) -> Result<Comparison> {
     let addresses = match (&config.peer, &peer) {
         (config::compare::Peer::Other(target), _) => {
             let port = check::peer_port(target, Protocol::Tcp)?;
-            resolver::find(session, target, port, (*family, config.lookup), Some(limit))?
+            resolve::find(session, target, port, (*family, config.lookup), Some(limit))?
         }
         (_, Some(peer)) => Addresses::all(vec![peer.address()]),
         (config::compare::Peer::BuiltIn(_), None) => Addresses::all(Vec::new()),

@@ -9,23 +9,22 @@ use mio::Interest;
 use socket2::Socket;
 
 use super::{check, input, output, tell_granted, watch};
-use crate::address::{Address, Lookup, Protocol, Target, port_number};
 use crate::config::{Connect, Place, Reception, Stdin};
-use crate::console::Verbosity;
-use crate::dial::{self, Connected};
-use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
-use crate::endpoint::input::Wire;
-use crate::endpoint::stream::{Fin, Stream};
+use crate::engine::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
+use crate::engine::datagram_relay::{self, DatagramRelay, NextAddress, Silence};
+use crate::engine::input::Wire;
+use crate::engine::relay::{Relay, Rules};
+use crate::engine::stream::{Fin, Stream};
 use crate::error::{Error, Result, Status};
-use crate::exchange::{self, Exchange, NextAddress, Silence};
-use crate::local;
-use crate::options::Options;
-use crate::reactor::Latch;
-use crate::relay::{Relay, Rules};
-use crate::resolver;
-use crate::session::{Limit, Session};
-use crate::socket;
-use crate::tap::Event;
+use crate::io::reactor::Latch;
+use crate::net::address::{Address, Lookup, Protocol, Target, port_number};
+use crate::net::local;
+use crate::net::options::Options;
+use crate::observe::journal::Verbosity;
+use crate::observe::tap::{Event, Link};
+use crate::run::session::{Limit, Session};
+use crate::setup::dial::{self, Connected};
+use crate::setup::resolve;
 
 /// How long `connect --udp` waits for replies after standard input's end.
 const UDP_LINGER: Duration = Duration::from_secs(1);
@@ -50,7 +49,7 @@ fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
             Place::Internet(target) => dial(config, target, session),
             Place::Unix(path) => dial_local(config, path, session),
         })?;
-    let link = Rc::new(socket::link(&socket, Protocol::Tcp, peer));
+    let link = Rc::new(Link::of(&socket, Protocol::Tcp, peer));
     session.event(&Event::Connected(&link));
     tell_granted(&common.options, &socket, session);
     let stream = Stream::new(socket, latch, Rc::clone(&link), Rc::clone(&session.tap));
@@ -71,7 +70,7 @@ fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
         linger: common.linger,
         idle: common.idle,
     };
-    Relay::new(input, output, stream, rules, common.ways, common.pace(), Instant::now())
+    Relay::new(input, output, stream, rules, common.offload, common.pace(), Instant::now())
         .run(session)
 }
 
@@ -121,7 +120,7 @@ fn dial(config: &Connect, target: &Target, session: &mut Session) -> Result<Conn
     let (common, limit) = (&config.common, limit(config));
     let port = check::peer_port(target, common.protocol)?;
     let from = source(config, limit, session)?;
-    let addresses = resolver::find(session, target, port, common.names(), limit)?;
+    let addresses = resolve::find(session, target, port, common.names(), limit)?;
     dial::connect(session, from.reachable(addresses)?, &from, limit)
 }
 
@@ -167,7 +166,7 @@ fn source(config: &Connect, limit: Option<Limit>, session: &mut Session) -> Resu
         None => 0,
     };
     let addresses = match &config.source {
-        Some(host) => resolver::resolve_host(session, host, 0, common.names(), limit)?,
+        Some(host) => resolve::resolve_host(session, host, 0, common.names(), limit)?,
         None => Vec::new(),
     };
     Ok(dial::From { addresses, port, options: common.options.clone() })
@@ -181,7 +180,7 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
             let (addresses, (socket, peer, others)) = again(config, session, |session| {
                 let limit = limit(config);
                 let from = source(config, limit, session)?;
-                let addresses = resolver::find(session, target, port, common.names(), limit)?;
+                let addresses = resolve::find(session, target, port, common.names(), limit)?;
                 let addresses = from.reachable(addresses)?.known().to_vec();
                 let first = first_of(&addresses, &from)?;
                 Ok((addresses, first))
@@ -211,7 +210,7 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     let (socket, latch, peer) = opened(socket, peer, &common.options, session)?;
     let input = input(common, wire, session)?;
     let output = output(common, false, session)?;
-    let rules = exchange::Rules {
+    let rules = datagram_relay::Rules {
         silence: match (common.stdin, common.linger) {
             // Nothing is sent, so no reply can be late: only an explicit wait ends the run.
             (Stdin::Ignore, None) => Silence::Ignored,
@@ -224,13 +223,14 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     };
     let tap = Rc::clone(&session.tap);
     let peers = Peers::Connected(peer.into());
-    let datagram = Datagram::new(socket, latch, peers, common.ways, common.fetch(), tap);
-    let mut exchange = Exchange::new(input, output, datagram, rules, common.pace(), Instant::now());
+    let datagram = Datagram::new(socket, latch, peers, common.offload, common.fetch(), tap);
+    let mut relay =
+        DatagramRelay::new(input, output, datagram, rules, common.pace(), Instant::now());
     if !others.is_empty() || config.retry > 0 {
         let from = source(config, limit(config), session)?;
-        exchange = exchange.or(next_of(others, all, from, config));
+        relay = relay.or(next_of(others, all, from, config));
     }
-    exchange.run(session)
+    relay.run(session)
 }
 
 /// A socket connected to the first address with a route, and the addresses behind that one.
@@ -277,7 +277,7 @@ fn opened(
 ) -> Result<(Rc<Socket>, Rc<Latch>, Address)> {
     let socket = Rc::new(socket);
     session.count_drops_of(&socket);
-    session.event(&Event::Connected(&socket::link(&socket, Protocol::Udp, peer.clone())));
+    session.event(&Event::Connected(&Link::of(&socket, Protocol::Udp, peer.clone())));
     tell_granted(options, &socket, session);
     let latch = watch_socket(session, &socket)?;
     Ok((socket, latch, peer))

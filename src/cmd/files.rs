@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::console::{self, Console, Journal};
 use crate::error::{Error, Result};
-use crate::session::Session;
+use crate::observe::journal::Journal;
+use crate::run::console::{self, Console};
+use crate::run::session::Session;
 
 /// How often is looked whether somebody reads a FIFO.
 pub(super) const READER_CHECK: Duration = Duration::from_millis(20);

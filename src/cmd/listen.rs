@@ -10,24 +10,24 @@ use socket2::Socket;
 
 use super::files::READER_CHECK;
 use super::{check, input, output, port_file, reply, serve, tell_granted, watch};
-use crate::address::{Address, Family, Protocol, Target};
 use crate::config::{Common, Listen, Place, Reception, Stdin, Task};
-use crate::console;
-use crate::door::Door;
-use crate::endpoint::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
-use crate::endpoint::input::{Input, Wire};
-use crate::endpoint::stream::{Fin, Stream};
+use crate::engine::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
+use crate::engine::datagram_relay::{self, DatagramRelay, Silence};
+use crate::engine::input::{Input, Wire};
+use crate::engine::relay::{Relay, Rules};
+use crate::engine::stream::{Fin, Stream};
 use crate::error::{Error, Result};
-use crate::exchange::{self, Exchange, Silence};
-use crate::gate::Gate;
-use crate::hub::role::Role;
-use crate::local;
-use crate::reactor::Latch;
-use crate::relay::{Relay, Rules};
-use crate::resolver;
-use crate::session::{Session, timed_out};
-use crate::socket;
-use crate::tap::Event;
+use crate::io::reactor::Latch;
+use crate::net::access::AccessList;
+use crate::net::address::{Address, Family, Protocol, Target};
+use crate::net::local;
+use crate::net::socket;
+use crate::observe::tap::{Event, Link};
+use crate::run::console;
+use crate::run::session::{Session, timed_out};
+use crate::serve::hub::role::Role;
+use crate::setup::accept::Acceptor;
+use crate::setup::resolve;
 
 /// Runs the command.
 ///
@@ -40,37 +40,37 @@ pub fn run(config: &Listen) -> Result<()> {
 
 /// What is known before anybody can come.
 struct Ready {
-    gate: Gate,
+    access: AccessList,
     role: Role,
 }
 
 fn prepare(config: &Listen, session: &mut Session) -> Result<Ready> {
     check::listen(config)?;
     let names = config.common.names();
-    let gate = config.gate(|host| resolver::resolve_host(session, host, 0, names, None))?;
+    let access = config.access(|host| resolve::resolve_host(session, host, 0, names, None))?;
     let role = reply::role(config, check::longest_datagram(config)?, session)?;
-    Ok(Ready { gate, role })
+    Ok(Ready { access, role })
 }
 
-fn dispatch(config: &Listen, Ready { gate, role }: Ready, session: &mut Session) -> Result<()> {
+fn dispatch(config: &Listen, Ready { access, role }: Ready, session: &mut Session) -> Result<()> {
     let single = matches!(config.task, Task::Relay) && !config.both;
     match (config.common.protocol, &config.task) {
-        (_, Task::Command(words)) => serve::command(config, words, gate, session),
-        (Protocol::Udp, _) if single => datagrams(config, gate, session),
-        (Protocol::Tcp, _) if single && !config.keep_open => one_client(config, gate, session),
-        _ => serve::hub(config, gate, role, session),
+        (_, Task::Command(words)) => serve::command(config, words, access, session),
+        (Protocol::Udp, _) if single => datagrams(config, access, session),
+        (Protocol::Tcp, _) if single && !config.keep_open => one_client(config, access, session),
+        _ => serve::hub(config, access, role, session),
     }
 }
 
-fn one_client(config: &Listen, gate: Gate, session: &mut Session) -> Result<()> {
+fn one_client(config: &Listen, access: AccessList, session: &mut Session) -> Result<()> {
     let common = &config.common;
     let listener = bind(config, Protocol::Tcp, session)?;
     announce(config, &[(Protocol::Tcp, &listener)], session)?;
     let input = input(common, Wire::Stream, session)?;
     let output = output(common, true, session)?;
-    let door = Door::new(listener, gate, None, session)?;
-    let (socket, peer) = first_client(config, door, session)?;
-    let link = Rc::new(socket::link(&socket, Protocol::Tcp, peer));
+    let acceptor = Acceptor::new(listener, access, None, session)?;
+    let (socket, peer) = first_client(config, acceptor, session)?;
+    let link = Rc::new(Link::of(&socket, Protocol::Tcp, peer));
     session.event(&Event::Accepted(&link));
     let rules = Rules {
         fin: fin(common, &input),
@@ -85,7 +85,7 @@ fn one_client(config: &Listen, gate: Gate, session: &mut Session) -> Result<()> 
         output = output.tagged_with(&link.peer);
     }
     let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
-    Relay::new(input, output, stream, rules, common.ways, common.pace(), Instant::now())
+    Relay::new(input, output, stream, rules, common.offload, common.pace(), Instant::now())
         .run(session)
 }
 
@@ -102,7 +102,7 @@ pub(super) fn fin(common: &Common, input: &Input) -> Fin {
     }
 }
 
-fn datagrams(config: &Listen, gate: Gate, session: &mut Session) -> Result<()> {
+fn datagrams(config: &Listen, access: AccessList, session: &mut Session) -> Result<()> {
     let common = &config.common;
     let socket = Rc::new(bind(config, Protocol::Udp, session)?);
     let wire = common.datagrams(longest(&socket, common.family))?;
@@ -113,15 +113,15 @@ fn datagrams(config: &Listen, gate: Gate, session: &mut Session) -> Result<()> {
     if config.tag {
         output = output.tagged();
     }
-    let rules = exchange::Rules {
+    let rules = datagram_relay::Rules {
         silence: common.linger.map_or(Silence::Ignored, Silence::AfterFirst),
         count: common.count,
         send_only: common.reception == Reception::Discard,
         first: config.accept_timeout,
         idle: common.idle,
     };
-    let datagram = open_datagram(config, socket, gate, session)?;
-    Exchange::new(input, output, datagram, rules, common.pace(), Instant::now()).run(session)
+    let datagram = open_datagram(config, socket, access, session)?;
+    DatagramRelay::new(input, output, datagram, rules, common.pace(), Instant::now()).run(session)
 }
 
 /// A dual-stack socket answers IPv4 peers too, whose limit is the lower one.
@@ -136,7 +136,7 @@ pub(super) fn longest(socket: &Socket, family: Family) -> usize {
 pub(super) fn open_datagram(
     config: &Listen,
     socket: Rc<Socket>,
-    gate: Gate,
+    access: AccessList,
     session: &mut Session,
 ) -> Result<Datagram> {
     let latch = watch(session, &socket)?;
@@ -144,9 +144,9 @@ pub(super) fn open_datagram(
     let tap = Rc::clone(&session.tap);
     let peers = if config.to_all { Peers::All(Vec::new()) } else { Peers::Last(None) };
     let mut datagram =
-        Datagram::new(socket, latch, peers, config.common.ways, config.common.fetch(), tap);
-    if !gate.is_open() {
-        datagram.guard(gate);
+        Datagram::new(socket, latch, peers, config.common.offload, config.common.fetch(), tap);
+    if !access.is_open() {
+        datagram.guard(access);
     }
     Ok(datagram)
 }
@@ -185,7 +185,7 @@ pub(super) fn bind_to(
     let common = &config.common;
     let addresses = match &target.host {
         None => unspecified(port, common.family),
-        Some(_) => resolver::resolve(session, target, port, common.names(), None)?,
+        Some(_) => resolve::resolve(session, target, port, common.names(), None)?,
     };
     let bound = socket::bind_first(&addresses, common.family, protocol, &common.options)?;
     tell_granted(&common.options, &bound, session);
@@ -232,18 +232,18 @@ fn unspecified(port: u16, family: Family) -> Vec<SocketAddr> {
 }
 
 /// Waits for the first client and closes the listening socket. Whether anybody reads standard output
-/// is asked once there is one: a client must not find the door shut because of that.
+/// is asked once there is one: a client must not find the acceptor shut because of that.
 fn first_client(
     config: &Listen,
-    mut door: Door,
+    mut acceptor: Acceptor,
     session: &mut Session,
 ) -> Result<(Socket, Address)> {
     let end = config.accept_timeout.map(|limit| (Instant::now() + limit, limit));
     loop {
-        if let Some(client) = door.next(0, session)? {
+        if let Some(client) = acceptor.next(0, session)? {
             // Before the socket is closed: the path of one that is, others may take over.
             session.names.clear();
-            door.close(session);
+            acceptor.close(session);
             return Ok(client);
         }
         if let Some((end, limit)) = end
@@ -251,7 +251,7 @@ fn first_client(
         {
             return Err(timed_out("--accept-timeout", "nobody has connected", limit));
         }
-        let deadline = [end.map(|(end, _)| end), door.deadline()].into_iter().flatten().min();
+        let deadline = [end.map(|(end, _)| end), acceptor.deadline()].into_iter().flatten().min();
         session.wait(deadline)?;
     }
 }

@@ -10,8 +10,8 @@ use mio::Interest;
 
 use crate::config::{Listen, Task};
 use crate::error::{Error, Result, Status};
-use crate::hub::role::{Reply, Role, characters};
-use crate::session::Session;
+use crate::run::session::Session;
+use crate::serve::hub::role::{Reply, Role, characters};
 
 /// What can be read only once is kept in memory, up to so many bytes.
 const MOST_KEPT: usize = 256 << 20;

@@ -3,17 +3,18 @@
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 
-use crate::address::{Protocol, Shown};
 use crate::config::Scan;
-use crate::console::{Console, Verbosity};
-use crate::endpoint::datagram::{LONGEST_IPV4, LONGEST_IPV6};
+use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
 use crate::error::{Error, Result};
-use crate::resolver;
+use crate::net::address::{Protocol, Shown};
+use crate::net::socket::failure;
+use crate::observe::journal::Verbosity;
+use crate::run::console::Console;
+use crate::run::session::{Limit, Session};
 use crate::scan::progress::Progress;
 use crate::scan::results::{Reader, Results};
 use crate::scan::{self, Plan, Target};
-use crate::session::{Limit, Session};
-use crate::socket::failure;
+use crate::setup::resolve;
 use crate::sys;
 
 /// More probes in flight make no scan of one host faster, and overrun small routers.
@@ -31,7 +32,7 @@ pub fn run(config: &Scan) -> Result<()> {
     let mut session = Session::new(config.protocol, config.verbosity, None)?;
     let limit = config.look_up_limit.map(|length| Limit::new("--probe-timeout", length));
     let names = (config.family, config.lookup);
-    let addresses = resolver::resolve(&mut session, &config.target, 0, names, limit)?;
+    let addresses = resolve::resolve(&mut session, &config.target, 0, names, limit)?;
     let Session { mut reactor, console, .. } = session;
     let targets = targets(&addresses)?;
     check_payload(config, &targets)?;
@@ -123,7 +124,7 @@ fn introduction(plan: &Plan, known: usize) -> String {
     if names.len() < known {
         line += &format!(", {} of {known} addresses", names.len());
     }
-    let ports = crate::report::counted(plan.ports.len() as u64, "port");
+    let ports = crate::observe::report::counted(plan.ports.len() as u64, "port");
     line + &format!(", {ports}, at most {} at once", plan.concurrency)
 }
 

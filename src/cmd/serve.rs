@@ -8,23 +8,28 @@ use super::listen::{announce, bind, bind_to, fin, longest, open_datagram};
 use super::{input, output, reply};
 use socket2::Socket;
 
-use crate::address::{Protocol, Target};
-use crate::children::Children;
 use crate::config::{Listen, Place, Task};
-use crate::door::Door;
-use crate::endpoint::datagram::Datagram;
-use crate::endpoint::input::Wire;
-use crate::endpoint::stream::Fin;
+use crate::engine::datagram::Datagram;
+use crate::engine::input::Wire;
+use crate::engine::stream::Fin;
 use crate::error::{Error, Result, Status};
-use crate::gate::Gate;
-use crate::hub::role::Role;
-use crate::hub::{Ends, Hub, Rules};
-use crate::session::Session;
-use crate::socket;
+use crate::net::access::AccessList;
+use crate::net::address::{Protocol, Target};
+use crate::net::socket;
+use crate::run::session::Session;
+use crate::serve::children::Children;
+use crate::serve::hub::role::Role;
+use crate::serve::hub::{Ends, Hub, Rules};
+use crate::setup::accept::Acceptor;
 use crate::sys;
 
 /// Serves clients and UDP peers from the one loop.
-pub(super) fn hub(config: &Listen, gate: Gate, role: Role, session: &mut Session) -> Result<()> {
+pub(super) fn hub(
+    config: &Listen,
+    access: AccessList,
+    role: Role,
+    session: &mut Session,
+) -> Result<()> {
     let common = &config.common;
     if config.keep_open {
         let _ = sys::raise_descriptor_limit();
@@ -38,9 +43,10 @@ pub(super) fn hub(config: &Listen, gate: Gate, role: Role, session: &mut Session
     let bound: Vec<_> =
         bound.into_iter().filter_map(|(protocol, one)| Some((protocol, one.as_ref()?))).collect();
     announce(config, &bound, session)?;
-    let door =
-        tcp.map(|tcp| Door::new(tcp, gate.clone(), config.max_clients, session)).transpose()?;
-    let datagrams = udp.map(|udp| datagrams(config, udp, gate, session)).transpose()?;
+    let acceptor = tcp
+        .map(|tcp| Acceptor::new(tcp, access.clone(), config.max_clients, session))
+        .transpose()?;
+    let datagrams = udp.map(|udp| datagrams(config, udp, access, session)).transpose()?;
     let output = output(common, true, session)?.of_whole_messages();
     let input = if role.sends_input() { Some(input(common, wire, session)?) } else { None };
     let rules = Rules {
@@ -61,7 +67,7 @@ pub(super) fn hub(config: &Listen, gate: Gate, role: Role, session: &mut Session
         first: config.accept_timeout,
         idle: common.idle,
     };
-    let ends = Ends { door, datagrams, input, output };
+    let ends = Ends { acceptor, datagrams, input, output };
     Hub::new(rules, role, ends, common.pace(), Instant::now()).run(session)
 }
 
@@ -102,24 +108,24 @@ fn bind_both(config: &Listen, target: &Target, session: &mut Session) -> Result<
 fn datagrams(
     config: &Listen,
     socket: Socket,
-    gate: Gate,
+    access: AccessList,
     session: &mut Session,
 ) -> Result<Datagram> {
     let socket = Rc::new(socket);
     session.count_drops_of(&socket);
-    open_datagram(config, socket, gate, session)
+    open_datagram(config, socket, access, session)
 }
 
 /// Runs a program for each connection.
 pub(super) fn command(
     config: &Listen,
     words: &[OsString],
-    gate: Gate,
+    access: AccessList,
     session: &mut Session,
 ) -> Result<()> {
     let socket = bind(config, Protocol::Tcp, session)?;
     announce(config, &[(Protocol::Tcp, &socket)], session)?;
-    let door = Door::new(socket, gate, config.max_clients, session)?;
+    let acceptor = Acceptor::new(socket, access, config.max_clients, session)?;
     session.reactor.hear_children().map_err(|cause| Error::system("signals", &cause))?;
-    Children::new(words, config.keep_open, config.accept_timeout).run(door, session)
+    Children::new(words, config.keep_open, config.accept_timeout).run(acceptor, session)
 }

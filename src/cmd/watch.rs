@@ -4,13 +4,13 @@ use std::time::SystemTime;
 
 use super::files;
 use crate::config::{Bar, Common, Seen, Told};
-use crate::dump::Dump;
 use crate::error::Result;
-use crate::json::Json;
-use crate::pcap::Capture;
-use crate::progress::Progress;
-use crate::report::Lines;
-use crate::session::Session;
+use crate::observe::bar::Progress;
+use crate::observe::dump::Dump;
+use crate::observe::json::Json;
+use crate::observe::pcap::Capture;
+use crate::observe::report::Lines;
+use crate::run::session::Session;
 
 /// Runs something in a session that is observed as the settings say, and ends the session. What
 /// `prepare` finds wrong leaves the files as they were.

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use super::seen::paint;
 use super::{distinct, format};
-use crate::address::{Family, Lookup, Target};
 use crate::cli::{ColorChoice, CompareArgs};
 use crate::compare::Script;
-use crate::compare::flow::Pacing;
-use crate::compare::impair::Impairment;
-use crate::compare::messages::{Given, HEADER};
-use crate::endpoint::datagram::{LONGEST_IPV4, LONGEST_IPV6};
+use crate::compare::measure::flow::Pacing;
+use crate::compare::measure::impair::Impairment;
+use crate::compare::measure::messages::{Given, HEADER};
+use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
+use crate::engine::framing::Format;
 use crate::error::{Error, Result};
-use crate::framing::Format;
-use crate::hexdump::Paint;
+use crate::net::address::{Family, Lookup, Target};
+use crate::observe::hexdump::Paint;
 use crate::units;
 
 const COUNT: u64 = 1000;

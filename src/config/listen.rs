@@ -9,9 +9,9 @@ use ipnet::IpNet;
 
 use super::{Common, Place, distinct};
 use crate::cli::{Format, ListenArgs, Payload, Payloads};
+use crate::engine::framing;
 use crate::error::{Error, Result};
-use crate::framing;
-use crate::gate::{self, Gate};
+use crate::net::access::{self, AccessList};
 
 /// Settings of `pktcat listen`.
 #[derive(Debug)]
@@ -207,11 +207,14 @@ impl Listen {
     ///
     /// # Errors
     /// When one is neither a block, an address nor a name that resolves.
-    pub fn gate(&self, mut look_up: impl FnMut(&str) -> Result<Vec<SocketAddr>>) -> Result<Gate> {
+    pub fn access(
+        &self,
+        mut look_up: impl FnMut(&str) -> Result<Vec<SocketAddr>>,
+    ) -> Result<AccessList> {
         let mut blocks = |texts: &[String]| -> Result<Vec<_>> {
             let mut blocks = Vec::new();
             for text in texts {
-                match gate::block(text) {
+                match access::block(text) {
                     Some(block) => blocks.push(block),
                     None if text.contains('/') => {
                         return Err(Error::usage(text, "is no block of addresses"));
@@ -224,6 +227,6 @@ impl Listen {
             }
             Ok(blocks)
         };
-        Ok(Gate { allowed: blocks(&self.allow)?, denied: blocks(&self.deny)? })
+        Ok(AccessList { allowed: blocks(&self.allow)?, denied: blocks(&self.deny)? })
     }
 }

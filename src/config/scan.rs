@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::address::{Family, Lookup, Protocol, Target};
 use crate::cli::{Payloads, ScanArgs};
-use crate::console::Verbosity;
 use crate::error::{Error, Result};
-use crate::report::scan::{Format, Wanted};
+use crate::net::address::{Family, Lookup, Protocol, Target};
+use crate::observe::journal::Verbosity;
 use crate::scan::Order;
 use crate::scan::ports::Ports;
+use crate::scan::report::{Format, Wanted};
 use crate::scan::results::{Names, Shown, Style};
 
 /// How long an answer may take when the user does not say.

@@ -6,8 +6,8 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use crate::cli::{ColorChoice, SeeingArgs};
-use crate::hexdump::Paint;
-use crate::json::Bytes;
+use crate::observe::hexdump::Paint;
+use crate::observe::json::Bytes;
 use crate::sys;
 
 /// What is to be seen of a run, and where.

@@ -1,7 +1,7 @@
 //! Port lists: `22,80,8000-8100,https` to the set of ports it means.
 
-use crate::address::{Protocol, port_number};
 use crate::error::{Error, Result};
+use crate::net::address::{Protocol, port_number};
 
 /// The ports to ask, in ascending order, each once and none of them 0.
 #[derive(Debug, Clone, PartialEq, Eq)]

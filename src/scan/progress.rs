@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-use crate::console::Journal;
-use crate::report::scan::Tally;
+use crate::observe::journal::Journal;
+use crate::scan::report::Tally;
 
 /// A scan that takes no longer shows no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -169,7 +169,7 @@ impl TermLike for Screen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::Protocol;
+    use crate::net::address::Protocol;
 
     #[test]
     fn a_bar_comes_late_and_goes_without_a_trace() {

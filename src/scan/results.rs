@@ -2,11 +2,12 @@
 //!
 //! Lines come in the order of the ports, each as soon as all ports before it are known.
 
-use crate::address::{Protocol, service_name};
-use crate::console::{Console, Journal};
 use crate::error::Result;
-use crate::reactor::Reactor;
-use crate::report::scan::{Format, Found, State, Tally, write_line};
+use crate::io::reactor::Reactor;
+use crate::net::address::{Protocol, service_name};
+use crate::observe::journal::Journal;
+use crate::run::console::Console;
+use crate::scan::report::{Format, Found, State, Tally, write_line};
 
 use super::Order;
 

@@ -14,11 +14,11 @@ use mio::Interest;
 use socket2::{SockAddr, Socket};
 
 use super::{Answer, Asked, Job, Prober, Target, open};
-use crate::address::Protocol;
 use crate::error::{Error, Result};
-use crate::reactor::{Latch, Reactor};
-use crate::report::scan::{Found, State};
-use crate::socket;
+use crate::io::reactor::{Latch, Reactor};
+use crate::net::address::Protocol;
+use crate::net::socket;
+use crate::scan::report::{Found, State};
 
 /// Connections under way.
 pub(super) struct Connects {

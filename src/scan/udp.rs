@@ -16,11 +16,11 @@ use mio::Interest;
 use socket2::Socket;
 
 use super::{Answer, Asked, Job, Plan, Prober, Target, open};
-use crate::address::Protocol;
 use crate::error::{Error, Result};
-use crate::reactor::{Latch, Reactor};
-use crate::report::scan::{Found, State};
-use crate::socket;
+use crate::io::reactor::{Latch, Reactor};
+use crate::net::address::Protocol;
+use crate::net::socket;
+use crate::scan::report::{Found, State};
 use crate::sys::{self, Icmp, IcmpKind};
 
 /// Datagrams sent to a port that does not answer: any of them may be lost, and so may the reply.

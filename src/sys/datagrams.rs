@@ -1,4 +1,4 @@
-//! Datagrams, as many in one system call as the system can, behind one signature for all ways.
+//! Datagrams, as many in one system call as the system can, behind one signature for all offload.
 
 use std::io;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use std::path::Path;
 use socket2::{SockAddr, SockRef};
 
 use super::linux::datagrams::{self, Target};
-use super::{Ways, again};
+use super::{Offload, again};
 use crate::peer::{Address, Route};
 
 /// A datagram that was received, or a train of them from one peer.
@@ -68,8 +68,8 @@ impl Receiver {
 
     /// A receiver for this socket.
     #[must_use]
-    pub fn new(socket: impl AsFd, ways: Ways, fetch: Fetch) -> Self {
-        let batched = (ways == Ways::All && fetch == Fetch::Many)
+    pub fn new(socket: impl AsFd, offload: Offload, fetch: Fetch) -> Self {
+        let batched = (offload == Offload::All && fetch == Fetch::Many)
             .then(|| datagrams::BatchReceiver::new(socket.as_fd()));
         Self { batched, fetch }
     }
@@ -122,10 +122,10 @@ pub struct Sender {
 impl Sender {
     /// A sender that has yet to find out what the system and the route can.
     #[must_use]
-    pub fn new(ways: Ways) -> Self {
-        let handover = match ways {
-            Ways::All => Handover::Segmented(datagrams::MOST_SEGMENTS),
-            Ways::Portable => Handover::Single,
+    pub fn new(offload: Offload) -> Self {
+        let handover = match offload {
+            Offload::All => Handover::Segmented(datagrams::MOST_SEGMENTS),
+            Offload::Portable => Handover::Single,
         };
         Self { handover }
     }

@@ -1,5 +1,6 @@
 //! The shape of the code, kept by a test: imports run one way, and some things live in one place.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,20 +14,25 @@ pub(crate) fn tests() -> Vec<Trial> {
         the_program_is_thin,
         things_live_in_their_places,
         files_are_short_and_say_what_they_are_for,
+        the_sources_are_read_right,
         no_test_is_left_out,
-        the_table_is_read_right,
     ]
 }
 
-/// The modules of the library from top to bottom: each may use those below it, and none above.
-/// A new module gets its place here, and with that a decision about what it must not know.
-const ORDER: &[&str] = &[
-    "cmd", "config", "cli",
-    // The engine begins here: it never sees the words of the command line.
-    "compare", "relay", "scan", "exchange", "hub", "children", "door", "dial", "resolver",
-    "session", "dump", "report", "json", "hexdump", "pcap", "progress", "console", "pump",
-    "splice", "pace", "endpoint", "socket", "local", "options", "gate", "tap", "address",
-    "reactor", "framing", "batch", "units", "error", "sys", "peer",
+/// The floors of the library from top to bottom. Each may use those below it; none may use those above it or
+/// beside it.
+const FLOORS: &[&[&str]] = &[
+    &["cmd"],
+    &["config"],
+    &["cli"],
+    &["serve", "forward", "scan", "ping", "compare"],
+    &["engine", "setup"],
+    &["run"],
+    &["observe", "io"],
+    &["net"],
+    &["sys"],
+    &["units", "error"],
+    &["peer"],
 ];
 
 /// Code that belongs into some files and into no others.
@@ -37,7 +43,7 @@ const PLACES: [(&str, &[&str]); 9] = [
     ("cfg(target_os", &["sys.rs", "sys/"]),
     ("process::exit", &["main.rs"]),
     // One thread, one loop: nothing waits anywhere else but a look-up of a name, which nobody can do otherwise.
-    ("thread::Builder", &["address.rs"]),
+    ("thread::Builder", &["net/address.rs"]),
     ("thread::spawn", &[]),
     ("thread::sleep", &[]),
     // Standard output carries what was received; lines for people go through the console.
@@ -66,7 +72,7 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The files of the library and the program, by their names below `src/`, with their texts.
-fn sources() -> Vec<(String, String)> {
+fn sources() -> BTreeMap<String, String> {
     let source = root().join("src");
     let name = |file: &PathBuf| {
         let below = file.strip_prefix(&source).expect("a file below src");
@@ -76,36 +82,71 @@ fn sources() -> Vec<(String, String)> {
     rust_files(&source).iter().map(|file| (name(file), text(file))).collect()
 }
 
-/// The text without comments and their words.
+/// The text without comments, and without the unit tests at its end, which may use what they like.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
+        .take_while(|line| !line.starts_with("#[cfg(test)]"))
         .filter(|line| !line.trim_start().starts_with("//"))
         .map(|line| line.split(" // ").next().unwrap_or(line))
 }
 
-/// The module of the library that a file belongs to: `endpoint` for `endpoint/stream.rs`.
-fn module(file: &str) -> &str {
-    let end = file.find(['/', '.']).unwrap_or(file.len());
-    &file[..end]
+/// The path of a file's module: `engine::relay` for `engine/relay.rs`.
+fn module(file: &str) -> String {
+    file.trim_end_matches(".rs").replace('/', "::")
 }
 
-/// The modules that a text names as `crate::NAME` or `crate::{NAME, NAME::...}`.
-fn imports(text: &str) -> Vec<String> {
+/// The floor of a module: `engine` for `engine::relay`.
+fn floor(module: &str) -> &str {
+    module.split("::").next().unwrap_or(module)
+}
+
+/// Which of these modules a module's text names, by paths from the root, from its parent or from itself.
+fn imports(own: &str, text: &str, modules: &BTreeSet<String>) -> BTreeSet<String> {
     let code = code(text).collect::<Vec<_>>().join("\n");
-    let mut names = Vec::new();
-    for rest in code.split("crate::").skip(1) {
-        let words = match rest.strip_prefix('{') {
-            Some(list) => top_level(list),
-            None => vec![rest],
-        };
-        for word in words {
-            let word = word.trim_start();
-            let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-            names.push(word.chars().take_while(|&c| is_part(c)).collect());
+    let parent = own.rsplit_once("::").map_or("", |(parent, _)| parent);
+    let mut found = BTreeSet::new();
+    let mut note = |base: &str, path: &str| {
+        let whole = if base.is_empty() { path.to_owned() } else { format!("{base}::{path}") };
+        let mut known = whole.as_str();
+        while !modules.contains(known) {
+            let Some((shorter, _)) = known.rsplit_once("::") else { return };
+            known = shorter;
+        }
+        if known != own {
+            found.insert(known.to_owned());
+        }
+    };
+    for (keyword, base) in [("crate::", ""), ("super::", parent)] {
+        for rest in code.split(keyword).skip(1) {
+            for path in paths(rest) {
+                note(base, &path);
+            }
         }
     }
-    names.retain(|name: &String| !name.is_empty());
-    names
+    // What a module declares it names without a keyword.
+    let below = format!("{own}::");
+    for child in modules.iter().filter_map(|other| other.strip_prefix(&below)) {
+        let is_used = |line: &str| {
+            line.match_indices(&format!("{child}::")).any(|(at, _)| {
+                !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+            })
+        };
+        if code.lines().any(is_used) {
+            note(own, child);
+        }
+    }
+    found
+}
+
+/// The paths at the start of a text: one, or all of a braced list.
+fn paths(text: &str) -> Vec<String> {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    let head: String = text.chars().take_while(|&c| is_part(c)).collect();
+    let Some(list) = text[head.len()..].strip_prefix('{') else {
+        return vec![head.trim_end_matches(':').to_owned()];
+    };
+    let items = top_level(list);
+    items.iter().flat_map(|item| paths(item.trim())).map(|path| format!("{head}{path}")).collect()
 }
 
 /// The items of a braced list, up to its end, without cutting lists inside.
@@ -129,21 +170,32 @@ fn top_level(list: &str) -> Vec<&str> {
     items
 }
 
+/// Every module with those that it names.
+fn graph() -> BTreeMap<String, BTreeSet<String>> {
+    let sources = sources();
+    let files: Vec<_> = sources
+        .iter()
+        .filter(|(file, _)| !["lib.rs", "main.rs"].contains(&file.as_str()))
+        .collect();
+    let modules: BTreeSet<_> = files.iter().map(|(file, _)| module(file)).collect();
+    files
+        .iter()
+        .map(|(file, text)| (module(file), imports(&module(file), text, &modules)))
+        .collect()
+}
+
 fn imports_run_one_way() {
-    let place = |name: &str| ORDER.iter().position(|&module| module == name);
+    let place = |module: &str| {
+        let floor = floor(module);
+        FLOORS.iter().position(|floors| floors.contains(&floor)).unwrap_or_else(|| {
+            panic!("src/{floor}: say in tests/it/architecture.rs on which floor it is")
+        })
+    };
     let mut wrong = Vec::new();
-    for (file, text) in sources() {
-        if file == "lib.rs" || file == "main.rs" {
-            continue;
-        }
-        let own = module(&file);
-        let Some(own_place) = place(own) else {
-            panic!("src/{file}: say in tests/architecture.rs where {own} belongs");
-        };
-        for name in imports(&text) {
-            // What is no module is a macro or an item of lib.rs.
-            if place(&name).is_some_and(|other| other < own_place) {
-                wrong.push(format!("src/{file} uses {name}, which is above it"));
+    for (own, others) in graph() {
+        for other in others.iter().filter(|other| floor(other) != floor(&own)) {
+            if place(other) <= place(&own) {
+                wrong.push(format!("{own} uses {other}, which is not below it"));
             }
         }
     }
@@ -151,8 +203,8 @@ fn imports_run_one_way() {
 }
 
 fn the_program_is_thin() {
-    let (_, text) = sources().into_iter().find(|(file, _)| file == "main.rs").expect("src/main.rs");
-    let lines = code(&text).count();
+    let sources = sources();
+    let lines = code(&sources["main.rs"]).count();
     assert!(lines < 40, "src/main.rs has {lines} lines of code");
 }
 
@@ -190,7 +242,18 @@ fn files_are_short_and_say_what_they_are_for() {
     }
 }
 
-/// Where the harness is not libtest, the compiler drops what has that attribute, and says nothing.
+fn the_sources_are_read_right() {
+    assert_eq!(module("engine/stream.rs"), "engine::stream");
+    assert_eq!(floor("engine::stream"), "engine");
+    let modules = ["a", "a::b", "a::c", "a::b::d", "e"].map(str::to_owned).into();
+    let text =
+        "use crate::{e, a::c::{Error, Result}};\n// crate::comment\nlet x = super::c::read();";
+    let found = imports("a::b", text, &modules);
+    assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), ["a::c", "e"]);
+    let found = imports("a::b", "mod d;\nuse d::Thing;", &modules);
+    assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), ["a::b::d"]);
+}
+
 fn no_test_is_left_out() {
     for file in rust_files(&root().join("tests")) {
         let text = fs::read_to_string(&file).expect("a text");
@@ -198,12 +261,4 @@ fn no_test_is_left_out() {
         let dropped = lines.any(|line| line.trim() == "#[test]");
         assert!(!dropped, "{}: a test belongs into the list of its module", file.display());
     }
-}
-
-fn the_table_is_read_right() {
-    assert_eq!(module("endpoint/stream.rs"), "endpoint");
-    assert_eq!(module("pump.rs"), "pump");
-    let text =
-        "use crate::{tap, error::{Error, Result}};\n// crate::comment\nlet x = crate::sys::read();";
-    assert_eq!(imports(text), ["tap", "error", "sys"]);
 }

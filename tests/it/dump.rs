@@ -336,7 +336,13 @@ fn lines_are_those_of_hexdump() {
         // Its last line is the length alone.
         let wanted = wanted.trim_end().rsplit_once('\n').map_or("", |(lines, _)| lines);
         let mut ours = Vec::new();
-        pktcat::hexdump::write(&mut ours, &bytes, 0, pktcat::hexdump::Paint::Plain).unwrap();
+        pktcat::observe::hexdump::write(
+            &mut ours,
+            &bytes,
+            0,
+            pktcat::observe::hexdump::Paint::Plain,
+        )
+        .unwrap();
         assert_eq!(String::from_utf8(ours).unwrap().trim_end(), wanted, "{length} bytes");
     }
 }

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use crate::tests;
 use crate::util::data::{Random, assert_same};
 use crate::util::{Ended, Input, net, pktcat, pktcat_line, proc};
-use pktcat::address::{Protocol, Target, port_number};
-use pktcat::framing::{Format, encode, parse_hex};
+use pktcat::engine::framing::{Format, encode, parse_hex};
+use pktcat::net::address::{Protocol, Target, port_number};
 use pktcat::units;
 
 pub(crate) fn tests() -> Vec<Trial> {

@@ -1,0 +1,297 @@
+//! What became of every message: answered, lost, late, reordered, duplicated, corrupted.
+//!
+//! Knows numbers and times, and neither sockets nor contents. Every message that was sent ends in
+//! exactly one of three places: received, late or lost.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::compare::measure::rtt::RoundTrips;
+
+/// A moment, counted from the start of the run.
+pub type At = Duration;
+
+/// Whether a reply is what was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// Byte for byte.
+    Intact,
+    /// Something in it differs, but it is one message of the right length.
+    Changed,
+    /// It is no whole message, or more than one, or nobody can tell.
+    Misshapen,
+}
+
+/// How far a message has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Sent, and counted against the window.
+    InFlight,
+    /// Sent, and the window waits for it no longer; its reply is still in time.
+    Overdue,
+    /// The reply came in time.
+    Answered,
+    /// No reply within the limit.
+    Lost,
+    /// The reply came after the limit.
+    Late,
+}
+
+impl State {
+    /// Whether a reply would be in time.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::InFlight | Self::Overdue)
+    }
+}
+
+/// What a reply turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The first one to its message, this long after it was sent.
+    Answered(Duration),
+    /// The first one, after the limit.
+    Late,
+    /// One more to a message that has been answered.
+    Duplicate,
+    /// To no message that is known.
+    Unmatched,
+}
+
+/// The numbers that a run leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Messages sent: received + late + lost.
+    pub sent: u64,
+    /// Messages whose reply came in time.
+    pub received: u64,
+    /// Messages whose reply came, but after the limit.
+    pub late: u64,
+    /// Messages whose reply never came.
+    pub lost: u64,
+    /// Replies that came after the reply to a later message (RFC 4737, Type-P-Reordered).
+    pub reordered: u64,
+    /// Replies beyond the first to their message.
+    pub duplicated: u64,
+    /// Replies that were not what was sent.
+    pub corrupted: u64,
+    /// Replies to nothing that was sent.
+    pub unmatched: u64,
+    /// Messages whose reply was one piece of their length.
+    pub whole: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    sent_at: At,
+    state: State,
+}
+
+/// The account of one run over one protocol.
+#[derive(Debug)]
+pub struct Account {
+    /// How long a reply may take.
+    limit: Duration,
+    /// The last messages, so many at most.
+    slots: VecDeque<Slot>,
+    most_slots: usize,
+    /// Number of the message in the first slot.
+    first: u64,
+    /// No message before this one is open.
+    oldest_open: u64,
+    open: u64,
+    /// The lowest number that would be in order (RFC 4737, NextExp).
+    next_expected: u64,
+    counts: Counts,
+    round_trips: RoundTrips,
+}
+
+impl Account {
+    /// An account that remembers at most so many messages, with this limit for replies.
+    #[must_use]
+    pub fn new(limit: Duration, most_slots: usize) -> Self {
+        Self {
+            limit,
+            slots: VecDeque::new(),
+            most_slots,
+            first: 0,
+            oldest_open: 0,
+            open: 0,
+            next_expected: 0,
+            counts: Counts::default(),
+            round_trips: RoundTrips::default(),
+        }
+    }
+
+    /// How many messages were sent, which is the number of the next one.
+    #[must_use]
+    pub fn sent_so_far(&self) -> u64 {
+        self.counts.sent
+    }
+
+    /// How many messages wait for a reply that would be in time.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.open
+    }
+
+    /// Whether one more message can be remembered without forgetting an open one.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.counts.sent - self.oldest_open < self.most_slots as u64
+    }
+
+    /// A message has left; its number.
+    pub fn sent(&mut self, at: At) -> u64 {
+        if self.slots.len() == self.most_slots {
+            self.slots.pop_front();
+            self.first += 1;
+        }
+        self.slots.push_back(Slot { sent_at: at, state: State::InFlight });
+        let number = self.counts.sent;
+        self.counts.sent += 1;
+        // Lost until a reply says otherwise.
+        self.counts.lost += 1;
+        self.open += 1;
+        number
+    }
+
+    fn slot(&self, number: u64) -> Option<&Slot> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.slots.get(index)
+    }
+
+    fn set(&mut self, number: u64, state: State) {
+        let index = number.checked_sub(self.first).and_then(|n| usize::try_from(n).ok());
+        if let Some(slot) = index.and_then(|index| self.slots.get_mut(index)) {
+            self.open -= u64::from(slot.state.is_open() && !state.is_open());
+            slot.state = state;
+        }
+    }
+
+    /// How far a message has come; `None` when it is forgotten or was never sent.
+    #[must_use]
+    pub fn state(&self, number: u64) -> Option<State> {
+        self.slot(number).map(|slot| slot.state)
+    }
+
+    /// When a message was sent, if that is remembered.
+    #[must_use]
+    pub fn sent_at(&self, number: u64) -> Option<At> {
+        self.slot(number).map(|slot| slot.sent_at)
+    }
+
+    /// The open messages, oldest first.
+    pub fn open_messages(&self) -> impl Iterator<Item = u64> {
+        (self.oldest_open..self.counts.sent)
+            .filter(|number| self.state(*number).is_some_and(State::is_open))
+    }
+
+    /// The window no longer waits for this message.
+    pub fn overdue(&mut self, number: u64) {
+        if self.state(number) == Some(State::InFlight) {
+            self.set(number, State::Overdue);
+        }
+    }
+
+    /// Takes notice of replies that can no longer be in time.
+    pub fn expire(&mut self, now: At) {
+        while let Some(slot) = self.slot(self.oldest_open).copied() {
+            if slot.state.is_open() {
+                if now.saturating_sub(slot.sent_at) <= self.limit {
+                    break;
+                }
+                self.set(self.oldest_open, State::Lost);
+            }
+            self.oldest_open += 1;
+        }
+    }
+
+    /// When the next message will be lost for want of a reply; [`expire`](Self::expire) first.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<At> {
+        let slot = self.slot(self.oldest_open).filter(|slot| slot.state.is_open())?;
+        Some(slot.sent_at + self.limit)
+    }
+
+    /// A reply to message `number` has come.
+    pub fn reply(&mut self, number: u64, at: At, condition: Condition) -> Outcome {
+        let Some(Slot { sent_at, state }) = self.slot(number).copied() else {
+            return self.unmatched(condition);
+        };
+        self.counts.corrupted += u64::from(condition != Condition::Intact);
+        let took = at.saturating_sub(sent_at);
+        if !matches!(state, State::Answered | State::Late) {
+            self.counts.whole += u64::from(condition != Condition::Misshapen);
+        }
+        match state {
+            State::Answered | State::Late => {
+                self.counts.duplicated += 1;
+                Outcome::Duplicate
+            }
+            _ if state == State::Lost || took > self.limit => {
+                self.set(number, State::Late);
+                self.counts.lost -= 1;
+                self.counts.late += 1;
+                Outcome::Late
+            }
+            _ => {
+                self.set(number, State::Answered);
+                self.counts.lost -= 1;
+                self.counts.received += 1;
+                if condition == Condition::Intact {
+                    self.place_in_order(number);
+                    self.round_trips.record(took);
+                }
+                Outcome::Answered(took)
+            }
+        }
+    }
+
+    /// A message of which a byte stream carries nothing, so that nothing can come back of it.
+    pub fn empty_reply(&mut self, number: u64) {
+        if self.state(number).is_some_and(State::is_open) {
+            self.set(number, State::Answered);
+            self.counts.lost -= 1;
+            self.counts.received += 1;
+        }
+    }
+
+    /// A reply to nothing that was sent has come.
+    pub fn unmatched(&mut self, condition: Condition) -> Outcome {
+        self.counts.corrupted += u64::from(condition != Condition::Intact);
+        self.counts.unmatched += 1;
+        Outcome::Unmatched
+    }
+
+    /// RFC 4737, section 3: only the first, intact copies of messages that are in time count.
+    fn place_in_order(&mut self, number: u64) {
+        if number >= self.next_expected {
+            self.next_expected = number + 1;
+        } else {
+            self.counts.reordered += 1;
+        }
+    }
+
+    /// The counts so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The round trips of intact replies that came in time.
+    #[must_use]
+    pub fn round_trips(&self) -> &RoundTrips {
+        &self.round_trips
+    }
+
+    /// The round trips, when the run is over.
+    #[must_use]
+    pub fn into_round_trips(self) -> RoundTrips {
+        self.round_trips
+    }
+}
+
+#[cfg(test)]
+#[path = "account_tests.rs"]
+mod tests;

@@ -1,0 +1,122 @@
+//! The account and the flow of one run, told of every event together.
+
+use crate::compare::measure::account::{Account, At, Condition, Outcome};
+use crate::compare::measure::flow::{Delivery, Flow, Next, Pacing};
+
+/// What was sent, what came back, and what may be sent next.
+#[derive(Debug)]
+pub struct Ledger {
+    /// What became of every message.
+    pub account: Account,
+    flow: Flow,
+    /// When the last message left, and when a message was last answered.
+    last_sent: Option<At>,
+    last_answer: Option<At>,
+    first_sent: Option<At>,
+    /// Since when something has been waiting while nothing was answered.
+    unanswered_since: Option<At>,
+}
+
+impl Ledger {
+    /// A ledger that remembers the last `memory` messages.
+    #[must_use]
+    pub fn new(pacing: Pacing, delivery: Delivery, memory: usize) -> Self {
+        Self {
+            account: Account::new(pacing.limit, memory),
+            flow: Flow::new(pacing, delivery),
+            last_sent: None,
+            last_answer: None,
+            first_sent: None,
+            unanswered_since: None,
+        }
+    }
+
+    /// What may happen next.
+    #[must_use]
+    pub fn next(&self, now: At) -> Next {
+        match self.flow.next(now) {
+            Next::Now if !self.account.has_room() => Next::Full,
+            next => next,
+        }
+    }
+
+    /// A message has left; its number.
+    pub fn sent(&mut self, at: At) -> u64 {
+        let number = self.account.sent(at);
+        self.flow.sent(number, at);
+        self.first_sent.get_or_insert(at);
+        self.last_sent = Some(at);
+        self.unanswered_since.get_or_insert(at);
+        number
+    }
+
+    /// A reply has come, to a known message or to none.
+    pub fn reply(&mut self, number: Option<u64>, at: At, condition: Condition) {
+        let Some(number) = number else {
+            self.account.unmatched(condition);
+            return;
+        };
+        let outcome = self.account.reply(number, at, condition);
+        let took = match outcome {
+            Outcome::Answered(took) => Some(took),
+            Outcome::Late => None,
+            Outcome::Duplicate | Outcome::Unmatched => return,
+        };
+        self.last_answer = Some(at);
+        self.unanswered_since = (self.account.open() > 0).then_some(at);
+        let account = &mut self.account;
+        self.flow.answered(number, took, |number| account.overdue(number));
+    }
+
+    /// An empty message of a byte stream has had its turn.
+    pub fn empty_reply(&mut self, number: u64) {
+        self.account.empty_reply(number);
+        self.flow.answered(number, None, |_| ());
+    }
+
+    /// Takes notice of the time.
+    pub fn tick(&mut self, now: At) {
+        self.account.expire(now);
+        let account = &mut self.account;
+        self.flow.lose_patience(now, |number| account.overdue(number));
+    }
+
+    /// When something changes of itself.
+    #[must_use]
+    pub fn next_change(&self, now: At) -> Option<At> {
+        let due = match self.flow.next(now) {
+            Next::At(due) => Some(due),
+            // A little after the limit, which itself is still in time.
+            Next::Now | Next::Full | Next::Done => None,
+        };
+        let expiry = self.account.next_expiry().map(|at| at + At::from_nanos(1));
+        [due, expiry, self.flow.patience_ends()].into_iter().flatten().min()
+    }
+
+    /// How long a reply may reasonably take: a duplicate comes no later than that either.
+    #[must_use]
+    pub fn patience(&self) -> At {
+        self.flow.patience()
+    }
+
+    /// When a message last left or was answered.
+    #[must_use]
+    pub fn last_event(&self) -> Option<At> {
+        self.last_sent.max(self.last_answer)
+    }
+
+    /// Since when messages have been waiting while nothing was answered.
+    #[must_use]
+    pub fn unanswered_since(&self) -> Option<At> {
+        self.unanswered_since
+    }
+
+    /// From the first message to the last answer.
+    #[must_use]
+    pub fn duration(&self) -> At {
+        match (self.first_sent, self.last_answer) {
+            (Some(first), Some(last)) => last.saturating_sub(first),
+            _ => At::ZERO,
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Where the messages come from: made up, with a number and a time in them, or the user's own.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use crate::compare::measure::account::At;
+use crate::engine::framing::{Assembler, Format, Malformed};
+use crate::error::{Error, Result, Status};
+
+/// The number and the time, eight bytes each, big-endian; the time is in nanoseconds since the
+/// start of the run.
+pub const HEADER: usize = 16;
+
+/// The rest of a made-up message: a piece of noise that begins at another place in each of so
+/// many messages that follow each other, so that no message looks like its neighbours.
+const SHIFTS: usize = 251;
+
+/// A file that cannot be read twice is kept in memory, up to so many bytes.
+const MOST_KEPT: u64 = 64 << 20;
+
+/// Makes up messages of one size, and knows them again.
+#[derive(Debug, Clone)]
+pub struct Generator {
+    size: usize,
+    noise: Rc<[u8]>,
+}
+
+impl Generator {
+    /// A generator of messages of `size` bytes, at least [`HEADER`].
+    #[must_use]
+    pub fn new(size: usize) -> Self {
+        let mut random = fastrand::Rng::with_seed(0x706b_7463_6174);
+        let noise = (0..size + SHIFTS).map(|_| random.u8(..)).collect();
+        Self { size: size.max(HEADER), noise }
+    }
+
+    fn filler(&self, number: u64) -> &[u8] {
+        // The remainder is below SHIFTS.
+        let start = (number % SHIFTS as u64) as usize;
+        &self.noise[start..start + self.size - HEADER]
+    }
+
+    /// Writes the message of this number, sent at this time.
+    pub fn write(&self, number: u64, at: At, message: &mut Vec<u8>) {
+        message.clear();
+        message.extend_from_slice(&number.to_be_bytes());
+        message.extend_from_slice(&nanos(at).to_be_bytes());
+        message.extend_from_slice(self.filler(number));
+    }
+
+    /// Bytes of each message.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The number and the time that a reply claims; `None` when it is too short for them.
+    #[must_use]
+    pub fn read(&self, reply: &[u8]) -> Option<(u64, At)> {
+        let (number, rest) = reply.split_first_chunk::<8>()?;
+        let (time, _) = rest.split_first_chunk::<8>()?;
+        Some((u64::from_be_bytes(*number), At::from_nanos(u64::from_be_bytes(*time))))
+    }
+
+    /// How many bytes after number and time are those of this message, of how many.
+    #[must_use]
+    pub fn likeness(&self, number: u64, reply: &[u8]) -> (usize, usize) {
+        let filler = self.filler(number);
+        let rest = reply.get(HEADER..).unwrap_or_default();
+        if rest == filler {
+            return (filler.len(), filler.len());
+        }
+        (rest.iter().zip(filler).filter(|(a, b)| a == b).count(), filler.len().max(rest.len()))
+    }
+}
+
+fn nanos(at: At) -> u64 {
+    u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The user's own messages, cut out of a file; they can be read any number of times.
+#[derive(Debug, Clone)]
+pub struct Given {
+    path: PathBuf,
+    /// What was read of something that can be read only once.
+    kept: Option<Rc<[u8]>>,
+    format: Format,
+    /// Bytes of a message when the format is raw.
+    size: usize,
+    /// The most bytes a message may have.
+    limit: usize,
+    /// The most messages taken.
+    count: u64,
+}
+
+/// What a look through all messages found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Survey {
+    /// How many.
+    pub count: u64,
+    /// Bytes of the longest.
+    pub longest: usize,
+    /// Bytes of all.
+    pub bytes: u64,
+    /// How many have no bytes at all.
+    pub empty: u64,
+}
+
+impl Given {
+    /// The messages of a file. What is no regular file is read to its end here.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open(
+        path: &Path,
+        format: Format,
+        size: usize,
+        limit: usize,
+        count: u64,
+    ) -> Result<Self> {
+        let failed = |cause: io::Error| Error::local("read", path.display(), &cause);
+        let file = File::open(path).map_err(failed)?;
+        let mut kept = None;
+        if !file.metadata().map_err(failed)?.is_file() {
+            let mut bytes = Vec::new();
+            file.take(MOST_KEPT + 1).read_to_end(&mut bytes).map_err(failed)?;
+            if bytes.len() as u64 > MOST_KEPT {
+                let why = "is no regular file and too long to be kept in memory";
+                return Err(Error::new(Status::LocalIo, "read", path.display().to_string(), why));
+            }
+            kept = Some(bytes.into());
+        }
+        Ok(Self { path: path.to_owned(), kept, format, size: size.max(1), limit, count })
+    }
+
+    /// Looks through all messages, so that a bad one is found before any is sent.
+    ///
+    /// # Errors
+    /// When the file cannot be read, holds what is no message, or holds none.
+    pub fn survey(&self) -> Result<Survey> {
+        let mut reader = self.read()?;
+        let mut survey = Survey::default();
+        while let Some(message) = reader.next()? {
+            survey.count += 1;
+            survey.bytes += message.len() as u64;
+            survey.longest = survey.longest.max(message.len());
+            survey.empty += u64::from(message.is_empty());
+        }
+        if survey.count == 0 {
+            return Err(self.error("holds no message"));
+        }
+        Ok(survey)
+    }
+
+    /// Begins to read from the start.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn read(&self) -> Result<Reader> {
+        let from: Box<dyn Read> = match &self.kept {
+            Some(bytes) => Box::new(Cursor::new(Rc::clone(bytes))),
+            None => Box::new(
+                File::open(&self.path)
+                    .map_err(|cause| Error::local("read", self.path.display(), &cause))?,
+            ),
+        };
+        Ok(Reader {
+            given: self.clone(),
+            from,
+            assembler: Assembler::new(self.format, self.limit),
+            chunk: vec![0; if self.format == Format::Raw { self.size } else { 32 * 1024 }],
+            ready: VecDeque::new(),
+            left: self.count,
+            ended: false,
+        })
+    }
+
+    fn error(&self, why: impl Into<String>) -> Error {
+        Error::new(Status::LocalIo, "read", self.path.display().to_string(), why)
+    }
+}
+
+/// One message after the other out of a file.
+pub struct Reader {
+    given: Given,
+    from: Box<dyn Read>,
+    assembler: Assembler,
+    chunk: Vec<u8>,
+    ready: VecDeque<Vec<u8>>,
+    left: u64,
+    ended: bool,
+}
+
+impl Reader {
+    /// The next message; `None` when there are no more.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds what is no message.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        while self.ready.is_empty() && !self.ended {
+            self.fill()?;
+        }
+        self.left -= 1;
+        Ok(self.ready.pop_front())
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        let mut filled = 0;
+        // A raw message is cut at its size, whatever pieces the file comes in.
+        while filled < self.chunk.len() {
+            match self.from.read(&mut self.chunk[filled..]) {
+                Ok(0) => {
+                    self.ended = true;
+                    break;
+                }
+                Ok(n) => filled += n,
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(self.given.error(cause.to_string())),
+            }
+        }
+        let ready = &mut self.ready;
+        let mut keep = |message: &[u8]| ready.push_back(message.to_vec());
+        let mut result = self.assembler.feed(&self.chunk[..filled], &mut keep);
+        if self.ended && result.is_ok() {
+            result = self.assembler.finish(&mut keep);
+        }
+        result.map_err(|what: Malformed| self.given.error(what.to_string()))
+    }
+}
+
+/// The messages of one run.
+pub enum Messages {
+    /// Made up.
+    Generated(Generator),
+    /// The user's own.
+    Given(Reader),
+}
+
+impl Messages {
+    /// Puts the next message, of this number and sent at this time, into `message`; `false` when
+    /// there is none.
+    ///
+    /// # Errors
+    /// When the user's file fails.
+    pub fn next(&mut self, number: u64, at: At, message: &mut Vec<u8>) -> Result<bool> {
+        match self {
+            Self::Generated(generator) => {
+                generator.write(number, at, message);
+                Ok(true)
+            }
+            Self::Given(reader) => match reader.next()? {
+                Some(next) => {
+                    *message = next;
+                    Ok(true)
+                }
+                None => Ok(false),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn all(bytes: &[u8], format: Format, size: usize, count: u64) -> Result<Vec<Vec<u8>>> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        let given = Given::open(file.path(), format, size, 100, count)?;
+        let survey = given.survey()?;
+        let mut reader = given.read()?;
+        let mut messages = Vec::new();
+        while let Some(message) = reader.next()? {
+            messages.push(message);
+        }
+        assert_eq!(survey.count, messages.len() as u64);
+        assert_eq!(survey.longest, messages.iter().map(Vec::len).max().unwrap());
+        Ok(messages)
+    }
+
+    #[test]
+    fn a_generated_message_tells_its_number_and_time_and_resembles_no_other() {
+        let generator = Generator::new(64);
+        let mut message = Vec::new();
+        let at = At::from_nanos(123_456_789);
+        generator.write(7, at, &mut message);
+        assert_eq!(message.len(), 64);
+        assert_eq!(generator.read(&message), Some((7, at)));
+        assert_eq!(generator.likeness(7, &message), (48, 48));
+        for other in [6, 8, 100] {
+            assert!(generator.likeness(other, &message).0 < 12, "{other}");
+        }
+        assert_eq!(generator.read(&message[..15]), None);
+        generator.write(1, at, &mut message);
+        assert_eq!(Generator::new(HEADER).likeness(1, &message[..HEADER]), (0, 0));
+    }
+
+    #[test]
+    fn a_file_is_cut_by_its_format() {
+        let lines = all(b"one\n\nthree", Format::Lines, 0, 9).unwrap();
+        assert_eq!(lines, [&b"one"[..], b"", b"three"]);
+        let raw = all(b"abcdefg", Format::Raw, 3, 9).unwrap();
+        assert_eq!(raw, [&b"abc"[..], b"def", b"g"]);
+        let frames = all(b"\0\0\0\x02hi\0\0\0\0", Format::Frames, 0, 9).unwrap();
+        assert_eq!(frames, [&b"hi"[..], b""]);
+        let hex = all(b"00 ff\n# none\n01", Format::Hex, 0, 9).unwrap();
+        assert_eq!(hex, [&[0u8, 255][..], &[1]]);
+        assert_eq!(all(b"a\nb\nc\n", Format::Lines, 0, 2).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_message_is_an_error_that_names_file_and_place() {
+        for (bytes, format, why) in [
+            (&b""[..], Format::Lines, "holds no message"),
+            (b"0g", Format::Hex, "line 1, column 2"),
+            (&[b'x'; 101], Format::Lines, "longer than 100 bytes"),
+        ] {
+            let error = all(bytes, format, 1, 9).unwrap_err();
+            assert_eq!(error.status, Status::LocalIo);
+            assert!(error.to_string().contains(why), "{error}");
+        }
+    }
+}

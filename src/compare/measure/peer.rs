@@ -1,0 +1,285 @@
+//! The built-in peer: echoes over TCP and UDP on one port of this machine, in the same loop.
+
+use std::collections::VecDeque;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use mio::Interest;
+use socket2::Socket;
+
+use crate::compare::measure::account::At;
+use crate::compare::measure::impair::{Impairer, Impairment};
+use crate::error::{Error, Result};
+use crate::io::reactor::{Latch, Reactor};
+use crate::net::address::{Family, Protocol, Route};
+use crate::net::options::Options;
+use crate::net::socket;
+use crate::sys::{Fetch, Offload, Received, Receiver, Sender};
+
+/// The most bytes of a stream between reading and writing them back.
+const STREAM_BUFFER: usize = 64 * 1024;
+
+/// A port that is free for TCP can be taken for UDP; another one is tried then.
+const PORT_TRIES: usize = 50;
+
+/// Datagram replies that wait for room in the socket; more are dropped, as an echo service does.
+const MOST_WAITING: usize = 65_536;
+
+/// A reply that finds no room tries again after this. On loopback datagrams are handed over at
+/// once, so that there is always room; a watch for it would be woken by every reply for nothing.
+const RETRY: Duration = Duration::from_millis(1);
+
+/// A reply and where it goes.
+type Reply = (Vec<u8>, Route);
+
+/// The peer: a listener, at most one connection, a datagram socket.
+pub struct Peer {
+    address: SocketAddr,
+    listener: (Socket, Rc<Latch>),
+    connection: Option<Connection>,
+    datagrams: Datagrams,
+}
+
+impl Peer {
+    /// A peer on loopback, on a port that is free for both protocols.
+    ///
+    /// # Errors
+    /// When there is none, or the system has no descriptors left.
+    pub fn start(
+        reactor: &mut Reactor,
+        family: Family,
+        impairment: Option<Impairment>,
+        interval: Duration,
+    ) -> Result<Self> {
+        let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
+        let own: &[SocketAddr] = match family {
+            // A machine may have only one of them.
+            Family::Any => &[v4, v6],
+            Family::V4 => &[v4],
+            Family::V6 => &[v6],
+        };
+        let options = Options::default();
+        let mut tries = 0;
+        let (listener, udp, address) = loop {
+            let listener = socket::bind_first(own, family, Protocol::Tcp, &options)?;
+            let address = socket::local_address(&listener).and_then(|local| local.internet());
+            let Some(address) = address else {
+                return Err(Error::usage("compare", "this machine has no address of its own"));
+            };
+            match socket::bind_first(&[address], family, Protocol::Udp, &options) {
+                Ok(udp) => break (listener, udp, address),
+                Err(_) if tries < PORT_TRIES => tries += 1,
+                Err(error) => return Err(error),
+            }
+        };
+        let failed = |cause: io::Error| Error::system("poll", &cause);
+        let heard = reactor.watch(&listener, Interest::READABLE).map_err(failed)?;
+        let latch = reactor.watch(&udp, Interest::READABLE | Interest::WRITABLE).map_err(failed)?;
+        Ok(Self {
+            address,
+            listener: (listener, heard),
+            connection: None,
+            datagrams: Datagrams {
+                receiver: Receiver::new(&udp, Offload::All, Fetch::Many),
+                socket: Rc::new(udp),
+                latch,
+                buffer: vec![0; Receiver::ROOM],
+                received: Vec::new(),
+                sender: Sender::new(Offload::Portable),
+                impairer: impairment.map(|what| Impairer::new(what, interval)),
+                leaving: VecDeque::new(),
+                retry_at: None,
+            },
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its datagram socket, for the count of what the kernel dropped there.
+    #[must_use]
+    pub fn datagram_socket(&self) -> Rc<Socket> {
+        Rc::clone(&self.datagrams.socket)
+    }
+
+    /// When it has something to do that no readiness tells of.
+    #[must_use]
+    pub fn next_due(&self) -> Option<At> {
+        let impaired = self.datagrams.impairer.as_ref().and_then(Impairer::next_due);
+        impaired.into_iter().chain(self.datagrams.retry_at).min()
+    }
+
+    /// Whether replies to datagrams are still to come.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.datagrams.leaving.is_empty() || self.next_due().is_some()
+    }
+
+    /// Accepts, receives and answers what there is; whether it did anything.
+    ///
+    /// # Errors
+    /// When the system fails; a connection that breaks only ends.
+    pub fn step(&mut self, reactor: &mut Reactor, now: At) -> Result<bool> {
+        let mut did = self.accept(reactor)?;
+        if let Some(connection) = &mut self.connection {
+            match connection.step() {
+                Ok(Echo::Going(moved)) => did |= moved,
+                Ok(Echo::Over) | Err(_) => {
+                    if let Some(connection) = self.connection.take() {
+                        reactor.forget(&connection.socket, &connection.latch);
+                    }
+                    did = true;
+                }
+            }
+        }
+        Ok(self.datagrams.step(now)? | did)
+    }
+
+    fn accept(&mut self, reactor: &mut Reactor) -> Result<bool> {
+        let (listener, latch) = &self.listener;
+        if self.connection.is_some() || !latch.readable() {
+            return Ok(false);
+        }
+        match socket::accept(listener) {
+            Ok((socket, _)) => {
+                let latch = reactor
+                    .watch(&socket, Interest::READABLE | Interest::WRITABLE)
+                    .map_err(|cause| Error::system("poll", &cause))?;
+                let buffer = vec![0; STREAM_BUFFER];
+                self.connection = Some(Connection { socket, latch, buffer, unsent: 0..0 });
+                Ok(true)
+            }
+            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                latch.not_readable();
+                Ok(false)
+            }
+            Err(cause) => Err(Error::system("accept", &cause)),
+        }
+    }
+}
+
+enum Echo {
+    /// Whether anything moved.
+    Going(bool),
+    Over,
+}
+
+struct Connection {
+    socket: Socket,
+    latch: Rc<Latch>,
+    buffer: Vec<u8>,
+    /// The part of the buffer that was read and not written back.
+    unsent: std::ops::Range<usize>,
+}
+
+impl Connection {
+    fn step(&mut self) -> io::Result<Echo> {
+        let mut moved = false;
+        loop {
+            if self.unsent.is_empty() {
+                if !self.latch.readable() {
+                    return Ok(Echo::Going(moved));
+                }
+                match (&self.socket).read(&mut self.buffer) {
+                    Ok(0) => return Ok(Echo::Over),
+                    Ok(n) => self.unsent = 0..n,
+                    Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                        self.latch.not_readable();
+                        return Ok(Echo::Going(moved));
+                    }
+                    Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(cause) => return Err(cause),
+                }
+            }
+            if !self.latch.writable() {
+                return Ok(Echo::Going(moved));
+            }
+            match (&self.socket).write(&self.buffer[self.unsent.clone()]) {
+                Ok(n) => {
+                    self.unsent.start += n;
+                    moved = true;
+                }
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                    self.latch.not_writable();
+                    return Ok(Echo::Going(moved));
+                }
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+    }
+}
+
+struct Datagrams {
+    socket: Rc<Socket>,
+    latch: Rc<Latch>,
+    receiver: Receiver,
+    buffer: Vec<u8>,
+    received: Vec<Received>,
+    sender: Sender,
+    impairer: Option<Impairer<Reply>>,
+    leaving: VecDeque<Reply>,
+    /// The last reply found no room; the next try is then.
+    retry_at: Option<At>,
+}
+
+impl Datagrams {
+    fn step(&mut self, now: At) -> Result<bool> {
+        let mut did = self.receive(now)?;
+        if let Some(impairer) = &mut self.impairer {
+            while let Some(reply) = impairer.next(now) {
+                self.leaving.push_back(reply);
+            }
+        }
+        if self.retry_at.is_some_and(|at| now < at) {
+            return Ok(did);
+        }
+        self.retry_at = None;
+        while let Some((bytes, to)) = self.leaving.front() {
+            let sent = self.sender.send(&*self.socket, bytes, bytes.len().max(1), Some(to));
+            match sent.error {
+                Some(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                    self.retry_at = Some(now + RETRY);
+                    break;
+                }
+                // An earlier reply met nobody: UDP has nothing to say about that here.
+                Some(_) | None => self.leaving.pop_front(),
+            };
+            did = true;
+        }
+        Ok(did)
+    }
+
+    fn receive(&mut self, now: At) -> Result<bool> {
+        if !self.latch.readable() || self.leaving.len() >= MOST_WAITING {
+            return Ok(false);
+        }
+        self.received.clear();
+        match self.receiver.receive(&*self.socket, &mut self.buffer, &mut self.received) {
+            Ok(()) => {}
+            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => self.latch.not_readable(),
+            // What a reply met on its way (ICMP) is told here.
+            Err(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {}
+            Err(cause) => return Err(Error::system("receive", &cause)),
+        }
+        let did = !self.received.is_empty();
+        for train in self.received.drain(..) {
+            let Some(from) = train.from else { continue };
+            let bytes = &self.buffer[train.range.clone()];
+            let empty = bytes.is_empty().then_some(bytes);
+            for message in empty.into_iter().chain(bytes.chunks(train.segment.max(1))) {
+                match &mut self.impairer {
+                    Some(impairer) => impairer.take((message.to_vec(), from.clone()), now),
+                    None => self.leaving.push_back((message.to_vec(), from.clone())),
+                }
+            }
+        }
+        Ok(did)
+    }
+}

@@ -1,0 +1,284 @@
+//! Messages over TCP: a byte stream that is cut again where the messages were.
+
+use std::collections::VecDeque;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr};
+use std::rc::Rc;
+
+use socket2::Socket;
+
+use crate::compare::measure::account::{At, Condition};
+use crate::compare::measure::flow::Delivery;
+use crate::compare::measure::ledger::Ledger;
+use crate::compare::measure::run::Carrier;
+use crate::compare::measure::wire::{self, Wire};
+use crate::error::{Error, Result, Status};
+use crate::io::reactor::Latch;
+use crate::net::address::Protocol;
+use crate::net::socket;
+use crate::observe::tap::{Event, Link, Tap};
+use crate::sys::{self, TcpCounts};
+
+/// Bytes asked for in one read.
+const READ: usize = 64 * 1024;
+
+/// Reads before somebody else has a turn.
+const BUDGET: usize = 16;
+
+/// A message whose echo has not come yet, or not all of it.
+#[derive(Debug)]
+struct Expected {
+    number: u64,
+    length: usize,
+    condition: Condition,
+}
+
+/// The client's end of the connection.
+pub struct Stream {
+    socket: Socket,
+    latch: Rc<Latch>,
+    peer: SocketAddr,
+    link: Link,
+    tap: Rc<Tap>,
+    /// What of the last message has not left yet.
+    unsent: Vec<u8>,
+    /// The bytes whose echo is expected, and the messages they belong to.
+    bytes: VecDeque<u8>,
+    expected: VecDeque<Expected>,
+    /// Bytes of the first of `expected` that have come.
+    come: usize,
+    buffer: Vec<u8>,
+    /// Reads that found something, and the bytes of them.
+    reads: u64,
+    bytes_read: u64,
+    /// Messages that came in one read with nothing else in it.
+    boundaries: u64,
+    finished: bool,
+}
+
+impl Stream {
+    /// Takes a connected socket.
+    #[must_use]
+    pub fn new(socket: Socket, latch: Rc<Latch>, peer: SocketAddr, tap: Rc<Tap>) -> Self {
+        let link = Link::of(&socket, Protocol::Tcp, peer.into());
+        tap.event(&Event::Connected(&link));
+        Self {
+            socket,
+            latch,
+            peer,
+            link,
+            tap,
+            unsent: Vec::new(),
+            bytes: VecDeque::new(),
+            expected: VecDeque::new(),
+            come: 0,
+            buffer: vec![0; READ],
+            reads: 0,
+            bytes_read: 0,
+            boundaries: 0,
+            finished: false,
+        }
+    }
+
+    fn failed(&self, what: &str, cause: &io::Error) -> Error {
+        Error::connection(what, socket::name(&self.peer.into(), Protocol::Tcp), cause)
+    }
+
+    /// Writes what is left of the last message.
+    fn flush(&mut self) -> Result<()> {
+        if !self.unsent.is_empty() {
+            let unsent = std::mem::take(&mut self.unsent);
+            let written = self.write(&unsent)?;
+            self.unsent = unsent;
+            self.unsent.drain(..written);
+        }
+        Ok(())
+    }
+
+    /// Writes as much as there is room for.
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        let mut written = 0;
+        while written < bytes.len() && self.latch.writable() {
+            match (&self.socket).write(&bytes[written..]) {
+                Ok(n) => {
+                    self.tap.sent(&self.link, &bytes[written..written + n]);
+                    written += n;
+                }
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                    self.latch.not_writable();
+                }
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(self.failed("send", &cause)),
+            }
+        }
+        Ok(written)
+    }
+
+    /// Reads what has come and credits the messages that are complete; whether anything came.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn read(&mut self, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool> {
+        let mut any = self.skip_empty(ledger);
+        for _ in 0..BUDGET {
+            if !self.latch.readable() || self.finished {
+                break;
+            }
+            match (&self.socket).read(&mut self.buffer) {
+                Ok(0) => {
+                    self.finished = true;
+                    self.tap.event(&Event::PeerClosed(&self.link));
+                }
+                Ok(n) => {
+                    let buffer = std::mem::take(&mut self.buffer);
+                    self.tap.received(&self.link, &buffer[..n], None);
+                    self.reads += 1;
+                    self.bytes_read += n as u64;
+                    self.take(&buffer[..n], now(), ledger);
+                    self.buffer = buffer;
+                    any = true;
+                }
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                    self.latch.not_readable();
+                }
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(self.failed("receive", &cause)),
+            }
+        }
+        Ok(any)
+    }
+
+    /// Cuts what one read brought.
+    fn take(&mut self, mut read: &[u8], at: At, ledger: &mut Ledger) {
+        let whole = read.len();
+        while let Some(first) = self.expected.front_mut() {
+            let some = read.len().min(first.length - self.come);
+            if some == 0 && first.length > 0 {
+                return;
+            }
+            let (now, later) = read.split_at(some);
+            let is_kept = some == whole && some == first.length;
+            if !now.iter().eq(self.bytes.iter().take(some)) {
+                first.condition = Condition::Changed;
+            }
+            self.bytes.drain(..some);
+            self.come += some;
+            read = later;
+            if self.come < first.length {
+                return;
+            }
+            self.boundaries += u64::from(is_kept);
+            let (number, condition) = (first.number, first.condition);
+            self.expected.pop_front();
+            self.come = 0;
+            ledger.reply(Some(number), at, condition);
+            self.skip_empty(ledger);
+        }
+        if !read.is_empty() {
+            // Bytes that nobody sent.
+            ledger.reply(None, at, Condition::Changed);
+        }
+    }
+
+    /// A message of no bytes is nothing in a stream: its turn is over when it has come.
+    fn skip_empty(&mut self, ledger: &mut Ledger) -> bool {
+        let mut any = false;
+        while self.come == 0
+            && let Some(first) = self.expected.front().filter(|first| first.length == 0)
+        {
+            ledger.empty_reply(first.number);
+            self.expected.pop_front();
+            any = true;
+        }
+        any
+    }
+
+    /// Whether the peer has ended its half.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// The error for a peer that ended its half while echoes were still to come.
+    fn ended_early(&self) -> Error {
+        let missing = self.expected.len();
+        let why = format!("the peer ended the connection with {missing} echoes still to come");
+        Error::new(Status::Broken, "receive", socket::name(&self.peer.into(), Protocol::Tcp), why)
+            .hint("does this port echo?")
+    }
+
+    /// Ends our half: everything has been sent.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn finish(&mut self) -> Result<()> {
+        match self.socket.shutdown(Shutdown::Write) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotConnected => {
+                Err(self.failed("shutdown", &cause))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the kernel counted on this connection.
+    #[must_use]
+    pub fn counts(&self) -> Option<TcpCounts> {
+        sys::tcp_counts(&self.socket).ok().flatten()
+    }
+
+    /// What went over the wire, if the kernel counts that.
+    #[must_use]
+    pub fn wire(&self) -> Option<Wire> {
+        self.counts().map(|counts| wire::of_tcp(&counts, self.bytes_read, self.peer))
+    }
+
+    /// Reads that found something.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.reads
+    }
+
+    /// Messages that came in one read with nothing else in it.
+    #[must_use]
+    pub fn boundaries(&self) -> u64 {
+        self.boundaries
+    }
+
+    /// The socket and its readiness, to be given back to the reactor.
+    #[must_use]
+    pub fn parts(&self) -> (&Socket, &Latch) {
+        (&self.socket, &self.latch)
+    }
+}
+
+impl Carrier for Stream {
+    fn is_writable(&self) -> bool {
+        self.unsent.is_empty() && self.latch.writable()
+    }
+
+    fn send(&mut self, number: u64, message: &[u8]) -> Result<bool> {
+        let written = self.write(message)?;
+        if written == 0 && !message.is_empty() {
+            return Ok(false);
+        }
+        self.unsent.extend_from_slice(&message[written..]);
+        self.bytes.extend(message);
+        let condition = Condition::Intact;
+        self.expected.push_back(Expected { number, length: message.len(), condition });
+        Ok(true)
+    }
+
+    fn receive(&mut self, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool> {
+        self.flush()?;
+        let any = self.read(now, ledger)?;
+        if self.finished && !self.expected.is_empty() { Err(self.ended_early()) } else { Ok(any) }
+    }
+
+    fn is_readable(&self) -> bool {
+        self.latch.readable()
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::InOrder
+    }
+}

@@ -1,0 +1,135 @@
+//! The ends that bytes travel between, and the two verbs they share.
+//!
+//! A [`Source`] fills a [`Batch`], a [`Sink`] drains it. Neither waits: what cannot be done now
+//! is [`Progress::Blocked`], and the reactor says when to ask again.
+
+use std::io;
+
+use crate::engine::batch::Batch;
+use crate::error::{Error, Result};
+use crate::io::progress::Progress;
+use crate::io::splice_end::SpliceEnd;
+
+/// So many bytes at once mean that much flows.
+pub const BULK: usize = 32 * 1024;
+
+/// How much a sink may take in one call; what pacing asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// Messages that may leave.
+    pub messages: usize,
+    /// Bytes that may leave; a message that has begun to leave may exceed it.
+    pub bytes: usize,
+    /// Where a stream may be cut to leave no more than that.
+    pub cuts: Cuts,
+}
+
+/// Where a stream of bytes may be cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cuts {
+    /// Between any two bytes.
+    Anywhere,
+    /// Between messages, each of which is written at once.
+    BetweenMessages,
+}
+
+impl Allowance {
+    /// No limit.
+    pub const ALL: Self =
+        Self { messages: usize::MAX, bytes: usize::MAX, cuts: Cuts::BetweenMessages };
+
+    /// The front part of a train of messages of `segment` bytes that may leave when so many messages
+    /// and bytes have left already: whole messages. `None` when nothing may.
+    #[must_use]
+    pub fn train<'a>(
+        &self,
+        bytes: &'a [u8],
+        segment: usize,
+        messages: usize,
+        moved: usize,
+    ) -> Option<&'a [u8]> {
+        let left = self.messages.saturating_sub(messages);
+        if left == 0 || moved >= self.bytes {
+            return None;
+        }
+        let by_bytes = (self.bytes - moved).div_ceil(segment.max(1));
+        let most = left.min(by_bytes).saturating_mul(segment);
+        Some(&bytes[..bytes.len().min(most)])
+    }
+
+    /// The front part of `bytes` that may leave when `moved` bytes have left already.
+    #[must_use]
+    pub fn front<'a>(&self, bytes: &'a [u8], moved: usize) -> &'a [u8] {
+        match self.cuts {
+            Cuts::Anywhere => &bytes[..bytes.len().min(self.bytes.saturating_sub(moved))],
+            Cuts::BetweenMessages => bytes,
+        }
+    }
+}
+
+/// Where bytes come from.
+pub trait Source {
+    /// Puts what has come into the batch.
+    ///
+    /// # Errors
+    /// When the source failed; what it put into the batch before stays there.
+    fn fill(&mut self, batch: &mut Batch) -> Result<Progress>;
+
+    /// Much is flowing: makes room for it where that helps.
+    fn widen(&mut self) {}
+
+    /// The descriptor, if bytes may be spliced from it.
+    fn splice_end(&self) -> Option<SpliceEnd<'_>> {
+        None
+    }
+
+    /// Bytes were spliced from the splice_end.
+    fn moved(&mut self, _bytes: usize) {}
+
+    /// What it is to the user that the connection broke behind the splice_end.
+    fn splice_failed(&mut self, cause: &io::Error) -> Error {
+        Error::system("splice", cause)
+    }
+}
+
+/// Where bytes go to.
+pub trait Sink {
+    /// Takes messages from the front of the batch.
+    ///
+    /// # Errors
+    /// When the sink failed; what it could not take stays in the batch.
+    fn drain(&mut self, batch: &mut Batch, allowed: Allowance) -> Result<Progress>;
+
+    /// Lets out what the sink itself still holds; `End` once there is nothing left.
+    ///
+    /// # Errors
+    /// As for [`drain`](Self::drain).
+    fn flush(&mut self) -> Result<Progress> {
+        Ok(Progress::End)
+    }
+
+    /// No more messages will come: completes what was left open, such as a last line.
+    ///
+    /// # Errors
+    /// When what was left open is no message.
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Much is flowing: makes room for it where that helps.
+    fn widen(&mut self) {}
+
+    /// The descriptor, if bytes may be spliced into it.
+    fn splice_end(&self) -> Option<SpliceEnd<'_>> {
+        None
+    }
+
+    /// Bytes were spliced into the splice_end.
+    fn moved(&mut self, _bytes: usize) {}
+
+    /// What a failure to splice into the splice_end is to the user; `None` when it only means that
+    /// nobody takes bytes any more.
+    fn splice_failed(&mut self, cause: &io::Error) -> Option<Error> {
+        Some(Error::system("splice", cause))
+    }
+}

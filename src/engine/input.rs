@@ -1,0 +1,271 @@
+//! The payload to send: standard input or words of the command line, cut into messages.
+
+use std::collections::VecDeque;
+
+use crate::engine::batch::Batch;
+use crate::engine::flow::Source;
+use crate::engine::framing::{self, Assembler, Crlf, Format, Malformed};
+use crate::error::{Error, Result, Status};
+use crate::io::progress::Progress;
+use crate::io::splice_end::SpliceEnd;
+use crate::io::stdio::{Kind, Local};
+
+/// Bytes taken from standard input at a time where they must be looked at.
+const SCRATCH: usize = 32 * 1024;
+
+/// What messages become on the way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// A byte stream: newlines and lengths travel with the messages.
+    Stream,
+    /// Datagrams: raw input is cut into pieces of `size` bytes, no message is over `limit`.
+    Datagrams {
+        /// Payload bytes a datagram of raw input.
+        size: usize,
+        /// The most a datagram can carry.
+        limit: usize,
+    },
+}
+
+/// Where the payload comes from.
+#[derive(Debug)]
+pub enum Payload {
+    /// Standard input.
+    Local(Local),
+    /// Messages from the command line.
+    Given(VecDeque<Vec<u8>>),
+    /// Nothing is to be sent.
+    Nothing,
+}
+
+/// Why reading stopped for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    /// Standard input has no more for now.
+    Empty,
+    /// It may have more: our room is full, or a signal interrupted the call.
+    Ours,
+}
+
+/// The source of what is sent.
+#[derive(Debug)]
+pub struct Input {
+    from: Payload,
+    wire: Wire,
+    format: Format,
+    assembler: Assembler,
+    crlf: Option<Crlf>,
+    scratch: Vec<u8>,
+    ended: bool,
+}
+
+impl Input {
+    /// An input that cuts `from` by `format`; with `crlf`, LF leaves as CRLF.
+    #[must_use]
+    pub fn new(from: Payload, format: Format, wire: Wire, crlf: Option<Crlf>) -> Self {
+        let limit = match wire {
+            Wire::Stream => framing::LONGEST_MESSAGE,
+            Wire::Datagrams { limit, .. } => limit,
+        };
+        let assembler = Assembler::new(format, limit);
+        Self { from, wire, format, assembler, crlf, scratch: Vec::new(), ended: false }
+    }
+
+    /// Whether standard input is `/dev/null` or was closed: there is nothing to say.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        matches!(&self.from, Payload::Local(local) if local.kind() == Kind::Null)
+    }
+
+    /// Whether a person at a terminal is the source.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        matches!(&self.from, Payload::Local(local) if local.kind() == Kind::Terminal)
+    }
+
+    /// Whether something is left to be sent: a message, what can be read now, or the beginning of a
+    /// message whose rest has yet to be read.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        match &self.from {
+            Payload::Nothing => false,
+            Payload::Given(messages) => !messages.is_empty(),
+            Payload::Local(local) => {
+                !self.ended && (self.assembler.is_inside() || local.has_more())
+            }
+        }
+    }
+
+    fn fill_raw(&mut self, batch: &mut Batch) -> Result<Progress> {
+        let Payload::Local(local) = &mut self.from else {
+            return Ok(Progress::End);
+        };
+        let mut total = 0;
+        let mut pause = Pause::Empty;
+        loop {
+            let progress = match &mut self.crlf {
+                None => {
+                    let spare = batch.spare();
+                    if spare.is_empty() {
+                        pause = Pause::Ours;
+                        break;
+                    }
+                    read(local, spare)?
+                }
+                Some(crlf) => {
+                    // Every byte may become two.
+                    let room = (batch.spare().len() / 2).min(SCRATCH);
+                    if room == 0 {
+                        pause = Pause::Ours;
+                        break;
+                    }
+                    self.scratch.resize(SCRATCH, 0);
+                    match read(local, &mut self.scratch[..room])? {
+                        Progress::Moved(n) => {
+                            let mut converted = Vec::with_capacity(2 * n);
+                            crlf.convert(&self.scratch[..n], &mut converted);
+                            batch.spare()[..converted.len()].copy_from_slice(&converted);
+                            Progress::Moved(converted.len())
+                        }
+                        other => other,
+                    }
+                }
+            };
+            match progress {
+                Progress::Moved(0) => {
+                    pause = Pause::Ours;
+                    break;
+                }
+                Progress::Moved(n) => {
+                    batch.filled(n);
+                    total += n;
+                }
+                Progress::Blocked => break,
+                Progress::End => {
+                    self.ended = true;
+                    break;
+                }
+            }
+            if self.wire == Wire::Stream {
+                break;
+            }
+        }
+        match self.wire {
+            Wire::Stream => {
+                if total > 0 {
+                    batch.cut(total, total);
+                }
+            }
+            Wire::Datagrams { size, .. } => {
+                // Stdin paused or ended: what is left over is sent as a shorter datagram. Where it
+                // did not, the rest goes on with the next bytes.
+                let uncut = batch.uncut();
+                let rest = if pause == Pause::Ours { uncut % size } else { 0 };
+                if uncut > rest {
+                    batch.cut(uncut - rest, size);
+                }
+            }
+        }
+        Ok(match total {
+            0 if self.ended => Progress::End,
+            0 if batch.is_empty() && pause == Pause::Empty => Progress::Blocked,
+            n => Progress::Moved(n),
+        })
+    }
+
+    fn fill_messages(&mut self, batch: &mut Batch) -> Result<Progress> {
+        let Payload::Local(local) = &mut self.from else {
+            return Ok(Progress::End);
+        };
+        self.scratch.resize(SCRATCH, 0);
+        let (format, wire, crlf) = (self.format, self.wire, self.crlf.is_some());
+        let push = |message: &[u8]| push_message(batch, format, wire, crlf, message);
+        match read(local, &mut self.scratch)? {
+            Progress::Moved(n) => {
+                self.assembler.feed(&self.scratch[..n], push).map_err(malformed)?;
+                Ok(Progress::Moved(n))
+            }
+            Progress::Blocked => Ok(Progress::Blocked),
+            Progress::End => {
+                self.ended = true;
+                self.assembler.finish(push).map_err(malformed)?;
+                Ok(Progress::Moved(0))
+            }
+        }
+    }
+}
+
+/// Adds a message as it travels: in a stream with its newline or length.
+fn push_message(batch: &mut Batch, format: Format, wire: Wire, crlf: bool, message: &[u8]) {
+    match wire {
+        Wire::Stream => {
+            let prefix = framing::length_prefix(message);
+            batch.push(&in_stream(format, crlf, &prefix, message));
+        }
+        Wire::Datagrams { .. } => batch.push(&[message]),
+    }
+}
+
+/// The parts of a message as it travels in a stream: with its newline or its length, the `prefix`.
+pub fn in_stream<'a>(
+    format: Format,
+    crlf: bool,
+    prefix: &'a [u8; 4],
+    message: &'a [u8],
+) -> [&'a [u8]; 2] {
+    match format {
+        Format::Lines if crlf && !message.ends_with(b"\r") => [message, b"\r\n"],
+        Format::Lines => [message, b"\n"],
+        Format::Frames => [prefix, message],
+        Format::Raw | Format::Hex => [message, b""],
+    }
+}
+
+fn read(local: &mut Local, buffer: &mut [u8]) -> Result<Progress> {
+    local.read(buffer).map_err(|cause| Error::local("read", local.name(), &cause))
+}
+
+fn malformed(what: Malformed) -> Error {
+    Error::new(Status::LocalIo, "read", "stdin", what.to_string())
+}
+
+impl Source for Input {
+    fn fill(&mut self, batch: &mut Batch) -> Result<Progress> {
+        if self.ended {
+            return Ok(Progress::End);
+        }
+        match &mut self.from {
+            Payload::Nothing => Ok(Progress::End),
+            Payload::Given(messages) => Ok(match messages.pop_front() {
+                Some(message) => {
+                    let format = self.format;
+                    push_message(batch, format, self.wire, self.crlf.is_some(), &message);
+                    Progress::Moved(message.len())
+                }
+                None => Progress::End,
+            }),
+            Payload::Local(_) if self.format == Format::Raw => self.fill_raw(batch),
+            Payload::Local(_) => self.fill_messages(batch),
+        }
+    }
+
+    fn widen(&mut self) {
+        if let Payload::Local(local) = &self.from {
+            local.widen();
+        }
+    }
+
+    fn splice_end(&self) -> Option<SpliceEnd<'_>> {
+        match &self.from {
+            Payload::Local(local)
+                if self.format == Format::Raw
+                    && self.wire == Wire::Stream
+                    && self.crlf.is_none()
+                    && !self.ended =>
+            {
+                local.splice_end()
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! One direction: source, batch, sink, with backpressure.
+//!
+//! The pump reads only when its batch is empty and the sink holds nothing back. That is the whole
+//! of backpressure: a sink that takes nothing stops the source, and nothing grows.
+
+use std::time::Instant;
+
+use crate::engine::batch::Batch;
+use crate::engine::flow::{Allowance, BULK, Sink, Source};
+use crate::engine::pace::Pace;
+use crate::engine::splice::{Failed, Splice, Step};
+use crate::error::Error;
+use crate::io::progress::Progress;
+use crate::sys::Offload;
+
+/// Which end of a pump failed.
+#[derive(Debug)]
+pub enum Failure {
+    /// What bytes come from. Everything it gave before has been delivered.
+    Source(Error),
+    /// What bytes go to.
+    Sink(Error),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The source may have more.
+    Flowing,
+    /// The source has ended; the rest is on its way out.
+    Finishing,
+    /// Nothing will move again.
+    Done,
+}
+
+/// How bytes get from the source to the sink.
+#[derive(Debug)]
+enum Conduit {
+    /// Through the batch; splicing may take over when much flows.
+    Copy(Offload),
+    /// Inside the kernel.
+    Splice(Splice),
+}
+
+/// The state of one direction.
+#[derive(Debug)]
+pub struct Pump {
+    batch: Batch,
+    phase: Phase,
+    conduit: Conduit,
+    /// Whether much has flowed.
+    bulky: bool,
+    failure: Option<Error>,
+    pace: Option<Pace>,
+    /// Whether the sink had no room the last time: then that is what is waited for.
+    is_full: bool,
+}
+
+impl Pump {
+    /// A pump with a batch of its own; `pace` slows its draining.
+    #[must_use]
+    pub fn new(batch: Batch, offload: Offload, pace: Option<Pace>) -> Self {
+        // Whoever paces has to cut.
+        let offload = if pace.is_some() { Offload::Portable } else { offload };
+        Self {
+            batch,
+            phase: Phase::Flowing,
+            conduit: Conduit::Copy(offload),
+            bulky: false,
+            failure: None,
+            pace,
+            is_full: false,
+        }
+    }
+
+    /// Whether the source has ended and all of it has been drained.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.phase == Phase::Done
+    }
+
+    /// Whether the source has failed and that has yet to be told.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Whether nothing is under way inside the pump.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let held = match &self.conduit {
+            Conduit::Copy(_) => 0,
+            Conduit::Splice(splice) => splice.held(),
+        };
+        self.batch.is_empty() && held == 0
+    }
+
+    /// When the pace allows the next message, if it is what the pump waits for.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.batch.is_empty() || self.is_full {
+            true => None,
+            false => self.pace.as_ref().and_then(Pace::next),
+        }
+    }
+
+    /// Moves what can be moved in one step.
+    ///
+    /// # Errors
+    /// When an end failed. A source's failure comes after all it gave has been delivered.
+    pub fn step(
+        &mut self,
+        source: &mut impl Source,
+        sink: &mut impl Sink,
+        now: Instant,
+    ) -> Result<Progress, Failure> {
+        if self.phase == Phase::Done {
+            return Ok(Progress::End);
+        }
+        if !self.batch.is_empty() {
+            return self.drain(sink, now);
+        }
+        match sink.flush().map_err(Failure::Sink)? {
+            Progress::End => {}
+            other => return Ok(other),
+        }
+        if self.phase == Phase::Finishing {
+            if let Some(error) = self.failure.take() {
+                return Err(Failure::Source(error));
+            }
+            self.phase = Phase::Done;
+            return Ok(Progress::End);
+        }
+        match &mut self.conduit {
+            Conduit::Copy(offload) => {
+                let offload = *offload;
+                let progress = self.fill(source, sink)?;
+                if let Progress::Moved(n) = progress
+                    && n >= BULK
+                    && !self.bulky
+                {
+                    self.more_flows(source, sink, offload);
+                }
+                Ok(progress)
+            }
+            Conduit::Splice(_) => self.splice(source, sink),
+        }
+    }
+
+    /// Reads from the source into the batch.
+    fn fill(
+        &mut self,
+        source: &mut impl Source,
+        sink: &mut impl Sink,
+    ) -> Result<Progress, Failure> {
+        match source.fill(&mut self.batch) {
+            Ok(Progress::End) => self.finish(sink),
+            // What has failed gives no more than it had.
+            Ok(Progress::Blocked) if self.failure.is_some() => self.finish(sink),
+            Ok(progress) => Ok(progress),
+            Err(error) => {
+                self.failure.get_or_insert(error);
+                self.finish(sink)
+            }
+        }
+    }
+
+    /// Much flows. Small traffic stays with read and write, which need fewer system calls for it
+    /// than splicing does.
+    fn more_flows(&mut self, source: &mut impl Source, sink: &mut impl Sink, offload: Offload) {
+        self.bulky = true;
+        source.widen();
+        sink.widen();
+        if offload == Offload::All
+            && let Some(splice) = Splice::between(source, sink)
+        {
+            self.conduit = Conduit::Splice(splice);
+        }
+    }
+
+    fn splice(
+        &mut self,
+        source: &mut impl Source,
+        sink: &mut impl Sink,
+    ) -> Result<Progress, Failure> {
+        let Conduit::Splice(splice) = &mut self.conduit else { return Ok(Progress::Moved(0)) };
+        match splice.step(source, sink) {
+            Ok(Step::Progress(progress)) => Ok(progress),
+            Ok(Step::Read) => self.fill(source, sink),
+            Ok(Step::SinkEnded) => {
+                self.phase = Phase::Done;
+                Ok(Progress::End)
+            }
+            Ok(Step::Refused) => {
+                splice
+                    .rescue(&mut self.batch)
+                    .map_err(|cause| Failure::Source(Error::system("splice", &cause)))?;
+                self.conduit = Conduit::Copy(Offload::Portable);
+                Ok(Progress::Moved(0))
+            }
+            Err(Failed::Sink(error)) => Err(Failure::Sink(error)),
+            Err(Failed::Source(error)) => {
+                // What came before the failure is read first: splice(2) may have stopped short.
+                self.failure = Some(error);
+                self.conduit = Conduit::Copy(Offload::Portable);
+                Ok(Progress::Moved(0))
+            }
+        }
+    }
+
+    fn finish(&mut self, sink: &mut impl Sink) -> Result<Progress, Failure> {
+        self.phase = Phase::Finishing;
+        // A failure of the source explains an unfinished message better than the message does.
+        if let (Err(error), None) = (sink.finish(), &self.failure) {
+            self.failure = Some(error);
+        }
+        Ok(Progress::Moved(0))
+    }
+
+    fn drain(&mut self, sink: &mut impl Sink, now: Instant) -> Result<Progress, Failure> {
+        let allowed = match &mut self.pace {
+            None => Allowance::ALL,
+            Some(pace) => match pace.allowance(now) {
+                Some(allowed) => allowed,
+                None => return Ok(Progress::Blocked),
+            },
+        };
+        let before = self.batch.len();
+        let progress = sink.drain(&mut self.batch, allowed).map_err(Failure::Sink)?;
+        self.is_full = progress == Progress::Blocked;
+        match (progress, &mut self.pace) {
+            (Progress::Moved(bytes), Some(pace)) => pace.spent(before - self.batch.len(), bytes),
+            (Progress::End, _) => self.phase = Phase::Done,
+            _ => {}
+        }
+        Ok(progress)
+    }
+}

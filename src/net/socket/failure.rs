@@ -1,0 +1,116 @@
+//! Why a socket could not be bound or connected, and what can be done about it.
+//!
+//! A hint is given only where it is true: the cause alone often has several reasons.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use socket2::Socket;
+
+use crate::error::{Error, Status};
+use crate::net::address::Protocol;
+use crate::net::socket::{local_address, name, probe};
+use crate::sys;
+
+/// The error of binding to an address: `what` is `listen`, or `bind` for the near end of a
+/// connection.
+#[must_use]
+pub fn binding(what: &str, address: SocketAddr, protocol: Protocol, cause: &io::Error) -> Error {
+    let error = Error::network(what, name(&address.into(), protocol), cause);
+    let error = error.with_status(Status::Failure);
+    match (cause.raw_os_error(), address.port()) {
+        (Some(libc::EADDRINUSE), 0) => error.hint("no port is free"),
+        (Some(libc::EADDRINUSE), _) if what == "listen" => {
+            error.hint("another program has this port; port 0 takes a free one")
+        }
+        (Some(libc::EADDRINUSE), _) => error.hint("another program has this port"),
+        (Some(libc::EADDRNOTAVAIL), _) => error.hint("it is no address of this machine"),
+        (Some(libc::EACCES), port) => match sys::privileged_ports() {
+            Some(ports) if ports.contains(&port) => error.hint(format!(
+                "ports below {} need root or CAP_NET_BIND_SERVICE: \
+                 net.ipv4.ip_unprivileged_port_start",
+                ports.end
+            )),
+            _ => error,
+        },
+        _ => without_interface(error, address, cause),
+    }
+}
+
+/// The error of a connection whose attempt was under way.
+#[must_use]
+pub fn answered(peer: SocketAddr, cause: &io::Error) -> Error {
+    let error = Error::connection("connect", name(&peer.into(), Protocol::Tcp), cause);
+    explained(error, peer, 0, cause)
+}
+
+/// Why the system itself refused to connect to `peer` from a port that was asked for, or 0, before
+/// anything was sent. The socket is of no use afterwards.
+#[must_use]
+pub fn refused_here(
+    socket: &Socket,
+    peer: SocketAddr,
+    protocol: Protocol,
+    port: u16,
+    cause: &io::Error,
+) -> Error {
+    let error = Error::network("connect", name(&peer.into(), protocol), cause);
+    let local = local_address(socket).and_then(|local| local.internet());
+    match cause.raw_os_error() {
+        Some(libc::EINVAL) if lacks_interface(peer) => explained(error, peer, port, cause),
+        Some(libc::EINVAL) if local.is_some_and(|local| local.ip().is_loopback()) => {
+            error.hint("from a loopback address nothing leaves this machine")
+        }
+        // The words are those of ip-route(8).
+        Some(libc::EINVAL) => error.with_status(Status::Unreachable).hint("a blackhole route"),
+        Some(libc::EACCES) if is_broadcast(socket, peer) => {
+            error.hint("a broadcast address: --broadcast allows it")
+        }
+        Some(libc::EACCES) => error.with_status(Status::Unreachable).hint("a prohibit route"),
+        Some(libc::EHOSTUNREACH) => error.hint("an unreachable route"),
+        _ => explained(error, peer, port, cause),
+    }
+}
+
+/// Whether all that is missing is SO_BROADCAST (socket(7)).
+fn is_broadcast(socket: &Socket, peer: SocketAddr) -> bool {
+    socket.set_broadcast(true).and_then(|()| socket.connect(&peer.into())).is_ok()
+}
+
+/// The error of connecting to `peer` from this port, with what its cause means then.
+#[must_use]
+pub fn explained(error: Error, peer: SocketAddr, port: u16, cause: &io::Error) -> Error {
+    match cause.raw_os_error() {
+        // Over IPv6 also the answer where no address of ours can reach the peer.
+        Some(libc::EADDRNOTAVAIL) if is_out_of_reach(peer) => error
+            .with_status(Status::Unreachable)
+            .hint("no address of this machine can be sent from"),
+        Some(libc::EADDRNOTAVAIL) if port != 0 => {
+            error.hint(format!("source port {port} has a connection to it already"))
+        }
+        // A datagram socket is told "try again" instead.
+        Some(libc::EADDRNOTAVAIL | libc::EAGAIN) => {
+            error.hint("no source port is free: net.ipv4.ip_local_port_range")
+        }
+        _ => without_interface(error, peer, cause),
+    }
+}
+
+/// Whether the machine has no address to send from to this peer.
+fn is_out_of_reach(peer: SocketAddr) -> bool {
+    probe(peer).is_err_and(|cause| cause.raw_os_error() == Some(libc::EADDRNOTAVAIL))
+}
+
+/// Each interface has a network of link-local addresses of its own (RFC 4007).
+fn without_interface(error: Error, address: SocketAddr, cause: &io::Error) -> Error {
+    if !lacks_interface(address) || cause.raw_os_error() != Some(libc::EINVAL) {
+        return error;
+    }
+    let IpAddr::V6(ip) = address.ip() else { return error };
+    error.hint(format!("a link-local address needs its interface: {ip}%IF"))
+}
+
+fn lacks_interface(address: SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(v6)
+        if v6.ip().is_unicast_link_local() && v6.scope_id() == 0)
+}

@@ -1,0 +1,237 @@
+//! A bar on the terminal: the observer behind `--progress`.
+//!
+//! It reads the counters ten times a second and sees no bytes, so that the fast ways stay open.
+//! What it draws goes through the journal of standard error like every other text: a terminal
+//! that is held does not hold the traffic.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+
+use crate::observe::journal::Journal;
+use crate::observe::tap::{Event, Observer, Summary, Transfer};
+use crate::sys;
+
+/// Between two redraws.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// When the size of what is to be sent is known.
+const KNOWN: &str = "{percent:>3}% [{wide_bar}] {binary_bytes}/{binary_total_bytes}{msg} {binary_bytes_per_sec} ETA {eta}";
+
+/// When it is not.
+const UNKNOWN: &str = "{spinner} {msg} {binary_bytes_per_sec} {elapsed}";
+
+/// Goes to the start of the line and clears it (ECMA-48).
+const CLEAR_LINE: &str = "\r\x1b[2K";
+
+/// Draws the counters.
+#[derive(Debug)]
+pub struct Progress {
+    journal: Journal,
+    paper: Paper,
+    bar: ProgressBar,
+    /// Bytes that standard input holds, if that is known.
+    size: Option<u64>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing is drawn.
+    Clear,
+    /// The bar is in the last line.
+    Drawn,
+    /// The run is over.
+    Done,
+}
+
+impl Progress {
+    /// A bar that is drawn into this journal; `size` is what is to be sent, if that is known.
+    #[must_use]
+    pub fn new(journal: Journal, size: Option<u64>) -> Self {
+        let paper = Paper::default();
+        // Every tick is drawn: it is the ticks that are rare.
+        let target = ProgressDrawTarget::term_like(Box::new(paper.clone()));
+        let template = if size.is_some() { KNOWN } else { UNKNOWN };
+        let style =
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        // Characters that every terminal has, whatever the locale.
+        let style = style.progress_chars("=> ").tick_chars("|/-\\ ");
+        let bar = ProgressBar::with_draw_target(size, target).with_style(style);
+        Self { journal, paper, bar, size, state: State::Clear }
+    }
+
+    /// Makes room for lines of others.
+    fn clear(&mut self) {
+        if self.state == State::Drawn {
+            self.state = State::Clear;
+            self.journal.append(|text| text.extend_from_slice(CLEAR_LINE.as_bytes()));
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn wants_bytes(&self) -> bool {
+        false
+    }
+
+    fn transfer(&mut self, _: Duration, _: &Transfer<'_>) {}
+
+    fn event(&mut self, _: Duration, event: &Event<'_>) {
+        self.clear();
+        if matches!(event, Event::Summary(counters) if counters.last) {
+            self.state = State::Done;
+        }
+    }
+
+    fn period(&self) -> Option<Duration> {
+        Some(PERIOD)
+    }
+
+    fn tick(&mut self, counters: &Summary) {
+        // A terminal that has not taken the last drawing gets no other.
+        if self.state == State::Done || !self.journal.is_empty() {
+            return;
+        }
+        let (sent, received) = (counters.sent_bytes, counters.received_bytes);
+        let received_text = HumanBytes(received);
+        match self.size {
+            Some(_) => {
+                self.bar.set_position(sent);
+                if received > 0 {
+                    self.bar.set_message(format!(", received {received_text}"));
+                }
+            }
+            None => {
+                self.bar.set_position(sent + received);
+                self.bar
+                    .set_message(format!("sent {}, received {received_text}", HumanBytes(sent)));
+            }
+        }
+        // Each of these has drawn; one drawing with all of them is enough.
+        self.paper.take();
+        self.bar.tick();
+        let drawing = self.paper.take();
+        if !drawing.is_empty() {
+            self.journal.append(|text| text.extend_from_slice(drawing.as_bytes()));
+            self.state = State::Drawn;
+        }
+    }
+}
+
+/// A terminal of one line that only collects what is drawn on it.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<String>>);
+
+impl fmt::Debug for Paper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Paper")
+    }
+}
+
+impl Paper {
+    fn add(&self, text: &str) -> io::Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
+        Ok(())
+    }
+
+    fn take(&self) -> String {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl TermLike for Paper {
+    fn width(&self) -> u16 {
+        sys::terminal_width(io::stderr()).unwrap_or(80)
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        if n == 0 { Ok(()) } else { self.add(&format!("\x1b[{n}A")) }
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        if n == 0 { Ok(()) } else { self.add(&format!("\x1b[{n}B")) }
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        if n == 0 { Ok(()) } else { self.add(&format!("\x1b[{n}C")) }
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        if n == 0 { Ok(()) } else { self.add(&format!("\x1b[{n}D")) }
+    }
+
+    fn write_line(&self, line: &str) -> io::Result<()> {
+        self.add(line)?;
+        self.add("\n")
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.add(text)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.add(CLEAR_LINE)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::address::Protocol;
+
+    fn counters(sent_bytes: u64, last: bool) -> Summary {
+        Summary {
+            protocol: Protocol::Tcp,
+            elapsed: Duration::from_secs(1),
+            sent_bytes,
+            sent_messages: 1,
+            received_bytes: 2048,
+            received_messages: 1,
+            kernel_drops: 0,
+            cut: 0,
+            peers: 0,
+            ignored: 0,
+            unsent: 0,
+            last,
+        }
+    }
+
+    fn text(journal: &Journal) -> String {
+        let mut text = Vec::new();
+        journal.append(|out| text = std::mem::take(out));
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn it_draws_one_line_and_leaves_none_behind() {
+        let journal = Journal::default();
+        let mut progress = Progress::new(journal.clone(), Some(4096));
+        progress.tick(&counters(1024, false));
+        let drawn = text(&journal);
+        assert!(drawn.contains(" 25% [") && drawn.contains("1.00 KiB/4.00 KiB"), "{drawn:?}");
+        assert!(drawn.contains("received 2.00 KiB") && !drawn.contains('\n'), "{drawn:?}");
+        progress.event(Duration::ZERO, &Event::Summary(&counters(1024, true)));
+        assert_eq!(text(&journal), CLEAR_LINE);
+        progress.tick(&counters(2048, false));
+        assert_eq!(text(&journal), "");
+    }
+
+    #[test]
+    fn a_terminal_that_takes_nothing_is_not_drawn_on_again() {
+        let journal = Journal::default();
+        let mut progress = Progress::new(journal.clone(), None);
+        progress.tick(&counters(0, false));
+        progress.tick(&counters(1 << 20, false));
+        assert!(!text(&journal).contains("1.00 MiB"));
+        progress.tick(&counters(1 << 20, false));
+        assert!(text(&journal).contains("sent 1.00 MiB, received 2.00 KiB"));
+    }
+}

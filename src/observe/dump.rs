@@ -1,0 +1,165 @@
+//! The hex dump of a run: the observer behind `-x` and `--hex-file`.
+//!
+//! One header line a transfer says which way, when, with whom, how much and where in the stream
+//! or as which datagram; `hexdump -C` lines follow. Between the transfers stand lines for what
+//! a connection has and a datagram has not. Knows nothing of where its text goes.
+
+use std::fmt;
+use std::io::Write as _;
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+
+use crate::net::address::Protocol;
+use crate::observe::hexdump::{self, Paint};
+use crate::observe::journal::Journal;
+use crate::observe::report::counted;
+use crate::observe::tap::{Direction, Event, Link, Observer, Transfer};
+
+/// Writes every transfer and event down.
+#[derive(Debug)]
+pub struct Dump {
+    journal: Journal,
+    paint: Paint,
+}
+
+/// Seconds since the start with microseconds, as every line has them.
+struct At(Duration);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}", self.0.as_secs(), self.0.subsec_micros())
+    }
+}
+
+impl Dump {
+    /// A dump into this journal.
+    #[must_use]
+    pub fn new(journal: Journal, paint: Paint) -> Self {
+        Self { journal, paint }
+    }
+
+    fn style(&self, colour: AnsiColor) -> Style {
+        match self.paint {
+            Paint::Plain => Style::new(),
+            Paint::Coloured => colour.on_default().bold(),
+        }
+    }
+
+    fn mark(&self, at: Duration, link: &Link, what: impl fmt::Display) {
+        let peer = &link.peer;
+        self.mark_all(at, format_args!("{} {peer} {what}", link.transport()));
+    }
+
+    fn mark_all(&self, at: Duration, what: impl fmt::Display) {
+        let style = self.style(AnsiColor::Yellow);
+        let at = At(at);
+        // Writing into memory cannot fail, here and below.
+        self.journal.append(|out| drop(writeln!(out, "{style}* {at} {what}{style:#}")));
+    }
+}
+
+impl Observer for Dump {
+    fn transfer(&mut self, at: Duration, transfer: &Transfer<'_>) {
+        let Transfer { direction, link, bytes, offset, number, cut_from } = *transfer;
+        let (sign, colour) = match direction {
+            Direction::Sent => ('>', AnsiColor::Green),
+            Direction::Received => ('<', AnsiColor::Blue),
+        };
+        let style = self.style(colour);
+        let (at_text, protocol, peer, length) = (At(at), link.transport(), &link.peer, bytes.len());
+        self.journal.append(|out| {
+            let _ = write!(out, "{style}{sign} {at_text} {protocol} {peer} {length} bytes ");
+            let first = match link.protocol {
+                // The cuts of a stream mean nothing: its offsets run on.
+                Protocol::Tcp => {
+                    let _ = writeln!(out, "at {offset}{style:#}");
+                    offset
+                }
+                // The cut of a datagram is the message: each starts at 0.
+                Protocol::Udp => {
+                    let _ = writeln!(out, "#{number}{style:#}");
+                    0
+                }
+            };
+            let _ = hexdump::write(out, bytes, first, self.paint);
+        });
+        if let Some(length) = cut_from {
+            self.mark(at, link, format_args!("cut from {length} bytes"));
+        }
+    }
+
+    fn event(&mut self, at: Duration, event: &Event<'_>) {
+        match event {
+            // A datagram socket is "connected" only in the kernel's words: nothing passed.
+            Event::Connected(link) if link.protocol == Protocol::Tcp => {
+                self.mark(at, link, "connected");
+            }
+            Event::Accepted(link) => self.mark(at, link, "accepted"),
+            Event::PeerClosed(link) => self.mark(at, link, "peer closed"),
+            Event::WeClosed(link) => self.mark(at, link, "we closed"),
+            Event::Reset(link) => self.mark(at, link, "reset"),
+            Event::WeReset(link) => self.mark(at, link, "we reset"),
+            Event::Refused(link) => self.mark(at, link, "refused (ICMP)"),
+            Event::Dropped(more) => {
+                let what = counted(*more, "datagram");
+                self.mark_all(at, format_args!("udp {what} dropped by the kernel"));
+            }
+            Event::Connected(_)
+            | Event::Listening { .. }
+            | Event::Peer(_)
+            | Event::Closed(_)
+            | Event::Error(_)
+            | Event::Detail(_)
+            | Event::Summary(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn transfer<'a>(link: &'a Link, direction: Direction, bytes: &'a [u8]) -> Transfer<'a> {
+        Transfer { direction, link, bytes, offset: 20, number: 3, cut_from: None }
+    }
+
+    #[test]
+    fn headers_tell_offsets_of_streams_and_numbers_of_datagrams() {
+        let journal = Journal::default();
+        let mut dump = Dump::new(journal.clone(), Paint::Plain);
+        let (local, peer) = (address("127.0.0.1:1"), address("127.0.0.1:9000"));
+        let tcp = Link::new(Protocol::Tcp, local, peer);
+        let udp = Link::new(Protocol::Udp, local, address("[::1]:9000"));
+        dump.event(Duration::from_micros(301), &Event::Connected(&tcp));
+        dump.event(Duration::from_micros(301), &Event::Connected(&udp));
+        dump.transfer(Duration::from_micros(412), &transfer(&tcp, Direction::Sent, b"hello"));
+        let cut = Transfer { cut_from: Some(9), ..transfer(&udp, Direction::Received, b"hello") };
+        dump.transfer(Duration::from_millis(1655), &cut);
+        dump.transfer(Duration::from_secs(70), &transfer(&udp, Direction::Received, b""));
+        dump.event(Duration::from_secs(71), &Event::Dropped(2));
+        dump.event(Duration::from_secs(71), &Event::Refused(&udp));
+        let mut text = Vec::new();
+        journal.append(|out| text.clone_from(out));
+        let hello = "68 65 6c 6c 6f                                    |hello|";
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            format!(
+                "* 0.000301 tcp 127.0.0.1:9000 connected\n\
+                 > 0.000412 tcp 127.0.0.1:9000 5 bytes at 20\n\
+                 00000014  {hello}\n\
+                 < 1.655000 udp [::1]:9000 5 bytes #3\n\
+                 00000000  {hello}\n\
+                 * 1.655000 udp [::1]:9000 cut from 9 bytes\n\
+                 < 70.000000 udp [::1]:9000 0 bytes #3\n\
+                 * 71.000000 udp 2 datagrams dropped by the kernel\n\
+                 * 71.000000 udp [::1]:9000 refused (ICMP)\n"
+            )
+        );
+    }
+}

@@ -1,0 +1,379 @@
+//! What happened, for programs: the observer behind `--json`, one JSON object a line.
+//!
+//! The fields are a contract, written down in `pktcat-json(5)`; a new one may come, none may go
+//! or change its meaning. serde is used here and nowhere else.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use serde::{Serialize, Serializer};
+use serde_json::ser::{Formatter, Serializer as Writer};
+
+use crate::error::Error;
+use crate::net::address::{Address, Protocol, canonical, transport};
+use crate::observe::journal::{Journal, Verbosity};
+use crate::observe::tap::{Direction, Event, Link, Observer, Summary, Transfer};
+use crate::peer::is_unsafe_to_show;
+
+/// Whether `data` events carry the bytes themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bytes {
+    /// As a string of hex digits (`-x`).
+    Shown,
+    /// Only how many there are.
+    Counted,
+}
+
+/// Writes an object for every event and transfer.
+#[derive(Debug)]
+pub struct Json {
+    journal: Journal,
+    verbosity: Verbosity,
+    bytes: Bytes,
+    /// The wall clock when the run began; the steady clock tells the rest.
+    started: SystemTime,
+    /// What the ends are connected by, where it is not the protocol of the run: local sockets.
+    local: Option<&'static str>,
+}
+
+impl Json {
+    /// An observer of a run that began at `started`.
+    #[must_use]
+    pub fn new(journal: Journal, verbosity: Verbosity, bytes: Bytes, started: SystemTime) -> Self {
+        Self { journal, verbosity, bytes, started, local: None }
+    }
+
+    fn write(&self, at: Duration, body: Body<'_>) {
+        let time = self.started + at;
+        let line = Line { event: body.name(), time: Time(time), elapsed: seconds(at), body };
+        self.journal.append(|text| {
+            let before = text.len();
+            match line.serialize(&mut Writer::with_formatter(&mut *text, Escaping)) {
+                Ok(()) => text.push(b'\n'),
+                // Writing plain values into memory cannot fail; half a line would be worse than none.
+                Err(_) => text.truncate(before),
+            }
+        });
+    }
+}
+
+/// JSON that can be looked at on a terminal too: what must not be shown as it is (C1 controls, marks
+/// that turn the direction of the text) is written as `\u` escapes, which mean the same to a program.
+struct Escaping;
+
+impl Formatter for Escaping {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        for piece in fragment.split_inclusive(is_unsafe_to_show) {
+            let unsafe_one = piece.chars().next_back().filter(|last| is_unsafe_to_show(*last));
+            let safe = &piece[..piece.len() - unsafe_one.map_or(0, char::len_utf8)];
+            writer.write_all(safe.as_bytes())?;
+            if let Some(character) = unsafe_one {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// To the microsecond: more digits say nothing.
+fn seconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1e6
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    event: &'static str,
+    time: Time,
+    elapsed: f64,
+    #[serde(flatten)]
+    body: Body<'a>,
+}
+
+/// RFC 3339, UTC, with microseconds.
+struct Time(SystemTime);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_rfc3339_micros(self.0))
+    }
+}
+
+/// Bytes as hex digits.
+struct Hex<'a>(&'a [u8]);
+
+impl Serialize for Hex<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(self.0))
+    }
+}
+
+/// A value that has a form for people, as a string.
+struct Text<T>(T);
+
+impl<T: fmt::Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// An IP address; the interface of a link-local one is named.
+struct Host(Address);
+
+impl Serialize for Host {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let address = match &self.0 {
+            Address::Internet(address) => *address,
+            // The path itself, in JSON's own escapes: a program wants to use it.
+            Address::Unix(Some(path)) => return serializer.serialize_str(&path.to_string_lossy()),
+            Address::Unix(None) => return serializer.collect_str(&self.0),
+        };
+        match canonical(address) {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => {
+                let name = nix::net::if_::if_indextoname(v6.scope_id());
+                let name = name.map(|name| name.to_string_lossy().into_owned());
+                let name = name.unwrap_or_else(|_| v6.scope_id().to_string());
+                serializer.collect_str(&format_args!("{}%{name}", v6.ip()))
+            }
+            other => serializer.collect_str(&other.ip()),
+        }
+    }
+}
+
+/// Both ends of a connection, or of what passes between two datagram sockets.
+#[derive(Serialize)]
+struct Ends {
+    protocol: &'static str,
+    local_address: Host,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    local_port: Option<u16>,
+    peer_address: Host,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_port: Option<u16>,
+}
+
+/// The port of an internet address.
+fn port(address: &Address) -> Option<u16> {
+    address.internet().map(|address| address.port())
+}
+
+impl Ends {
+    fn of(link: &Link) -> Self {
+        Self {
+            protocol: link.transport(),
+            local_address: Host(link.local.clone()),
+            local_port: port(&link.local),
+            peer_address: Host(link.peer.clone()),
+            peer_port: port(&link.peer),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Way {
+    Sent,
+    Received,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Body<'a> {
+    Listening {
+        protocol: &'static str,
+        local_address: Host,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        local_port: Option<u16>,
+    },
+    Connected(Ends),
+    Accepted(Ends),
+    Peer(Ends),
+    Data {
+        #[serde(flatten)]
+        ends: Ends,
+        direction: Way,
+        bytes: usize,
+        offset: u64,
+        number: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cut_from: Option<usize>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<Hex<'a>>,
+    },
+    Closed {
+        #[serde(flatten)]
+        ends: Ends,
+        reset: bool,
+        sent_bytes: u64,
+        received_bytes: u64,
+    },
+    Error {
+        message: Text<&'a Error>,
+        status: u8,
+    },
+    Summary {
+        protocol: &'static str,
+        #[serde(rename = "final")]
+        last: bool,
+        sent_bytes: u64,
+        sent_messages: u64,
+        received_bytes: u64,
+        received_messages: u64,
+        #[serde(flatten)]
+        datagrams: Option<Datagrams>,
+    },
+}
+
+impl Body<'_> {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Listening { .. } => "listening",
+            Self::Connected(_) => "connected",
+            Self::Accepted(_) => "accepted",
+            Self::Peer(_) => "peer",
+            Self::Data { .. } => "data",
+            Self::Closed { .. } => "closed",
+            Self::Error { .. } => "error",
+            Self::Summary { .. } => "summary",
+        }
+    }
+}
+
+/// What only datagrams have.
+#[derive(Serialize)]
+struct Datagrams {
+    kernel_drops: u64,
+    cut: u64,
+    peers: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsent: Option<u64>,
+}
+
+impl Observer for Json {
+    /// Every transfer is an event, though perhaps without its bytes.
+    fn wants_bytes(&self) -> bool {
+        self.verbosity > Verbosity::Quiet || self.bytes == Bytes::Shown
+    }
+
+    fn transfer(&mut self, at: Duration, transfer: &Transfer<'_>) {
+        let Transfer { direction, link, bytes, offset, number, cut_from } = *transfer;
+        let direction = match direction {
+            Direction::Sent => Way::Sent,
+            Direction::Received => Way::Received,
+        };
+        let data = (self.bytes == Bytes::Shown).then_some(Hex(bytes));
+        let (ends, bytes) = (Ends::of(link), bytes.len());
+        self.write(at, Body::Data { ends, direction, bytes, offset, number, cut_from, data });
+    }
+
+    fn event(&mut self, at: Duration, event: &Event<'_>) {
+        match event {
+            Event::Listening { address: address @ Address::Unix(_), protocol, .. } => {
+                self.local = Some(transport(*protocol, address));
+            }
+            Event::Connected(link) if link.local.internet().is_none() => {
+                self.local = Some(link.transport());
+            }
+            _ => {}
+        }
+        let is_always_told = match event {
+            Event::Error(_) => true,
+            // One in the middle of a run was asked for.
+            Event::Summary(counters) => !counters.last,
+            _ => false,
+        };
+        if self.verbosity == Verbosity::Quiet && !is_always_told {
+            return;
+        }
+        let body = match event {
+            Event::Listening { protocol, address, .. } => Body::Listening {
+                protocol: transport(*protocol, address),
+                local_address: Host(address.clone()),
+                local_port: port(address),
+            },
+            Event::Connected(link) => Body::Connected(Ends::of(link)),
+            Event::Accepted(link) => Body::Accepted(Ends::of(link)),
+            Event::Peer(link) => Body::Peer(Ends::of(link)),
+            Event::Closed(link) => Body::Closed {
+                ends: Ends::of(link),
+                reset: link.reset_by().is_some(),
+                sent_bytes: link.sent_bytes(),
+                received_bytes: link.received_bytes(),
+            },
+            Event::Error(error) => {
+                Body::Error { message: Text(error), status: error.status.code() }
+            }
+            Event::Summary(counters) => summary(counters, self.local),
+            // These are told by `closed`, `error` and `summary`.
+            Event::PeerClosed(_)
+            | Event::WeClosed(_)
+            | Event::Reset(_)
+            | Event::WeReset(_)
+            | Event::Refused(_)
+            | Event::Detail(_)
+            | Event::Dropped(_) => return,
+        };
+        self.write(at, body);
+    }
+}
+
+fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
+    let Summary { protocol, last, kernel_drops, cut, peers, unsent, .. } = *counters;
+    let unsent = (unsent > 0).then_some(unsent);
+    Body::Summary {
+        protocol: local.unwrap_or_else(|| protocol.name()),
+        last,
+        sent_bytes: counters.sent_bytes,
+        sent_messages: counters.sent_messages,
+        received_bytes: counters.received_bytes,
+        received_messages: counters.received_messages,
+        datagrams: (protocol == Protocol::Udp).then_some(Datagrams {
+            kernel_drops,
+            cut,
+            peers,
+            unsent,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transfer_is_one_line_with_numbers_as_numbers() {
+        let journal = Journal::default();
+        let started = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let mut json = Json::new(journal.clone(), Verbosity::Normal, Bytes::Shown, started);
+        let ends: [SocketAddr; 2] =
+            ["127.0.0.1:1".parse().unwrap(), "[::ffff:127.0.0.2]:9000".parse().unwrap()];
+        let link = Link::new(Protocol::Udp, ends[0], ends[1]);
+        json.transfer(
+            Duration::from_micros(1_000_412),
+            &Transfer {
+                direction: Direction::Sent,
+                link: &link,
+                bytes: b"hi\"",
+                offset: 7,
+                number: 2,
+                cut_from: None,
+            },
+        );
+        let mut text = Vec::new();
+        journal.append(|out| text.clone_from(out));
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "{\"event\":\"data\",\"time\":\"2001-09-09T01:46:41.000412Z\",\"elapsed\":1.000412,\
+             \"protocol\":\"udp\",\"local_address\":\"127.0.0.1\",\"local_port\":1,\
+             \"peer_address\":\"127.0.0.2\",\"peer_port\":9000,\"direction\":\"sent\",\
+             \"bytes\":3,\"offset\":7,\"number\":2,\"data\":\"686922\"}\n"
+        );
+    }
+}

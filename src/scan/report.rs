@@ -1,0 +1,232 @@
+//! What a scan found, as lines for people or JSON, and what it means for the exit status.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::error::Status;
+use crate::net::address::Protocol;
+
+/// What a port answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Nothing that tells: no answer in time, or a router said that the host is out of reach.
+    Silent,
+    /// It was refused: a reset over TCP, ICMP port unreachable over UDP.
+    Closed,
+    /// Somebody answered.
+    Open,
+}
+
+impl State {
+    /// The word for it. Silence means a filter over TCP, where every host should answer, and
+    /// nothing over UDP, where an open port need not.
+    #[must_use]
+    pub fn word(self, protocol: Protocol) -> &'static str {
+        match (self, protocol) {
+            (Self::Open, _) => "open",
+            (Self::Closed, _) => "closed",
+            (Self::Silent, Protocol::Tcp) => "filtered",
+            (Self::Silent, Protocol::Udp) => "no answer",
+        }
+    }
+}
+
+/// What is known of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// Its answer.
+    pub state: State,
+    /// How long the answer took; silence takes no time.
+    pub time: Option<Duration>,
+}
+
+/// What the lines on standard output look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `22/tcp open 0.14ms ssh`
+    Text,
+    /// One object a line (`--json`).
+    Json,
+}
+
+/// The object of one port. Every key is there in every line.
+#[derive(Serialize)]
+struct Line<'a> {
+    port: u16,
+    protocol: &'a str,
+    state: &'a str,
+    /// Seconds.
+    time: Option<f64>,
+    service: Option<&'a str>,
+}
+
+/// Adds a port's line. The service is what the port is usually for, not what was found there.
+pub fn write_line(
+    out: &mut Vec<u8>,
+    format: Format,
+    (port, protocol): (u16, Protocol),
+    found: Found,
+    service: Option<&str>,
+) {
+    let state = found.state.word(protocol);
+    match format {
+        Format::Text => {
+            let mut line = format!("{port}/{protocol} {state}");
+            if let (State::Open, Some(time)) = (found.state, found.time) {
+                line += &format!(" {:.2}ms", time.as_secs_f64() * 1e3);
+            }
+            if let Some(service) = service {
+                line += &format!(" {service}");
+            }
+            out.extend_from_slice(line.as_bytes());
+        }
+        Format::Json => {
+            let protocol = protocol.to_string();
+            // Whole microseconds: more would be digits that mean nothing.
+            let time = found.time.map(|time| time.as_micros() as f64 / 1e6);
+            let line = Line { port, protocol: &protocol, state, time, service };
+            // Writing numbers and strings into memory cannot fail.
+            let _ = serde_json::to_writer(&mut *out, &line);
+        }
+    }
+    out.push(b'\n');
+}
+
+/// How many ports gave which answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Ports that were to be asked.
+    pub asked: usize,
+    /// Open ports.
+    pub open: usize,
+    /// Closed ports.
+    pub closed: usize,
+    /// Ports that gave no answer.
+    pub silent: usize,
+}
+
+/// When a scan is a success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// When every port is open.
+    All,
+    /// When one is (`--any`).
+    Any,
+}
+
+impl Tally {
+    /// Nothing known yet of so many ports.
+    #[must_use]
+    pub fn new(protocol: Protocol, asked: usize) -> Self {
+        Self { protocol, asked, open: 0, closed: 0, silent: 0 }
+    }
+
+    /// One more port is known.
+    pub fn count(&mut self, state: State) {
+        *match state {
+            State::Open => &mut self.open,
+            State::Closed => &mut self.closed,
+            State::Silent => &mut self.silent,
+        } += 1;
+    }
+
+    /// Ports that are known.
+    #[must_use]
+    pub fn known(&self) -> usize {
+        self.open + self.closed + self.silent
+    }
+
+    /// The exit status of a whole scan, if it is no success.
+    #[must_use]
+    pub fn failure(&self, wanted: Wanted) -> Option<Status> {
+        let enough = match wanted {
+            Wanted::All => self.asked,
+            Wanted::Any => 1,
+        };
+        match self {
+            _ if self.open >= enough => None,
+            Self { closed: 0, .. } => Some(Status::TimedOut),
+            _ => Some(Status::Refused),
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let silent = State::Silent.word(self.protocol);
+        write!(f, "{} open, {} closed, {} {silent}", self.open, self.closed, self.silent)?;
+        match self.asked - self.known() {
+            0 => Ok(()),
+            left => write!(f, ", {left} not known"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(format: Format, state: State, micros: Option<u64>, service: Option<&str>) -> String {
+        let mut out = Vec::new();
+        let found = Found { state, time: micros.map(Duration::from_micros) };
+        write_line(&mut out, format, (22, Protocol::Tcp), found, service);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn lines_for_people() {
+        let text = |state, micros, service| line(Format::Text, state, micros, service);
+        assert_eq!(text(State::Open, Some(141), Some("ssh")), "22/tcp open 0.14ms ssh\n");
+        assert_eq!(text(State::Open, Some(1_012_000), None), "22/tcp open 1012.00ms\n");
+        assert_eq!(text(State::Closed, Some(141), None), "22/tcp closed\n");
+        assert_eq!(text(State::Silent, None, None), "22/tcp filtered\n");
+        assert_eq!(State::Silent.word(Protocol::Udp), "no answer");
+    }
+
+    #[test]
+    fn lines_for_programs() {
+        assert_eq!(
+            line(Format::Json, State::Open, Some(141), Some("ssh")),
+            "{\"port\":22,\"protocol\":\"tcp\",\"state\":\"open\",\"time\":0.000141,\"service\":\"ssh\"}\n"
+        );
+        assert_eq!(
+            line(Format::Json, State::Silent, None, None),
+            "{\"port\":22,\"protocol\":\"tcp\",\"state\":\"filtered\",\"time\":null,\"service\":null}\n"
+        );
+    }
+
+    #[test]
+    fn the_status_follows_from_the_counts() {
+        let tally = |open, closed, silent| Tally {
+            protocol: Protocol::Tcp,
+            asked: open + closed + silent,
+            open,
+            closed,
+            silent,
+        };
+        for (counts, all, any) in [
+            (tally(2, 0, 0), None, None),
+            (tally(1, 1, 1), Some(Status::Refused), None),
+            (tally(1, 0, 1), Some(Status::TimedOut), None),
+            (tally(0, 1, 1), Some(Status::Refused), Some(Status::Refused)),
+            (tally(0, 0, 2), Some(Status::TimedOut), Some(Status::TimedOut)),
+        ] {
+            assert_eq!(counts.failure(Wanted::All), all, "{counts}");
+            assert_eq!(counts.failure(Wanted::Any), any, "{counts}");
+        }
+    }
+
+    #[test]
+    fn the_counts_say_what_is_not_known() {
+        let mut tally = Tally::new(Protocol::Udp, 3);
+        tally.count(State::Open);
+        assert_eq!(tally.to_string(), "1 open, 0 closed, 0 no answer, 2 not known");
+        tally.count(State::Silent);
+        tally.count(State::Closed);
+        assert_eq!(tally.to_string(), "1 open, 1 closed, 1 no answer");
+    }
+}

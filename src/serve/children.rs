@@ -1,0 +1,309 @@
+//! A program for each connection: the socket is its standard input and output.
+//!
+//! A duplicate of the socket is kept until the program has ended, so that what it has sent still
+//! arrives when it has not read all that its client sent. A process that it
+//! leaves behind may have the socket too: then the connection is that process's, as it stands.
+
+mod leaving;
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use socket2::Socket;
+
+use crate::error::{Error, Result, Status};
+use crate::net::address::{Address, Protocol, canonical};
+use crate::net::socket;
+use crate::observe::tap::{Event, Link};
+use crate::run::session::{Session, timed_out};
+use crate::setup::accept::Acceptor;
+use crate::sys::descendants;
+
+use leaving::{Leaving, Turn};
+
+/// Room for reading what nobody wants.
+const BUFFER: usize = 64 * 1024;
+
+/// Programs that are running, and whose connection each has.
+pub struct Children<'a> {
+    words: &'a [OsString],
+    keep_open: bool,
+    first: Option<(Instant, Duration)>,
+    duplicates: Duplicates,
+    running: Vec<Running>,
+    /// Connections whose program has ended, the oldest first.
+    leaving: VecDeque<Leaving>,
+}
+
+struct Running {
+    child: Child,
+    link: Link,
+    /// A duplicate of the program's socket.
+    socket: Option<Socket>,
+}
+
+/// Whether sockets are kept besides the programs that have them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Duplicates {
+    /// Yes.
+    Kept,
+    /// No: the system could not tell who else has them when a program has ended.
+    None,
+}
+
+impl<'a> Children<'a> {
+    /// Nobody yet; `words` are the program and its arguments.
+    #[must_use]
+    pub fn new(words: &'a [OsString], keep_open: bool, first: Option<Duration>) -> Self {
+        let duplicates = match descendants::adopt_orphans() {
+            Ok(()) => Duplicates::Kept,
+            Err(_) => Duplicates::None,
+        };
+        Self {
+            words,
+            keep_open,
+            first: first.map(|limit| (Instant::now() + limit, limit)),
+            duplicates,
+            running: Vec::new(),
+            leaving: VecDeque::new(),
+        }
+    }
+
+    /// Accepts and starts programs, until the one client's has ended and the client has all of its
+    /// output, or a limit or signal comes.
+    ///
+    /// # Errors
+    /// For the last two, and when the program cannot be started for the one client, or its
+    /// connection broke.
+    pub fn run(&mut self, acceptor: Acceptor, session: &mut Session) -> Result<()> {
+        let result = self.run_to_end(acceptor, session);
+        for Running { child, .. } in &self.running {
+            if let Ok(pid) = i32::try_from(child.id()) {
+                // One that has just ended needs no signal.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            }
+        }
+        result
+    }
+
+    fn run_to_end(&mut self, acceptor: Acceptor, session: &mut Session) -> Result<()> {
+        let mut acceptor = Some(acceptor);
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            self.accept(&mut acceptor, session)?;
+            if std::mem::take(&mut session.child_ended) {
+                self.reap(session)?;
+                if let Some(open) = &mut acceptor {
+                    open.resume();
+                    continue;
+                }
+            }
+            let next = self.read_leaving(&mut buffer, acceptor.as_mut(), session)?;
+            if acceptor.is_none() && self.running.is_empty() && self.leaving.is_empty() {
+                return Ok(());
+            }
+            if let Some((end, limit)) = self.first
+                && session.looked_at() >= end
+            {
+                return Err(timed_out("--accept-timeout", "nobody has connected", limit));
+            }
+            let retry = acceptor.as_ref().and_then(Acceptor::deadline);
+            let first = self.first.map(|(end, _)| end);
+            session.wait([first, retry, next].into_iter().flatten().min())?;
+        }
+    }
+
+    /// Lets in whoever waits, as far as there is room.
+    fn accept(&mut self, acceptor: &mut Option<Acceptor>, session: &mut Session) -> Result<()> {
+        while let Some(open) = acceptor {
+            let Some((socket, peer)) = open.next(self.running.len(), session)? else {
+                if open.lacks_room() && self.let_go_of_oldest(session) {
+                    open.resume();
+                    continue;
+                }
+                break;
+            };
+            while open.most().is_some_and(|most| self.present() >= most)
+                && self.let_go_of_oldest(session)
+            {}
+            self.first = None;
+            if let Err(error) = self.start(socket, open.local(), peer, session) {
+                self.broken(error, session)?;
+            }
+            if !self.keep_open
+                && let Some(open) = acceptor.take()
+            {
+                open.close(session);
+            }
+        }
+        Ok(())
+    }
+
+    fn present(&self) -> usize {
+        self.running.len() + self.leaving.len()
+    }
+
+    /// Closes the connection whose program ended first, as another client needs its place; whether
+    /// there was one.
+    fn let_go_of_oldest(&mut self, session: &mut Session) -> bool {
+        let Some(oldest) = self.leaving.pop_front() else { return false };
+        let why = "another client needs the place that it held after its command's end";
+        let error = Error::new(Status::Failure, "close", oldest.link().to_string(), why);
+        session.event(&Event::Error(&error));
+        oldest.close(session);
+        true
+    }
+
+    /// Reads what comes for programs that have ended, and closes what is done; when to look again.
+    fn read_leaving(
+        &mut self,
+        buffer: &mut [u8],
+        mut acceptor: Option<&mut Acceptor>,
+        session: &mut Session,
+    ) -> Result<Option<Instant>> {
+        let mut next: Option<Instant> = None;
+        let mut at = 0;
+        while at < self.leaving.len() {
+            let turn = self.leaving[at].step(buffer);
+            let again = match &turn {
+                Ok(Turn::More) => Some(Instant::now()),
+                Ok(Turn::Until(then)) => Some(*then),
+                Ok(Turn::Over) | Err(_) => None,
+            };
+            if again.is_some() {
+                next = [next, again].into_iter().flatten().min();
+                at += 1;
+                continue;
+            }
+            if let Some(gone) = self.leaving.remove(at) {
+                gone.close(session);
+            }
+            if let Some(open) = &mut acceptor {
+                open.resume();
+                // Whoever waited for the place is let in at once.
+                next = Some(Instant::now());
+            }
+            if let Err(error) = turn {
+                self.broken(error, session)?;
+            }
+        }
+        Ok(next)
+    }
+
+    fn start(
+        &mut self,
+        socket: Socket,
+        listening: Address,
+        peer: Address,
+        session: &mut Session,
+    ) -> Result<()> {
+        let local = socket::local_address(&socket).unwrap_or(listening);
+        let link = Link::new(Protocol::Tcp, local.clone(), peer.clone());
+        session.event(&Event::Accepted(&link));
+        let program = &self.words[0];
+        let failed = |cause: std::io::Error| {
+            Error::local("run", program.to_string_lossy(), &cause).with_status(Status::Failure)
+        };
+        // The program expects descriptors that wait.
+        socket.set_nonblocking(false).map_err(failed)?;
+        let kept = match self.duplicates {
+            Duplicates::Kept => Some(socket.try_clone().map_err(failed)?),
+            Duplicates::None => None,
+        };
+        let stdin = OwnedFd::from(socket);
+        let stdout = stdin.try_clone().map_err(failed)?;
+        let child = Command::new(program)
+            .args(&self.words[1..])
+            .stdin(stdin)
+            .stdout(stdout)
+            .env("PKTCAT_PEER_ADDR", host(&peer))
+            .env("PKTCAT_PEER_PORT", port(&peer))
+            .env("PKTCAT_LOCAL_ADDR", host(&local))
+            .env("PKTCAT_LOCAL_PORT", port(&local))
+            .spawn()
+            .map_err(failed)?;
+        self.running.push(Running { child, link, socket: kept });
+        Ok(())
+    }
+
+    /// Takes note of the programs that have ended.
+    fn reap(&mut self, session: &mut Session) -> Result<()> {
+        let mut ended = Vec::new();
+        while let Some(id) = descendants::ended_child() {
+            let is_it = |running: &Running| i32::try_from(running.child.id()) == Ok(id);
+            match self.running.iter().position(is_it) {
+                Some(at) => ended.push(self.running.swap_remove(at)),
+                // What a program has left behind.
+                None => {
+                    descendants::bury(id);
+                    continue;
+                }
+            }
+            if let Some(Running { child, link, .. }) = ended.last_mut() {
+                let how = match child.wait() {
+                    Ok(status) => status.to_string(),
+                    Err(_) => "is gone".to_owned(),
+                };
+                let line = format!("command {} for {link}: {how}", child.id());
+                session.event(&Event::Detail(&line));
+            }
+        }
+        for Running { link, socket, .. } in ended {
+            self.hang_up(socket, link, session)?;
+        }
+        Ok(())
+    }
+
+    /// The program of this connection has ended.
+    fn hang_up(&mut self, socket: Option<Socket>, link: Link, session: &mut Session) -> Result<()> {
+        let others: Vec<i32> = self
+            .running
+            .iter()
+            .filter_map(|running| i32::try_from(running.child.id()).ok())
+            .collect();
+        let socket = socket.filter(|socket| {
+            // Where nobody can tell it is taken for held: half-closing it would cut off whoever has it.
+            !descendants::is_held(socket.as_fd(), &others).unwrap_or(true)
+        });
+        match socket {
+            Some(socket) => match Leaving::new(socket, link, session) {
+                Ok(leaving) => {
+                    self.leaving.push_back(leaving);
+                    Ok(())
+                }
+                Err(error) => self.broken(error, session),
+            },
+            None => {
+                session.event(&Event::Closed(&link));
+                Ok(())
+            }
+        }
+    }
+
+    /// A client's failure: that of the run where it is the only client.
+    fn broken(&self, error: Error, session: &mut Session) -> Result<()> {
+        if !self.keep_open {
+            return Err(error);
+        }
+        session.event(&Event::Error(&error));
+        Ok(())
+    }
+}
+
+/// The address without its port; the path of a local socket.
+fn host(address: &Address) -> String {
+    match address.internet() {
+        Some(address) => canonical(address).ip().to_string(),
+        None => address.to_string(),
+    }
+}
+
+/// The port; nothing for a local socket.
+fn port(address: &Address) -> String {
+    address.internet().map_or_else(String::new, |address| address.port().to_string())
+}

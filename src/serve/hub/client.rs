@@ -1,0 +1,262 @@
+//! One client of a kept-open listener: its socket, what waits for it, and how far it has come.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::MsgFlags;
+use socket2::Socket;
+
+use crate::engine::flow::BULK;
+use crate::engine::framing::Assembler;
+use crate::io::progress::Progress;
+use crate::io::reactor::Latch;
+use crate::net::socket;
+use crate::observe::tap::{Event, Link, Tap};
+use crate::sys;
+
+/// Bytes that wait for a client; many clients share them.
+#[derive(Debug)]
+struct Piece {
+    bytes: Rc<[u8]>,
+    sent: usize,
+}
+
+/// The sending half of a client's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sending {
+    /// More may come to be sent.
+    Open,
+    /// Nothing more will come; the FIN follows what waits.
+    Closing,
+    /// The FIN is sent.
+    Closed,
+}
+
+/// A connected client.
+#[derive(Debug)]
+pub(super) struct Client {
+    socket: Socket,
+    latch: Rc<Latch>,
+    /// Who it is.
+    pub link: Rc<Link>,
+    queue: VecDeque<Piece>,
+    /// Bytes in the queue not yet sent.
+    queued: usize,
+    /// Whether much has waited in it.
+    bulky: bool,
+    /// Cuts what it sends into messages; made when it first sends.
+    pub assembler: Option<Box<Assembler>>,
+    /// The sending half.
+    pub sending: Sending,
+    /// Whether its FIN has come.
+    pub ended: bool,
+    /// How much of a ready-made answer has been queued; `None` before its first data.
+    pub answered: Option<u64>,
+    /// Since when its queue has been full without any of it leaving.
+    pub stuck: Option<Instant>,
+    /// Bytes its kernel had not acknowledged then.
+    unacknowledged: u32,
+    /// Whether it is in the list of clients that may have something to do.
+    pub listed: bool,
+}
+
+impl Client {
+    /// A client that has just connected.
+    #[must_use]
+    pub(super) fn new(socket: Socket, latch: Rc<Latch>, link: Rc<Link>) -> Self {
+        Self {
+            socket,
+            latch,
+            link,
+            queue: VecDeque::new(),
+            queued: 0,
+            bulky: false,
+            assembler: None,
+            sending: Sending::Open,
+            ended: false,
+            answered: None,
+            stuck: None,
+            unacknowledged: 0,
+            listed: false,
+        }
+    }
+
+    /// Its readiness.
+    #[must_use]
+    pub(super) fn latch(&self) -> &Rc<Latch> {
+        &self.latch
+    }
+
+    /// Bytes that its unfinished message takes.
+    #[must_use]
+    pub(super) fn held(&self) -> usize {
+        self.assembler.as_ref().map_or(0, |assembler| assembler.held())
+    }
+
+    /// Bytes that wait for it.
+    #[must_use]
+    pub(super) fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Whether it can be sent more.
+    #[must_use]
+    pub(super) fn is_open(&self) -> bool {
+        self.sending == Sending::Open
+    }
+
+    /// Whether both halves are closed.
+    #[must_use]
+    pub(super) fn is_done(&self) -> bool {
+        self.ended && self.sending == Sending::Closed
+    }
+
+    /// Others wait for it from now on, if they have not been waiting already.
+    pub(super) fn set_stuck(&mut self, now: Instant) {
+        if self.stuck.is_none() {
+            self.stuck = Some(now);
+            self.unacknowledged = sys::unacknowledged(&self.socket).unwrap_or(0);
+        }
+    }
+
+    /// Whether others have waited for it for so long and it took nothing meanwhile. A slow one
+    /// may take from the kernel's buffer long before that has room for more of the queue.
+    pub(super) fn has_stalled(&mut self, patience: Duration, now: Instant) -> bool {
+        let Some(since) = self.stuck else { return false };
+        match sys::unacknowledged(&self.socket) {
+            Ok(left) if left < self.unacknowledged => {
+                self.unacknowledged = left;
+                self.stuck = Some(now);
+                false
+            }
+            _ => now >= since + patience,
+        }
+    }
+
+    /// Bytes it was to get that its kernel has not acknowledged.
+    pub(super) fn missed(&self) -> usize {
+        self.queued + sys::unacknowledged(&self.socket).unwrap_or(0) as usize
+    }
+
+    /// Closing it will be a reset: a stream that is cut off must not look like one that is whole.
+    /// (A local socket knows no resets.)
+    pub(super) fn abort(&self, tap: &Tap) {
+        if self.socket.set_linger(Some(Duration::ZERO)).is_ok() && self.link.is_tcp() {
+            tap.event(&Event::WeReset(&self.link));
+        }
+    }
+
+    /// Adds bytes to what waits for it.
+    pub(super) fn push(&mut self, bytes: &Rc<[u8]>) {
+        if !bytes.is_empty() {
+            self.queued += bytes.len();
+            self.queue.push_back(Piece { bytes: Rc::clone(bytes), sent: 0 });
+        }
+        if self.queued >= BULK && !self.bulky {
+            self.bulky = true;
+            socket::expect_bulk(&self.socket);
+        }
+    }
+
+    /// Sends what waits; `Moved(0)` when nothing does.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub(super) fn flush(&mut self, tap: &Tap) -> io::Result<Progress> {
+        let mut moved = 0;
+        while let Some(piece) = self.queue.front_mut() {
+            let rest = &piece.bytes[piece.sent..];
+            let n = match send(&self.socket, &self.latch, rest)? {
+                Progress::Moved(n) if n > 0 => n,
+                other if moved == 0 => return Ok(other),
+                _ => break,
+            };
+            tap.sent(&self.link, &rest[..n]);
+            moved += n;
+            self.queued -= n;
+            self.stuck = None;
+            if n == rest.len() {
+                self.queue.pop_front();
+            } else {
+                piece.sent += n;
+            }
+        }
+        if self.queue.is_empty() {
+            // An idle client keeps no memory for a queue.
+            self.queue = VecDeque::new();
+            if self.sending == Sending::Closing {
+                self.socket.shutdown(Shutdown::Write)?;
+                self.sending = Sending::Closed;
+                tap.event(&Event::WeClosed(&self.link));
+            }
+        }
+        Ok(Progress::Moved(moved))
+    }
+
+    /// Sends bytes straight from where they are; what finds no room waits.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub(super) fn send(&mut self, bytes: &[u8], tap: &Tap) -> io::Result<()> {
+        let mut sent = 0;
+        while self.queue.is_empty() && sent < bytes.len() {
+            match send(&self.socket, &self.latch, &bytes[sent..])? {
+                Progress::Moved(n) if n > 0 => {
+                    tap.sent(&self.link, &bytes[sent..sent + n]);
+                    sent += n;
+                }
+                _ => break,
+            }
+        }
+        if sent < bytes.len() {
+            self.push(&Rc::from(&bytes[sent..]));
+        }
+        Ok(())
+    }
+
+    /// Reads what it sent; `End` at its FIN.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub(super) fn read(&mut self, buffer: &mut [u8], tap: &Tap) -> io::Result<Progress> {
+        if self.ended && self.latch.failed() && self.sending != Sending::Closed {
+            // A reset after its FIN: no reading would tell, and nothing may be there to be sent.
+            return Err(self.socket.take_error()?.unwrap_or(io::ErrorKind::BrokenPipe.into()));
+        }
+        if self.ended || !self.latch.readable() {
+            return Ok(Progress::Blocked);
+        }
+        let result = nix::sys::socket::recv(self.socket.as_raw_fd(), buffer, MsgFlags::empty());
+        let progress = Progress::of_read(result.map_err(Into::into))?;
+        match progress {
+            Progress::Moved(n) => {
+                if n > 0 {
+                    tap.received(&self.link, &buffer[..n], None);
+                }
+            }
+            Progress::Blocked => self.latch.not_readable(),
+            Progress::End => {
+                self.ended = true;
+                tap.event(&Event::PeerClosed(&self.link));
+            }
+        }
+        Ok(progress)
+    }
+}
+
+fn send(socket: &Socket, latch: &Latch, bytes: &[u8]) -> io::Result<Progress> {
+    if !latch.writable() {
+        return Ok(Progress::Blocked);
+    }
+    let fd = socket.as_raw_fd();
+    let call = || Ok(nix::sys::socket::send(fd, bytes, MsgFlags::MSG_NOSIGNAL)?);
+    let progress = Progress::of_write(sys::again(call))?;
+    if progress == Progress::Blocked {
+        latch.not_writable();
+    }
+    Ok(progress)
+}

@@ -1,0 +1,334 @@
+//! Connecting over TCP: every address of a name, several at a time when the first is slow.
+//!
+//! The order and the pause follow RFC 8305 ("Happy Eyeballs"): families take turns, and the next
+//! address is tried when the one before has failed or has been silent for 250 ms. Addresses that the
+//! name server gives late join those that wait for their turn.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mio::Interest;
+use socket2::Socket;
+
+use crate::error::{Error, Result, Status};
+use crate::io::reactor::Latch;
+use crate::net::address::{Address, Family, Protocol};
+use crate::net::options::Options;
+use crate::net::socket;
+use crate::run::session::{Limit, Session};
+use crate::setup::resolve::Addresses;
+use crate::sys;
+
+/// "Connection Attempt Delay" (RFC 8305, section 5).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// Where to send from, and through what kind of socket.
+#[derive(Debug, Clone, Default)]
+pub struct From {
+    /// Addresses of this machine; the first of the target's family is used. Empty: any.
+    pub addresses: Vec<SocketAddr>,
+    /// Port; 0 is any.
+    pub port: u16,
+    /// Options of the socket.
+    pub options: Options,
+}
+
+impl From {
+    /// Binds a socket that will connect to `target`.
+    fn bind(&self, socket: &Socket, target: SocketAddr, protocol: Protocol) -> Result<()> {
+        let Some(mut from) = self.pick(target) else {
+            return Ok(());
+        };
+        from.set_port(self.port);
+        let shared = match protocol {
+            _ if self.port == 0 => Ok(()),
+            // The port may still be in TIME-WAIT from the last run.
+            Protocol::Tcp => socket.set_reuse_address(true),
+            Protocol::Udp => self.options.share_port(socket, from),
+        };
+        // Where it is refused, binding says so.
+        drop(shared);
+        socket
+            .bind(&from.into())
+            .map_err(|cause| socket::failure::binding("bind", from, protocol, &cause))
+    }
+
+    /// Those of `targets` that can be reached from here: an address reaches its own family.
+    ///
+    /// # Errors
+    /// A usage error when there are none.
+    pub fn reachable(&self, targets: Addresses) -> Result<Addresses> {
+        let Some(first) = self.addresses.first() else { return Ok(targets) };
+        let is_mixed = self.addresses.iter().any(|from| from.is_ipv4() != first.is_ipv4());
+        let family = match (is_mixed, first) {
+            (true, _) => Family::Any,
+            (false, SocketAddr::V4(_)) => Family::V4,
+            (false, SocketAddr::V6(_)) => Family::V6,
+        };
+        let near = targets.of_family(family);
+        if near.known().is_empty() && near.is_complete() {
+            let family = if first.is_ipv4() { "IPv4" } else { "IPv6" };
+            let why = format!("is an {family} address, and HOST has none");
+            return Err(Error::usage(format!("--source {}", first.ip()), why));
+        }
+        Ok(near)
+    }
+
+    /// Where to bind; `None` leaves it to the system.
+    fn pick(&self, target: SocketAddr) -> Option<SocketAddr> {
+        let same = |from: &&SocketAddr| from.is_ipv4() == target.is_ipv4();
+        let any = match target {
+            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        };
+        self.addresses.iter().find(same).copied().or((self.port != 0).then_some(any))
+    }
+}
+
+/// A connection that was made.
+pub struct Connected {
+    /// The socket, non-blocking.
+    pub socket: Socket,
+    /// Its readiness.
+    pub latch: Rc<Latch>,
+    /// Who answered.
+    pub peer: Address,
+}
+
+struct Attempt {
+    socket: Socket,
+    latch: Rc<Latch>,
+    peer: SocketAddr,
+}
+
+/// Connects to the first of `addresses` that answers, within `limit`.
+///
+/// # Errors
+/// When none answers; the most telling cause. When a signal or the run's own limit comes first.
+pub fn connect(
+    session: &mut Session,
+    mut addresses: Addresses,
+    from: &From,
+    limit: Option<Limit>,
+) -> Result<Connected> {
+    let mut queue: VecDeque<SocketAddr> = interleaved(addresses.known()).into();
+    // Within a short limit every address has its turn too.
+    let left = |limit: Limit| limit.end.saturating_duration_since(Instant::now());
+    let number = u32::try_from(queue.len()).unwrap_or(u32::MAX).max(1);
+    let share = limit.map(|limit| left(limit) / number);
+    let delay = share.unwrap_or(ATTEMPT_DELAY).min(ATTEMPT_DELAY);
+    let mut attempts: Vec<Attempt> = Vec::new();
+    let mut failures = Failures::default();
+    let mut next_at = Instant::now();
+    loop {
+        let now = Instant::now();
+        let mut late = addresses.news();
+        if !late.is_empty() {
+            late.extend(queue);
+            queue = interleaved(&late).into();
+        }
+        if (attempts.is_empty() || now >= next_at)
+            && let Some(peer) = queue.pop_front()
+        {
+            match start(session, peer, from) {
+                Ok(attempt) => attempts.push(attempt),
+                Err(error) => failures.add(error),
+            }
+            next_at = now + delay;
+        }
+        let mut at = 0;
+        while at < attempts.len() {
+            match check(&attempts[at]) {
+                None => at += 1,
+                Some(result) => {
+                    let Attempt { socket, latch, peer } = attempts.swap_remove(at);
+                    match result {
+                        Ok(()) => {
+                            for other in attempts {
+                                session.reactor.forget(&other.socket, &other.latch);
+                            }
+                            return Ok(Connected { socket, latch, peer: peer.into() });
+                        }
+                        Err(error) => {
+                            session.reactor.forget(&socket, &latch);
+                            failures.add(error);
+                        }
+                    }
+                }
+            }
+        }
+        if attempts.is_empty() {
+            if !queue.is_empty() {
+                continue;
+            }
+            if addresses.is_complete() {
+                return Err(failures.most_telling());
+            }
+        }
+        if let Some(limit) = limit
+            && session.looked_at() >= limit.end
+        {
+            return Err(match attempts.is_empty() {
+                true => failures.most_telling(),
+                false => unanswered(&attempts, limit.length),
+            });
+        }
+        let next = (!queue.is_empty()).then_some(next_at);
+        let deadline = [next, limit.map(|limit| limit.end)].into_iter().flatten().min();
+        session.wait(deadline)?;
+    }
+}
+
+/// So many addresses are named in an error; a name may have very many.
+const NAMED: usize = 3;
+
+/// The error for attempts that were under way when the limit passed.
+fn unanswered(attempts: &[Attempt], limit: Duration) -> Error {
+    let name = |attempt: &Attempt| socket::name(&attempt.peer.into(), Protocol::Tcp);
+    let mut peers = attempts.iter().take(NAMED).map(name).collect::<Vec<_>>().join(", ");
+    if attempts.len() > NAMED {
+        peers += &format!(" and {} more addresses", attempts.len() - NAMED);
+    }
+    let why = format!("no answer within {}", humantime::format_duration(limit));
+    Error::new(Status::TimedOut, "connect", peers, why).hint("-w sets the limit")
+}
+
+/// Families in turn, each in the resolver's order (RFC 8305, section 4).
+fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<SocketAddr>, Vec<SocketAddr>) =
+        addresses.iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let mut order = Vec::with_capacity(addresses.len());
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    while order.len() < addresses.len() {
+        order.extend(first.next());
+        order.extend(second.next());
+    }
+    order
+}
+
+fn failed(peer: SocketAddr, cause: &io::Error) -> Error {
+    socket::failure::answered(peer, cause)
+}
+
+fn start(session: &mut Session, peer: SocketAddr, from: &From) -> Result<Attempt> {
+    let socket = socket::open("connect", peer, Protocol::Tcp, &from.options)?;
+    from.bind(&socket, peer, Protocol::Tcp)?;
+    match socket.connect(&peer.into()) {
+        Ok(()) => {}
+        Err(cause) if cause.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        Err(cause) => {
+            let port = from.port;
+            return Err(socket::failure::refused_here(&socket, peer, Protocol::Tcp, port, &cause));
+        }
+    }
+    let latch = session
+        .reactor
+        .watch(&socket, Interest::READABLE | Interest::WRITABLE)
+        .map_err(|cause| Error::system("poll", &cause))?;
+    Ok(Attempt { socket, latch, peer })
+}
+
+/// What has become of an attempt; `None` while it is under way.
+fn check(attempt: &Attempt) -> Option<Result<()>> {
+    if !attempt.latch.writable() {
+        return None;
+    }
+    // Looking at what has arrived tells an error without taking it away from what arrived before
+    // it: a peer may answer and reset at once.
+    let mut first = [MaybeUninit::uninit()];
+    match sys::again(|| attempt.socket.peek(&mut first)) {
+        Ok(_) => {}
+        Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+            if socket::peer_address(&attempt.socket).is_none() {
+                attempt.latch.not_writable();
+                return None;
+            }
+        }
+        // An unanswered SYN is refused; what is reset was a connection.
+        Err(cause) if cause.kind() == io::ErrorKind::ConnectionReset => {
+            let name = socket::name(&attempt.peer.into(), Protocol::Tcp);
+            return Some(Err(Error::network("receive", name, &cause)));
+        }
+        Err(cause) => return Some(Err(failed(attempt.peer, &cause))),
+    }
+    // Without a listener, a connection to a port of the own machine can meet itself, when the
+    // kernel picks that very port to send from (simultaneous open, RFC 9293, 3.5).
+    if socket::local_address(&attempt.socket) == Some(attempt.peer.into()) {
+        let cause = io::Error::from_raw_os_error(libc::ECONNREFUSED);
+        return Some(Err(failed(attempt.peer, &cause)));
+    }
+    Some(Ok(()))
+}
+
+/// Connects a datagram socket: to the first address the machine has a route to.
+///
+/// # Errors
+/// When there is none; the first one's cause.
+pub fn connect_datagram(addresses: &[SocketAddr], from: &From) -> Result<(Socket, SocketAddr)> {
+    let mut failures = Failures::default();
+    for &peer in addresses {
+        let opened = socket::open("connect", peer, Protocol::Udp, &from.options);
+        let result = opened.and_then(|socket| {
+            from.options.join(&socket)?;
+            from.bind(&socket, peer, Protocol::Udp)?;
+            socket.connect(&peer.into()).map_err(|cause| {
+                socket::failure::refused_here(&socket, peer, Protocol::Udp, from.port, &cause)
+            })?;
+            // Where it is refused only "port unreachable" is heard.
+            let _ = sys::hear_icmp(&socket, peer);
+            Ok(socket)
+        });
+        match result {
+            Ok(socket) => return Ok((socket, peer)),
+            Err(error) => failures.add(error),
+        }
+    }
+    Err(failures.most_telling())
+}
+
+/// Why each address failed.
+#[derive(Default)]
+struct Failures(Vec<Error>);
+
+impl Failures {
+    fn add(&mut self, error: Error) {
+        self.0.push(error);
+    }
+
+    /// A refusal tells more than silence, and silence more than a missing route.
+    fn most_telling(self) -> Error {
+        let tried = self.0.len();
+        let telling = self.0.into_iter().min_by_key(|error| match error.status {
+            Status::Refused => 0,
+            Status::TimedOut => 1,
+            Status::Broken => 2,
+            Status::Failure => 3,
+            _ => 4,
+        });
+        match telling {
+            Some(error) if tried > 1 => error.hint(format!("{tried} addresses tried")),
+            Some(error) => error,
+            None => Error::usage("address", "nothing to connect to"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns_and_keep_their_order() {
+        let all: Vec<SocketAddr> = ["[::1]:1", "[::2]:1", "[::3]:1", "127.0.0.1:1", "127.0.0.2:1"]
+            .iter()
+            .map(|a| a.parse().unwrap())
+            .collect();
+        let order: Vec<String> = interleaved(&all).iter().map(ToString::to_string).collect();
+        assert_eq!(order, ["[::1]:1", "127.0.0.1:1", "[::2]:1", "127.0.0.2:1", "[::3]:1"]);
+    }
+}

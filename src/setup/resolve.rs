@@ -1,0 +1,222 @@
+//! Names looked up while the run goes on hearing signals and its limits: getaddrinfo(3) can be given
+//! neither, so it waits on a thread of its own, which is left behind when nobody wants its answer.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result, Status};
+use crate::net::address::{self, Family, Lookup, Target};
+use crate::run::session::{Limit, Session};
+
+/// "Resolution Delay" (RFC 8305, section 3): so long the addresses of one family are waited for
+/// when those of the other are there.
+const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
+
+/// All addresses of a target, in the order in which they should be tried.
+///
+/// # Errors
+/// Unresolved names, literals of the other family, `limit` passing first, and what ends a run.
+pub fn resolve(
+    session: &mut Session,
+    target: &Target,
+    port: u16,
+    (family, lookup): (Family, Lookup),
+    limit: Option<Limit>,
+) -> Result<Vec<SocketAddr>> {
+    match &target.host {
+        None => target.resolve(port, family, lookup),
+        Some(host) => resolve_host(session, host, port, (family, lookup), limit),
+    }
+}
+
+/// All addresses of a host, in the resolver's order (RFC 6724).
+///
+/// # Errors
+/// As for [`resolve`].
+pub fn resolve_host(
+    session: &mut Session,
+    host: &str,
+    port: u16,
+    (family, lookup): (Family, Lookup),
+    limit: Option<Limit>,
+) -> Result<Vec<SocketAddr>> {
+    if let Some(address) = address::without_server(host, port, family, lookup)? {
+        return Ok(vec![address]);
+    }
+    let answer = Question::ask(session, host, port, family)?;
+    loop {
+        match answer.look() {
+            Some(result) => return result,
+            None => wait(session, host, None, limit)?,
+        }
+    }
+}
+
+/// The addresses of a target that can be tried now; others may follow. Where the name server has
+/// not given all within 50 ms, it is asked for each family alone, so that one that is slow to come
+/// holds up nobody who has the other. (The one question for both comes first because its answer is
+/// in the order of RFC 6724, and most servers need no longer.)
+///
+/// # Errors
+/// As for [`resolve`].
+pub fn find(
+    session: &mut Session,
+    target: &Target,
+    port: u16,
+    (family, lookup): (Family, Lookup),
+    limit: Option<Limit>,
+) -> Result<Addresses> {
+    let Some(host) = &target.host else {
+        return target.resolve(port, family, lookup).map(Addresses::all);
+    };
+    if let Some(address) = address::without_server(host, port, family, lookup)? {
+        return Ok(Addresses::all(vec![address]));
+    }
+    let both = Question::ask(session, host, port, family)?;
+    let mut addresses = Addresses { known: Vec::new(), asked: Vec::new(), family: Family::Any };
+    let mut patience = (family == Family::Any).then(|| Instant::now() + RESOLUTION_DELAY);
+    let mut is_asked_alone = false;
+    loop {
+        match both.look() {
+            Some(Err(error)) if addresses.known.is_empty() => return Err(error),
+            Some(Ok(all)) => return Ok(Addresses::all(all)),
+            // What the one question missed another has found.
+            Some(Err(_)) => return Ok(addresses),
+            None => {}
+        }
+        let is_first = addresses.known.is_empty();
+        let news = addresses.news();
+        if is_first && !news.is_empty() {
+            patience = Some(Instant::now() + RESOLUTION_DELAY);
+        }
+        let is_late = patience.is_some_and(|end| Instant::now() >= end);
+        if !addresses.known.is_empty() {
+            if addresses.is_complete() {
+                return Ok(addresses);
+            }
+            if is_late {
+                addresses.asked.push(both);
+                return Ok(addresses);
+            }
+        } else if is_late && !is_asked_alone {
+            for one in [Family::V6, Family::V4] {
+                addresses.asked.push(Question::ask(session, host, port, one)?);
+            }
+            (is_asked_alone, patience) = (true, None);
+            continue;
+        }
+        wait(session, host, patience, limit)?;
+    }
+}
+
+/// Sleeps until an answer may have come, or something else has to be done.
+fn wait(
+    session: &mut Session,
+    host: &str,
+    deadline: Option<Instant>,
+    limit: Option<Limit>,
+) -> Result<()> {
+    if let Some(limit) = limit {
+        limit.check(session.looked_at(), || {
+            format!("the name server has not answered for {host}")
+        })?;
+    }
+    session.wait(limit.map(|limit| limit.end).into_iter().chain(deadline).min())
+}
+
+/// The addresses of a name as far as they are known.
+#[derive(Debug)]
+pub struct Addresses {
+    known: Vec<SocketAddr>,
+    /// Questions whose answers have not come.
+    asked: Vec<Question>,
+    /// Those of the other family are of no use.
+    family: Family,
+}
+
+impl Addresses {
+    /// These, and no more will come.
+    #[must_use]
+    pub fn all(known: Vec<SocketAddr>) -> Self {
+        Self { known, asked: Vec::new(), family: Family::Any }
+    }
+
+    /// Those of this family only, also of those that are still to come.
+    #[must_use]
+    pub fn of_family(mut self, family: Family) -> Self {
+        self.family = family;
+        self.known.retain(|address| is_of(family, address));
+        self
+    }
+
+    /// Those that were known first.
+    #[must_use]
+    pub fn known(&self) -> &[SocketAddr] {
+        &self.known
+    }
+
+    /// Whether no more can come.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.asked.is_empty()
+    }
+
+    /// Those that have come since somebody last looked.
+    pub fn news(&mut self) -> Vec<SocketAddr> {
+        let mut news = Vec::new();
+        let (known, family) = (&mut self.known, self.family);
+        self.asked.retain(|question| match question.look() {
+            None => true,
+            Some(answer) => {
+                // One that failed has nothing to add.
+                for address in answer.unwrap_or_default() {
+                    if is_of(family, &address) && !known.contains(&address) {
+                        known.push(address);
+                        news.push(address);
+                    }
+                }
+                false
+            }
+        });
+        news
+    }
+}
+
+fn is_of(family: Family, address: &SocketAddr) -> bool {
+    match family {
+        Family::Any => true,
+        Family::V4 => address.is_ipv4(),
+        Family::V6 => address.is_ipv6(),
+    }
+}
+
+/// A look-up under way.
+#[derive(Debug)]
+struct Question {
+    host: String,
+    answer: Receiver<Result<Vec<SocketAddr>>>,
+}
+
+impl Question {
+    /// Asks; the answer wakes the loop.
+    fn ask(session: &mut Session, host: &str, port: u16, family: Family) -> Result<Self> {
+        let waker = session.reactor.waker().map_err(|cause| Error::system("event loop", &cause))?;
+        let wake = move || {
+            // Only a loop that is gone cannot be woken.
+            let _ = waker.wake();
+        };
+        Ok(Self { host: host.to_owned(), answer: address::ask(host, port, family, wake) })
+    }
+
+    /// The answer, once it has come.
+    fn look(&self) -> Option<Result<Vec<SocketAddr>>> {
+        match self.answer.try_recv() {
+            Ok(result) => Some(result),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => {
+                Some(Err(Error::new(Status::Unresolved, "resolve", &self.host, "no answer")))
+            }
+        }
+    }
+}
