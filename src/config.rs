@@ -12,6 +12,7 @@ use std::time::Duration;
 pub use self::seen::{Bar, Payload, Seen, Told, Unchanged};
 use crate::cli::{self, CommonArgs, ConnectArgs, Payloads};
 use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
+use crate::engine::ends::{Rules, Silence};
 use crate::engine::flow::Cuts;
 use crate::engine::framing::{self, Crlf, Format};
 use crate::engine::input::Wire;
@@ -256,6 +257,19 @@ impl Common {
     #[must_use]
     pub fn crlf(&self) -> Option<Crlf> {
         self.crlf.then(Crlf::default)
+    }
+
+    /// What ends a run besides that both sides are done.
+    #[must_use]
+    pub fn rules(&self, silence: Silence) -> Rules {
+        Rules {
+            until_fin: self.until_fin,
+            send_only: self.reception == Reception::Discard,
+            silence,
+            count: None,
+            first: None,
+            idle: self.idle,
+        }
     }
 
     /// How messages travel in datagrams of at most `limit` bytes.

@@ -8,6 +8,7 @@
 pub mod batch;
 pub mod datagram;
 pub mod datagram_relay;
+pub mod ends;
 pub mod flow;
 pub mod framing;
 pub mod input;

@@ -17,7 +17,8 @@ use crate::net::address::Protocol;
 use crate::observe::dump::Dump;
 use crate::observe::journal::Verbosity;
 use crate::observe::report::Lines;
-use crate::run::session::{Limit, Session};
+use crate::run::limits::Limit;
+use crate::run::session::Session;
 use crate::setup::dial::{self, Connected};
 use crate::setup::resolve::{self, Addresses};
 
@@ -59,7 +60,7 @@ fn both(config: &Compare, session: &mut Session) -> Result<Comparison> {
             Some(Peer::start(&mut session.reactor, *family, *impairment, interval)?)
         }
     };
-    let limit = Limit::new("--reply-timeout", config.connect_timeout);
+    let limit = Limit::new("--reply-timeout", config.connect_timeout, Instant::now());
     let addresses = match (&config.peer, &peer) {
         (config::compare::Peer::Other(target), _) => {
             let port = check::peer_port(target, Protocol::Tcp)?;

@@ -9,12 +9,13 @@ use mio::Interest;
 use socket2::Socket;
 
 use super::{check, input, output, tell_granted, watch};
-use crate::config::{Connect, Place, Reception, Stdin};
+use crate::config::{Connect, Place, Stdin};
 use crate::engine::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
-use crate::engine::datagram_relay::{self, DatagramRelay, NextAddress, Silence};
+use crate::engine::datagram_relay::{DatagramRelay, NextAddress};
+use crate::engine::ends::{Fin, Rules, Silence};
 use crate::engine::input::Wire;
-use crate::engine::relay::{Relay, Rules};
-use crate::engine::stream::{Fin, Stream};
+use crate::engine::relay::Relay;
+use crate::engine::stream::Stream;
 use crate::error::{Error, Result, Status};
 use crate::io::reactor::Latch;
 use crate::net::address::{Address, Lookup, Protocol, Target, port_number};
@@ -22,7 +23,8 @@ use crate::net::local;
 use crate::net::options::Options;
 use crate::observe::journal::Verbosity;
 use crate::observe::tap::{Event, Link};
-use crate::run::session::{Limit, Session};
+use crate::run::limits::Limit;
+use crate::run::session::Session;
 use crate::setup::dial::{self, Connected};
 use crate::setup::resolve;
 
@@ -59,18 +61,13 @@ fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
         .inspect_err(|_| stream.abort());
     let (input, output) = ends?;
     let output = output.of_peer(link.to_string());
-    let rules = Rules {
-        fin: match common.stdin {
-            _ if common.no_shutdown => Fin::Never,
-            Stdin::Ignore => Fin::AtPeerFin,
-            Stdin::Send => Fin::AtInputEnd,
-        },
-        until_fin: common.until_fin,
-        send_only: common.reception == Reception::Discard,
-        linger: common.linger,
-        idle: common.idle,
+    let fin = match common.stdin {
+        _ if common.no_shutdown => Fin::Never,
+        Stdin::Ignore => Fin::AtPeerFin,
+        Stdin::Send => Fin::AtInputEnd,
     };
-    Relay::new(input, output, stream, rules, common.offload, common.pace(), Instant::now())
+    let rules = common.rules(common.linger.map_or(Silence::Ignored, Silence::AfterInput));
+    Relay::new((input, output), stream, fin, rules, common.offload, common.pace(), Instant::now())
         .run(session)
 }
 
@@ -156,7 +153,7 @@ fn watch_socket(session: &mut Session, socket: &Socket) -> Result<Rc<Latch>> {
 
 /// One limit for looking names up and connecting.
 fn limit(config: &Connect) -> Option<Limit> {
-    config.connect_timeout.map(|length| Limit::new("--connect-timeout", length))
+    config.connect_timeout.map(|length| Limit::new("--connect-timeout", length, Instant::now()))
 }
 
 fn source(config: &Connect, limit: Option<Limit>, session: &mut Session) -> Result<dial::From> {
@@ -210,17 +207,12 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     let (socket, latch, peer) = opened(socket, peer, &common.options, session)?;
     let input = input(common, wire, session)?;
     let output = output(common, false, session)?;
-    let rules = datagram_relay::Rules {
-        silence: match (common.stdin, common.linger) {
-            // Nothing is sent, so no reply can be late: only an explicit wait ends the run.
-            (Stdin::Ignore, None) => Silence::Ignored,
-            (_, linger) => Silence::AfterInput(linger.unwrap_or(UDP_LINGER)),
-        },
-        count: common.count,
-        send_only: common.reception == Reception::Discard,
-        first: None,
-        idle: common.idle,
+    let silence = match (common.stdin, common.linger) {
+        // Nothing is sent, so no reply can be late: only an explicit wait ends the run.
+        (Stdin::Ignore, None) => Silence::Ignored,
+        (_, linger) => Silence::AfterInput(linger.unwrap_or(UDP_LINGER)),
     };
+    let rules = Rules { count: common.count, ..common.rules(silence) };
     let tap = Rc::clone(&session.tap);
     let peers = Peers::Connected(peer.into());
     let datagram = Datagram::new(socket, latch, peers, common.offload, common.fetch(), tap);

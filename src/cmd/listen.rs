@@ -12,10 +12,11 @@ use super::files::READER_CHECK;
 use super::{check, input, output, port_file, reply, serve, tell_granted, watch};
 use crate::config::{Common, Listen, Place, Reception, Stdin, Task};
 use crate::engine::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
-use crate::engine::datagram_relay::{self, DatagramRelay, Silence};
+use crate::engine::datagram_relay::DatagramRelay;
+use crate::engine::ends::{Fin, Rules, Silence};
 use crate::engine::input::{Input, Wire};
-use crate::engine::relay::{Relay, Rules};
-use crate::engine::stream::{Fin, Stream};
+use crate::engine::relay::Relay;
+use crate::engine::stream::Stream;
 use crate::error::{Error, Result};
 use crate::io::reactor::Latch;
 use crate::net::access::AccessList;
@@ -24,7 +25,8 @@ use crate::net::local;
 use crate::net::socket;
 use crate::observe::tap::{Event, Link};
 use crate::run::console;
-use crate::run::session::{Session, timed_out};
+use crate::run::limits::{Limit, nearest};
+use crate::run::session::Session;
 use crate::serve::hub::role::Role;
 use crate::setup::accept::Acceptor;
 use crate::setup::resolve;
@@ -72,20 +74,15 @@ fn one_client(config: &Listen, access: AccessList, session: &mut Session) -> Res
     let (socket, peer) = first_client(config, acceptor, session)?;
     let link = Rc::new(Link::of(&socket, Protocol::Tcp, peer));
     session.event(&Event::Accepted(&link));
-    let rules = Rules {
-        fin: fin(common, &input),
-        until_fin: common.until_fin,
-        send_only: common.reception == Reception::Discard,
-        linger: common.linger,
-        idle: common.idle,
-    };
+    let fin = fin(common, &input);
+    let rules = common.rules(common.linger.map_or(Silence::Ignored, Silence::AfterInput));
     let latch = watch(session, &socket)?;
     let mut output = output.of_peer(link.to_string());
     if config.tag {
         output = output.tagged_with(&link.peer);
     }
     let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
-    Relay::new(input, output, stream, rules, common.offload, common.pace(), Instant::now())
+    Relay::new((input, output), stream, fin, rules, common.offload, common.pace(), Instant::now())
         .run(session)
 }
 
@@ -113,13 +110,8 @@ fn datagrams(config: &Listen, access: AccessList, session: &mut Session) -> Resu
     if config.tag {
         output = output.tagged();
     }
-    let rules = datagram_relay::Rules {
-        silence: common.linger.map_or(Silence::Ignored, Silence::AfterFirst),
-        count: common.count,
-        send_only: common.reception == Reception::Discard,
-        first: config.accept_timeout,
-        idle: common.idle,
-    };
+    let silence = common.linger.map_or(Silence::Ignored, Silence::AfterFirst);
+    let rules = Rules { first: config.accept_timeout, ..common.rules(silence) };
     let datagram = open_datagram(config, socket, access, session)?;
     DatagramRelay::new(input, output, datagram, rules, common.pace(), Instant::now()).run(session)
 }
@@ -238,7 +230,8 @@ fn first_client(
     mut acceptor: Acceptor,
     session: &mut Session,
 ) -> Result<(Socket, Address)> {
-    let end = config.accept_timeout.map(|limit| (Instant::now() + limit, limit));
+    let now = Instant::now();
+    let limit = config.accept_timeout.map(|given| Limit::new("--accept-timeout", given, now));
     loop {
         if let Some(client) = acceptor.next(0, session)? {
             // Before the socket is closed: the path of one that is, others may take over.
@@ -246,12 +239,9 @@ fn first_client(
             acceptor.close(session);
             return Ok(client);
         }
-        if let Some((end, limit)) = end
-            && session.looked_at() >= end
-        {
-            return Err(timed_out("--accept-timeout", "nobody has connected", limit));
+        if let Some(limit) = limit {
+            limit.check(session.looked_at(), || "nobody has connected".to_owned())?;
         }
-        let deadline = [end.map(|(end, _)| end), acceptor.deadline()].into_iter().flatten().min();
-        session.wait(deadline)?;
+        session.wait([nearest([limit]), acceptor.deadline()].into_iter().flatten().min())?;
     }
 }

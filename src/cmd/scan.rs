@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use crate::config::Scan;
 use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
@@ -10,7 +11,8 @@ use crate::net::address::{Protocol, Shown};
 use crate::net::socket::failure;
 use crate::observe::journal::Verbosity;
 use crate::run::console::Console;
-use crate::run::session::{Limit, Session};
+use crate::run::limits::Limit;
+use crate::run::session::Session;
 use crate::scan::progress::Progress;
 use crate::scan::results::{Reader, Results};
 use crate::scan::{self, Plan, Target};
@@ -30,7 +32,8 @@ const RESERVED: u64 = 16;
 /// Everything that makes the exit status other than 0.
 pub fn run(config: &Scan) -> Result<()> {
     let mut session = Session::new(config.protocol, config.verbosity, None)?;
-    let limit = config.look_up_limit.map(|length| Limit::new("--probe-timeout", length));
+    let limit =
+        config.look_up_limit.map(|length| Limit::new("--probe-timeout", length, Instant::now()));
     let names = (config.family, config.lookup);
     let addresses = resolve::resolve(&mut session, &config.target, 0, names, limit)?;
     let Session { mut reactor, console, .. } = session;

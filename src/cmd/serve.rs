@@ -10,8 +10,8 @@ use socket2::Socket;
 
 use crate::config::{Listen, Place, Task};
 use crate::engine::datagram::Datagram;
+use crate::engine::ends::{Fin, Rules, Silence};
 use crate::engine::input::Wire;
-use crate::engine::stream::Fin;
 use crate::error::{Error, Result, Status};
 use crate::net::access::AccessList;
 use crate::net::address::{Protocol, Target};
@@ -19,7 +19,7 @@ use crate::net::socket;
 use crate::run::session::Session;
 use crate::serve::children::Children;
 use crate::serve::hub::role::Role;
-use crate::serve::hub::{Ends, Hub, Rules};
+use crate::serve::hub::{Hub, Parts, Settings};
 use crate::setup::accept::Acceptor;
 use crate::sys;
 
@@ -49,26 +49,29 @@ pub(super) fn hub(
     let datagrams = udp.map(|udp| datagrams(config, udp, access, session)).transpose()?;
     let output = output(common, true, session)?.of_whole_messages();
     let input = if role.sends_input() { Some(input(common, wire, session)?) } else { None };
-    let rules = Rules {
+    // UDP peers are heard to their end, whatever standard input may still say.
+    let silence = match (common.linger, &acceptor) {
+        (None, _) => Silence::Ignored,
+        (Some(limit), None) => Silence::AfterFirst(limit),
+        (Some(limit), Some(_)) => Silence::AfterInput(limit),
+    };
+    let settings = Settings {
         keep_open: config.keep_open,
         queue: config.queue,
         tag: config.tag,
         output: common.output,
         fin: match &input {
             // Others go on talking when standard input has nothing more to say.
-            Some(_) if matches!(config.task, Task::Chat) && !common.no_shutdown => Fin::AtPeerFin,
+            Some(_) if matches!(config.task, Task::Chat) => Fin::Never,
             Some(input) => fin(common, input),
             None => Fin::AtPeerFin,
         },
-        until_fin: common.until_fin,
         crlf: common.crlf().is_some(),
         input: common.input,
-        silence: common.linger,
-        first: config.accept_timeout,
-        idle: common.idle,
+        ending: Rules { first: config.accept_timeout, ..common.rules(silence) },
     };
-    let ends = Ends { acceptor, datagrams, input, output };
-    Hub::new(rules, role, ends, common.pace(), Instant::now()).run(session)
+    let parts = Parts { acceptor, datagrams, input, output };
+    Hub::new(settings, role, parts, common.pace(), Instant::now()).run(session)
 }
 
 /// The listening sockets, for TCP and for UDP: of one protocol, or of both on one port number.

@@ -4,6 +4,7 @@ mod book;
 mod complaints;
 mod hearing;
 mod peers;
+mod reports;
 mod rounds;
 
 use std::cell::Cell;
@@ -28,7 +29,7 @@ use crate::io::reactor::Latch;
 use crate::net::access::AccessList;
 use crate::net::address::{Address, Protocol, Route};
 use crate::net::socket;
-use crate::observe::tap::{Event, Link, Tap};
+use crate::observe::tap::{Activity, Event, Link, Tap};
 use crate::sys::{Fetch, Offload, Received, Receiver, Sender};
 
 /// The most payload a UDP datagram carries over IPv4: 65,535 less 20 bytes of IPv4 header and 8
@@ -76,6 +77,7 @@ pub struct Datagram {
     /// What the network said of a datagram of ours. It is told once all that came before is taken.
     said: Cell<Option<Error>>,
     hearing: Hearing,
+    passed: Cell<Activity>,
     tap: Rc<Tap>,
 }
 
@@ -119,6 +121,7 @@ impl Datagram {
             complaints: Complaints::default(),
             said: Cell::new(None),
             hearing: Hearing::Good,
+            passed: Cell::default(),
             tap,
         }
     }
@@ -154,6 +157,9 @@ impl Datagram {
                 .try_for_each(|(bytes, segment)| self.send(bytes, *segment, &to).map(drop));
         }
         self.repeat = old.repeat;
+        self.note(|passed| {
+            *passed = *passed + old.passed.get();
+        });
         (old.socket, old.latch, result)
     }
 
@@ -170,6 +176,18 @@ impl Datagram {
             Peers::Last(last) => last.is_some(),
             Peers::All(all) => !all.is_empty(),
         }
+    }
+
+    /// How much has passed, with all peers together.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        self.passed.get()
+    }
+
+    fn note(&self, count: impl FnOnce(&mut Activity)) {
+        let mut passed = self.passed.get();
+        count(&mut passed);
+        self.passed.set(passed);
     }
 
     /// Whether receiving has met nothing more for now.
@@ -200,57 +218,6 @@ impl Datagram {
     /// A train finds no room for so long that it is lost.
     pub fn lose(&self, bytes: &[u8], segment: usize) {
         self.tap.unsent(bytes.len().div_ceil(segment.max(1)).max(1));
-    }
-
-    /// Tells something that concerns one of many peers, unless there was such a line just now.
-    pub fn tell(&mut self, error: &Error) {
-        if self.complaints.add(Instant::now()).is_some() {
-            self.tap.event(&Event::Error(error));
-        }
-    }
-
-    /// An error the network reported for what was sent: ICMP port or host unreachable
-    /// (RFC 1122, 4.1.3.3); or why nothing can be received any more.
-    ///
-    /// # Errors
-    /// That error.
-    pub fn check(&self) -> Result<()> {
-        if let Some(error) = self.said.take() {
-            return Err(error);
-        }
-        self.hearing.check()?;
-        match (self.socket.take_error(), &self.peers) {
-            (Ok(Some(cause)), Peers::Connected(to)) => {
-                self.failed("send", &to.peer, &cause).map_or(Ok(()), Err)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The error for a failed call on a connected socket; `None` when the run goes on all the same.
-    fn failed(&self, what: &str, peer: &Address, cause: &io::Error) -> Option<Error> {
-        let error = socket::datagram_failed(&self.socket, what, peer, cause)?;
-        if error.status == Status::Refused
-            && let Some(link) = self.book.link(peer)
-        {
-            self.tap.event(&Event::Refused(link));
-        }
-        Some(match peer {
-            Address::Unix(_) if error.status == Status::Refused => {
-                error.hint("nobody listens there")
-            }
-            _ => error,
-        })
-    }
-
-    /// A failure that concerns one of many peers: the run goes on.
-    fn complain(&mut self, what: &str, peer: &Address, cause: &io::Error) {
-        let Some(held_back) = self.complaints.add(Instant::now()) else { return };
-        let mut error = Error::network(what, socket::name(peer, Protocol::Udp), cause);
-        if held_back > 0 {
-            error = error.hint(format!("and {held_back} more since the last such line"));
-        }
-        self.tap.event(&Event::Error(&error));
     }
 
     /// Sends a train to one peer. Bytes that left; `None` when there was no room for any, or signals
@@ -290,6 +257,7 @@ impl Datagram {
     }
 
     fn count_sent(&self, bytes: &[u8], segment: usize, messages: usize, to: &Address) {
+        self.note(|passed| passed.sent(messages));
         match self.book.link(to) {
             Some(link) if self.tap.is_watched() => {
                 if bytes.is_empty() {
@@ -299,7 +267,7 @@ impl Datagram {
                     self.tap.sent(link, message);
                 }
             }
-            _ => self.tap.sent_unseen(bytes.len(), messages),
+            link => self.tap.sent_unseen(link, bytes.len(), messages),
         }
     }
 
@@ -313,6 +281,7 @@ impl Datagram {
 
     /// Counts what was received, and shows it to whoever wants to see it.
     fn count_received(&self, bytes: &[u8], received: &Received) {
+        self.note(|passed| passed.received(received.count()));
         let from = received.from.as_ref().or(match &self.peers {
             Peers::Connected(from) => Some(from),
             Peers::Last(_) | Peers::All(_) => None,
@@ -327,7 +296,7 @@ impl Datagram {
                     self.tap.received(link, message, received.cut_from);
                 }
             }
-            _ => self.tap.received_unseen(bytes.len(), received.count()),
+            link => self.tap.received_unseen(link, bytes.len(), received.count()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Datagrams: standard input and output and a datagram socket, and every way their run can end.
+//! Datagrams: standard input and output and a datagram socket.
 //!
 //! There is no connection, so there is no end to hear of: silence, a count, a limit or a signal
 //! ends the run, or the network's word that nobody is there.
@@ -10,6 +10,7 @@ use socket2::Socket;
 
 use crate::engine::batch::Batch;
 use crate::engine::datagram::{Datagram, RECEIVE_ROOM};
+use crate::engine::ends::{Company, Ends, Pending, Rules, Subject, Verdict};
 use crate::engine::input::Input;
 use crate::engine::output::Output;
 use crate::engine::pace::Pace;
@@ -18,7 +19,7 @@ use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
 use crate::net::address::Address;
-use crate::run::session::{Lull, Session, timed_out};
+use crate::run::session::{Lull, Session};
 use crate::sys::Offload;
 
 /// Room for standard input on its way into datagrams.
@@ -30,32 +31,6 @@ const STEPS_BETWEEN_LOOKS: u32 = 16;
 /// As for a connection: a flood must not keep a stopped run alive.
 const STEPS_AT_THE_END: u32 = 256;
 
-/// When silence is an end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Silence {
-    /// Never.
-    Ignored,
-    /// This long after standard input has ended and the last datagram has come (connect).
-    AfterInput(Duration),
-    /// This long after the last datagram, once there was one (listen).
-    AfterFirst(Duration),
-}
-
-/// What ends the run.
-#[derive(Debug, Clone, Copy)]
-pub struct Rules {
-    /// When silence is an end.
-    pub silence: Silence,
-    /// How many messages are wanted: silence before that is a time-out.
-    pub count: Option<u64>,
-    /// Nothing is to be received: the run is over when everything is sent.
-    pub send_only: bool,
-    /// Fail when no datagram has come within this time.
-    pub first: Option<Duration>,
-    /// Fail when nothing passes for this long, once something has.
-    pub idle: Option<Duration>,
-}
-
 /// A datagram socket connected to the next address of a name, if there is one more.
 pub type NextAddress =
     Box<dyn FnMut(&mut Session) -> Result<Option<(Rc<Socket>, Rc<Latch>, Address)>>>;
@@ -65,18 +40,11 @@ pub struct DatagramRelay {
     input: Input,
     output: Output,
     socket: Datagram,
-    rules: Rules,
+    ends: Ends,
     up: Pump,
     down: Pump,
-    started: Instant,
-    input_ended: Option<Instant>,
-    last_arrival: Option<Instant>,
-    last_activity: Option<Instant>,
-    seen: (u64, u64),
     /// The other addresses of the name.
     others: Option<NextAddress>,
-    /// Whether nothing that arrived waits to be written.
-    silent: bool,
 }
 
 impl DatagramRelay {
@@ -91,21 +59,15 @@ impl DatagramRelay {
         now: Instant,
     ) -> Self {
         // Who connects has somebody there from the start.
-        let last_activity = socket.has_peer().then_some(now);
+        let company = if socket.has_peer() { Company::Here } else { Company::Awaited };
         Self {
             input,
             output,
             socket,
-            rules,
+            ends: Ends::new(rules, company, now),
             up: Pump::new(Batch::new(SEND_ROOM), Offload::Portable, pace),
             down: Pump::new(Batch::new(RECEIVE_ROOM), Offload::Portable, None),
-            started: now,
-            input_ended: None,
-            last_arrival: None,
-            last_activity,
-            seen: (0, 0),
             others: None,
-            silent: true,
         }
     }
 
@@ -118,7 +80,7 @@ impl DatagramRelay {
         self
     }
 
-    /// Moves datagrams both ways until one of the ends in `verdict` is reached.
+    /// Moves datagrams both ways until the run is over; see [`Ends`].
     ///
     /// # Errors
     /// When an end failed, the network said that nobody is there, a limit passed or a signal came. What had
@@ -142,8 +104,10 @@ impl DatagramRelay {
                 true => Ok(false),
                 false => self.step_down(now).and_then(|down| Ok(down | self.step_up(now)?)),
             };
-            self.note_activity(session, now);
-            let turn = stepped.and_then(|moved| Ok((moved, self.verdict(session.looked_at())?)));
+            let is_written = self.down.is_empty() && self.output.is_drained();
+            let pending = Pending::of(self.socket.is_drained(), is_written);
+            self.ends.note(self.socket.activity(), pending, now);
+            let turn = stepped.and_then(|moved| Ok((moved, self.is_over(session.looked_at())?)));
             let (moved, over) = match turn {
                 Err(error) => (self.go_on_elsewhere(error, session, now)?, false),
                 Ok(turn) => turn,
@@ -154,7 +118,7 @@ impl DatagramRelay {
             steps += 1;
             if !moved {
                 let expected = lull.expected(&session.tap);
-                session.wait_for(self.deadline(congested), expected)?;
+                session.wait_for(self.deadline(now, congested), expected)?;
             } else if steps % STEPS_BETWEEN_LOOKS == 0 {
                 session.look()?;
             }
@@ -184,7 +148,7 @@ impl DatagramRelay {
             session.leave(&socket, &latch);
             // The one for receiving has met its source's end.
             self.down = Pump::new(Batch::new(RECEIVE_ROOM), Offload::Portable, None);
-            self.input_ended = self.input_ended.map(|_| now);
+            self.ends.sent_anew(now);
             match resent {
                 Ok(()) => return Ok(true),
                 Err(nobody_either) => error = nobody_either,
@@ -195,14 +159,14 @@ impl DatagramRelay {
 
     fn step_up(&mut self, now: Instant) -> Result<bool> {
         // Until there is somebody to send to, standard input is not read.
-        if self.input_ended.is_some() || !self.socket.has_peer() || self.down.has_failed() {
+        if self.ends.has_input_ended() || !self.socket.has_peer() || self.down.has_failed() {
             return Ok(false);
         }
         match self.up.step(&mut self.input, &mut self.socket, now) {
             Ok(Progress::Moved(_)) => Ok(true),
             Ok(Progress::Blocked) => Ok(false),
             Ok(Progress::End) => {
-                self.input_ended = Some(now);
+                self.ends.input_ended(now);
                 Ok(true)
             }
             Err(Failure::Sink(error) | Failure::Source(error)) => Err(error),
@@ -217,91 +181,34 @@ impl DatagramRelay {
         }
     }
 
-    fn note_activity(&mut self, session: &Session, now: Instant) {
-        let (received, all) = (session.tap.received_so_far(), session.tap.activity());
-        // What has arrived and not found its way out yet is no silence.
-        let is_written = self.down.is_empty() && self.output.is_drained();
-        self.silent = is_written && self.socket.is_drained();
-        if received != self.seen.0 || (received > 0 && !is_written) {
-            self.last_arrival = Some(now);
+    fn is_over(&self, looked_at: Instant) -> Result<bool> {
+        // A failure that is still to be told must not be taken for an end.
+        if self.down.has_failed() {
+            return Ok(false);
         }
-        if all != self.seen.1 {
-            self.last_activity = Some(now);
+        let reader = self.output.reader();
+        match self.ends.verdict(reader, Subject::Datagrams, &self.socket, looked_at)? {
+            Verdict::GoOn => Ok(false),
+            Verdict::TooFew { wanted, silence } => Err(self.too_few(wanted, silence)),
+            Verdict::Done | Verdict::BrokenSending => Ok(true),
         }
-        self.seen = (received, all);
     }
 
-    /// Whether the run is over. All its ends stand here.
-    fn verdict(&self, now: Instant) -> Result<bool> {
-        // Nobody reads what arrives: `| head` has seen enough.
-        if self.output.is_broken() {
-            return Ok(true);
-        }
-        // As many messages as were asked for have been written.
-        if self.output.is_satisfied() {
-            return Ok(true);
-        }
-        // Everything is sent, and nothing is wanted back but the word that nobody is there.
-        if self.rules.send_only && self.input_ended.is_some() && !self.down.has_failed() {
-            self.socket.check()?;
-            return Ok(true);
-        }
-        // It has been silent for long enough.
-        if self.silence_ends().is_some_and(|end| now >= end) {
-            self.socket.check()?;
-            return match (self.rules.count, self.rules.silence) {
-                (Some(count), Silence::AfterInput(limit)) => Err(self.too_few(count, limit)),
-                _ => Ok(true),
-            };
-        }
-        // Nobody came.
-        if let (None, Some(limit)) = (self.last_arrival, self.rules.first)
-            && now >= self.started + limit
-        {
-            return Err(timed_out("--accept-timeout", "no datagram has come", limit));
-        }
-        // Nothing has passed for too long.
-        if let (Some(last), Some(limit)) = (self.last_activity, self.rules.idle)
-            && now >= last + limit
-        {
-            return Err(timed_out("--idle-timeout", "nothing has passed", limit));
-        }
-        Ok(false)
-    }
-
-    fn too_few(&self, count: u64, limit: Duration) -> Error {
-        let limit = humantime::format_duration(limit);
-        let why = match count - self.output.still_wanted() {
+    /// Silence has ended the run before as many messages came as were asked for.
+    fn too_few(&self, wanted: u64, silence: Duration) -> Error {
+        let limit = humantime::format_duration(silence);
+        let why = match wanted - self.output.still_wanted() {
             0 => format!("no reply within {limit}"),
-            came => format!("{came} of {count} messages came, then none for {limit}"),
+            came => format!("{came} of {wanted} messages came, then none for {limit}"),
         };
         Error::new(Status::TimedOut, "timed out", "", why).hint("--linger waits longer")
     }
 
-    fn silence_ends(&self) -> Option<Instant> {
-        if !self.silent {
-            return None;
-        }
-        match self.rules.silence {
-            Silence::Ignored => None,
-            Silence::AfterInput(limit) => {
-                let ended = self.input_ended?;
-                Some(self.last_arrival.map_or(ended, |last| last.max(ended)) + limit)
-            }
-            Silence::AfterFirst(limit) => Some(self.last_arrival? + limit),
-        }
-    }
-
-    fn deadline(&self, congested: bool) -> Option<Instant> {
-        let first = match self.last_arrival {
-            None => self.rules.first.map(|limit| self.started + limit),
-            Some(_) => None,
-        };
-        let idle = self.last_activity.zip(self.rules.idle).map(|(last, limit)| last + limit);
+    fn deadline(&self, now: Instant, congested: bool) -> Option<Instant> {
         // While text waits for its reader nothing is sent, however due it is.
-        let sends = self.input_ended.is_none() && !congested;
+        let sends = !self.ends.has_input_ended() && !congested;
         let pace = if sends { self.up.deadline() } else { None };
-        [self.silence_ends(), first, idle, pace].into_iter().flatten().min()
+        [self.ends.deadline(Subject::Datagrams, now), pace].into_iter().flatten().min()
     }
 
     /// The run is over before its time: what is already here still goes to standard output, as

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::engine::batch::Batch;
+use crate::engine::ends::Reader;
 use crate::engine::flow::{Allowance, Sink};
 use crate::engine::framing::{self, Assembler, Format};
 use crate::error::{Error, Result, Status};
@@ -162,10 +163,16 @@ impl Output {
         }
     }
 
-    /// Whether all the messages that were asked for have been written.
+    /// What has become of the reader.
     #[must_use]
-    pub fn is_satisfied(&self) -> bool {
-        self.wanted == Some(0) && self.pending.is_empty()
+    pub fn reader(&self) -> Reader {
+        if self.is_broken() {
+            Reader::Gone
+        } else if self.wanted == Some(0) && self.pending.is_empty() {
+            Reader::Satisfied
+        } else {
+            Reader::Wants
+        }
     }
 
     /// Whether nothing waits to be written.
@@ -208,8 +215,11 @@ impl Output {
         self.wanted = self.wanted.map(|wanted| wanted.saturating_sub(1));
     }
 
-    /// Everything is written: lets the reader see the end.
+    /// Everything is written: lets the reader see the end, if it is still there.
     pub fn close(&mut self, reactor: &mut Reactor) {
+        if self.is_broken() {
+            return;
+        }
         if let Device::Local(local) = std::mem::replace(&mut self.device, Device::Closed) {
             local.close(reactor);
         }

@@ -1,18 +1,20 @@
-//! A connection: two pumps between standard input and output and a stream socket, and every way
-//! their run can end.
+//! A connection: two pumps between standard input and output and a stream socket.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::engine::batch::Batch;
+use crate::engine::ends::{
+    Company, Ends, Fin, Halves, Pending, Rules, Saying, Sending, Subject, Verdict, closes_sending,
+};
 use crate::engine::flow::Sink as _;
 use crate::engine::input::Input;
 use crate::engine::output::Output;
 use crate::engine::pace::Pace;
 use crate::engine::pump::{Failure, Pump};
-use crate::engine::stream::{Fin, Settled, Stream};
+use crate::engine::stream::Stream;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
-use crate::run::session::{Lull, Session, timed_out};
+use crate::run::session::{Lull, Session};
 use crate::sys::Offload;
 
 /// Room for what is under way in one direction. Larger buffers gain nothing.
@@ -25,68 +27,29 @@ const STEPS_BETWEEN_LOOKS: u32 = 16;
 /// the socket's buffer.
 const STEPS_AT_THE_END: u32 = 256;
 
-/// How often the kernel is asked whether everything is acknowledged, should it not say so.
-const ACKNOWLEDGED_CHECK: Duration = Duration::from_millis(20);
-
-/// What ends the run besides both directions being done.
-#[derive(Debug, Clone, Copy)]
-pub struct Rules {
-    /// When the sending half is closed.
-    pub fin: Fin,
-    /// End once the peer's FIN has come and all it sent is written.
-    pub until_fin: bool,
-    /// End once everything sent is acknowledged.
-    pub send_only: bool,
-    /// After standard input's end, stop when nothing arrives for this long.
-    pub linger: Option<Duration>,
-    /// Fail when nothing passes for this long.
-    pub idle: Option<Duration>,
-}
-
-#[derive(Debug)]
-enum Sending {
-    /// Standard input still flows.
-    Open,
-    /// It has ended; the FIN waits for the peer's.
-    Held,
-    /// The FIN is sent.
-    Closed,
-    /// The connection took no more; what arrived is still to be written.
-    Broken(Option<Error>),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Receiving {
-    Open,
-    /// The peer's FIN came and all before it is written.
-    Closed,
-}
-
 /// One connection and what it is connected to on this side.
 pub struct Relay {
     input: Input,
     output: Output,
     stream: Stream,
-    rules: Rules,
+    fin: Fin,
+    until_fin: bool,
+    ends: Ends,
     up: Pump,
     down: Pump,
     sending: Sending,
-    receiving: Receiving,
-    input_ended: Option<Instant>,
-    last_arrival: Instant,
-    last_activity: (u64, Instant),
-    received_before: u64,
-    /// Whether nothing that arrived waits to be written.
-    silent: bool,
+    /// Why the connection took no more; what arrived is still to be written.
+    broken: Option<Error>,
+    peer_closed: bool,
 }
 
 impl Relay {
-    /// A relay ready to run.
+    /// A relay ready to run; `fin` says when the sending half is closed.
     #[must_use]
     pub fn new(
-        input: Input,
-        output: Output,
+        (input, output): (Input, Output),
         stream: Stream,
+        fin: Fin,
         rules: Rules,
         offload: Offload,
         pace: Option<Pace>,
@@ -96,20 +59,18 @@ impl Relay {
             input,
             output,
             stream,
-            rules,
+            fin,
+            until_fin: rules.until_fin,
+            ends: Ends::new(rules, Company::Here, now),
             up: Pump::new(Batch::new(BUFFER), offload, pace),
             down: Pump::new(Batch::new(BUFFER), offload, None),
             sending: Sending::Open,
-            receiving: Receiving::Open,
-            input_ended: None,
-            last_arrival: now,
-            last_activity: (0, now),
-            received_before: 0,
-            silent: true,
+            broken: None,
+            peer_closed: false,
         }
     }
 
-    /// Moves bytes both ways until one of the ends in `verdict` is reached.
+    /// Moves bytes both ways until the run is over; see [`Ends`].
     ///
     /// # Errors
     /// When an end failed, a limit passed or a signal came. What had arrived by then has been written, as far
@@ -119,7 +80,7 @@ impl Relay {
         if result.is_err() {
             self.write_what_arrived();
         }
-        if self.receiving == Receiving::Open {
+        if !self.peer_closed {
             let whole = self.output.finish();
             let written = self.output.write_out(session, &result);
             result = result.and(whole).and(written);
@@ -142,7 +103,7 @@ impl Relay {
             Sending::Held if status.is_told_to_end() => false,
             Sending::Open | Sending::Held => true,
             // What took no more need not be broken: the system may have been short of memory.
-            Sending::Broken(_) => status != Status::Broken,
+            Sending::Broken => status != Status::Broken,
             Sending::Closed => false,
         }
     }
@@ -154,8 +115,10 @@ impl Relay {
             let now = Instant::now();
             let congested = session.is_congested();
             let moved = !congested && (self.step_up(now)? | self.step_down(session, now)?);
-            self.note_activity(session, now);
-            if self.verdict(session.looked_at())? {
+            let is_written = self.down.is_empty() && self.output.is_drained();
+            let pending = Pending::of(self.stream.is_drained(), is_written);
+            self.ends.note(self.stream.activity(), pending, now);
+            if self.is_over(session.looked_at())? {
                 return Ok(());
             }
             steps += 1;
@@ -168,25 +131,51 @@ impl Relay {
         }
     }
 
+    fn is_over(&mut self, looked_at: Instant) -> Result<bool> {
+        // A failure that is still to be told must not be taken for an end.
+        if self.down.has_failed() {
+            return Ok(false);
+        }
+        let reader = self.output.reader();
+        match self.ends.verdict(reader, self.subject(), &self.stream, looked_at)? {
+            Verdict::GoOn => Ok(false),
+            Verdict::Done | Verdict::TooFew { .. } => Ok(true),
+            Verdict::BrokenSending => self.broken.take().map_or(Ok(true), Err),
+        }
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::Connection(Halves {
+            sending: self.sending,
+            peer_closed: self.peer_closed,
+            saying: self.saying(),
+        })
+    }
+
+    fn saying(&self) -> Saying {
+        match self.sending {
+            Sending::Open if self.input.is_terminal() => Saying::Terminal,
+            Sending::Open => Saying::More,
+            Sending::Held | Sending::Closed | Sending::Broken => Saying::Nothing,
+        }
+    }
+
     /// One step from standard input to the socket; whether anything moved.
     fn step_up(&mut self, now: Instant) -> Result<bool> {
-        if !matches!(self.sending, Sending::Open) {
+        if self.sending != Sending::Open {
             return Ok(false);
         }
         match self.up.step(&mut self.input, &mut self.stream, now) {
             Ok(Progress::Moved(_)) => Ok(true),
             Ok(Progress::Blocked) => Ok(false),
             Ok(Progress::End) => {
-                self.input_ended = Some(now);
-                let close = match self.rules.fin {
-                    Fin::AtInputEnd => true,
-                    Fin::AtPeerFin | Fin::Never => self.receiving == Receiving::Closed,
-                };
-                self.sending = if close { self.close_sending() } else { Sending::Held };
+                self.ends.input_ended(now);
+                self.sending = Sending::Held;
+                self.close_sending_if_due();
                 Ok(true)
             }
             Err(Failure::Sink(error)) => {
-                self.sending = Sending::Broken(Some(error));
+                self.sending_broke(error);
                 Ok(true)
             }
             Err(Failure::Source(error)) => Err(error),
@@ -195,19 +184,17 @@ impl Relay {
 
     /// One step from the socket to standard output; whether anything moved.
     fn step_down(&mut self, session: &mut Session, now: Instant) -> Result<bool> {
-        if self.receiving == Receiving::Closed {
+        if self.peer_closed {
             return Ok(false);
         }
         match self.down.step(&mut self.stream, &mut self.output, now) {
             Ok(Progress::Moved(_)) => Ok(true),
             Ok(Progress::Blocked) => Ok(false),
             Ok(Progress::End) => {
-                self.receiving = Receiving::Closed;
-                if !self.output.is_broken() {
-                    self.output.close(&mut session.reactor);
-                }
-                if matches!(self.sending, Sending::Held) {
-                    self.sending = self.close_sending();
+                self.peer_closed = true;
+                self.output.close(&mut session.reactor);
+                if self.sending == Sending::Held {
+                    self.close_sending_if_due();
                 }
                 Ok(true)
             }
@@ -215,103 +202,26 @@ impl Relay {
         }
     }
 
-    fn close_sending(&mut self) -> Sending {
-        match self.stream.shutdown() {
-            Ok(()) => Sending::Closed,
-            Err(error) => Sending::Broken(Some(error)),
+    fn close_sending_if_due(&mut self) {
+        if !closes_sending(self.fin, self.until_fin, self.saying(), self.peer_closed) {
+            return;
+        }
+        match self.stream.close_write() {
+            Ok(()) => self.sending = Sending::Closed,
+            Err(error) => self.sending_broke(error),
         }
     }
 
-    fn note_activity(&mut self, session: &Session, now: Instant) {
-        // What has arrived and not found its way out yet is no silence.
-        self.silent = self.stream.is_drained() && self.down.is_empty() && self.output.is_drained();
-        let received = session.tap.received_so_far();
-        if received != self.received_before || !self.silent {
-            self.received_before = received;
-            self.last_arrival = now;
-        }
-        let activity = session.tap.activity();
-        if activity != self.last_activity.0 {
-            self.last_activity = (activity, now);
-        }
-    }
-
-    /// Whether the run is over. All its ends stand here.
-    fn verdict(&mut self, now: Instant) -> Result<bool> {
-        // Nobody reads what arrives: `| head` has seen enough.
-        if self.output.is_broken() {
-            return Ok(true);
-        }
-        // As many messages as were asked for have been written.
-        if self.output.is_satisfied() {
-            return Ok(true);
-        }
-        if self.receiving == Receiving::Closed {
-            match &mut self.sending {
-                // The connection broke while sending; all that had arrived is written now.
-                Sending::Broken(error) => {
-                    if let Some(error) = error.take() {
-                        return Err(error);
-                    }
-                }
-                // The peer is done, and that is all that was waited for.
-                Sending::Open if self.rules.until_fin || self.input.is_terminal() => {
-                    return Ok(true);
-                }
-                // A reset after the peer's FIN: nobody reads any more, but the socket tells.
-                Sending::Open | Sending::Held => self.stream.check()?,
-                // Both directions are done, once the peer has acknowledged our last byte.
-                Sending::Closed => {
-                    if self.rules.until_fin || self.stream.settled()? == Settled::Yes {
-                        return Ok(true);
-                    }
-                }
-            }
-        }
-        // Nothing is wanted from the peer but its acknowledgement.
-        if self.rules.send_only {
-            let settled = match self.sending {
-                Sending::Closed => self.stream.settled()?,
-                Sending::Held => self.stream.acknowledged()?,
-                Sending::Open | Sending::Broken(_) => Settled::NotYet,
-            };
-            if settled == Settled::Yes {
-                return Ok(true);
-            }
-        }
-        // We have said everything, and the peer has been silent for long enough.
-        if self.linger_ends().is_some_and(|end| now >= end) {
-            return Ok(true);
-        }
-        // Nothing has passed for too long.
-        if let (Some(end), Some(limit)) = (self.idle_ends(), self.rules.idle)
-            && now >= end
-        {
-            return Err(timed_out("--idle-timeout", "nothing has passed", limit));
-        }
-        Ok(false)
-    }
-
-    fn linger_ends(&self) -> Option<Instant> {
-        if !self.silent {
-            return None;
-        }
-        let (linger, ended) = (self.rules.linger?, self.input_ended?);
-        Some(self.last_arrival.max(ended) + linger)
-    }
-
-    fn idle_ends(&self) -> Option<Instant> {
-        Some(self.last_activity.1 + self.rules.idle?)
+    fn sending_broke(&mut self, error: Error) {
+        self.sending = Sending::Broken;
+        self.broken = Some(error);
     }
 
     fn deadline(&self, now: Instant, congested: bool) -> Option<Instant> {
-        let waits_for_acknowledgement = !matches!(self.sending, Sending::Open)
-            && (self.rules.send_only || self.receiving == Receiving::Closed);
-        let check = waits_for_acknowledgement.then(|| now + ACKNOWLEDGED_CHECK);
         // While text waits for its reader nothing is sent, however due it is.
-        let sends = matches!(self.sending, Sending::Open) && !congested;
+        let sends = self.sending == Sending::Open && !congested;
         let pace = if sends { self.up.deadline() } else { None };
-        [self.linger_ends(), self.idle_ends(), pace, check].into_iter().flatten().min()
+        [self.ends.deadline(self.subject(), now), pace].into_iter().flatten().min()
     }
 
     /// The run is over before its time: what is already here still goes to standard output, as

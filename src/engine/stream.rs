@@ -16,34 +16,15 @@ use nix::sys::socket::MsgFlags;
 use socket2::Socket;
 
 use crate::engine::batch::Batch;
+use crate::engine::ends::Standing;
 use crate::engine::flow::{Allowance, Sink, Source};
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
 use crate::io::splice_end::{SpliceEnd, SpliceKind};
 use crate::net::socket;
-use crate::observe::tap::{Event, Link, Tap};
+use crate::observe::tap::{Activity, Event, Link, Tap};
 use crate::sys::{self, TcpState};
-
-/// When the sending half is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fin {
-    /// When standard input has ended.
-    AtInputEnd,
-    /// When the peer has closed its half: we have nothing to say.
-    AtPeerFin,
-    /// Not before the connection is over (`--no-shutdown`).
-    Never,
-}
-
-/// How far the peer's kernel has confirmed what was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
-    /// Everything, the FIN included.
-    Yes,
-    /// Not yet everything.
-    NotYet,
-}
 
 /// A connected, non-blocking stream socket.
 #[derive(Debug)]
@@ -61,11 +42,17 @@ impl Stream {
         Self { socket, latch, link, tap }
     }
 
+    /// How much has passed.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        self.link.activity()
+    }
+
     /// Sends a FIN: the peer reads an end, receiving goes on.
     ///
     /// # Errors
     /// When the connection is broken.
-    pub fn shutdown(&mut self) -> Result<()> {
+    pub fn close_write(&mut self) -> Result<()> {
         self.socket.shutdown(Shutdown::Write).map_err(|cause| match cause.raw_os_error() {
             // What is no longer connected has been reset, and a read has met that already.
             Some(libc::ENOTCONN) => {
@@ -107,53 +94,38 @@ impl Stream {
         })
     }
 
-    /// Whether the peer's kernel has acknowledged all that was sent. After the peer's FIN that
-    /// is when the connection is closed (RFC 9293, 3.3.2); before, when our FIN is acknowledged.
-    ///
-    /// # Errors
-    /// When the connection broke before that.
-    pub fn settled(&self) -> Result<Settled> {
-        let state = sys::tcp_state(&self.socket);
-        self.standing()?;
-        Ok(match state {
-            Ok(TcpState::Open | TcpState::FinSent) => Settled::NotYet,
-            Ok(TcpState::FinAcknowledged | TcpState::Closed) | Err(_) => Settled::Yes,
-        })
-    }
-
-    /// Whether the peer's kernel has acknowledged all data that was sent, FIN or not.
-    ///
-    /// # Errors
-    /// When the connection broke before that.
-    pub fn acknowledged(&self) -> Result<Settled> {
-        let waiting = sys::unacknowledged(&self.socket);
-        self.standing()?;
-        Ok(match waiting {
-            Ok(1..) => Settled::NotYet,
-            Ok(0) | Err(_) => Settled::Yes,
-        })
-    }
-
     /// Whether reading has met nothing more for now.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         !self.latch.readable()
     }
 
-    /// Whether the connection still stands, as far as the socket has told.
-    ///
-    /// # Errors
-    /// When it broke.
-    pub fn check(&self) -> Result<()> {
-        if self.latch.failed() { self.standing() } else { Ok(()) }
-    }
-
-    /// The same, asking the socket: it may know more than the last wake-up told.
+    /// Whether the connection still stands. The socket may know more than the last wake-up told.
     fn standing(&self) -> Result<()> {
         match self.socket.take_error() {
             Ok(Some(cause)) => Err(self.broken("send", &cause)),
             _ => Ok(()),
         }
+    }
+}
+
+impl Standing for Stream {
+    /// After the peer's FIN everything is acknowledged when the connection is closed (RFC 9293, 3.3.2);
+    /// before, when our FIN is acknowledged.
+    fn has_settled(&self) -> Result<bool> {
+        let state = sys::tcp_state(&self.socket);
+        self.standing()?;
+        Ok(!matches!(state, Ok(TcpState::Open | TcpState::FinSent)))
+    }
+
+    fn has_acknowledged(&self) -> Result<bool> {
+        let waiting = sys::unacknowledged(&self.socket);
+        self.standing()?;
+        Ok(!matches!(waiting, Ok(1..)))
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.latch.failed() { self.standing() } else { Ok(()) }
     }
 }
 
@@ -186,7 +158,7 @@ impl Source for Stream {
     }
 
     fn moved(&mut self, bytes: usize) {
-        self.tap.received_unseen(bytes, 1);
+        self.tap.received_unseen(Some(&self.link), bytes, 1);
     }
 
     fn splice_failed(&mut self, cause: &io::Error) -> Error {
@@ -236,7 +208,7 @@ impl Sink for Stream {
     }
 
     fn moved(&mut self, bytes: usize) {
-        self.tap.sent_unseen(bytes, 1);
+        self.tap.sent_unseen(Some(&self.link), bytes, 1);
     }
 
     fn splice_failed(&mut self, cause: &io::Error) -> Option<Error> {

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::ops::{Add, Sub};
 use std::time::{Duration, Instant};
 
 use socket2::Socket;
@@ -44,6 +45,51 @@ struct Flow {
     messages: Cell<u64>,
 }
 
+impl Flow {
+    fn count(&self, bytes: usize, messages: usize) {
+        add(&self.bytes, bytes as u64);
+        add(&self.messages, messages as u64);
+    }
+}
+
+/// How much has passed at one connection or service. Both numbers only grow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Reads or datagrams that came.
+    pub arrived: u64,
+    /// Reads, writes and datagrams, both ways together.
+    pub moved: u64,
+}
+
+impl Activity {
+    /// So many reads or datagrams came.
+    pub fn received(&mut self, messages: usize) {
+        self.arrived += messages as u64;
+        self.moved += messages as u64;
+    }
+
+    /// So many writes or datagrams left.
+    pub fn sent(&mut self, messages: usize) {
+        self.moved += messages as u64;
+    }
+}
+
+impl Add for Activity {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { arrived: self.arrived + other.arrived, moved: self.moved + other.moved }
+    }
+}
+
+impl Sub for Activity {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self { arrived: self.arrived - before.arrived, moved: self.moved - before.moved }
+    }
+}
+
 impl Link {
     /// A link on which nothing has passed yet.
     #[must_use]
@@ -78,13 +124,20 @@ impl Link {
         self.protocol == Protocol::Tcp && matches!(self.peer, Address::Internet(_))
     }
 
-    /// Payload bytes that an observed link has sent so far.
+    /// How much has passed.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        let arrived = self.received.messages.get();
+        Activity { arrived, moved: arrived + self.sent.messages.get() }
+    }
+
+    /// Payload bytes that have been sent so far.
     #[must_use]
     pub fn sent_bytes(&self) -> u64 {
         self.sent.bytes.get()
     }
 
-    /// Payload bytes that an observed link has received so far.
+    /// Payload bytes that have been received so far.
     #[must_use]
     pub fn received_bytes(&self) -> u64 {
         self.received.bytes.get()
@@ -277,21 +330,24 @@ impl Tap {
 
     /// One message, or one write, left.
     pub fn sent(&self, link: &Link, bytes: &[u8]) {
-        self.sent_unseen(bytes.len(), 1);
+        self.sent_unseen(Some(link), bytes.len(), 1);
         if self.is_watched() {
             self.show(Direction::Sent, link, bytes, None);
         }
     }
 
     /// Messages or writes left that nobody wanted to see.
-    pub fn sent_unseen(&self, bytes: usize, messages: usize) {
+    pub fn sent_unseen(&self, link: Option<&Link>, bytes: usize, messages: usize) {
         add(&self.sent_bytes, bytes as u64);
         add(&self.sent_messages, messages as u64);
+        if let Some(link) = link {
+            link.sent.count(bytes, messages);
+        }
     }
 
     /// One message, or one read, came; `cut_from` is the length of a datagram that was cut.
     pub fn received(&self, link: &Link, bytes: &[u8], cut_from: Option<usize>) {
-        self.received_unseen(bytes.len(), 1);
+        self.received_unseen(Some(link), bytes.len(), 1);
         add(&self.cut, u64::from(cut_from.is_some()));
         if self.is_watched() {
             self.show(Direction::Received, link, bytes, cut_from);
@@ -299,9 +355,12 @@ impl Tap {
     }
 
     /// Messages or reads came that nobody wanted to see.
-    pub fn received_unseen(&self, bytes: usize, messages: usize) {
+    pub fn received_unseen(&self, link: Option<&Link>, bytes: usize, messages: usize) {
         add(&self.received_bytes, bytes as u64);
         add(&self.received_messages, messages as u64);
+        if let Some(link) = link {
+            link.received.count(bytes, messages);
+        }
     }
 
     fn show(&self, direction: Direction, link: &Link, bytes: &[u8], cut_from: Option<usize>) {
@@ -309,9 +368,7 @@ impl Tap {
             Direction::Sent => &link.sent,
             Direction::Received => &link.received,
         };
-        let offset = flow.bytes.get();
-        add(&flow.bytes, bytes.len() as u64);
-        add(&flow.messages, 1);
+        let offset = flow.bytes.get() - bytes.len() as u64;
         let number = flow.messages.get();
         let transfer = Transfer { direction, link, bytes, offset, number, cut_from };
         let at = self.started.elapsed();
@@ -386,22 +443,10 @@ impl Tap {
         }
     }
 
-    /// Messages or reads received so far.
-    #[must_use]
-    pub fn received_so_far(&self) -> u64 {
-        self.received_messages.get()
-    }
-
     /// Payload bytes that have passed, both ways together.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.sent_bytes.get() + self.received_bytes.get()
-    }
-
-    /// A number that changes with every transfer.
-    #[must_use]
-    pub fn activity(&self) -> u64 {
-        self.sent_messages.get() + self.received_messages.get()
     }
 }
 

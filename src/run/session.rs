@@ -12,6 +12,7 @@ use crate::net::local::Name;
 use crate::observe::journal::Verbosity;
 use crate::observe::tap::{Event, Observer, Tap};
 use crate::run::console::Console;
+use crate::run::limits::Limit;
 use crate::sys;
 
 /// How often, at most, observers hear of the counters.
@@ -27,8 +28,8 @@ pub struct Session {
     pub verbosity: Verbosity,
     /// What passes, and who wants to know.
     pub tap: Rc<Tap>,
-    /// When the whole run must be over (`--timeout`), and the limit as given.
-    limit: Option<(Instant, Duration)>,
+    /// When the whole run must be over (`--timeout`).
+    limit: Option<Limit>,
     protocol: Protocol,
     /// Paths of local sockets, to be removed at the end.
     pub names: Vec<Name>,
@@ -65,7 +66,7 @@ impl Session {
             console,
             verbosity,
             tap,
-            limit: timeout.map(|limit| (started + limit, limit)),
+            limit: timeout.map(|given| Limit::new("--timeout", given, started)),
             protocol,
             names: Vec::new(),
             child_ended: false,
@@ -151,7 +152,8 @@ impl Session {
     /// As for [`wait`](Self::wait).
     pub fn wait_for(&mut self, deadline: Option<Instant>, expected: Expected) -> Result<()> {
         let tick = self.period.map(|_| self.next_tick);
-        let nearest = [deadline, self.limit.map(|(end, _)| end), tick].into_iter().flatten().min();
+        let nearest =
+            [deadline, self.limit.map(|limit| limit.at()), tick].into_iter().flatten().min();
         self.flush();
         self.reactor.wait(nearest, expected).map_err(|cause| Error::system("poll", &cause))?;
         self.check()
@@ -202,8 +204,8 @@ impl Session {
             }
         }
         match self.limit {
-            Some((end, limit)) if self.looked_at() >= end => {
-                Err(timed_out("--timeout", "the run is not done", limit))
+            Some(limit) if limit.is_over(self.looked_at()) => {
+                Err(limit.error("the run is not done"))
             }
             _ => Ok(()),
         }
@@ -276,17 +278,17 @@ impl Session {
     /// # Errors
     /// When a signal or the end of the run's time comes first: then it is not done.
     fn drain(&mut self) -> Result<()> {
-        let end = self.limit.map(|(end, _)| end);
+        let end = self.limit.map(|limit| limit.at());
         while !self.flush() {
             while let Some(signal) = self.reactor.signal() {
                 if let Signal::Stop(number) = signal {
                     return Err(Error::stopped(number));
                 }
             }
-            if let Some((end, limit)) = self.limit
-                && Instant::now() >= end
+            if let Some(limit) = self.limit
+                && limit.is_over(self.looked_at())
             {
-                return Err(timed_out("--timeout", "what was said is not written", limit));
+                return Err(limit.error("what was said is not written"));
             }
             let waited = self.reactor.wait(end, Expected::Whenever);
             waited.map_err(|cause| Error::system("poll", &cause))?;
@@ -318,41 +320,4 @@ impl Lull {
         let passed = now - std::mem::replace(&mut self.bytes, now);
         if (1..=SMALL_TALK).contains(&passed) { Expected::Soon } else { Expected::Whenever }
     }
-}
-
-/// A limit on something that takes several steps: all of them together are over by then.
-#[derive(Debug, Clone, Copy)]
-pub struct Limit {
-    /// When that is.
-    pub end: Instant,
-    /// How long it was at the beginning.
-    pub length: Duration,
-    /// The option that sets it.
-    option: &'static str,
-}
-
-impl Limit {
-    /// A limit that runs from now on.
-    #[must_use]
-    pub fn new(option: &'static str, length: Duration) -> Self {
-        Self { end: Instant::now() + length, length, option }
-    }
-
-    /// Fails with `why` when it had passed at `looked_at`; see [`Session::looked_at`].
-    ///
-    /// # Errors
-    /// Then.
-    pub fn check(&self, looked_at: Instant, why: impl FnOnce() -> String) -> Result<()> {
-        match looked_at >= self.end {
-            true => Err(timed_out(self.option, &why(), self.length)),
-            false => Ok(()),
-        }
-    }
-}
-
-/// The error for a limit that passed.
-#[must_use]
-pub fn timed_out(option: &str, why: &str, limit: Duration) -> Error {
-    let limit = humantime::format_duration(limit);
-    Error::new(Status::TimedOut, "timed out", "", format!("{why} after {limit}")).hint(option)
 }

@@ -20,7 +20,8 @@ use crate::error::{Error, Result, Status};
 use crate::net::address::{Address, Protocol, canonical};
 use crate::net::socket;
 use crate::observe::tap::{Event, Link};
-use crate::run::session::{Session, timed_out};
+use crate::run::limits::{Limit, nearest};
+use crate::run::session::Session;
 use crate::setup::accept::Acceptor;
 use crate::sys::descendants;
 
@@ -33,7 +34,7 @@ const BUFFER: usize = 64 * 1024;
 pub struct Children<'a> {
     words: &'a [OsString],
     keep_open: bool,
-    first: Option<(Instant, Duration)>,
+    first: Option<Limit>,
     duplicates: Duplicates,
     running: Vec<Running>,
     /// Connections whose program has ended, the oldest first.
@@ -67,7 +68,7 @@ impl<'a> Children<'a> {
         Self {
             words,
             keep_open,
-            first: first.map(|limit| (Instant::now() + limit, limit)),
+            first: first.map(|given| Limit::new("--accept-timeout", given, Instant::now())),
             duplicates,
             running: Vec::new(),
             leaving: VecDeque::new(),
@@ -107,13 +108,11 @@ impl<'a> Children<'a> {
             if acceptor.is_none() && self.running.is_empty() && self.leaving.is_empty() {
                 return Ok(());
             }
-            if let Some((end, limit)) = self.first
-                && session.looked_at() >= end
-            {
-                return Err(timed_out("--accept-timeout", "nobody has connected", limit));
+            if let Some(limit) = self.first {
+                limit.check(session.looked_at(), || "nobody has connected".to_owned())?;
             }
             let retry = acceptor.as_ref().and_then(Acceptor::deadline);
-            let first = self.first.map(|(end, _)| end);
+            let first = nearest([self.first]);
             session.wait([first, retry, next].into_iter().flatten().min())?;
         }
     }

@@ -21,19 +21,22 @@ use socket2::Socket;
 
 use crate::engine::batch::Batch;
 use crate::engine::datagram::Datagram;
+use crate::engine::ends::{
+    self, Company, Ends, Fin, Here, Pending, Reader, Saying, Standing, Subject, Verdict,
+    closes_sending,
+};
 use crate::engine::flow::Sink as _;
 use crate::engine::framing::Format;
 use crate::engine::input::Input;
 use crate::engine::output::Output;
 use crate::engine::pace::Pace;
 use crate::engine::pump::{Failure, Pump};
-use crate::engine::stream::Fin;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::net::address::{Address, Protocol};
 use crate::net::socket;
-use crate::observe::tap::{Event, Link};
-use crate::run::session::{Lull, Session, timed_out};
+use crate::observe::tap::{Activity, Event, Link};
+use crate::run::session::{Lull, Session};
 use crate::setup::accept::Acceptor;
 use crate::sys::Offload;
 
@@ -56,7 +59,7 @@ const BUFFER: usize = 256 * 1024;
 
 /// How the clients are treated.
 #[derive(Debug, Clone, Copy)]
-pub struct Rules {
+pub struct Settings {
     /// Whether more than one client is served.
     pub keep_open: bool,
     /// Bytes that may wait for a client.
@@ -67,22 +70,16 @@ pub struct Rules {
     pub output: Format,
     /// When the sending half of a client is closed.
     pub fin: Fin,
-    /// Whether a client is done at its FIN, whatever standard input still holds.
-    pub until_fin: bool,
     /// How standard input is cut into messages, for those that get it both as a stream and as datagrams.
     pub input: Format,
     /// Whether a line ends in CRLF in a stream.
     pub crlf: bool,
-    /// Stop when this long nothing has passed, once somebody has come and standard input has ended.
-    pub silence: Option<Duration>,
-    /// Fail when nobody has come within this time.
-    pub first: Option<Duration>,
-    /// Fail when nothing passes for this long, once somebody is there.
-    pub idle: Option<Duration>,
+    /// What ends the whole run.
+    pub ending: ends::Rules,
 }
 
 /// What a hub connects.
-pub struct Ends {
+pub struct Parts {
     /// Where TCP clients come in.
     pub acceptor: Option<Acceptor>,
     /// Where datagrams come in.
@@ -95,7 +92,7 @@ pub struct Ends {
 
 /// A listener and everybody connected to it.
 pub struct Hub {
-    rules: Rules,
+    settings: Settings,
     role: Role,
     acceptor: Option<Acceptor>,
     service: Option<Service>,
@@ -108,13 +105,11 @@ pub struct Hub {
     ready: VecDeque<usize>,
     input: Option<Input>,
     up: Pump,
-    input_ended: bool,
     output: Output,
     buffer: Vec<u8>,
-    started: Instant,
-    anybody: bool,
-    last_activity: (u64, Instant),
-    last_arrival: (u64, Instant),
+    ends: Ends,
+    /// What has passed between the clients and us.
+    passed: Activity,
     failure: Option<Error>,
     /// Whether some client has had no room for what it should get.
     anybody_stuck: bool,
@@ -123,10 +118,20 @@ pub struct Hub {
 impl Hub {
     /// A hub ready to run, for TCP clients, UDP peers or both.
     #[must_use]
-    pub fn new(rules: Rules, role: Role, ends: Ends, pace: Option<Pace>, now: Instant) -> Self {
-        let Ends { acceptor, datagrams, input, output } = ends;
+    pub fn new(
+        settings: Settings,
+        role: Role,
+        parts: Parts,
+        pace: Option<Pace>,
+        now: Instant,
+    ) -> Self {
+        let Parts { acceptor, datagrams, input, output } = parts;
+        let mut ends = Ends::new(settings.ending, Company::Awaited, now);
+        if input.is_none() {
+            ends.input_ended(now);
+        }
         Self {
-            rules,
+            settings,
             role,
             acceptor,
             service: datagrams.map(Service::new),
@@ -136,13 +141,10 @@ impl Hub {
             ready: VecDeque::new(),
             input,
             up: Pump::new(Batch::new(64 * 1024), Offload::Portable, pace),
-            input_ended: false,
             output,
             buffer: vec![0; BUFFER],
-            started: now,
-            anybody: false,
-            last_activity: (0, now),
-            last_arrival: (0, now),
+            ends,
+            passed: Activity::default(),
             failure: None,
             anybody_stuck: false,
         }
@@ -189,13 +191,15 @@ impl Hub {
             moved |= matches!(self.output.flush()?, Progress::Moved(_));
             // Whoever waited for those can go on.
             moved |= self.drop_stuck(session);
-            self.note_activity(session, now);
-            if self.verdict(session.looked_at())? {
+            let waits = self.service.as_ref().is_some_and(Service::is_waiting);
+            let pending = Pending::of(true, !waits && self.output.is_drained());
+            self.ends.note(self.activity(), pending, now);
+            if self.is_over(now, session.looked_at())? {
                 return self.failure.take().map_or(Ok(()), Err);
             }
             steps = steps.wrapping_add(1);
             if !moved {
-                session.wait_for(self.deadline(congested), lull.expected(&session.tap))?;
+                session.wait_for(self.deadline(now, congested), lull.expected(&session.tap))?;
             } else if steps.is_multiple_of(4) {
                 session.look()?;
             } else {
@@ -215,7 +219,7 @@ impl Hub {
             let local = acceptor.local();
             any = true;
             self.welcome(socket, local, peer, session);
-            if !self.rules.keep_open
+            if !self.settings.keep_open
                 && let Some(acceptor) = self.acceptor.take()
             {
                 acceptor.close(session);
@@ -249,13 +253,11 @@ impl Hub {
                 return;
             }
         };
-        self.anybody = true;
-        let now = Instant::now();
-        (self.last_activity.1, self.last_arrival.1) = (now, now);
+        self.ends.somebody_came(Instant::now());
         session.event(&Event::Accepted(&link));
         let id = latch.id();
         let mut client = Box::new(Client::new(socket, latch, link));
-        if self.input_ended && self.role.sends_input() && self.rules.fin == Fin::AtInputEnd {
+        if self.role.sends_input() && self.closes_sending_of(&client) {
             client.sending = Sending::Closing;
         }
         if self.clients.len() <= id {
@@ -269,7 +271,7 @@ impl Hub {
     fn serve_datagrams(&mut self) -> Result<bool> {
         match &mut self.service {
             Some(service) if !self.role.writes_output() || self.output.has_room() => {
-                service.step(&self.role, self.rules.tag, &mut self.output)
+                service.step(&self.role, self.settings.tag, &mut self.output)
             }
             _ => Ok(false),
         }
@@ -280,16 +282,16 @@ impl Hub {
         let heard = self.service.as_ref().is_some_and(Service::has_peer);
         let Some(input) = &mut self.input else { return Ok(false) };
         // Until somebody is there, standard input is not read.
-        if self.input_ended || !(self.present > 0 || heard) {
+        if self.ends.has_input_ended() || !(self.present > 0 || heard) {
             return Ok(false);
         }
         let mut everybody = Broadcast {
             clients: &mut self.clients,
             ready: &mut self.ready,
-            queue: self.rules.queue,
+            queue: self.settings.queue,
             service: self.service.as_mut(),
-            format: self.rules.input,
-            crlf: self.rules.crlf,
+            format: self.settings.input,
+            crlf: self.settings.crlf,
             now,
             anybody_stuck: &mut self.anybody_stuck,
         };
@@ -297,7 +299,7 @@ impl Hub {
             Ok(Progress::Moved(_)) => Ok(true),
             Ok(Progress::Blocked) => Ok(false),
             Ok(Progress::End) => {
-                self.input_ended = true;
+                self.ends.input_ended(now);
                 self.close_senders();
                 Ok(true)
             }
@@ -308,12 +310,25 @@ impl Hub {
     /// Standard input has ended: the clients get their FIN, if that is when they get it.
     fn close_senders(&mut self) {
         for id in 0..self.clients.len() {
-            let Some(client) = &mut self.clients[id] else { continue };
-            if client.is_open() && (self.rules.fin == Fin::AtInputEnd || client.ended) {
+            let Some(client) = &self.clients[id] else { continue };
+            let closes = client.is_open() && self.closes_sending_of(client);
+            if let Some(client) = self.clients[id].as_mut().filter(|_| closes) {
                 client.sending = Sending::Closing;
                 list(&mut self.clients, &mut self.ready, id);
             }
         }
+    }
+
+    /// Whether a client gets its FIN now, where what it gets is standard input.
+    fn closes_sending_of(&self, client: &Client) -> bool {
+        let saying = match &self.input {
+            None => Saying::Nothing,
+            Some(_) if self.ends.has_input_ended() => Saying::Nothing,
+            Some(input) if client.ended && input.is_null() => Saying::Nothing,
+            Some(input) if input.is_terminal() => Saying::Terminal,
+            Some(_) => Saying::More,
+        };
+        closes_sending(self.settings.fin, self.settings.ending.until_fin, saying, client.ended)
     }
 
     /// Drops clients that take nothing while others wait for them; whether there were any.
@@ -340,50 +355,29 @@ impl Hub {
         any
     }
 
-    fn note_activity(&mut self, session: &Session, now: Instant) {
-        let activity = session.tap.activity();
-        if activity != self.last_activity.0 {
-            self.last_activity = (activity, now);
-            self.anybody = true;
-        }
-        let received = session.tap.received_so_far();
-        let waits = self.service.as_ref().is_some_and(Service::is_waiting);
-        if received != self.last_arrival.0 || !self.output.is_drained() || waits {
-            self.last_arrival = (received, now);
+    /// How much has passed. Whoever is still being sent to is not silent; only characters never end.
+    fn activity(&self) -> Activity {
+        let datagrams = self.service.as_ref().map(Service::activity).unwrap_or_default();
+        let Activity { arrived, moved } = self.passed + datagrams;
+        match self.role {
+            Role::Chargen(_) => Activity { arrived, moved },
+            _ => Activity { arrived: moved, moved },
         }
     }
 
-    /// Whether the run is over. All its ends stand here.
-    fn verdict(&mut self, now: Instant) -> Result<bool> {
-        // Nobody reads what arrives: `| head` has seen enough.
-        if self.output.is_broken() {
-            return Ok(true);
-        }
-        // As many messages as were asked for have been written, and what answers them is sent.
-        if self.output.is_satisfied() && !self.owes_anybody(now) {
-            return Ok(true);
-        }
-        // The one client is done, and all it sent is written.
-        if self.acceptor.is_none() && self.service.is_none() && self.present == 0 {
-            return Ok(self.output.flush()? == Progress::End);
-        }
-        // It has been silent for long enough.
-        if self.silence_ends().is_some_and(|end| now >= end) {
-            return Ok(self.output.flush()? == Progress::End);
-        }
-        // Nobody came.
-        if let (false, Some(limit)) = (self.anybody, self.rules.first)
-            && now >= self.started + limit
-        {
-            return Err(timed_out("--accept-timeout", "nobody has come", limit));
-        }
-        // Nothing has passed for too long.
-        if let (true, Some(limit)) = (self.anybody, self.rules.idle)
-            && now >= self.last_activity.1 + limit
-        {
-            return Err(timed_out("--idle-timeout", "nothing has passed", limit));
-        }
-        Ok(false)
+    fn is_over(&mut self, now: Instant, looked_at: Instant) -> Result<bool> {
+        let reader = match self.output.reader() {
+            // What answers the messages that were asked for has to be sent, too.
+            Reader::Satisfied if self.owes_anybody(now) => Reader::Wants,
+            reader => reader,
+        };
+        let standing = self.service.as_ref().map_or(&Here as &dyn Standing, Service::standing);
+        Ok(self.ends.verdict(reader, self.subject(), standing, looked_at)? != Verdict::GoOn)
+    }
+
+    fn subject(&self) -> Subject {
+        let can_come = self.acceptor.is_some() || self.service.is_some();
+        Subject::Service { deserted: !can_come && self.present == 0 }
     }
 
     /// Whether a client has not taken all that it was to get; one that takes nothing is dropped as
@@ -405,30 +399,15 @@ impl Hub {
         any
     }
 
-    fn silence_ends(&self) -> Option<Instant> {
-        // UDP peers are heard to their end, whatever standard input may still say.
-        let said = self.acceptor.is_none() || self.input_ended || self.input.is_none();
-        let limit = self.rules.silence.filter(|_| self.anybody && said)?;
-        // Who is still being sent to is not silent; only characters never end.
-        let last = match self.role {
-            Role::Chargen(_) => self.last_arrival.1,
-            _ => self.last_arrival.1.max(self.last_activity.1),
-        };
-        Some(last + limit)
-    }
-
-    fn deadline(&self, congested: bool) -> Option<Instant> {
-        let first = self.rules.first.filter(|_| !self.anybody).map(|limit| self.started + limit);
-        let idle = self.rules.idle.filter(|_| self.anybody).map(|l| self.last_activity.1 + l);
+    fn deadline(&self, now: Instant, congested: bool) -> Option<Instant> {
         // While text waits for its reader nobody is let in and nothing is sent, however due it is.
         let acceptor = self.acceptor.as_ref().filter(|_| !congested).and_then(Acceptor::deadline);
-        let pace = if self.input_ended || congested { None } else { self.up.deadline() };
-        let stuck = self.anybody_stuck.then(|| Instant::now() + PROGRESS_CHECK);
+        let sends = !self.ends.has_input_ended() && !congested;
+        let pace = if sends { self.up.deadline() } else { None };
+        let stuck = self.anybody_stuck.then(|| now + PROGRESS_CHECK);
         let answer = self.service.as_ref().and_then(Service::deadline);
-        [first, idle, acceptor, pace, stuck, answer, self.silence_ends()]
-            .into_iter()
-            .flatten()
-            .min()
+        let ends = self.ends.deadline(self.subject(), now);
+        [ends, acceptor, pace, stuck, answer].into_iter().flatten().min()
     }
 }
 

@@ -19,7 +19,8 @@ use crate::io::reactor::Latch;
 use crate::net::address::{Address, Family, Protocol};
 use crate::net::options::Options;
 use crate::net::socket;
-use crate::run::session::{Limit, Session};
+use crate::run::limits::Limit;
+use crate::run::session::Session;
 use crate::setup::resolve::Addresses;
 use crate::sys;
 
@@ -117,7 +118,7 @@ pub fn connect(
 ) -> Result<Connected> {
     let mut queue: VecDeque<SocketAddr> = interleaved(addresses.known()).into();
     // Within a short limit every address has its turn too.
-    let left = |limit: Limit| limit.end.saturating_duration_since(Instant::now());
+    let left = |limit: Limit| limit.at().saturating_duration_since(Instant::now());
     let number = u32::try_from(queue.len()).unwrap_or(u32::MAX).max(1);
     let share = limit.map(|limit| left(limit) / number);
     let delay = share.unwrap_or(ATTEMPT_DELAY).min(ATTEMPT_DELAY);
@@ -170,15 +171,15 @@ pub fn connect(
             }
         }
         if let Some(limit) = limit
-            && session.looked_at() >= limit.end
+            && limit.is_over(session.looked_at())
         {
             return Err(match attempts.is_empty() {
                 true => failures.most_telling(),
-                false => unanswered(&attempts, limit.length),
+                false => unanswered(&attempts, limit.given()),
             });
         }
         let next = (!queue.is_empty()).then_some(next_at);
-        let deadline = [next, limit.map(|limit| limit.end)].into_iter().flatten().min();
+        let deadline = [next, limit.map(|limit| limit.at())].into_iter().flatten().min();
         session.wait(deadline)?;
     }
 }

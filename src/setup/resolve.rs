@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result, Status};
 use crate::net::address::{self, Family, Lookup, Target};
-use crate::run::session::{Limit, Session};
+use crate::run::limits::Limit;
+use crate::run::session::Session;
 
 /// "Resolution Delay" (RFC 8305, section 3): so long the addresses of one family are waited for
 /// when those of the other are there.
@@ -122,7 +123,7 @@ fn wait(
             format!("the name server has not answered for {host}")
         })?;
     }
-    session.wait(limit.map(|limit| limit.end).into_iter().chain(deadline).min())
+    session.wait(limit.map(|limit| limit.at()).into_iter().chain(deadline).min())
 }
 
 /// The addresses of a name as far as they are known.

@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 
 use crate::engine::batch::Batch;
 use crate::engine::datagram::{Datagram, Handed, RECEIVE_ROOM};
+use crate::engine::ends::Standing;
 use crate::engine::flow::Source as _;
 use crate::engine::output::Output;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::net::address::{Address, Protocol, Route};
 use crate::net::socket;
+use crate::observe::tap::Activity;
 
 use crate::serve::hub::loops::{self, LoopGuard, Verdict};
 use crate::serve::hub::role::{Reply, Role};
@@ -44,6 +46,16 @@ impl Service {
     pub(super) fn new(socket: Datagram) -> Self {
         let (batch, guard) = (Batch::new(RECEIVE_ROOM), LoopGuard::default());
         Self { socket, batch, guard, full: None }
+    }
+
+    /// How much has passed.
+    pub(super) fn activity(&self) -> Activity {
+        self.socket.activity()
+    }
+
+    /// What the socket can tell of an end.
+    pub(super) fn standing(&self) -> &dyn Standing {
+        &self.socket
     }
 
     /// Whether there is somebody to send standard input to.

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use crate::engine::framing::{Assembler, Format, LONGEST_MESSAGE};
 use crate::engine::output::Output;
-use crate::engine::stream::Fin;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::observe::tap::{Event, Link};
@@ -41,7 +40,9 @@ impl Hub {
             // Taken out, it can be served with the others at hand.
             let Some(mut client) = self.clients[id].take() else { continue };
             client.listed = false;
+            let before = client.link.activity();
             let result = self.serve(&mut client, session);
+            self.passed = self.passed + (client.link.activity() - before);
             let done = client.is_done();
             match result {
                 Ok(_) if done => {
@@ -70,7 +71,7 @@ impl Hub {
     /// message that is never completed must not stay for ever, nor cost those who send short ones
     /// their place.
     fn make_message_room(&mut self, session: &mut Session) {
-        let room = MESSAGE_ROOM.max(self.rules.queue);
+        let room = MESSAGE_ROOM.max(self.settings.queue);
         while self.unfinished > room {
             let ids = 0..self.clients.len();
             let held = |id: &usize| self.clients[*id].as_ref().map_or(0, |client| client.held());
@@ -152,7 +153,7 @@ impl Hub {
         let now = Instant::now();
         let mut room = true;
         for client in self.clients.iter_mut().flatten() {
-            if client.queued() >= self.rules.queue {
+            if client.queued() >= self.settings.queue {
                 client.set_stuck(now);
                 self.anybody_stuck = true;
                 room = false;
@@ -228,14 +229,14 @@ impl Hub {
         bytes: &[u8],
         mut message: impl FnMut(&mut Output, &[u8]),
     ) -> Result<()> {
-        let (output, format) = (&mut self.output, self.rules.output);
+        let (output, format) = (&mut self.output, self.settings.output);
         if matches!(format, Format::Raw | Format::Hex) {
             message(output, bytes);
             return Ok(());
         }
         // Of many clients each may have as much kept here of what it says as of what it hears.
-        let (longest, hint) = match self.rules.keep_open {
-            true => (LONGEST_MESSAGE.min(self.rules.queue), Some("--queue sets the limit")),
+        let (longest, hint) = match self.settings.keep_open {
+            true => (LONGEST_MESSAGE.min(self.settings.queue), Some("--queue sets the limit")),
             false => (LONGEST_MESSAGE, None),
         };
         let before = client.held();
@@ -253,7 +254,7 @@ impl Hub {
     }
 
     fn tag(&self, client: &Client) -> String {
-        if self.rules.tag { format!("{} ", client.link.peer) } else { String::new() }
+        if self.settings.tag { format!("{} ", client.link.peer) } else { String::new() }
     }
 
     /// Sends what one client sent to all others; that one is not among `clients` now.
@@ -278,16 +279,7 @@ impl Hub {
             Role::Echo | Role::Discard => true,
             Role::Chargen(_) => false,
             Role::Reply(_) => client.answered.is_none(),
-            Role::Relay | Role::Chat => {
-                let chats = matches!(self.role, Role::Chat);
-                self.rules.until_fin
-                    || (self.rules.fin == Fin::AtPeerFin && !chats)
-                    || self.input_ended
-                    || self
-                        .input
-                        .as_ref()
-                        .is_none_or(|input| input.is_terminal() || input.is_null())
-            }
+            Role::Relay | Role::Chat => self.closes_sending_of(client),
         };
         if close && client.is_open() {
             client.sending = Sending::Closing;
@@ -324,7 +316,8 @@ impl Hub {
         if !status.is_told_to_end() {
             return true;
         }
-        let input = self.input.as_ref().filter(|_| client.is_open() && !self.input_ended);
+        let input =
+            self.input.as_ref().filter(|_| client.is_open() && !self.ends.has_input_ended());
         match self.role {
             // Characters never end, so that nobody takes their end for that of all.
             Role::Chargen(_) => false,
@@ -339,7 +332,7 @@ impl Hub {
     /// One client's failure: that of the run if it is the only one.
     pub(super) fn failed(&mut self, error: Error, session: &mut Session) {
         // Leaving is the only way to end a stream of characters.
-        if !self.rules.keep_open && !matches!(self.role, Role::Chargen(_)) {
+        if !self.settings.keep_open && !matches!(self.role, Role::Chargen(_)) {
             self.failure = Some(error);
         } else if self.role.is_service() {
             session.event(&Event::Detail(&error.to_string()));

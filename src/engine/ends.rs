@@ -1,0 +1,414 @@
+//! How a run ends: every rule of it, and every deadline.
+//!
+//! [`Ends`] is told what has happened at one connection, at one datagram socket, or at one listener
+//! with all its clients. It opens nothing and reads no clock, so that a test can drive it through any
+//! order of events. Three parts of the program ask it: the relay of a connection, the relay of
+//! datagrams, and the hub.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::observe::tap::Activity;
+use crate::run::limits::{Limit, nearest};
+
+/// How often the kernel is asked whether everything is acknowledged, should it not say so.
+const ACKNOWLEDGED_CHECK: Duration = Duration::from_millis(20);
+
+/// When the sending half is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fin {
+    /// When standard input has ended.
+    AtInputEnd,
+    /// When the peer has closed its half: we have nothing to say.
+    AtPeerFin,
+    /// Not before the connection is over (`--no-shutdown`).
+    Never,
+}
+
+/// What our side may still say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Saying {
+    /// Standard input still flows.
+    More,
+    /// It is a terminal: whoever sits there has nobody to talk to any more.
+    Terminal,
+    /// It has ended, or there never was anything to say.
+    Nothing,
+}
+
+/// Whether the sending half of a connection is to be closed now.
+#[must_use]
+pub fn closes_sending(fin: Fin, until_fin: bool, saying: Saying, peer_closed: bool) -> bool {
+    match (saying, peer_closed) {
+        (Saying::Nothing, false) => fin == Fin::AtInputEnd,
+        (Saying::Nothing | Saying::Terminal, true) => true,
+        (Saying::More, true) => until_fin || fin == Fin::AtPeerFin,
+        (Saying::More | Saying::Terminal, false) => false,
+    }
+}
+
+/// When silence is an end (`--linger`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    /// Never.
+    Ignored,
+    /// This long after standard input has ended, somebody has come and the last has arrived.
+    AfterInput(Duration),
+    /// This long after the last arrival, once there was one, whatever standard input still holds.
+    AfterFirst(Duration),
+}
+
+/// What ends a run besides that everybody is done.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// End once the peer's FIN has come and all it sent is written.
+    pub until_fin: bool,
+    /// Nothing is to be received: the run is over when everything is sent.
+    pub send_only: bool,
+    /// When silence is an end.
+    pub silence: Silence,
+    /// How many messages are wanted, where silence before that is a time-out.
+    pub count: Option<u64>,
+    /// Fail when nobody has come within this time.
+    pub first: Option<Duration>,
+    /// Fail when nothing passes for this long, once somebody is there.
+    pub idle: Option<Duration>,
+}
+
+/// Whether there is somebody to talk to from the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Company {
+    /// The peer is connected.
+    Here,
+    /// Whoever comes first is waited for.
+    Awaited,
+}
+
+/// What is under way from the peer to whoever reads what arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pending {
+    /// Nothing: all that came has been read and written.
+    Nothing,
+    /// The socket may hold something that has not been read.
+    Unread,
+    /// Something that arrived has not been written.
+    Unwritten,
+}
+
+impl Pending {
+    /// What these two facts mean together.
+    #[must_use]
+    pub fn of(is_read: bool, is_written: bool) -> Self {
+        match (is_read, is_written) {
+            (_, false) => Self::Unwritten,
+            (false, true) => Self::Unread,
+            (true, true) => Self::Nothing,
+        }
+    }
+}
+
+/// What has become of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// It may want more.
+    Wants,
+    /// As many messages as were asked for have been written.
+    Satisfied,
+    /// Nobody reads any more.
+    Gone,
+}
+
+/// The sending half of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sending {
+    /// There may be more to send.
+    Open,
+    /// Everything is sent; the FIN waits for the peer's.
+    Held,
+    /// The FIN is sent.
+    Closed,
+    /// The connection took no more.
+    Broken,
+}
+
+/// Both halves of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Halves {
+    /// Ours.
+    pub sending: Sending,
+    /// Whether the peer's FIN has come and all before it is written.
+    pub peer_closed: bool,
+    /// What our side may still say.
+    pub saying: Saying,
+}
+
+/// What the verdict is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// One connection.
+    Connection(Halves),
+    /// Datagrams, which have no halves.
+    Datagrams,
+    /// A listener and all its clients; whether it takes no more and all of them have left.
+    Service {
+        /// Nobody is here, and nobody can come.
+        deserted: bool,
+    },
+}
+
+/// What only the socket itself can tell; it is asked only when an end depends on it.
+pub trait Standing {
+    /// Whether the peer's kernel has acknowledged all that was sent, our FIN included.
+    ///
+    /// # Errors
+    /// When the connection broke before that.
+    fn has_settled(&self) -> Result<bool>;
+
+    /// Whether the peer's kernel has acknowledged all data that was sent.
+    ///
+    /// # Errors
+    /// When the connection broke before that.
+    fn has_acknowledged(&self) -> Result<bool>;
+
+    /// Whether the peer is still there, as far as the socket has been told.
+    ///
+    /// # Errors
+    /// When it is not.
+    fn check(&self) -> Result<()>;
+}
+
+/// Where there is no one socket whose standing could be asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Here;
+
+impl Standing for Here {
+    fn has_settled(&self) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn has_acknowledged(&self) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The run goes on.
+    GoOn,
+    /// The run is over, and all is well.
+    Done,
+    /// The run is over because sending broke: with that error.
+    BrokenSending,
+    /// It has been silent for long enough, and fewer messages have come than were wanted.
+    TooFew {
+        /// How many were.
+        wanted: u64,
+        /// How long it has been silent.
+        silence: Duration,
+    },
+}
+
+/// What is known of one run, and how it ends.
+#[derive(Debug)]
+pub struct Ends {
+    rules: Rules,
+    started: Instant,
+    came: Option<Instant>,
+    input_ended: Option<Instant>,
+    seen: Activity,
+    arrived_at: Option<Instant>,
+    moved_at: Option<Instant>,
+    pending: Pending,
+}
+
+impl Ends {
+    /// A run that begins now.
+    #[must_use]
+    pub fn new(rules: Rules, company: Company, now: Instant) -> Self {
+        Self {
+            rules,
+            started: now,
+            came: (company == Company::Here).then_some(now),
+            input_ended: None,
+            seen: Activity::default(),
+            arrived_at: None,
+            moved_at: None,
+            pending: Pending::Nothing,
+        }
+    }
+
+    /// Somebody has come, though nothing has passed yet.
+    pub fn somebody_came(&mut self, now: Instant) {
+        self.came.get_or_insert(now);
+        // Whoever comes has time to speak.
+        self.moved_at = Some(now);
+        self.arrived_at = Some(now);
+    }
+
+    /// Standard input has ended and all of it is sent.
+    pub fn input_ended(&mut self, now: Instant) {
+        self.input_ended.get_or_insert(now);
+    }
+
+    /// What was sent has to be waited for anew: it went to another peer now.
+    pub fn sent_anew(&mut self, now: Instant) {
+        self.input_ended = self.input_ended.map(|_| now);
+    }
+
+    /// Whether standard input has ended.
+    #[must_use]
+    pub fn has_input_ended(&self) -> bool {
+        self.input_ended.is_some()
+    }
+
+    /// Takes note of what has passed in all, and of what is under way: that is no silence.
+    pub fn note(&mut self, activity: Activity, pending: Pending, now: Instant) {
+        let is_unwritten = pending == Pending::Unwritten && self.arrived_at.is_some();
+        if activity.arrived != self.seen.arrived || is_unwritten {
+            self.arrived_at = Some(now);
+        }
+        if activity != self.seen {
+            self.moved_at = Some(now);
+            self.came.get_or_insert(now);
+        }
+        self.seen = activity;
+        self.pending = pending;
+    }
+
+    /// Whether the run is over, judged by what was known at `looked_at`.
+    ///
+    /// # Errors
+    /// When a limit is over, or the peer is gone.
+    pub fn verdict(
+        &self,
+        reader: Reader,
+        subject: Subject,
+        standing: &dyn Standing,
+        looked_at: Instant,
+    ) -> Result<Verdict> {
+        // Nobody reads what arrives, or whoever does has seen enough.
+        if reader != Reader::Wants {
+            return Ok(Verdict::Done);
+        }
+        let verdict = match subject {
+            Subject::Connection(halves) => self.of_connection(halves, standing)?,
+            Subject::Datagrams => self.of_datagrams(standing)?,
+            // Everybody is done, and all they sent is written.
+            Subject::Service { deserted: true } if self.pending == Pending::Nothing => {
+                Verdict::Done
+            }
+            Subject::Service { .. } => Verdict::GoOn,
+        };
+        if verdict != Verdict::GoOn {
+            return Ok(verdict);
+        }
+        // It has been silent for long enough.
+        if let Some(limit) = self.silence().filter(|limit| limit.is_over(looked_at)) {
+            standing.check()?;
+            return match self.rules.count {
+                Some(wanted) => Ok(Verdict::TooFew { wanted, silence: limit.given() }),
+                None => Ok(Verdict::Done),
+            };
+        }
+        // Nobody came.
+        if let Some(limit) = self.first().filter(|limit| limit.is_over(looked_at)) {
+            return Err(limit.error(match subject {
+                Subject::Datagrams => "no datagram has come",
+                Subject::Connection(_) | Subject::Service { .. } => "nobody has come",
+            }));
+        }
+        // Nothing has passed for too long.
+        if let Some(limit) = self.idle().filter(|limit| limit.is_over(looked_at)) {
+            return Err(limit.error("nothing has passed"));
+        }
+        Ok(Verdict::GoOn)
+    }
+
+    fn of_connection(&self, halves: Halves, standing: &dyn Standing) -> Result<Verdict> {
+        let Halves { sending, peer_closed, saying } = halves;
+        if peer_closed {
+            match sending {
+                // All that had arrived before it broke is written now.
+                Sending::Broken => return Ok(Verdict::BrokenSending),
+                // The peer is done, and that is all that was waited for.
+                Sending::Open if self.rules.until_fin || saying == Saying::Terminal => {
+                    return Ok(Verdict::Done);
+                }
+                // After a FIN no reading tells of a reset, but the socket does.
+                Sending::Open | Sending::Held => standing.check()?,
+                // Both directions are done once the peer has acknowledged our last byte.
+                Sending::Closed if self.rules.until_fin || standing.has_settled()? => {
+                    return Ok(Verdict::Done);
+                }
+                Sending::Closed => {}
+            }
+        }
+        // Nothing is wanted from the peer but its acknowledgement.
+        let is_sent = self.rules.send_only
+            && match sending {
+                Sending::Closed => standing.has_settled()?,
+                Sending::Held => standing.has_acknowledged()?,
+                Sending::Open | Sending::Broken => false,
+            };
+        Ok(if is_sent { Verdict::Done } else { Verdict::GoOn })
+    }
+
+    /// Everything is sent, and nothing is wanted back but the word that nobody is there.
+    fn of_datagrams(&self, standing: &dyn Standing) -> Result<Verdict> {
+        if !self.rules.send_only || self.input_ended.is_none() {
+            return Ok(Verdict::GoOn);
+        }
+        standing.check()?;
+        Ok(Verdict::Done)
+    }
+
+    /// When to look again though nothing happens.
+    #[must_use]
+    pub fn deadline(&self, subject: Subject, now: Instant) -> Option<Instant> {
+        let check = match subject {
+            Subject::Connection(halves) if self.waits_for_acknowledgement(halves) => {
+                Some(now + ACKNOWLEDGED_CHECK)
+            }
+            _ => None,
+        };
+        let limits = nearest([self.silence(), self.first(), self.idle()]);
+        [limits, check].into_iter().flatten().min()
+    }
+
+    fn waits_for_acknowledgement(&self, halves: Halves) -> bool {
+        halves.sending != Sending::Open && (self.rules.send_only || halves.peer_closed)
+    }
+
+    fn silence(&self) -> Option<Limit> {
+        if self.pending != Pending::Nothing {
+            return None;
+        }
+        let (given, since) = match self.rules.silence {
+            Silence::Ignored => return None,
+            Silence::AfterInput(given) => {
+                let both = self.came?.max(self.input_ended?);
+                (given, self.arrived_at.map_or(both, |arrived| arrived.max(both)))
+            }
+            Silence::AfterFirst(given) => (given, self.arrived_at?),
+        };
+        Some(Limit::new("--linger", given, since))
+    }
+
+    fn first(&self) -> Option<Limit> {
+        let given = self.rules.first.filter(|_| self.came.is_none())?;
+        Some(Limit::new("--accept-timeout", given, self.started))
+    }
+
+    fn idle(&self) -> Option<Limit> {
+        let since = self.came.max(self.moved_at)?;
+        Some(Limit::new("--idle-timeout", self.rules.idle?, since))
+    }
+}
+
+#[cfg(test)]
+mod tests;
