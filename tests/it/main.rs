@@ -35,6 +35,7 @@ mod options;
 mod pcap;
 mod port_files;
 mod progress;
+mod properties;
 mod refused_calls;
 mod relay_matrix;
 mod round_trips;
@@ -116,6 +117,7 @@ fn all() -> Vec<Trial> {
         port_files::tests(),
         progress::tests(),
         refused_calls::tests(),
+        properties::tests(),
         relay_matrix::tests(),
         round_trips::tests(),
         scan::tests(),
