@@ -18,7 +18,7 @@
 //! fn plain() { ... }
 //! ```
 //!
-//! Tables make their tests by [`test`].
+//! Tables make their tests by [`test`]. With `PKTCAT_TEST_TIMES` set, each says how long it took.
 
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
