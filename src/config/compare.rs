@@ -168,7 +168,10 @@ fn script(args: &CompareArgs, longest: usize) -> Result<Script> {
 }
 
 /// Reads `loss=5%,dup=1%,reorder=2%,delay=20ms,jitter=5ms,seed=1`, each part at most once.
-fn impairment(words: &str) -> Result<Impairment> {
+///
+/// # Errors
+/// A usage error that names the part.
+pub fn impairment(words: &str) -> Result<Impairment> {
     let (mut loss, mut duplicate, mut reorder) = (None, None, None);
     let (mut delay, mut jitter, mut seed) = (None, None, None);
     for word in words.split(',') {

@@ -10,7 +10,6 @@ mod rounds;
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
-use std::time::Instant;
 
 use socket2::Socket;
 
@@ -23,13 +22,13 @@ use rounds::Round;
 use crate::engine::batch::Batch;
 use crate::engine::flow::{Allowance, Sink, Source};
 use crate::engine::repeat::Repeat;
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
 use crate::net::access::AccessList;
 use crate::net::address::{Address, Protocol, Route};
 use crate::net::socket;
-use crate::observe::tap::{Activity, Event, Link, Tap};
+use crate::observe::tap::{Activity, Link, Tap};
 use crate::sys::{Fetch, Offload, Received, Receiver, Sender};
 
 /// The most payload a UDP datagram carries over IPv4: 65,535 less 20 bytes of IPv4 header and 8

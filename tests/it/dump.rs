@@ -277,9 +277,7 @@ fn on_terminal(options: &str, environment: Option<&str>) -> String {
     (&stream).write_all(b"hello\n").unwrap();
     drop(stream);
     client.wait().expect_code(0);
-    let mut text = vec![0; 4096];
-    let count = nix::unistd::read(&pty.master, &mut text).unwrap();
-    String::from_utf8(text[..count].to_vec()).unwrap().replace("\r\n", "\n")
+    pty.shown()
 }
 
 fn on_one_terminal_only_the_dump_is_shown() {
@@ -304,9 +302,7 @@ fn a_terminal_is_the_same_by_every_name() {
     stream.write_all(b"hello\n").unwrap();
     drop(stream);
     client.wait().expect_code(0);
-    let mut text = vec![0; 4096];
-    let count = nix::unistd::read(&pty.master, &mut text).unwrap();
-    let shown = String::from_utf8_lossy(&text[..count]).replace("\r\n", "\n");
+    let shown = pty.shown();
     assert!(shown.contains("|hello.|"), "{shown}");
     assert!(!shown.lines().any(|line| line == "hello"), "{shown}");
 }

@@ -1,18 +1,15 @@
-//! Messages there and back again: ten thousand boundaries kept, paces kept, no word too strange.
+//! Messages there and back again: ten thousand boundaries kept, and paces kept.
 
 use std::fs::{self, File};
 use std::thread;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use proptest::prelude::*;
 
 use crate::tests;
 use crate::util::data::{Random, assert_same};
-use crate::util::{Ended, Input, net, pktcat, pktcat_line, proc};
-use pktcat::engine::framing::{Format, encode, parse_hex};
-use pktcat::net::address::{Protocol, Target, port_number};
-use pktcat::units;
+use crate::util::{Ended, Input, each_at_once, net, pktcat, pktcat_line, proc};
+use pktcat::engine::framing::{Format, encode};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -21,11 +18,6 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_bad_word_of_the_command_line_names_its_column_and_sends_nothing,
         the_pace_is_right_on_average,
         pacing_sleeps_and_does_not_spin,
-        words_for_quantities_are_read_or_refused,
-        numbers_with_units_are_read_or_refused,
-        sizes_mean_what_they_say,
-        addresses_are_read_or_refused,
-        hex_words_are_bytes_or_an_error_with_its_place,
     ]
 }
 
@@ -35,13 +27,17 @@ fn there_and_back(format: &str, written: &[u8], count: usize) -> Ended {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("messages");
     fs::write(&path, written).unwrap();
-    let line = format!("listen -u -v -O {format} --count {count} --idle-timeout 5s 127.0.0.1 0");
+    // At an address of its own, as every datagram counts, also one that strays to a port that was another's.
+    const HOST: &str = "127.0.0.77";
+    let line = format!("listen -u -v -O {format} --count {count} --idle-timeout 10s {HOST} 0");
     let server = pktcat_line(&line).spawn();
     // Slowly enough for the receive buffer of an ordinary user.
-    let line = format!("connect -u -q 0 -I {format} --interval 100us 127.0.0.1 {}", server.port());
+    let line = format!("connect -u -v -q 0 -I {format} --interval 100us {HOST} {}", server.port());
     let client = pktcat_line(&line).stdin(Input::Fd(File::open(&path).unwrap().into())).run();
-    client.expect_code(0);
-    server.wait().expect_code(0)
+    let server = server.wait();
+    let codes = (client.status.code(), server.status.code());
+    assert_eq!(codes, (Some(0), Some(0)), "{}\n{}", client.stderr, server.stderr);
+    server
 }
 
 fn ten_thousand_datagrams_keep_their_boundaries() {
@@ -95,42 +91,79 @@ fn a_bad_word_of_the_command_line_names_its_column_and_sends_nothing() {
     crate::util::udp::expect_nothing(&socket);
 }
 
-/// How long sending so many messages takes at this pace, as the sender tells.
-fn paced(count: usize, options: &str) -> f64 {
+/// How long a run took, and for how long of it it was held up.
+struct Took {
+    /// As the sender tells, in seconds.
+    time: f64,
+    /// How long it had a processor, or waited for one that others had.
+    awake: f64,
+    /// How long it waited for a processor.
+    held_up: f64,
+}
+
+impl Took {
+    /// Whether it is what was asked for, to a twentieth.
+    fn is_right(&self, wanted: f64) -> bool {
+        // One that hardly ever slept could not have been faster on this machine.
+        let could_be_faster = self.awake < 0.9 * self.time;
+        self.time - self.held_up < 1.05 * wanted || !could_be_faster
+    }
+}
+
+/// Sends so many messages at this pace.
+fn paced(count: usize, options: &str) -> Took {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lines");
     fs::write(&path, "0123456789\n".repeat(count)).unwrap();
     let (_socket, port) = net::udp();
     let line = format!("connect -u -v -I lines --send-only {options} 127.0.0.1 {port}");
-    let client = pktcat_line(&line).stdin(Input::Fd(File::open(&path).unwrap().into())).run();
-    let stderr = client.expect_code(0).stderr;
+    let client = pktcat_line(&line).stdin(Input::Fd(File::open(&path).unwrap().into())).spawn();
+    let (mut running, mut waiting) = (0.0, 0.0);
+    while client.ended().is_none() {
+        if let Some(now) = proc::running_and_waiting(client.pid()) {
+            (running, waiting) = now;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let stderr = client.wait().expect_code(0).stderr;
     let summary = stderr.lines().last().unwrap();
     assert!(summary.starts_with(&format!("sent {} bytes in {count} ", 10 * count)), "{summary}");
     let seconds = summary.split(", ").find_map(|part| part.strip_suffix(" s")).unwrap();
-    seconds.parse().unwrap()
+    Took { time: seconds.parse().unwrap(), awake: running + waiting, held_up: waiting }
 }
 
 fn the_pace_is_right_on_average() {
+    // Those that mostly sleep do not disturb each other.
+    each_at_once(
+        [
+            (3, "--interval 1s", 2.0),
+            (150, "--interval 10ms", 1.49),
+            (1_500, "--interval 1ms", 1.499),
+            (2_000, "--rate 10k", 2.0),
+        ],
+        |(count, options, wanted)| keeps_pace(count, options, wanted),
+    );
     for (count, options, wanted) in [
-        (3, "--interval 1s", 2.0),
-        (150, "--interval 10ms", 1.49),
-        (1_500, "--interval 1ms", 1.499),
         (15_000, "--interval 100us", 1.5),
         (150_000, "--interval 10us", 1.5),
-        (2_000, "--rate 10k", 2.0),
         (200_000, "--rate 1M", 2.0),
     ] {
-        // A busy machine may hold a run up; it cannot make one right by chance three times.
-        let times: Vec<f64> = (0..3)
-            .scan(false, |done, _| {
-                let time = (!*done).then(|| paced(count, options))?;
-                *done = (time - wanted).abs() < 0.05 * wanted;
-                Some(time)
-            })
-            .collect();
-        let best = times.last().unwrap();
-        assert!((best - wanted).abs() < 0.05 * wanted, "{options}: {times:?} s, not {wanted}");
+        keeps_pace(count, options, wanted);
     }
+}
+
+/// Never too fast; and not too slow more than twice, as a busy machine may hold a run up.
+fn keeps_pace(count: usize, options: &str, wanted: f64) {
+    let mut times = Vec::new();
+    while times.len() < 3 {
+        let took = paced(count, options);
+        assert!(took.time > 0.95 * wanted, "{options}: {} s, not {wanted}", took.time);
+        if took.is_right(wanted) {
+            return;
+        }
+        times.push((took.time, took.awake, took.held_up));
+    }
+    panic!("{options}: (time, awake, held up) of {times:?} s, not {wanted}");
 }
 
 fn pacing_sleeps_and_does_not_spin() {
@@ -142,42 +175,4 @@ fn pacing_sleeps_and_does_not_spin() {
     thread::sleep(Duration::from_secs(2));
     let used = proc::cpu_ticks(client.pid()) - before;
     assert!(used <= 10, "{used} ticks of 200 for 200 messages");
-}
-
-proptest! {
-    fn words_for_quantities_are_read_or_refused(text in "\\PC{0,20}") {
-        let _ = units::duration(&text);
-        let _ = units::size(&text);
-    }
-
-    fn numbers_with_units_are_read_or_refused(
-        number in "[0-9]{0,25}(\\.[0-9]{0,25})?",
-        unit in "[a-zA-Z]{0,4}",
-    ) {
-        let text = number + &unit;
-        let _ = units::duration(&text);
-        let _ = units::size(&text);
-    }
-
-    fn sizes_mean_what_they_say(number in 0u64..1 << 40, unit in 0usize..3) {
-        let (word, factor) = [("", 1), ("k", 1000), ("KiB", 1024)][unit];
-        prop_assert_eq!(units::size(&format!("{number}{word}")), Ok(number * factor));
-    }
-
-    fn addresses_are_read_or_refused(
-        words in prop::collection::vec("[\\[\\]:%.0-9a-fx]{0,20}|\\PC{0,12}", 1..3),
-        number in "[0-9]{0,8}",
-    ) {
-        let _ = Target::parse(&words);
-        if let Ok(port) = port_number(&number, Protocol::Tcp) {
-            prop_assert_eq!(Ok(port), number.parse());
-        }
-    }
-
-    fn hex_words_are_bytes_or_an_error_with_its_place(text in "[0-9a-fA-F: #x]{0,40}") {
-        match parse_hex(&text, 100) {
-            Ok(bytes) => prop_assert!(2 * bytes.len() <= text.len()),
-            Err(error) => prop_assert!(error.to_string().starts_with("line 1, column ")),
-        }
-    }
 }

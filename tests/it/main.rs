@@ -1,7 +1,7 @@
 //! The integration tests, all in one binary that drives the real program.
 //!
 //! Every module gives a list of its tests, whose names begin with its own: `cargo test udp::` runs those of
-//! `udp.rs`. Most run side by side; those of [`ALONE`] follow, one at a time.
+//! `udp.rs`. Most run side by side; those of [`IDLE`] and of [`ALONE`] follow.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -36,6 +36,7 @@ mod options;
 mod pcap;
 mod port_files;
 mod progress;
+mod properties;
 mod refused_calls;
 mod relay_matrix;
 mod round_trips;
@@ -54,19 +55,24 @@ mod util;
 
 use libtest_mimic::Trial;
 
-/// How the names of tests begin that measure: processor time, rates, latencies, or a whole machine's worth of
+/// How the names of tests begin that look for a program that does nothing: they may run beside each other,
+/// and beside nothing that works.
+const IDLE: &[&str] = &[
+    "bounded::",
+    "descriptors::unprivileged::an_idle_pipe_of_root_costs_nothing",
+    "formats::pacing_sleeps_and_does_not_spin",
+];
+
+/// How the names of tests begin that measure rates or latencies, or that need a whole machine for many
 /// clients. What ran beside them would be measured with them.
 const ALONE: &[&str] = &[
-    "bounded::",
     "clients_limits::five_hundred_clients_are_echoed_at_once",
     "clients_limits::floods_leave_nothing_behind",
     "clients_limits::sixty_four_descriptors_serve_two_hundred_clients",
     "commands::a_storm_of_two_hundred_leaves_nothing_behind",
-    "compare::accounts::a_million_messages_take_bounded_memory",
-    "compare::clock::",
-    "descriptors::unprivileged::an_idle_pipe_of_root_costs_nothing",
+    "compare::clock::no_message_leaves_before_its_time",
     "faults::",
-    "formats::pacing_sleeps_and_does_not_spin",
+    "forged::two_services_that_answer_each_other_are_stopped",
     "formats::the_pace_is_right_on_average",
     "progress::a_file_has_a_bar_with_a_size_that_goes_away",
     "round_trips::",
@@ -78,7 +84,7 @@ fn main() {
     if round_trips::is_bare_client() {
         return;
     }
-    util::harness::main(all(), ALONE);
+    util::harness::main(all(), IDLE, ALONE);
 }
 
 /// The compiler calls what is in no list dead code.
@@ -116,6 +122,7 @@ fn all() -> Vec<Trial> {
         port_files::tests(),
         progress::tests(),
         refused_calls::tests(),
+        properties::tests(),
         relay_matrix::tests(),
         round_trips::tests(),
         scan::tests(),

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use libtest_mimic::Trial;
 
 use crate::util::harness::{self, Need};
-use crate::util::{Cmd, Input, net, pktcat_line, program, ways};
+use crate::util::{Cmd, Input, PATIENCE, eventually, net, pktcat_line, program, ways};
 
 pub(crate) fn tests() -> Vec<Trial> {
     let unshare = find_unshare();
@@ -213,18 +213,34 @@ fn with_many_addresses(cmd: Cmd, unshare: &[&str], folder: &tempfile::TempDir) -
 /// Connects to `many.test` and tells which address answered.
 #[track_caller]
 fn answered_by(unshare: &[&str], options: &str, listener: &TcpListener) -> String {
+    // On a busy machine a limit may pass before it is the turn of the one that answers.
+    let mut tries = (0..10).map(|_| connected(unshare, options, listener));
+    tries.find_map(|line| line).expect("a connection within the limit")
+}
+
+/// The line that says which one answered; nothing when the limit on time passed before.
+fn connected(unshare: &[&str], options: &str, listener: &TcpListener) -> Option<String> {
     let port = listener.local_addr().unwrap().port();
     let folder = tempfile::tempdir().unwrap();
     let cmd = pktcat_line(&format!("connect -v {options} many.test {port}"))
         .stdin(Input::Bytes(b"found".to_vec()));
     let client = with_many_addresses(cmd, unshare, &folder).spawn();
-    let stream = net::accept(listener);
+    listener.set_nonblocking(true).unwrap();
+    let came = eventually("a connection, or the end", || match listener.accept() {
+        Ok((stream, _)) => Some(Some(stream)),
+        Err(_) => client.ended().map(|_| None),
+    });
+    let Some(stream) = came else {
+        client.wait().expect_code(5);
+        return None;
+    };
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(net::read_to_fin(&stream), b"found");
     drop(stream);
     let ended = client.wait().expect_code(0);
-    let line =
-        ended.stderr.lines().find(|line| line.starts_with("connected to ")).map(str::to_owned);
-    line.unwrap_or_else(|| panic!("no line says which one answered:\n{}", ended.stderr))
+    let line = ended.stderr.lines().find(|line| line.starts_with("connected to "));
+    Some(line.unwrap_or_else(|| panic!("no line says who answered:\n{}", ended.stderr)).to_owned())
 }
 
 fn connect_tries_all_of_twenty_addresses(unshare: &[&'static str]) {
@@ -247,7 +263,7 @@ fn connect_does_not_wait_for_a_silent_address(unshare: &[&'static str]) {
 
 fn datagrams_find_the_address_where_somebody_is(unshare: &[&'static str]) {
     let server = UdpSocket::bind("127.0.0.17:0").unwrap();
-    server.set_read_timeout(Some(crate::util::PATIENCE)).unwrap();
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
     let port = server.local_addr().unwrap().port();
     for ways in ways() {
         let folder = tempfile::tempdir().unwrap();

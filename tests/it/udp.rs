@@ -16,7 +16,7 @@ use crate::util::harness::Need;
 use crate::util::udp::{
     connect, expect_nothing, listen, listening, peer_of, receive, receive_from,
 };
-use crate::util::{Input, Output, PATIENCE, net, pktcat_line};
+use crate::util::{Input, Output, PATIENCE, Rhythm, net, pktcat_line};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -128,14 +128,17 @@ fn listen_q_counts_from_the_first_datagram() {
 }
 
 fn connect_q_restarts_with_each_reply() {
-    let (client, server) = connect("-q 2 --send x", Input::Null);
-    let (_, peer) = receive_from(&server);
-    for _ in 0..5 {
-        // Together longer than the limit, each far below it.
-        thread::sleep(Duration::from_millis(600));
-        server.send_to(b"more ", peer).unwrap();
-    }
-    assert_eq!(client.wait().expect_code(0).stdout_text(), "more ".repeat(5));
+    // Together longer than the limit, each pause far below it.
+    Rhythm::keep(Duration::from_secs(2), |rhythm| {
+        let (client, server) = connect("-q 2 --send x", Input::Null);
+        let (_, peer) = receive_from(&server);
+        for _ in 0..5 {
+            rhythm.pause(Duration::from_millis(500))?;
+            server.send_to(b"more ", peer).unwrap();
+        }
+        assert_eq!(client.wait().expect_code(0).stdout_text(), "more ".repeat(5));
+        Some(())
+    });
 }
 
 fn connect_without_replies_is_done_after_a_second() {

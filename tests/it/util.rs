@@ -53,3 +53,49 @@ pub fn eventually<T>(what: &str, mut test: impl FnMut() -> Option<T>) -> T {
         thread::sleep(Duration::from_millis(3));
     }
 }
+
+/// Runs all cases of a test side by side; for cases that mostly wait.
+pub fn each_at_once<Case: Send>(
+    cases: impl IntoIterator<Item = Case>,
+    run: impl Fn(Case) + Send + Sync,
+) {
+    let (run, current) = (&run, thread::current());
+    thread::scope(|scope| {
+        let spawn = |case| {
+            // A panic tells the name of the test.
+            let named = thread::Builder::new().name(current.name().unwrap_or_default().to_owned());
+            named.spawn_scoped(scope, move || run(case)).unwrap()
+        };
+        let threads: Vec<_> = cases.into_iter().map(spawn).collect();
+        for thread in threads {
+            if let Err(panicked) = thread.join() {
+                std::panic::resume_unwind(panicked);
+            }
+        }
+    });
+}
+
+/// Watches that a test itself, which a busy machine may hold up, stays far below a limit on time of the program.
+#[derive(Debug)]
+pub struct Rhythm {
+    limit: Duration,
+    last: Instant,
+}
+
+impl Rhythm {
+    /// Goes through the steps of a test with this limit, and again when the machine held them up: they give
+    /// nothing then.
+    #[track_caller]
+    pub fn keep(limit: Duration, steps: impl Fn(&mut Self) -> Option<()>) {
+        let is_kept = |_| steps(&mut Self { limit, last: Instant::now() }).is_some();
+        assert!((0..10).any(is_kept), "the machine is too busy for steps below {limit:?}");
+    }
+
+    /// A pause; nothing when more than half of the limit has passed since the one before.
+    pub fn pause(&mut self, time: Duration) -> Option<()> {
+        thread::sleep(time);
+        let took = self.last.elapsed();
+        self.last = Instant::now();
+        (took < self.limit / 2).then_some(())
+    }
+}

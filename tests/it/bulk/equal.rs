@@ -8,10 +8,10 @@ use crate::util::data::{assert_same, random};
 use crate::util::{Input, harness, pktcat_line, ways};
 
 /// Enough to fill every buffer on the way many times over, and no multiple of any of them.
-const MUCH: u64 = (256 << 20) + 12_345;
+const MUCH: u64 = (96 << 20) + 12_345;
 
 /// For the slow ways: terminals, and eyes on every byte in a build without optimisation.
-const SOME: u64 = (12 << 20) + 12_345;
+const SOME: u64 = (6 << 20) + 12_345;
 
 pub(crate) fn tests() -> Vec<Trial> {
     let mut tests = Vec::new();

@@ -11,7 +11,7 @@ use super::{both, client, empty, open, server};
 use crate::tests;
 use crate::util::data::{assert_same, check_random, random, write_random};
 use crate::util::tty::Pty;
-use crate::util::{Input, Output, net, pktcat_line};
+use crate::util::{Input, Output, Rhythm, net, pktcat_line};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -73,13 +73,16 @@ fn linger_ends_a_quiet_run() {
 }
 
 fn linger_starts_anew_with_every_arrival() {
-    let (running, mut peer) = client("-q 2s", empty());
     // Longer than 2 s in all, and each pause far from it.
-    for _ in 0..5 {
-        peer.write_all(b"still here ").unwrap();
-        thread::sleep(Duration::from_millis(500));
-    }
-    assert_eq!(running.wait().expect_code(0).stdout_text(), "still here ".repeat(5));
+    Rhythm::keep(Duration::from_secs(2), |rhythm| {
+        let (running, mut peer) = client("-q 2s", empty());
+        for _ in 0..5 {
+            peer.write_all(b"still here ").unwrap();
+            rhythm.pause(Duration::from_millis(500))?;
+        }
+        assert_eq!(running.wait().expect_code(0).stdout_text(), "still here ".repeat(5));
+        Some(())
+    });
 }
 
 fn no_stdin_sends_nothing_and_no_fin_before_the_peers() {

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use socket2::SockRef;
 use super::{MakeInput, both, client, empty, open};
 use crate::tests;
 use crate::util::data::{assert_same, check_random, random, write_random};
-use crate::util::{Input, Output, PATIENCE, net, pktcat_line};
+use crate::util::{Input, Output, PATIENCE, Rhythm, net, pktcat_line};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -47,7 +48,7 @@ fn a_reply_and_a_close_right_behind_it() {
 }
 
 fn both_directions_at_once_between_two_instances() {
-    const LENGTH: u64 = 256 << 20;
+    const LENGTH: u64 = 96 << 20;
     let pipes = |line: &str| pktcat_line(line).stdin(Input::Pipe).stdout(Output::Pipe).spawn();
     let mut server = pipes("listen 127.0.0.1 0");
     let mut client = pipes(&format!("connect 127.0.0.1 {}", server.port()));
@@ -69,37 +70,53 @@ fn both_directions_at_once_between_two_instances() {
 /// `-q` waits for silence of the peer; a reader that is slow is no silence.
 fn a_slow_reader_loses_nothing_by_linger() {
     const LENGTH: u64 = 24 << 20;
-    let (listener, port) = net::listener();
-    let line = format!("connect -q 100ms 127.0.0.1 {port}");
-    let mut running = pktcat_line(&line).stdin(empty()).stdout(Output::Pipe).spawn();
-    let peer = net::accept(&listener);
-    let writer = thread::spawn(move || write_random(peer, 16, LENGTH));
-    thread::sleep(Duration::from_millis(500));
-    let came = check_random(running.take_stdout(), 16);
-    let ended = running.wait();
-    assert_eq!((came, ended.status.code()), (LENGTH, Some(0)));
-    assert_eq!(writer.join().unwrap(), LENGTH);
+    let linger = Duration::from_secs(1);
+    Rhythm::keep(linger, |rhythm| {
+        let (listener, port) = net::listener();
+        let line = format!("connect -q 1s 127.0.0.1 {port}");
+        let mut running = pktcat_line(&line).stdin(empty()).stdout(Output::Pipe).spawn();
+        let peer = net::accept(&listener);
+        let (begun, beginning) = channel();
+        let writer = thread::spawn(move || {
+            begun.send(()).unwrap();
+            write_random(peer, 16, LENGTH)
+        });
+        beginning.recv().unwrap();
+        rhythm.pause(Duration::ZERO)?;
+        thread::sleep(linger * 3 / 2);
+        let came = check_random(running.take_stdout(), 16);
+        let ended = running.wait();
+        assert_eq!((came, ended.status.code()), (LENGTH, Some(0)));
+        assert_eq!(writer.join().unwrap(), LENGTH);
+        Some(())
+    });
 }
 
 fn a_slow_reader_loses_no_datagrams_by_linger() {
-    // A socket, because pktcat may enlarge a pipe: this one has no room for more than a few datagrams.
-    let (mut reader, stdout) = UnixStream::pair().unwrap();
-    SockRef::from(&stdout).set_send_buffer_size(4096).unwrap();
-    reader.set_read_timeout(Some(PATIENCE)).unwrap();
-    let line = "listen -u -q 100ms 127.0.0.1 0";
-    let running = pktcat_line(line).stdin(open()).stdout(Output::Fd(stdout.into())).spawn();
-    let (socket, _) = net::udp();
-    socket.connect(("127.0.0.1", running.port())).unwrap();
-    // Less than the smallest receive buffer holds.
-    let sent = random(17, 60 * 1400);
-    for datagram in sent.chunks(1400) {
-        socket.send(datagram).unwrap();
-    }
-    thread::sleep(Duration::from_millis(500));
-    let mut got = Vec::new();
-    reader.read_to_end(&mut got).unwrap();
-    running.wait().expect_code(0);
-    assert_same(&got, &sent);
+    let linger = Duration::from_secs(1);
+    Rhythm::keep(linger, |rhythm| {
+        // A socket, because pktcat may enlarge a pipe: this one has no room for more than a few datagrams.
+        let (mut reader, stdout) = UnixStream::pair().unwrap();
+        SockRef::from(&stdout).set_send_buffer_size(4096).unwrap();
+        reader.set_read_timeout(Some(PATIENCE)).unwrap();
+        let line = "listen -u -q 1s 127.0.0.1 0";
+        let running = pktcat_line(line).stdin(open()).stdout(Output::Fd(stdout.into())).spawn();
+        let (socket, _) = net::udp();
+        socket.connect(("127.0.0.1", running.port())).unwrap();
+        rhythm.pause(Duration::ZERO)?;
+        // Less than the smallest receive buffer holds.
+        let sent = random(17, 60 * 1400);
+        for datagram in sent.chunks(1400) {
+            socket.send(datagram).unwrap();
+        }
+        rhythm.pause(Duration::ZERO)?;
+        thread::sleep(linger * 3 / 2);
+        let mut got = Vec::new();
+        reader.read_to_end(&mut got).unwrap();
+        running.wait().expect_code(0);
+        assert_same(&got, &sent);
+        Some(())
+    });
 }
 
 /// Few enough that they fit into the receiver's buffer, and more than fit into a pipe.

@@ -1,17 +1,18 @@
 //! Every ordering of close, reset, stall and signal: no run hangs, none tells success after a reset,
 //! and what had arrived is written.
 
-use std::io::{Read, Write};
+use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::net::{Shutdown, TcpStream};
-use std::process::ChildStdin;
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
 use crate::util::data::{assert_same, random, write_random};
-use crate::util::{Input, Output, Running, eventually, harness, net, pktcat_line};
+use crate::util::{Input, Output, Running, eventually, harness, net, pktcat_line, proc};
 
 /// One test for each role and first event, which goes through all that may follow.
 pub(crate) fn tests() -> Vec<Trial> {
@@ -20,27 +21,105 @@ pub(crate) fn tests() -> Vec<Trial> {
         for first in EVENTS {
             let name =
                 format!("{role}_in_every_ordering_that_begins_with_{first:?}").to_lowercase();
-            let run = move || orderings(first).for_each(|events| check(events, start()));
+            let run =
+                move || orderings(first).for_each(|events| check(events, Connected::new(start)));
             tests.push(harness::test(module_path!(), name, &[], run));
         }
     }
     tests
 }
 
-/// A connected pktcat whose stdin and stdout are pipes that the test holds, and its peer.
-type Start = fn() -> (Running, TcpStream);
+/// A connected pktcat, and all that it is connected to.
+struct Connected {
+    running: Running,
+    peer: Option<TcpStream>,
+    /// Of the peer, and of pktcat.
+    ports: (u16, u16),
+    stdin: Option<PipeWriter>,
+    /// Whether a flood has taken stdin, which does not end any more.
+    is_flooded: bool,
+    stdout: Option<PipeReader>,
+    /// Copies of pktcat's own ends, which show what has happened to the others.
+    watched: Option<(PipeReader, PipeWriter)>,
+}
 
-fn client() -> (Running, TcpStream) {
+/// Starts one with these as its standard input and output.
+type Start = fn(Input, Output) -> (Running, TcpStream);
+
+fn client(stdin: Input, stdout: Output) -> (Running, TcpStream) {
     let (listener, port) = net::listener();
     let line = format!("connect 127.0.0.1 {port}");
-    let running = pktcat_line(&line).stdin(Input::Pipe).stdout(Output::Pipe).spawn();
+    let running = pktcat_line(&line).stdin(stdin).stdout(stdout).spawn();
     (running, net::accept(&listener))
 }
 
-fn server() -> (Running, TcpStream) {
-    let running = pktcat_line("listen 127.0.0.1 0").stdin(Input::Pipe).stdout(Output::Pipe).spawn();
+fn server(stdin: Input, stdout: Output) -> (Running, TcpStream) {
+    let running = pktcat_line("listen 127.0.0.1 0").stdin(stdin).stdout(stdout).spawn();
     let peer = net::connect(running.port());
     (running, peer)
+}
+
+impl Connected {
+    fn new(start: Start) -> Self {
+        let (their_stdin, stdin) = pipe().unwrap();
+        let (stdout, their_stdout) = pipe().unwrap();
+        let watched = (their_stdin.try_clone().unwrap(), their_stdout.try_clone().unwrap());
+        let (running, peer) = start(Input::Fd(their_stdin.into()), Output::Fd(their_stdout.into()));
+        Self {
+            running,
+            ports: net::ports(&peer),
+            peer: Some(peer),
+            stdin: Some(stdin),
+            is_flooded: false,
+            stdout: Some(stdout),
+            watched: Some(watched),
+        }
+    }
+
+    /// Makes it happen, and waits until pktcat has noticed, so that it does before the next event.
+    fn happen(&mut self, event: Event) {
+        match event {
+            InputEnd => self.stdin = None,
+            ReaderGone => self.stdout = None,
+            Flood => {
+                self.is_flooded |= self.stdin.is_some();
+                flood(&mut self.stdin, self.peer.as_ref());
+            }
+            PeerFin => drop(self.peer.as_ref().map(|peer| peer.shutdown(Shutdown::Write))),
+            PeerClose => self.peer = None,
+            PeerReset => match self.peer.take() {
+                Some(peer) => net::reset(peer),
+                None => return,
+            },
+        }
+        eventually(&format!("{event:?} to happen"), || self.has_happened(event).then_some(()));
+        thread::sleep(Duration::from_millis(5));
+        eventually("everything to be noticed", || {
+            let is_over = self.running.ended().is_some();
+            (is_over || proc::state(self.running.pid()) == 'S').then_some(())
+        });
+    }
+
+    /// Closing an end changes nothing as long as another process has a copy of it: one that another test just
+    /// starts has copies of everything for a moment.
+    fn has_happened(&self, event: Event) -> bool {
+        let (peer, own) = self.ports;
+        let Some((stdin, stdout)) = &self.watched else { return true };
+        match event {
+            InputEnd => self.is_flooded || has(stdin, PollFlags::POLLHUP),
+            ReaderGone => has(stdout, PollFlags::POLLERR),
+            PeerClose => !net::may_send(peer, own),
+            PeerReset => !net::may_send(peer, own) && !net::may_send(own, peer),
+            PeerFin | Flood => true,
+        }
+    }
+}
+
+/// Whether this is to be seen at a descriptor now.
+fn has(end: &impl AsFd, what: PollFlags) -> bool {
+    let mut ends = [PollFd::new(end.as_fd(), PollFlags::empty())];
+    poll(&mut ends, PollTimeout::ZERO).unwrap();
+    ends[0].revents().is_some_and(|seen| seen.contains(what))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -90,25 +169,14 @@ fn expected(events: [Event; 3]) -> Option<i32> {
     }
 }
 
-fn check(events: [Event; 3], (mut running, mut peer): (Running, TcpStream)) {
+fn check(events: [Event; 3], mut all: Connected) {
     let before = random(51, ARRIVED);
+    let mut peer = all.peer.as_ref().unwrap();
     peer.write_all(&before).unwrap();
-    net::wait_acknowledged(&peer);
-    let mut stdin = Some(running.take_stdin());
-    let mut stdout = Some(running.take_stdout());
-    let mut peer = Some(peer);
-    for event in events {
-        match event {
-            InputEnd => stdin = None,
-            ReaderGone => stdout = None,
-            Flood => flood(&mut stdin, peer.as_ref()),
-            PeerFin => drop(peer.as_ref().map(|peer| peer.shutdown(Shutdown::Write))),
-            PeerClose => peer = None,
-            PeerReset => drop(peer.take().map(net::reset)),
-        }
-        // The event itself can be seen nowhere; this makes it likely that it is noticed before the next.
-        thread::sleep(Duration::from_millis(5));
-    }
+    net::wait_acknowledged(peer);
+    events.into_iter().for_each(|event| all.happen(event));
+    let Connected { running, peer: _peer, stdin: _stdin, mut stdout, watched, .. } = all;
+    drop(watched);
 
     // From now on somebody reads again: what stalled goes on.
     let reader = thread::spawn(move || {
@@ -145,7 +213,7 @@ fn check(events: [Event; 3], (mut running, mut peer): (Running, TcpStream)) {
 }
 
 /// Fills both directions; the thread at stdin ends by an error when the run has ended.
-fn flood(stdin: &mut Option<ChildStdin>, peer: Option<&TcpStream>) {
+fn flood(stdin: &mut Option<PipeWriter>, peer: Option<&TcpStream>) {
     if let Some(stdin) = stdin.take() {
         thread::spawn(move || write_random(stdin, 52, u64::MAX));
     }

@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 
 use super::{both, client, open, server};
 use crate::tests;
-use crate::util::{Input, PATIENCE, net, pktcat_line};
+use crate::util::{Input, PATIENCE, Rhythm, each_at_once, net, pktcat_line};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -29,35 +29,38 @@ fn timeout_ends_the_whole_run() {
     pktcat_line("listen -u --timeout 200ms 127.0.0.1 0").stdin(open()).run().expect_code(5);
     let (_kept, port) = net::unanswering_port();
     pktcat_line(&format!("connect --timeout 200ms 127.0.0.1 {port}")).run().expect_code(5);
-    for (running, mut peer) in both("--timeout 1s", open) {
+    each_at_once(both("--timeout 1s", open), |(running, mut peer)| {
         peer.write_all(b"what came before").unwrap();
         let ended = running.wait().expect_code(5);
         assert_eq!(ended.stdout_text(), "what came before");
         assert!(ended.stderr.contains("pktcat: "), "{}", ended.stderr);
-    }
+    });
 }
 
 fn idle_timeout_ends_a_quiet_connection() {
-    for (running, mut peer) in both("--idle-timeout 500ms", open) {
+    each_at_once(both("--idle-timeout 500ms", open), |(running, mut peer)| {
         peer.write_all(b"what came before").unwrap();
         assert_eq!(running.wait().expect_code(5).stdout_text(), "what came before");
-    }
+    });
 }
 
 fn idle_timeout_starts_anew_with_every_byte() {
     // Either direction counts. Longer than 2 s in all, and each pause far from it.
-    let (mut running, mut peer) = client("--idle-timeout 2s", open());
-    for _ in 0..3 {
-        peer.write_all(b"i").unwrap();
-        thread::sleep(Duration::from_millis(500));
-        running.send(b"o");
-        thread::sleep(Duration::from_millis(500));
-    }
-    assert!(running.ended().is_none(), "{}", running.stderr_now());
-    net::finish(&peer);
-    running.close_stdin();
-    assert_eq!(running.wait().expect_code(0).stdout_text(), "iii");
-    assert_eq!(net::read_to_fin(&peer), b"ooo");
+    Rhythm::keep(Duration::from_secs(2), |rhythm| {
+        let (mut running, mut peer) = client("--idle-timeout 2s", open());
+        for _ in 0..3 {
+            peer.write_all(b"i").unwrap();
+            rhythm.pause(Duration::from_millis(400))?;
+            running.send(b"o");
+            rhythm.pause(Duration::from_millis(400))?;
+        }
+        assert!(running.ended().is_none(), "{}", running.stderr_now());
+        net::finish(&peer);
+        running.close_stdin();
+        assert_eq!(running.wait().expect_code(0).stdout_text(), "iii");
+        assert_eq!(net::read_to_fin(&peer), b"ooo");
+        Some(())
+    });
 }
 
 fn idle_timeout_waits_for_the_first_client() {

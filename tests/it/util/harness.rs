@@ -18,11 +18,12 @@
 //! fn plain() { ... }
 //! ```
 //!
-//! Tables make their tests by [`test`].
+//! Tables make their tests by [`test`]. With `PKTCAT_TEST_TIMES` set, each says how long it took.
 
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Instant;
 use std::{panic, thread};
 
 use libtest_mimic::{Arguments, Trial};
@@ -107,7 +108,11 @@ pub fn test(
     let below = module.split_once("::").map_or(module, |(_crate, below)| below);
     let name = format!("{below}::{}", name.as_ref());
     let trial = Trial::test(name.clone(), move || {
-        on_a_thread_of_that_name(name, run);
+        let started = Instant::now();
+        on_a_thread_of_that_name(name.clone(), run);
+        if std::env::var_os("PKTCAT_TEST_TIMES").is_some() {
+            eprintln!("{:7.2} s {name}", started.elapsed().as_secs_f64());
+        }
         Ok(())
     });
     if missing.is_empty() {
@@ -124,20 +129,37 @@ fn on_a_thread_of_that_name(name: String, run: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Runs the tests as `cargo test` asks: first all but those whose names begin as in `alone`, then these one
-/// after the other.
-pub fn main(tests: Vec<Trial>, alone: &[&str]) {
-    for start in alone {
-        let is_known = tests.iter().any(|test| test.name().starts_with(start));
-        assert!(is_known, "no test to be run alone begins with {start}");
-    }
-    let is_alone = |test: &Trial| alone.iter().any(|start| test.name().starts_with(start));
-    let (in_a_row, side_by_side): (Vec<_>, Vec<_>) = tests.into_iter().partition(is_alone);
+/// How many tests run side by side when nobody says (`--test-threads`, `RUST_TEST_THREADS`). They mostly
+/// wait, for deadlines of the program and for its peers, so there may be many more than processors.
+fn threads() -> usize {
+    let said = std::env::var("RUST_TEST_THREADS").ok().and_then(|number| number.parse().ok());
+    said.unwrap_or_else(|| 8.max(4 * thread::available_parallelism().map_or(1, usize::from)))
+}
+
+/// Runs the tests as `cargo test` asks: first most of them side by side, then those whose names begin as in
+/// `idle`, side by side too, then those in `alone`, one after the other.
+pub fn main(tests: Vec<Trial>, idle: &[&str], alone: &[&str]) {
+    let (idle, tests) = those_named(tests, idle);
+    let (alone, tests) = those_named(tests, alone);
 
     let mut arguments = Arguments::from_args();
-    let first = libtest_mimic::run(&arguments, side_by_side);
+    if arguments.test_threads.is_none() {
+        arguments.test_threads = Some(threads());
+    }
+    let mut results = vec![libtest_mimic::run(&arguments, tests)];
+    results.push(libtest_mimic::run(&arguments, idle));
     arguments.test_threads = Some(1);
-    let second = libtest_mimic::run(&arguments, in_a_row);
-    first.exit_if_failed();
-    second.exit();
+    results.push(libtest_mimic::run(&arguments, alone));
+    for result in results {
+        result.exit_if_failed();
+    }
+}
+
+/// The tests whose names begin with one of these, and the others.
+fn those_named(tests: Vec<Trial>, starts: &[&str]) -> (Vec<Trial>, Vec<Trial>) {
+    for start in starts {
+        let is_known = tests.iter().any(|test| test.name().starts_with(start));
+        assert!(is_known, "no test begins with {start}");
+    }
+    tests.into_iter().partition(|test| starts.iter().any(|start| test.name().starts_with(start)))
 }

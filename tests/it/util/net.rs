@@ -100,17 +100,32 @@ pub fn expect_silence(mut stream: &TcpStream) {
 /// Waits until the other side's kernel has acknowledged everything written to this IPv4 connection.
 #[track_caller]
 pub fn wait_acknowledged(stream: &TcpStream) {
-    let ports = [stream.local_addr().unwrap().port(), stream.peer_addr().unwrap().port()];
+    let (local, remote) = ports(stream);
     eventually("everything to be acknowledged", || {
-        // proc(5): local address, remote address, state, tx_queue:rx_queue, in hexadecimal.
-        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-        table.lines().skip(1).find_map(|line| {
-            let fields: Vec<_> = line.split_whitespace().collect();
-            let port = |field: &str| u16::from_str_radix(&field[field.len() - 4..], 16).unwrap();
-            let is_it = [port(fields[1]), port(fields[2])] == ports;
-            (is_it && fields[4].starts_with("00000000:")).then_some(())
-        })
+        let row = tcp_row(local, remote)?;
+        row[4].starts_with("00000000:").then_some(())
     });
+}
+
+/// The port of this end and that of the other.
+pub fn ports(stream: &TcpStream) -> (u16, u16) {
+    (stream.local_addr().unwrap().port(), stream.peer_addr().unwrap().port())
+}
+
+/// Whether the end of an IPv4 connection that has this port is there and has not closed its side.
+pub fn may_send(local: u16, remote: u16) -> bool {
+    // ESTABLISHED and CLOSE_WAIT of the kernel's tcp_states.h.
+    tcp_row(local, remote).is_some_and(|row| ["01", "08"].contains(&&*row[3]))
+}
+
+/// proc(5): number, local address, remote address, state, tx_queue:rx_queue, in hexadecimal.
+fn tcp_row(local: u16, remote: u16) -> Option<Vec<String>> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let port = |field: &str| u16::from_str_radix(&field[field.len() - 4..], 16).unwrap();
+    table.lines().skip(1).find_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+        (port(&fields[1]) == local && port(&fields[2]) == remote).then_some(fields)
+    })
 }
 
 /// A port of 127.0.0.1 where a connection is refused, kept that way by a socket bound to it that does not listen.

@@ -31,6 +31,14 @@ pub fn cpu_ticks(pid: u32) -> u64 {
     stat[11].parse::<u64>().unwrap() + stat[12].parse::<u64>().unwrap()
 }
 
+/// For how many seconds it had a processor, and for how many it waited for one; nothing where the kernel does
+/// not count that, or the process is gone.
+pub fn running_and_waiting(pid: u32) -> Option<(f64, f64)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    let mut seconds = text.split_whitespace().map(|ns| ns.parse::<f64>().map(|ns| ns / 1e9));
+    Some((seconds.next()?.ok()?, seconds.next()?.ok()?))
+}
+
 /// The number of the controlling terminal, 0 for none.
 pub fn controlling_terminal(pid: u32) -> i64 {
     stat(pid)[4].parse().unwrap()

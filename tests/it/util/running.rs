@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{A_WHILE, LIFETIME, PATIENCE};
+use super::{A_WHILE, LIFETIME, PATIENCE, proc};
 
 /// Kills the child after [`LIFETIME`]; ends by itself when the sender is dropped.
 fn watchdog(child: Arc<Mutex<Child>>) -> Sender<()> {
@@ -150,9 +150,13 @@ impl Running {
             .map_or_else(String::new, |stderr| String::from_utf8_lossy(&stderr.now()).into_owned())
     }
 
-    /// Sends it a signal.
+    /// Sends it a signal, unless it has ended.
     pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.pid.cast_signed()), signal).unwrap();
+        // Held, so that nobody waits for it between the two: its number may be another process's then.
+        let mut child = self.child.lock().unwrap();
+        if child.try_wait().unwrap().is_none() {
+            kill(Pid::from_raw(self.pid.cast_signed()), signal).unwrap();
+        }
     }
 
     /// Its status, if it has ended.
@@ -171,20 +175,25 @@ impl Running {
         }
     }
 
-    /// Closes nothing, waits for the end and gives status and output.
+    /// Closes nothing, waits for the end and gives status and output. A child that works is waited for as long
+    /// as it lives ([`LIFETIME`]): on a busy machine much data takes its time.
     #[track_caller]
     pub fn wait(self) -> Ended {
         let what = format!("end of {}", self.line);
-        let deadline = Instant::now() + PATIENCE;
+        let (mut worked, mut since) = (0, Instant::now());
         let status = loop {
             if let Some(status) = self.ended() {
                 break status;
             }
-            assert!(
-                Instant::now() < deadline,
-                "not within {PATIENCE:?}: {what}; stderr:\n{}",
-                self.stderr_now()
-            );
+            if since.elapsed() > PATIENCE {
+                let used = proc::cpu_ticks(self.pid);
+                assert!(
+                    used != worked,
+                    "not within {PATIENCE:?}: {what}; stderr:\n{}",
+                    self.stderr_now()
+                );
+                (worked, since) = (used, Instant::now());
+            }
             thread::sleep(Duration::from_millis(2));
         };
         let stdout = self.collected.as_ref().map_or_else(Vec::new, |all| all.wait_end(&what));

@@ -39,6 +39,18 @@ impl Pty {
         Self { master, slave, name }
     }
 
+    /// All that programs have written and nobody has read yet, once they have ended.
+    pub fn shown(self) -> String {
+        let Self { master, slave, .. } = self;
+        drop(slave);
+        let (mut text, mut piece) = (Vec::new(), vec![0; 4096]);
+        // Behind the last bytes there is EIO, as nobody has the other side open any more.
+        while let Ok(count @ 1..) = nix::unistd::read(&master, &mut piece) {
+            text.extend_from_slice(&piece[..count]);
+        }
+        String::from_utf8(text).unwrap().replace("\r\n", "\n")
+    }
+
     /// Another descriptor of the same description of the programs' side.
     pub fn slave_fd(&self) -> OwnedFd {
         self.slave.try_clone().unwrap().into()

@@ -1,0 +1,4 @@
+//! See `hex` in `tests/it/properties/parsers.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| pktcat_fuzz::hex(bytes));

@@ -1,0 +1,4 @@
+//! See `lines` in `tests/it/properties/parsers.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| pktcat_fuzz::lines(bytes));

@@ -1,0 +1,4 @@
+//! See `quantities` in `tests/it/properties/parsers.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| pktcat_fuzz::quantities(bytes));

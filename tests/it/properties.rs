@@ -1,0 +1,108 @@
+//! What holds of the parsers whatever they are given: what `fuzz/` searches for without end, some thousand times.
+
+use libtest_mimic::Trial;
+use pktcat::units;
+use proptest::prelude::*;
+
+use crate::tests;
+
+// For the fuzz targets it is a library of its own.
+#[allow(unreachable_pub)]
+mod parsers;
+
+pub(crate) fn tests() -> Vec<Trial> {
+    tests![
+        hex_is_read_back_however_it_is_cut,
+        lines_are_read_back_however_they_are_cut,
+        frames_are_read_back_however_they_are_cut,
+        addresses_are_read_or_refused,
+        ports_are_read_or_refused,
+        blocks_are_read_or_refused,
+        quantities_are_read_or_refused,
+        sizes_mean_what_they_say,
+        impairments_are_read_or_refused,
+        any_bytes_are_read_or_refused,
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    fn hex_is_read_back_however_it_is_cut(
+        cut in any::<[u8; 2]>(),
+        text in "([0-9a-fA-F]{0,6}|[: #xg\n])*",
+    ) {
+        parsers::hex(&[&cut, text.as_bytes()].concat());
+    }
+
+    fn lines_are_read_back_however_they_are_cut(
+        cut in any::<[u8; 2]>(),
+        text in "([a-z\r]{0,9}|\n)*",
+    ) {
+        parsers::lines(&[&cut, text.as_bytes()].concat());
+    }
+
+    fn frames_are_read_back_however_they_are_cut(
+        cut in any::<[u8; 2]>(),
+        frames in prop::collection::vec((0u8..40, 0usize..40), 0..8),
+    ) {
+        // The lengths are often those of what follows.
+        let frame = |(said, length): (u8, usize)| {
+            let said = if said < 20 { said } else { length as u8 };
+            [&[0, 0, 0, said], &vec![7; length][..]].concat()
+        };
+        let input: Vec<u8> = frames.into_iter().flat_map(frame).collect();
+        parsers::frames(&[&cut[..], &input].concat());
+    }
+
+    fn addresses_are_read_or_refused(
+        text in "(\\[?[:.%0-9a-f]{0,20}\\]?|\\[fe80::1%[0-9]{1,2}|localhost|\\PC{0,9})(:|\n|\\]:)([0-9]{0,6}|http)",
+    ) {
+        parsers::addresses(text.as_bytes());
+    }
+
+    fn ports_are_read_or_refused(
+        text in "([0-9]{1,5}(-[0-9]{1,5})?|http| |[a-z+]{0,3})(,([0-9]{1,3}(-[0-9]{1,5})?|http| ))*",
+    ) {
+        parsers::ports(text.as_bytes());
+    }
+
+    fn blocks_are_read_or_refused(
+        text in "(([0-9]{1,3}\\.){3}[0-9]{1,3}|(::ffff)?[:0-9a-f]{0,12}(::)?[0-9a-f.]{0,9})(/[0-9]{1,3})?",
+    ) {
+        parsers::cidr(text.as_bytes());
+    }
+
+    fn quantities_are_read_or_refused(
+        text in "[0-9]{0,25}(\\.[0-9]{0,25})? ?([a-zA-Z]{0,4}|ns|us|ms|min|y|KiB)",
+    ) {
+        parsers::quantities(text.as_bytes());
+    }
+
+    fn sizes_mean_what_they_say(number in 0u64..1 << 40, unit in 0usize..3) {
+        let (word, factor) = [("", 1), ("k", 1000), ("KiB", 1024)][unit];
+        prop_assert_eq!(units::size(&format!("{number}{word}")), Ok(number * factor));
+    }
+
+    fn impairments_are_read_or_refused(
+        text in "(loss|dup|reorder)=[0-9.]{1,4}%?(,dup=[0-9]{1,2}%)?(,delay=[0-9]{1,4}ms)?(,jitter=[0-9]{1,12}s)?",
+    ) {
+        parsers::impairments(text.as_bytes());
+    }
+
+    fn any_bytes_are_read_or_refused(
+        bytes in prop::collection::vec(any::<u8>(), 0..40),
+        text in "\\PC{0,20}",
+    ) {
+        for input in [&bytes, text.as_bytes()] {
+            parsers::hex(input);
+            parsers::lines(input);
+            parsers::frames(input);
+            parsers::addresses(input);
+            parsers::ports(input);
+            parsers::cidr(input);
+            parsers::quantities(input);
+            parsers::impairments(input);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What holds of the parsers whatever they are given. A broken property is a panic.
+//!
+//! The tests try each function with some thousand inputs of proptest, the fuzz targets of `fuzz/` with as many as
+//! there is time for.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use pktcat::compare::measure::impair::{Impairer, Impairment};
+use pktcat::config::compare::impairment;
+use pktcat::engine::framing::{Assembler, Format, Malformed, Position, encode, parse_hex};
+use pktcat::net::access::{AccessList, block};
+use pktcat::net::address::{
+    Address, Family, Lookup, Protocol, Target, port_number, without_server,
+};
+use pktcat::scan::ports::Ports;
+use pktcat::units;
+
+/// Messages written as lines of hex digits, and one given as a word.
+pub fn hex(bytes: &[u8]) {
+    messages(Format::Hex, bytes);
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        match parse_hex(text, bytes.len()) {
+            Ok(message) => {
+                let mut written = Vec::new();
+                encode(Format::Hex, &message, &mut written);
+                let written = String::from_utf8(written).expect("digits");
+                assert_eq!(parse_hex(&written, message.len()), Ok(message));
+            }
+            Err(error) => assert!(error.to_string().starts_with("line "), "{error}"),
+        }
+    }
+}
+
+/// Messages that are lines.
+pub fn lines(bytes: &[u8]) {
+    messages(Format::Lines, bytes);
+}
+
+/// Messages with their length before them.
+pub fn frames(bytes: &[u8]) {
+    messages(Format::Frames, bytes);
+}
+
+/// Takes how the rest is cut and how long a message may be from the first two bytes.
+fn messages(format: Format, bytes: &[u8]) {
+    let [piece, limit, input @ ..] = bytes else { return };
+    let (piece, limit) = (usize::from(*piece).max(1), usize::from(*limit));
+
+    let (whole, error) = assembled(format, limit, [input]);
+    let (cut, cut_error) = assembled(format, limit, input.chunks(piece));
+    assert_eq!(whole, cut, "the same, however the input is cut");
+    assert_eq!(error, cut_error, "the same, however the input is cut");
+    assert!(whole.iter().all(|message| message.len() <= limit), "longer than the limit");
+    assert!(whole.iter().map(Vec::len).sum::<usize>() <= input.len(), "made up");
+    if let Some(Malformed { position, .. }) = error {
+        let newlines = input.iter().filter(|byte| **byte == b'\n').count() as u64;
+        match position {
+            Position::Text { line, column } => {
+                assert!((1..=newlines + 1).contains(&line) && column > 0, "{position:?}");
+            }
+            Position::Byte(offset) => assert!(offset <= input.len() as u64, "{position:?}"),
+        }
+    }
+    is_read_back(format, &whole);
+
+    // Any bytes can be a message, but for a line, which ends at its newline, and an empty one of hex digits.
+    let any: Vec<Vec<u8>> = input.chunks(piece).map(<[u8]>::to_vec).collect();
+    if format != Format::Lines {
+        is_read_back(format, &any);
+    }
+}
+
+fn is_read_back(format: Format, messages: &[Vec<u8>]) {
+    let mut written = Vec::new();
+    messages.iter().for_each(|message| encode(format, message, &mut written));
+    let limit = messages.iter().map(Vec::len).max().unwrap_or(0);
+    assert_eq!(assembled(format, limit, [&written[..]]), (messages.to_vec(), None));
+}
+
+/// The messages in these pieces, up to the first error.
+fn assembled<'a>(
+    format: Format,
+    limit: usize,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<Vec<u8>>, Option<Malformed>) {
+    let mut assembler = Assembler::new(format, limit);
+    let mut messages = Vec::new();
+    let mut keep = |message: &[u8]| messages.push(message.to_vec());
+    let fed = pieces.into_iter().try_for_each(|piece| assembler.feed(piece, &mut keep));
+    let error = fed.and_then(|()| assembler.finish(&mut keep)).err();
+    (messages, error)
+}
+
+/// Hosts and ports, one or two words on lines of their own.
+pub fn addresses(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let words: Vec<String> = text.split('\n').map(str::to_owned).collect();
+    let Ok(target) = Target::parse(&words) else { return };
+    if let Ok(port) = port_number(&target.port, Protocol::Tcp)
+        && target.port.starts_with(|first: char| first.is_ascii_digit())
+        && target.port.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        assert_eq!(target.port.parse(), Ok(port));
+    }
+    let Some(host) = &target.host else { return };
+    assert!(!host.is_empty());
+    if !host.contains(']') {
+        let bracketed = format!("[{host}]:{}", target.port);
+        assert_eq!(Target::parse(&[bracketed]).ok().as_ref(), Some(&target));
+    }
+    // What is an address is the same one when it is written down and read again.
+    if let Ok(Some(address)) = without_server(host, 80, Family::Any, Lookup::Numeric) {
+        let shown = Address::from(address).to_string();
+        let again = Target::parse(std::slice::from_ref(&shown)).expect("an address");
+        let host = again.host.expect("a host");
+        let read = without_server(&host, 80, Family::Any, Lookup::Numeric);
+        assert_eq!(read.ok().flatten(), Some(address), "{shown}");
+    }
+}
+
+/// Lists of ports.
+pub fn ports(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(ports) = Ports::parse(text, Protocol::Tcp) else { return };
+    let all = ports.as_slice();
+    assert!(!all.is_empty() && all.is_sorted_by(|a, b| 0 < *a && a < b), "{all:?}");
+    let list: Vec<_> = all.iter().map(u16::to_string).collect();
+    assert_eq!(Ports::parse(&list.join(","), Protocol::Udp).ok(), Some(ports));
+}
+
+/// Blocks of addresses.
+pub fn cidr(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Some(net) = block(text) else { return };
+    assert_eq!(block(&net.to_string()), Some(net));
+    if let IpNet::V6(net) = net {
+        let is_mapped = net.prefix_len() >= 96 && net.addr().to_ipv4_mapped().is_some();
+        assert!(!is_mapped, "{net} is a block of IPv4");
+    }
+    for ip in [net.network(), net.addr(), net.broadcast()] {
+        let peer = Address::from(SocketAddr::new(ip, 1));
+        let gate = |allowed: &[IpNet], denied: &[IpNet]| AccessList {
+            allowed: allowed.to_vec(),
+            denied: denied.to_vec(),
+        };
+        // A wide block of IPv6 may have IPv4-mapped addresses in it, which count as IPv4.
+        if ip == ip.to_canonical() {
+            assert_eq!(gate(&[net], &[]).refusal(&peer), None);
+            assert!(gate(&[], &[net]).refusal(&peer).is_some());
+        }
+        assert!(gate(&[net], &[net]).refusal(&peer).is_some());
+    }
+}
+
+/// Durations and sizes.
+pub fn quantities(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(time) = units::duration(text) {
+        assert_eq!(units::duration(&written(time)), Ok(time));
+        // Several of them are added to a clock.
+        assert!(std::time::Instant::now().checked_add(time * 4).is_some());
+    }
+    if let Ok(size) = units::size(text) {
+        assert_eq!(units::size(&size.to_string()), Ok(size));
+        assert!(!units::human_bytes(size).is_empty());
+    }
+}
+
+fn written(time: Duration) -> String {
+    format!("{}s {}ns", time.as_secs(), time.subsec_nanos())
+}
+
+/// The damage that `compare` does to replies.
+pub fn impairments(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(what) = impairment(text) else { return };
+    let Impairment { loss, duplicate, reorder, delay, jitter, seed } = what;
+    assert!([loss, duplicate, reorder].iter().all(|share| (0.0..=1.0).contains(share)));
+    let again = format!(
+        "loss={loss},dup={duplicate},reorder={reorder},delay={},jitter={},seed={seed}",
+        written(delay),
+        written(jitter)
+    );
+    assert_eq!(impairment(&again).ok(), Some(what), "{again}");
+
+    const REPLIES: u32 = 50;
+    let mut impairer = Impairer::new(what, Duration::from_millis(1));
+    (0..REPLIES).for_each(|reply| impairer.take(reply, Duration::from_millis(reply.into())));
+    let mut left = [0; REPLIES as usize];
+    let mut last = Duration::ZERO;
+    while let Some(due) = impairer.next_due() {
+        assert!(due >= last, "before its time");
+        last = due;
+        let reply = impairer.next(due).expect("a reply that is due");
+        left[reply as usize] += 1;
+    }
+    assert!(left.iter().all(|times| *times <= 2), "more than twice");
+    if loss == 0.0 {
+        assert!(left.iter().all(|times| *times >= 1), "lost");
+    }
+    if duplicate == 0.0 {
+        assert!(left.iter().all(|times| *times <= 1), "doubled");
+    }
+}
