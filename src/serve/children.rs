@@ -23,7 +23,7 @@ use crate::observe::tap::{Event, Link};
 use crate::run::limits::{Limit, nearest};
 use crate::run::session::Session;
 use crate::setup::accept::Acceptor;
-use crate::sys::descendants;
+use crate::sys::descendants::{self, Ended};
 
 use leaving::{Leaving, Turn};
 
@@ -233,15 +233,21 @@ impl<'a> Children<'a> {
     /// Takes note of the programs that have ended.
     fn reap(&mut self, session: &mut Session) -> Result<()> {
         let mut ended = Vec::new();
-        while let Some(id) = descendants::ended_child() {
+        loop {
+            let id = match descendants::ended_child() {
+                Ended::One(id) => id,
+                Ended::NoMore => break,
+                Ended::All => {
+                    ended.append(&mut self.running);
+                    break;
+                }
+            };
             let is_it = |running: &Running| i32::try_from(running.child.id()) == Ok(id);
             match self.running.iter().position(is_it) {
                 Some(at) => ended.push(self.running.swap_remove(at)),
-                // What a program has left behind.
-                None => {
-                    descendants::bury(id);
-                    continue;
-                }
+                // What a program has left behind. One that stays would be found again at once.
+                None if descendants::bury(id) => continue,
+                None => break,
             }
             if let Some(Running { child, link, .. }) = ended.last_mut() {
                 let how = match child.wait() {

@@ -248,8 +248,7 @@ impl Hub {
             Err(cause) => {
                 // The client must not take this for the end of an empty stream.
                 let _ = socket.set_linger(Some(Duration::ZERO));
-                let error = Error::network("accept", &link, &cause);
-                session.event(&Event::Error(&error));
+                self.failed(Error::network("accept", &link, &cause), session);
                 return;
             }
         };
