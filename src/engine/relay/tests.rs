@@ -304,13 +304,13 @@ fn is_right(
     if gone.get() {
         return;
     }
+    let sent_all = stdin.borrow().left == 0 && takes.borrow().taken == stdin.borrow().given;
+    if rules.send_only && sent_all {
+        return;
+    }
     let written_all = stdout.borrow().taken == sends.borrow().given;
     if matches!(rules.silence, Silence::AfterInput(_)) && !relay.peer_closed {
         assert!(written_all, "done by silence with bytes that are not written");
-        return;
-    }
-    let sent_all = stdin.borrow().left == 0 && takes.borrow().taken == stdin.borrow().given;
-    if rules.send_only && sent_all {
         return;
     }
     let received_all = sends.borrow().left == 0 && written_all;
