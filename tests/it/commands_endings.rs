@@ -4,6 +4,7 @@ use libtest_mimic::Trial;
 use std::io::Write;
 use std::net::TcpStream;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -110,8 +111,11 @@ fn a_client_that_never_closes_is_let_go_of() {
     let (server, port) = listen("", "read -r line; printf answer");
     let client = asking(port);
     assert_eq!(net::read_to_fin(&client), b"answer");
+    let begun = Instant::now();
     server.expect_running();
     server.wait().expect_code(0);
+    let waited = begun.elapsed();
+    assert!(waited > Duration::from_secs(4) && waited < Duration::from_secs(8), "{waited:?}");
     drop(client);
 }
 
