@@ -406,7 +406,10 @@ impl Hub {
 
     fn silence_ends(&self) -> Option<Instant> {
         // UDP peers are heard to their end, whatever standard input may still say.
-        let said = self.door.is_none() || self.input_ended || self.input.is_none();
+        let said = self.door.is_none()
+            || self.input_ended
+            // It is read only while a client is there, and one may have come and gone at once.
+            || self.input.as_ref().is_none_or(Input::is_nothing);
         let limit = self.rules.silence.filter(|_| self.anybody && said)?;
         // Who is still being sent to is not silent; only characters never end.
         let last = match self.role {
