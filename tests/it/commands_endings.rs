@@ -94,7 +94,8 @@ fn a_process_that_the_command_leaves_behind_keeps_the_connection() {
 }
 
 fn a_process_left_behind_without_the_connection_does_not_hold_it() {
-    let script = "read -r line; sleep 20 <&- >&- 2>&- & echo $!";
+    // It takes its time to close what it was born with.
+    let script = "read -r line; { sleep 0.2; exec sleep 20 <&- >&- 2>&-; } & echo $!";
     let (server, port) = listen("-k", script);
     let client = asking(port);
     let text = String::from_utf8(net::read_to_fin(&client)).unwrap();
