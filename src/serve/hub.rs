@@ -127,7 +127,8 @@ impl Hub {
     ) -> Self {
         let Parts { acceptor, datagrams, input, output } = parts;
         let mut ends = Ends::new(settings.ending, Company::Awaited, now);
-        if input.is_none() {
+        // It is read only while a client is there, and one may have come and gone at once.
+        if input.as_ref().is_none_or(Input::is_nothing) {
             ends.input_ended(now);
         }
         Self {
