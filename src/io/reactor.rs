@@ -285,13 +285,15 @@ impl Reactor {
             timeout = Some(timeout.map_or(UNTOLD, |timeout| timeout.min(UNTOLD)));
         }
         if expected == Expected::Soon && self.last_wait < SHORT_WAIT {
-            while begun.elapsed() < LONGEST_LOOK {
-                self.look()?;
+            let mut now = begun;
+            while now - begun < LONGEST_LOOK {
+                self.poll(Some(now), Some(Duration::ZERO))?;
                 if self.woken {
-                    self.last_wait = begun.elapsed();
+                    self.last_wait = now - begun;
                     return Ok(());
                 }
                 std::thread::yield_now();
+                now = Instant::now();
             }
         }
         self.poll(Some(begun), timeout)?;
