@@ -1,7 +1,7 @@
 //! The same messages over TCP and over UDP to an echoing peer, side by side.
 //!
 //! - [`measure`] sending the messages, and the account of what came back: messages what is sent, flow when, stream and
-//!   datagrams how, recognise which message a datagram answers; account what became of every message, rtt how long
+//!   datagrams how, carrier what these two have in common, recognise which message a datagram answers; account what became of every message, rtt how long
 //!   replies took, wire what it cost in packets, ledger account and flow together; peer the built-in peer, impair what
 //!   it does to UDP replies; run the loop of one run, woken by its timer. Here: both runs, one after the other
 //! - [`show`] what people, eyes and programs read of it

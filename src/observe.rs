@@ -1,5 +1,6 @@
 //! What passed, for everybody who wants to know: counters and the observers behind them.
 
+mod activity;
 pub mod bar;
 pub mod dump;
 pub mod hexdump;

@@ -1,10 +1,12 @@
 //! Asking ports: at most so many probes in flight, in one loop, printing what is found as it is
 //! found.
 //!
-//! The modules `tcp` and `udp` know how a port is asked and what an answer is; this one decides
-//! when the next is asked and when the scan is over. It knows nothing of names and options.
+//! The modules `tcp` and `udp` know how a port is asked and what an answer is (`probe` is what they
+//! have in common); this one decides when the next is asked and when the scan is over. It knows nothing of names and options.
 
+pub mod plan;
 pub mod ports;
+mod probe;
 pub mod progress;
 pub mod report;
 pub mod results;
@@ -12,11 +14,7 @@ mod tcp;
 mod udp;
 
 use std::collections::VecDeque;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
-
-use socket2::{Domain, Socket, Type};
 
 use crate::engine::flow::Cuts;
 use crate::engine::pace::Pace;
@@ -25,7 +23,9 @@ use crate::io::reactor::{Expected, Reactor, Signal};
 use crate::net::address::Protocol;
 use crate::observe::journal::Verbosity;
 use crate::run::console::Console;
-use crate::scan::report::{Found, State};
+use crate::scan::report::State;
+use plan::{Order, Plan};
+use probe::{Answer, Asked, Job, Prober};
 use progress::Progress;
 use results::{Reader, Results};
 
@@ -34,132 +34,6 @@ const PROBES_A_ROUND: usize = 256;
 
 /// When the system had no room for another probe, it is asked again after this.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(5);
-
-/// An address of the host that is scanned.
-#[derive(Debug, Clone, Copy)]
-pub struct Target {
-    /// Where probes go; its port means nothing.
-    pub address: SocketAddr,
-    /// Where this machine's probes come from.
-    pub local: IpAddr,
-}
-
-impl Target {
-    /// The address, if this machine has a route to it.
-    ///
-    /// # Errors
-    /// Why it has none, in the system's words.
-    pub fn new(mut address: SocketAddr) -> io::Result<Self> {
-        // Connecting a datagram socket looks the route up and sends nothing. Any port will do.
-        address.set_port(9);
-        let socket = open(address, Protocol::Udp)?;
-        socket.connect(&address.into())?;
-        let local = crate::net::socket::local_address(&socket)
-            .and_then(|local| local.internet())
-            .unwrap_or(address)
-            .ip();
-        Ok(Self { address, local })
-    }
-
-    fn at(&self, port: u16) -> SocketAddr {
-        let mut address = self.address;
-        address.set_port(port);
-        address
-    }
-}
-
-/// A non-blocking socket. It is not for data, so the options of those that are mean nothing here.
-fn open(address: SocketAddr, protocol: Protocol) -> io::Result<Socket> {
-    let kind = match protocol {
-        Protocol::Tcp => Type::STREAM,
-        Protocol::Udp => Type::DGRAM,
-    };
-    Socket::new(Domain::for_address(address), kind.nonblocking(), None)
-}
-
-/// The order in which ports are asked and shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// From the lowest up.
-    Ascending,
-    /// Asked at random, shown as the answers come (`--shuffle`).
-    Shuffled,
-}
-
-/// What is asked, and how fast.
-#[derive(Debug)]
-pub struct Plan {
-    /// TCP or UDP.
-    pub protocol: Protocol,
-    /// The addresses of one machine. A port is open if it is open at any of them; the next one
-    /// is asked where the one before was not.
-    pub targets: Vec<Target>,
-    /// Ascending, without duplicates.
-    pub ports: Vec<u16>,
-    /// See [`Order`].
-    pub order: Order,
-    /// How long an answer may take.
-    pub timeout: Duration,
-    /// Most probes in flight.
-    pub concurrency: usize,
-    /// Most probes a second, repeated ones included.
-    pub rate: Option<u32>,
-    /// What a UDP probe carries.
-    pub payload: Vec<u8>,
-}
-
-/// One question: a port at one of the addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Job {
-    port: u16,
-    /// Place in [`Plan::targets`].
-    target: usize,
-    /// What the addresses before this one answered.
-    so_far: Option<Found>,
-}
-
-/// The answer to a question.
-#[derive(Debug)]
-struct Answer {
-    job: Job,
-    found: Found,
-}
-
-/// What became of a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    /// It is under way, or answered already.
-    Yes,
-    /// The system has no room for it now.
-    NoRoom,
-}
-
-/// How ports are asked over one protocol.
-trait Prober {
-    /// Sends a first probe.
-    fn ask(&mut self, job: Job, reactor: &mut Reactor, answers: &mut Vec<Answer>) -> Result<Asked>;
-
-    /// Repeats one probe whose answer may have been lost; `None` when it is too early for any.
-    fn ask_again(&mut self, now: Instant, answers: &mut Vec<Answer>) -> Result<Option<Asked>>;
-
-    /// Takes the answers that have come since the reactor last looked, and gives up on those
-    /// that are too late.
-    fn collect(
-        &mut self,
-        now: Instant,
-        reactor: &mut Reactor,
-        answers: &mut Vec<Answer>,
-    ) -> Result<()>;
-
-    /// Questions without an answer so far.
-    fn in_flight(&self) -> usize;
-
-    /// When a probe is to be repeated.
-    fn again_at(&self) -> Option<Instant>;
-
-    /// When a question is to be given up.
-    fn deadline(&self) -> Option<Instant>;
-}
 
 /// A scan under way.
 pub struct Scan {

@@ -3,11 +3,15 @@
 
 mod datagrams;
 pub mod descendants;
+mod facts;
 mod icmp;
 mod linux;
+mod retry;
 
-pub use datagrams::{Fetch, Received, Receiver, Sender, Sent};
+pub use datagrams::{Receiver, Sender, Sent};
+pub use facts::{Fetch, Offload, Received, TcpCounts, TcpState};
 pub use icmp::{Icmp, IcmpKind, hear_icmp, next_icmp};
+pub use retry::again;
 
 use std::io;
 use std::net::SocketAddr;
@@ -48,24 +52,6 @@ pub fn enlarge_pipe(fd: impl AsFd, bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// How often a call is made again at once.
-const TRIES: u32 = 8;
-
-/// Makes a call again that a signal has interrupted before it did anything (EINTR, signal(7)). Only
-/// so often: a call that never gets through must not keep the loop from hearing the signal.
-///
-/// # Errors
-/// What the call says; `Interrupted` when it never got through.
-pub fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    for _ in 1..TRIES {
-        match call() {
-            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-            other => return other,
-        }
-    }
-    call()
-}
-
 /// Takes the `bytes` back that are in a pipe of our own.
 ///
 /// # Errors
@@ -101,19 +87,6 @@ pub fn ready(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> (bool, bool) {
         // Nobody knows: trying again finds out.
         Err(_) => (true, true),
     }
-}
-
-/// How far a TCP connection has come towards its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TcpState {
-    /// We have not sent a FIN.
-    Open,
-    /// Our FIN is sent and not acknowledged: FIN-WAIT-1, CLOSING, LAST-ACK.
-    FinSent,
-    /// Our FIN, and so all our data, is acknowledged: FIN-WAIT-2.
-    FinAcknowledged,
-    /// Both ends are done: TIME-WAIT, CLOSED.
-    Closed,
 }
 
 /// Takes the next connection of a listening socket: non-blocking, closed on exec.
@@ -155,21 +128,6 @@ pub fn is_ignored(signal: i32) -> bool {
 /// When the socket is no TCP socket.
 pub fn tcp_state(socket: impl AsFd) -> io::Result<TcpState> {
     linux::tcp_state(socket.as_fd())
-}
-
-/// What a TCP connection has put on the wire and taken from it, as the kernel counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TcpCounts {
-    /// Segments sent, with SYN, FIN, pure acknowledgments and retransmissions.
-    pub segments_out: u64,
-    /// Segments received, with SYN, FIN and pure acknowledgments.
-    pub segments_in: u64,
-    /// Payload bytes sent, the retransmitted ones each time.
-    pub bytes_out: u64,
-    /// Segments sent again.
-    pub retransmissions: u64,
-    /// Whether segments carry timestamps (RFC 7323), 12 bytes each.
-    pub timestamps: bool,
 }
 
 /// Asks the kernel what a TCP connection has sent and received (TCP_INFO, tcp(7)); `None` when
@@ -248,13 +206,4 @@ pub fn terminal(terminal: impl AsFd) -> io::Result<u32> {
 /// How many columns the terminal has behind this descriptor, if it is one that knows.
 pub fn terminal_width(terminal: impl AsFd) -> Option<u16> {
     terminal_size::terminal_size_of(terminal).map(|(width, _)| width.0)
-}
-
-/// Which ways of moving data may be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Offload {
-    /// Everything this system has.
-    All,
-    /// Only what every system has (`--portable`).
-    Portable,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
-use super::Format;
+use super::values::Format;
 use crate::units;
 
 /// What `pktcat compare` does, in one line.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command, CommandFactory as _};
 
-use super::Cli;
+use super::command::Cli;
 use crate::error::Error;
 
 /// The parser's complaint about these words as an error, its tip as the hint.

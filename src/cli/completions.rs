@@ -7,7 +7,8 @@ use clap::builder::ValueHint;
 use clap::{Arg, Command, CommandFactory as _};
 use clap_complete::Shell;
 
-use super::{Cli, CompletionShell};
+use super::command::Cli;
+use super::values::CompletionShell;
 
 /// What bash is told to do where the script has nothing: offer file names.
 const BASH_DEFAULT: &str = " -o bashdefault -o default";

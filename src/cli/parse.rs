@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
-use super::{Cli, complaint};
+use super::command::Cli;
+use super::complaint;
 use crate::error::Error;
 
 /// A message given on the command line.

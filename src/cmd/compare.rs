@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::{check, files};
+use super::{check, files, parts};
 use crate::compare::measure::flow::Pacing;
 use crate::compare::measure::peer::Peer;
 use crate::compare::measure::run::Runner;
@@ -43,7 +43,7 @@ fn measure(config: &Compare, session: &mut Session) -> Result<()> {
     let drawing = config.svg.as_deref().map(|path| files::open(path, session)).transpose()?;
     let comparison = both(config, session)?;
     comparison.check()?;
-    super::show(text(config, &comparison)?.as_bytes(), session)?;
+    parts::show(text(config, &comparison)?.as_bytes(), session)?;
     if let Some(drawing) = drawing {
         session.begin_files();
         drawing.append(|out| out.extend_from_slice(svg::draw(&comparison).as_bytes()));

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use mio::Interest;
 use socket2::Socket;
 
-use super::{check, input, output, tell_granted, watch};
+use super::parts::{input, output, tell_granted, watch_socket};
+use super::{check, watch};
 use crate::config::{Connect, Place, Stdin};
 use crate::engine::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
 use crate::engine::datagram_relay::{DatagramRelay, NextAddress};
@@ -142,13 +142,6 @@ fn dial_local(config: &Connect, path: &Path, session: &mut Session) -> Result<Co
     config.common.options.apply_local(&socket)?;
     let latch = watch_socket(session, &socket)?;
     Ok(Connected { socket, latch, peer: Address::Unix(Some(Rc::from(path))) })
-}
-
-fn watch_socket(session: &mut Session, socket: &Socket) -> Result<Rc<Latch>> {
-    session
-        .reactor
-        .watch(socket, Interest::READABLE | Interest::WRITABLE)
-        .map_err(|cause| Error::system("poll", &cause))
 }
 
 /// One limit for looking names up and connecting.

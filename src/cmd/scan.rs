@@ -13,9 +13,10 @@ use crate::observe::journal::Verbosity;
 use crate::run::console::Console;
 use crate::run::limits::Limit;
 use crate::run::session::Session;
+use crate::scan;
+use crate::scan::plan::{Plan, Target};
 use crate::scan::progress::Progress;
 use crate::scan::results::{Reader, Results};
-use crate::scan::{self, Plan, Target};
 use crate::setup::resolve;
 use crate::sys;
 

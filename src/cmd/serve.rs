@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::listen::{announce, bind, bind_to, fin, longest, open_datagram};
-use super::{input, output, reply};
 use socket2::Socket;
 
+use super::bind::{announce, bind, bind_to, longest, open_datagram};
+use super::parts::{fin, input, output};
+use super::reply;
 use crate::config::{Listen, Place, Task};
 use crate::engine::datagram::Datagram;
 use crate::engine::ends::{Fin, Rules, Silence};

@@ -1,6 +1,7 @@
 //! Sending the messages, and the account of what came back.
 
 pub mod account;
+pub mod carrier;
 pub mod datagrams;
 pub mod flow;
 pub mod impair;

@@ -5,8 +5,9 @@ use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::distinct;
+use super::messages::format;
 use super::seen::paint;
-use super::{distinct, format};
 use crate::cli::{ColorChoice, CompareArgs};
 use crate::compare::Script;
 use crate::compare::measure::flow::Pacing;

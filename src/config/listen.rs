@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Common, Place, distinct};
+use super::common::Common;
+use super::distinct;
+use super::place::Place;
 use crate::cli::{Format, ListenArgs, Payload, Payloads};
 use crate::engine::framing;
 use crate::error::{Error, Result};

@@ -6,7 +6,7 @@ use crate::cli::{Payloads, ScanArgs};
 use crate::error::{Error, Result};
 use crate::net::address::{Family, Lookup, Protocol, Target};
 use crate::observe::journal::Verbosity;
-use crate::scan::Order;
+use crate::scan::plan::Order;
 use crate::scan::ports::Ports;
 use crate::scan::report::{Format, Wanted};
 use crate::scan::results::{Names, Shown, Style};

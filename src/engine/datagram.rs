@@ -3,23 +3,26 @@
 mod book;
 mod complaints;
 mod hearing;
+mod passed;
 mod peers;
 mod reports;
 mod rounds;
 
-use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
 use socket2::Socket;
 
-use book::{Book, MOST_PEERS};
-use complaints::Complaints;
 use hearing::Hearing;
+use passed::Passed;
+use peers::KnownPeers;
+pub use peers::Peers;
+use reports::Reports;
 pub use rounds::Handed;
-use rounds::Round;
+use rounds::{PORTION, Round};
 
 use crate::engine::batch::Batch;
+use crate::engine::ends::Standing;
 use crate::engine::flow::{Allowance, Sink, Source};
 use crate::engine::repeat::Repeat;
 use crate::error::{Error, Result};
@@ -28,7 +31,7 @@ use crate::io::reactor::Latch;
 use crate::net::access::AccessList;
 use crate::net::address::{Address, Protocol, Route};
 use crate::net::socket;
-use crate::observe::tap::{Activity, Link, Tap};
+use crate::observe::tap::{Activity, Tap};
 use crate::sys::{Fetch, Offload, Received, Receiver, Sender};
 
 /// The most payload a UDP datagram carries over IPv4: 65,535 less 20 bytes of IPv4 header and 8
@@ -41,28 +44,12 @@ pub const LONGEST_IPV6: usize = 65_527;
 /// Room that a batch for receiving must have.
 pub const RECEIVE_ROOM: usize = Receiver::ROOM;
 
-/// Whom datagrams are sent to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Peers {
-    /// The one the socket is connected to.
-    Connected(Route),
-    /// The one heard last.
-    Last(Option<Route>),
-    /// Every one heard so far.
-    All(Vec<Route>),
-}
-
 /// A bound or connected, non-blocking datagram socket.
 pub struct Datagram {
     socket: Rc<Socket>,
     latch: Rc<Latch>,
     local: Address,
-    peers: Peers,
-    book: Book,
-    /// How far what is sent to all has come.
-    round: Option<Round>,
-    /// The peer of the last datagram, so that a flow from one peer needs no look-up.
-    last_heard: Option<Route>,
+    known: KnownPeers,
     receiver: Receiver,
     received: Vec<Received>,
     sender: Sender,
@@ -70,14 +57,8 @@ pub struct Datagram {
     fetch: Fetch,
     access: Option<AccessList>,
     repeat: Repeat,
-    /// Whether there have been too many peers.
-    has_forgotten: bool,
-    complaints: Complaints,
-    /// What the network said of a datagram of ours. It is told once all that came before is taken.
-    said: Cell<Option<Error>>,
-    hearing: Hearing,
-    passed: Cell<Activity>,
-    tap: Rc<Tap>,
+    reports: Reports,
+    passed: Passed,
 }
 
 impl Datagram {
@@ -92,10 +73,6 @@ impl Datagram {
         tap: Rc<Tap>,
     ) -> Self {
         let local = socket::local_address(&socket).unwrap_or(Address::Unix(None));
-        let mut book = Book::new(MOST_PEERS);
-        if let Peers::Connected(Route { peer, .. }) = &peers {
-            book.add(Link::new(Protocol::Udp, local.clone(), peer.clone()));
-        }
         Self {
             receiver: Receiver::new(&*socket, offload, fetch),
             // Local sockets take a train for one datagram.
@@ -108,20 +85,13 @@ impl Datagram {
             fetch,
             socket,
             latch,
+            known: KnownPeers::new(peers, local.clone()),
             local,
-            peers,
-            book,
-            round: None,
-            last_heard: None,
             received: Vec::new(),
             access: None,
             repeat: Repeat::Nothing,
-            has_forgotten: false,
-            complaints: Complaints::default(),
-            said: Cell::new(None),
-            hearing: Hearing::Good,
-            passed: Cell::default(),
-            tap,
+            reports: Reports::new(),
+            passed: Passed::new(tap),
         }
     }
 
@@ -145,20 +115,19 @@ impl Datagram {
         latch: Rc<Latch>,
         peer: Address,
     ) -> (Rc<Socket>, Rc<Latch>, Result<()>) {
-        let (tap, peers) = (Rc::clone(&self.tap), Peers::Connected(peer.into()));
+        let (tap, peers) = (Rc::clone(&self.passed.tap), Peers::Connected(peer.into()));
         let new = Self::new(socket, latch, peers, self.offload, self.fetch, tap);
         let old = std::mem::replace(self, new);
         let mut result = Ok(());
-        if let (Repeat::Kept(trains, _), Peers::Connected(to)) = (&old.repeat, self.peers.clone()) {
+        if let (Repeat::Kept(trains, _), Some(to)) = (&old.repeat, self.known.connected().cloned())
+        {
             // A socket that nothing was sent over has room for so little.
             result = trains
                 .iter()
                 .try_for_each(|(bytes, segment)| self.send(bytes, *segment, &to).map(drop));
         }
         self.repeat = old.repeat;
-        self.note(|passed| {
-            *passed = *passed + old.passed.get();
-        });
+        self.passed.add(&old.passed);
         (old.socket, old.latch, result)
     }
 
@@ -170,23 +139,13 @@ impl Datagram {
     /// Whether there is somebody to send to.
     #[must_use]
     pub fn has_peer(&self) -> bool {
-        match &self.peers {
-            Peers::Connected(_) => true,
-            Peers::Last(last) => last.is_some(),
-            Peers::All(all) => !all.is_empty(),
-        }
+        self.known.has_any()
     }
 
     /// How much has passed, with all peers together.
     #[must_use]
     pub fn activity(&self) -> Activity {
-        self.passed.get()
-    }
-
-    fn note(&self, count: impl FnOnce(&mut Activity)) {
-        let mut passed = self.passed.get();
-        count(&mut passed);
-        self.passed.set(passed);
+        self.passed.activity()
     }
 
     /// Whether receiving has met nothing more for now.
@@ -216,16 +175,17 @@ impl Datagram {
 
     /// A train finds no room for so long that it is lost.
     pub fn lose(&self, bytes: &[u8], segment: usize) {
-        self.tap.unsent(bytes.len().div_ceil(segment.max(1)).max(1));
+        self.passed.tap.unsent(bytes.len().div_ceil(segment.max(1)).max(1));
     }
 
     /// Sends a train to one peer. Bytes that left; `None` when there was no room for any, or signals
     /// kept interrupting the call.
     fn send(&mut self, bytes: &[u8], segment: usize, to: &Route) -> Result<Option<usize>> {
-        let connected = matches!(self.peers, Peers::Connected(_));
+        let connected = self.known.connected().is_some();
         let sent = self.sender.send(&*self.socket, bytes, segment, (!connected).then_some(to));
         if sent.messages > 0 {
-            self.count_sent(&bytes[..sent.bytes], segment, sent.messages, &to.peer);
+            let link = self.known.link(&to.peer);
+            self.passed.sent(&bytes[..sent.bytes], segment, sent.messages, link);
         }
         let Some(cause) = sent.error else {
             self.repeat.keep(&bytes[..sent.bytes], segment);
@@ -243,8 +203,8 @@ impl Datagram {
             },
             _ => {
                 // One peer's trouble is not the others', and a datagram nobody can have is lost.
-                self.complain("send", &to.peer, &cause);
-                self.tap.unsent(1);
+                self.reports.complain("send", &to.peer, &cause, &self.passed.tap);
+                self.passed.tap.unsent(1);
                 return Ok(Some(bytes.len().min(sent.bytes + segment)));
             }
         }
@@ -255,110 +215,153 @@ impl Datagram {
         Ok(Some(sent.bytes))
     }
 
-    fn count_sent(&self, bytes: &[u8], segment: usize, messages: usize, to: &Address) {
-        self.note(|passed| passed.sent(messages));
-        match self.book.link(to) {
-            Some(link) if self.tap.is_watched() => {
-                if bytes.is_empty() {
-                    self.tap.sent(link, bytes);
-                }
-                for message in bytes.chunks(segment.max(1)) {
-                    self.tap.sent(link, message);
-                }
+    /// The error for a failed call on a connected socket; `None` when the run goes on all the same.
+    fn failed(&self, what: &str, peer: &Address, cause: &io::Error) -> Option<Error> {
+        let link = self.known.link(peer);
+        reports::failed(&self.socket, (peer, link), what, cause, &self.passed.tap)
+    }
+
+    /// Tells something that concerns one of many peers, unless there was such a line just now.
+    pub fn tell(&mut self, error: &Error) {
+        self.reports.tell(error, &self.passed.tap);
+    }
+
+    /// An error the network reported for what was sent: ICMP port or host unreachable
+    /// (RFC 1122, 4.1.3.3); or why nothing can be received any more.
+    fn reported(&self) -> Result<()> {
+        self.reports.check()?;
+        match (self.socket.take_error(), self.known.connected()) {
+            (Ok(Some(cause)), Some(to)) => {
+                self.failed("send", &to.peer, &cause).map_or(Ok(()), Err)
             }
-            link => self.tap.sent_unseen(link, bytes.len(), messages),
+            _ => Ok(()),
         }
     }
 
-    fn take(&mut self, batch: &mut Batch, received: &Received) {
+    /// Sends a train to the peer heard last or to all, as far as there are any.
+    pub fn send_to_peers(&mut self, bytes: &[u8], segment: usize) -> Handed {
+        match &self.known.peers {
+            Peers::Last(Some(to)) | Peers::Connected(to) => {
+                let to = to.clone();
+                self.answer(bytes, segment, &to).map_or(Handed::NoRoom, Handed::Bytes)
+            }
+            Peers::Last(None) => Handed::Bytes(bytes.len()),
+            Peers::All(all) if all.is_empty() => Handed::Bytes(bytes.len()),
+            // Not connected: no error comes back.
+            Peers::All(_) => self.step_round(bytes, segment).unwrap_or(Handed::NoRoom),
+        }
+    }
+
+    /// Sends a train to the next peers. A UDP socket that has no room has none for anybody, and has
+    /// it again soon; a local one may have none for one peer that does not read, which the others do
+    /// not wait for: what it misses is lost, and counted.
+    fn step_round(&mut self, bytes: &[u8], segment: usize) -> Result<Handed> {
+        let mut round = self.known.round.take().unwrap_or_else(|| Round::new(bytes.len()));
+        let train = round.train(bytes);
+        for _ in 0..PORTION {
+            let Some(to) = self.known.at(round.next()).cloned() else {
+                let Some(lost) = round.lost() else { return Ok(Handed::NoRoom) };
+                self.passed.tap.unsent(lost);
+                return Ok(Handed::Bytes(train.len()));
+            };
+            let rest = round.rest(train);
+            match self.send(rest, segment, &to)? {
+                Some(sent) => round.sent(sent, rest),
+                None if to.peer.internet().is_some() => {
+                    self.known.round = Some(round);
+                    return Ok(Handed::NoRoom);
+                }
+                None => round.miss(rest, segment),
+            }
+        }
+        self.known.round = Some(round);
+        Ok(Handed::ToSome)
+    }
+
+    /// Takes what was received to the batch, and counts it; how many bytes, none where its sender may
+    /// not come in.
+    fn take(&mut self, batch: &mut Batch, received: &mut Received) -> usize {
+        if received.from.is_none()
+            && let Address::Unix(_) = &self.local
+            && self.known.connected().is_none()
+        {
+            // Its sender has no name (unix(7)), which is all there is to know.
+            received.from = Some(Address::Unix(None).into());
+        }
+        if let (Some(access), Some(from)) = (&self.access, &received.from)
+            && access.refusal(&from.peer).is_some()
+        {
+            self.passed.tap.ignored(received.count());
+            return 0;
+        }
         self.repeat = Repeat::Nothing;
         if let Some(from) = &received.from {
-            self.heard(from);
+            self.known.heard(from, &self.passed.tap);
         }
         batch.place(received.range.clone(), received.segment, received.from.clone());
+        let from = received.from.as_ref().or(self.known.connected());
+        let link = from.and_then(|from| self.known.link(&from.peer));
+        self.passed.received(batch.bytes(received.range.clone()), received, link);
+        received.range.len()
+    }
+}
+
+/// There is no connection: nothing is acknowledged, so nothing is waited for.
+impl Standing for Datagram {
+    fn has_settled(&self) -> Result<bool> {
+        self.reported().map(|()| true)
     }
 
-    /// Counts what was received, and shows it to whoever wants to see it.
-    fn count_received(&self, bytes: &[u8], received: &Received) {
-        self.note(|passed| passed.received(received.count()));
-        let from = received.from.as_ref().or(match &self.peers {
-            Peers::Connected(from) => Some(from),
-            Peers::Last(_) | Peers::All(_) => None,
-        });
-        let link = from.and_then(|from| self.book.link(&from.peer));
-        match link {
-            Some(link) if self.tap.is_watched() || received.cut_from.is_some() => {
-                if bytes.is_empty() {
-                    self.tap.received(link, bytes, received.cut_from);
-                }
-                for message in bytes.chunks(received.segment.max(1)) {
-                    self.tap.received(link, message, received.cut_from);
-                }
-            }
-            link => self.tap.received_unseen(link, bytes.len(), received.count()),
-        }
+    fn has_acknowledged(&self) -> Result<bool> {
+        self.reported().map(|()| true)
+    }
+
+    fn check(&self) -> Result<()> {
+        self.reported()
     }
 }
 
 impl Source for Datagram {
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress> {
         if !self.latch.readable() {
-            return self.said.take().map_or(Ok(Progress::Blocked), Err);
+            return self.reports.said.take().map_or(Ok(Progress::Blocked), Err);
         }
         let mut received = std::mem::take(&mut self.received);
         received.clear();
-        let arena = batch.reset();
-        let result = self.receiver.receive(&*self.socket, arena, &mut received);
-        let mut bytes = 0;
-        for one in &mut received {
-            if one.from.is_none()
-                && let Address::Unix(_) = &self.local
-                && !matches!(self.peers, Peers::Connected(_))
-            {
-                // Its sender has no name (unix(7)), which is all there is to know.
-                one.from = Some(Address::Unix(None).into());
-            }
-            if let (Some(access), Some(from)) = (&self.access, &one.from)
-                && access.refusal(&from.peer).is_some()
-            {
-                self.tap.ignored(one.count());
-                continue;
-            }
-            bytes += one.range.len();
-            self.take(batch, one);
-            self.count_received(batch.bytes(one.range.clone()), one);
-        }
+        let result = self.receiver.receive(&*self.socket, batch.reset(), &mut received);
+        let bytes = received.iter_mut().map(|one| self.take(batch, one)).sum();
         let any = !received.is_empty();
         self.received = received;
-        match (result, &self.peers) {
-            (Ok(()), _) => self.hearing = Hearing::Good,
+        match (result, self.known.connected()) {
+            (Ok(()), _) => self.reports.hearing = Hearing::Good,
             (Err(cause), _) if cause.kind() == io::ErrorKind::WouldBlock => {
-                self.hearing = Hearing::Good;
+                self.reports.hearing = Hearing::Good;
                 self.latch.not_readable();
             }
             (Err(cause), _) if cause.kind() == io::ErrorKind::Interrupted => {
                 return Ok(Progress::Moved(bytes));
             }
-            (Err(cause), Peers::Connected(from)) => {
+            (Err(cause), Some(from)) => {
                 let error = self.failed("receive", &from.peer, &cause);
                 if let Some(error) = error
-                    && let Some(before) = self.said.replace(Some(error))
+                    && let Some(before) = self.reports.said.replace(Some(error))
                 {
                     return Err(before);
                 }
                 return Ok(Progress::Moved(bytes));
             }
-            (Err(cause), _) => {
+            (Err(cause), None) => {
                 let place = socket::name(&self.local, Protocol::Udp);
                 let error = Error::network("receive", place, &cause);
-                let progress = self.hearing.failed(error, &self.latch, &self.tap);
+                let hearing = &mut self.reports.hearing;
+                let progress = hearing.failed(error, &self.latch, &self.passed.tap);
                 return Ok(if any { Progress::Moved(bytes) } else { progress });
             }
         }
-        match self.said.take() {
+        match self.reports.said.take() {
             Some(error) if !any => Err(error),
             said => {
-                self.said.set(said);
+                self.reports.said.set(said);
                 Ok(if any { Progress::Moved(bytes) } else { Progress::Blocked })
             }
         }
@@ -376,7 +379,7 @@ impl Sink for Datagram {
             if !self.latch.writable() {
                 break;
             }
-            let sent = match &self.peers {
+            let sent = match &self.known.peers {
                 Peers::Connected(to) | Peers::Last(Some(to)) => {
                     let to = to.clone();
                     self.send(train, segment, &to)?

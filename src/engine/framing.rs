@@ -4,60 +4,14 @@
 //! way back. Knows nothing of where bytes come from or go to.
 
 mod assembler;
-
-use std::fmt;
+mod format;
 
 pub use assembler::Assembler;
+pub use format::{Format, Malformed, Position};
 
 /// The longest message of a byte stream in `lines`, `hex` or `frames`: 16 MiB. It has to be kept
 /// until it is whole, and a peer without end must not take all memory.
 pub const LONGEST_MESSAGE: usize = 16 << 20;
-
-/// How messages are written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// No messages: bytes as they are.
-    Raw,
-    /// One line is one message; the newline is not part of it.
-    Lines,
-    /// One line of hex digits is one message.
-    Hex,
-    /// A 4-byte big-endian length stands before every message.
-    Frames,
-}
-
-/// Bytes that are no message of their format, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Malformed {
-    /// Line and column, or the offset of a byte.
-    pub position: Position,
-    /// What is wrong there.
-    pub why: String,
-}
-
-/// A place in the input, counted from 1 (lines, columns) or 0 (byte offsets).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Position {
-    /// For formats made of lines.
-    Text {
-        /// Counted from 1.
-        line: u64,
-        /// In bytes, counted from 1.
-        column: u64,
-    },
-    /// For `frames`.
-    Byte(u64),
-}
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.position {
-            Position::Text { line, column } => write!(f, "line {line}, column {column}: ")?,
-            Position::Byte(offset) => write!(f, "byte {offset}: ")?,
-        }
-        f.write_str(&self.why)
-    }
-}
 
 /// Writes a message down in a format, at the end of `out`. A datagram that ends in a newline is a
 /// line already: `echo x | nc -u` sends one.

@@ -2,12 +2,12 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::ops::{Add, Sub};
 
 use socket2::Socket;
 
 use crate::net::address::{Address, Protocol, transport};
 use crate::net::socket;
+use crate::observe::activity::Activity;
 
 /// One peer of one socket, and what has passed between them.
 #[derive(Debug)]
@@ -43,44 +43,6 @@ impl Flow {
     pub(super) fn count(&self, bytes: usize, messages: usize) {
         self.bytes.set(self.bytes.get() + bytes as u64);
         self.messages.set(self.messages.get() + messages as u64);
-    }
-}
-
-/// How much has passed at one connection or service. Both numbers only grow.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Activity {
-    /// Reads or datagrams that came.
-    pub arrived: u64,
-    /// Reads, writes and datagrams, both ways together.
-    pub moved: u64,
-}
-
-impl Activity {
-    /// So many reads or datagrams came.
-    pub fn received(&mut self, messages: usize) {
-        self.arrived += messages as u64;
-        self.moved += messages as u64;
-    }
-
-    /// So many writes or datagrams left.
-    pub fn sent(&mut self, messages: usize) {
-        self.moved += messages as u64;
-    }
-}
-
-impl Add for Activity {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self { arrived: self.arrived + other.arrived, moved: self.moved + other.moved }
-    }
-}
-
-impl Sub for Activity {
-    type Output = Self;
-
-    fn sub(self, before: Self) -> Self {
-        Self { arrived: self.arrived - before.arrived, moved: self.moved - before.moved }
     }
 }
 

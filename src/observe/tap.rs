@@ -8,9 +8,10 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-pub use super::link::{Activity, End, Link};
 use crate::error::Error;
 use crate::net::address::{Address, Protocol};
+pub use crate::observe::activity::Activity;
+pub use crate::observe::link::{End, Link};
 
 /// Which way bytes went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,9 +7,8 @@ use crate::io::reactor::Reactor;
 use crate::net::address::{Protocol, service_name};
 use crate::observe::journal::Journal;
 use crate::run::console::Console;
+use crate::scan::plan::Order;
 use crate::scan::report::{Format, Found, State, Tally, write_line};
-
-use super::Order;
 
 /// Which ports are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 use socket2::{SockAddr, Socket};
 
-use super::{Answer, Asked, Job, Prober, Target, open};
+use super::plan::{Target, open};
+use super::probe::{Answer, Asked, Job, Prober};
 use crate::error::{Error, Result};
 use crate::io::reactor::{Latch, Reactor};
 use crate::net::address::Protocol;

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 use socket2::Socket;
 
-use super::{Answer, Asked, Job, Plan, Prober, Target, open};
+use super::plan::{Plan, Target, open};
+use super::probe::{Answer, Asked, Job, Prober};
 use crate::error::{Error, Result};
 use crate::io::reactor::{Latch, Reactor};
 use crate::net::address::Protocol;

@@ -10,27 +10,19 @@ mod client;
 mod loops;
 pub mod role;
 mod service;
+mod state;
+mod table;
 mod turns;
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mio::Interest;
 use socket2::Socket;
 
-use crate::engine::batch::Batch;
-use crate::engine::datagram::Datagram;
-use crate::engine::ends::{
-    self, Company, Ends, Fin, Here, Pending, Reader, Saying, Standing, Subject, Verdict,
-    closes_sending,
-};
+use crate::engine::ends::{Here, Pending, Reader, Standing, Subject, Verdict};
 use crate::engine::flow::Sink as _;
-use crate::engine::framing::Format;
-use crate::engine::input::Input;
-use crate::engine::output::Output;
-use crate::engine::pace::Pace;
-use crate::engine::pump::{Failure, Pump};
+use crate::engine::pump::Failure;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::net::address::{Address, Protocol};
@@ -38,12 +30,13 @@ use crate::net::socket;
 use crate::observe::tap::{Activity, Event, Link};
 use crate::run::session::{Lull, Session};
 use crate::setup::accept::Acceptor;
-use crate::sys::Offload;
 
 use broadcast::Broadcast;
 use client::{Client, Sending};
 use role::Role;
 use service::Service;
+
+pub use state::{Hub, Parts, Settings};
 
 /// Clients accepted before the others get their turn again.
 const ACCEPTS_AT_ONCE: usize = 64;
@@ -54,103 +47,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often is looked whether such a client takes anything, so that it is given no more than that.
 const PROGRESS_CHECK: Duration = Duration::from_millis(50);
 
-/// Room for reading from a client.
-const BUFFER: usize = 256 * 1024;
-
-/// How the clients are treated.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    /// Whether more than one client is served.
-    pub keep_open: bool,
-    /// Bytes that may wait for a client.
-    pub queue: usize,
-    /// Whether messages on standard output begin with who sent them.
-    pub tag: bool,
-    /// How messages are written.
-    pub output: Format,
-    /// When the sending half of a client is closed.
-    pub fin: Fin,
-    /// How standard input is cut into messages, for those that get it both as a stream and as datagrams.
-    pub input: Format,
-    /// Whether a line ends in CRLF in a stream.
-    pub crlf: bool,
-    /// What ends the whole run.
-    pub ending: ends::Rules,
-}
-
-/// What a hub connects.
-pub struct Parts {
-    /// Where TCP clients come in.
-    pub acceptor: Option<Acceptor>,
-    /// Where datagrams come in.
-    pub datagrams: Option<Datagram>,
-    /// What is sent to everybody.
-    pub input: Option<Input>,
-    /// Where what they send goes.
-    pub output: Output,
-}
-
-/// A listener and everybody connected to it.
-pub struct Hub {
-    settings: Settings,
-    role: Role,
-    acceptor: Option<Acceptor>,
-    service: Option<Service>,
-    /// By the id of their latch.
-    clients: Vec<Option<Box<Client>>>,
-    present: usize,
-    /// Bytes that the unfinished messages of all clients take.
-    unfinished: usize,
-    /// Clients that may have something to do.
-    ready: VecDeque<usize>,
-    input: Option<Input>,
-    up: Pump,
-    output: Output,
-    buffer: Vec<u8>,
-    ends: Ends,
-    /// What has passed between the clients and us.
-    passed: Activity,
-    failure: Option<Error>,
-    /// Whether some client has had no room for what it should get.
-    anybody_stuck: bool,
-}
-
 impl Hub {
-    /// A hub ready to run, for TCP clients, UDP peers or both.
-    #[must_use]
-    pub fn new(
-        settings: Settings,
-        role: Role,
-        parts: Parts,
-        pace: Option<Pace>,
-        now: Instant,
-    ) -> Self {
-        let Parts { acceptor, datagrams, input, output } = parts;
-        let mut ends = Ends::new(settings.ending, Company::Awaited, now);
-        // It is read only while a client is there, and one may have come and gone at once.
-        if input.as_ref().is_none_or(Input::is_nothing) {
-            ends.input_ended(now);
-        }
-        Self {
-            settings,
-            role,
-            acceptor,
-            service: datagrams.map(Service::new),
-            clients: Vec::new(),
-            present: 0,
-            unfinished: 0,
-            ready: VecDeque::new(),
-            input,
-            up: Pump::new(Batch::new(64 * 1024), Offload::Portable, pace),
-            output,
-            buffer: vec![0; BUFFER],
-            ends,
-            passed: Activity::default(),
-            failure: None,
-            anybody_stuck: false,
-        }
-    }
-
     /// Serves until the one client is done, standard output is closed, enough messages have come,
     /// a limit passes or a signal comes.
     ///
@@ -158,8 +55,8 @@ impl Hub {
     /// For the last two, when an end of ours fails, and when the one client's connection broke.
     pub fn run(&mut self, session: &mut Session) -> Result<()> {
         let mut result = self.run_to_end(session);
-        for id in 0..self.clients.len() {
-            if let Some(mut client) = self.clients[id].take() {
+        for id in self.clients.ids() {
+            if let Some(mut client) = self.clients.take(id) {
                 let whole = self.complete(&mut client);
                 let is_wanted = result.is_ok() && !self.output.has_enough();
                 if let (Err(error), true) = (whole, is_wanted && !self.output.is_broken()) {
@@ -207,7 +104,7 @@ impl Hub {
                 continue;
             }
             for id in session.reactor.fired() {
-                list(&mut self.clients, &mut self.ready, id);
+                self.clients.list(id);
             }
         }
     }
@@ -216,7 +113,9 @@ impl Hub {
         let mut any = false;
         for _ in 0..ACCEPTS_AT_ONCE {
             let Some(acceptor) = &mut self.acceptor else { break };
-            let Some((socket, peer)) = acceptor.next(self.present, session)? else { break };
+            let Some((socket, peer)) = acceptor.next(self.clients.present(), session)? else {
+                break;
+            };
             let local = acceptor.local();
             any = true;
             self.welcome(socket, local, peer, session);
@@ -260,12 +159,7 @@ impl Hub {
         if self.role.sends_input() && self.closes_sending_of(&client) {
             client.sending = Sending::Closing;
         }
-        if self.clients.len() <= id {
-            self.clients.resize_with(id + 1, || None);
-        }
-        self.clients[id] = Some(client);
-        self.present += 1;
-        list(&mut self.clients, &mut self.ready, id);
+        self.clients.add(id, client);
     }
 
     fn serve_datagrams(&mut self) -> Result<bool> {
@@ -282,12 +176,11 @@ impl Hub {
         let heard = self.service.as_ref().is_some_and(Service::has_peer);
         let Some(input) = &mut self.input else { return Ok(false) };
         // Until somebody is there, standard input is not read.
-        if self.ends.has_input_ended() || !(self.present > 0 || heard) {
+        if self.ends.has_input_ended() || !(self.clients.present() > 0 || heard) {
             return Ok(false);
         }
         let mut everybody = Broadcast {
             clients: &mut self.clients,
-            ready: &mut self.ready,
             queue: self.settings.queue,
             service: self.service.as_mut(),
             format: self.settings.input,
@@ -309,26 +202,14 @@ impl Hub {
 
     /// Standard input has ended: the clients get their FIN, if that is when they get it.
     fn close_senders(&mut self) {
-        for id in 0..self.clients.len() {
-            let Some(client) = &self.clients[id] else { continue };
+        for id in self.clients.ids() {
+            let Some(client) = self.clients.get(id) else { continue };
             let closes = client.is_open() && self.closes_sending_of(client);
-            if let Some(client) = self.clients[id].as_mut().filter(|_| closes) {
+            if let Some(client) = self.clients.get_mut(id).filter(|_| closes) {
                 client.sending = Sending::Closing;
-                list(&mut self.clients, &mut self.ready, id);
+                self.clients.list(id);
             }
         }
-    }
-
-    /// Whether a client gets its FIN now, where what it gets is standard input.
-    fn closes_sending_of(&self, client: &Client) -> bool {
-        let saying = match &self.input {
-            None => Saying::Nothing,
-            Some(_) if self.ends.has_input_ended() => Saying::Nothing,
-            Some(input) if client.ended && input.is_null() => Saying::Nothing,
-            Some(input) if input.is_terminal() => Saying::Terminal,
-            Some(_) => Saying::More,
-        };
-        closes_sending(self.settings.fin, self.settings.ending.until_fin, saying, client.ended)
     }
 
     /// Drops clients that take nothing while others wait for them; whether there were any.
@@ -337,11 +218,11 @@ impl Hub {
         if !std::mem::take(&mut self.anybody_stuck) {
             return any;
         }
-        for id in 0..self.clients.len() {
-            let Some(client) = &mut self.clients[id] else { continue };
+        for id in self.clients.ids() {
+            let Some(client) = self.clients.get_mut(id) else { continue };
             if !client.has_stalled(PATIENCE, now) {
                 self.anybody_stuck |= client.stuck.is_some();
-            } else if let Some(client) = self.clients[id].take() {
+            } else if let Some(client) = self.clients.take(id) {
                 let (missed, queued) = (client.missed(), client.queued());
                 let why = format!(
                     "dropped, it takes nothing; {missed} bytes missed, {queued} of them queued here"
@@ -377,7 +258,7 @@ impl Hub {
 
     fn subject(&self) -> Subject {
         let can_come = self.acceptor.is_some() || self.service.is_some();
-        Subject::Service { deserted: !can_come && self.present == 0 }
+        Subject::Service { deserted: !can_come && self.clients.present() == 0 }
     }
 
     /// Whether a client has not taken all that it was to get; one that takes nothing is dropped as
@@ -388,7 +269,7 @@ impl Hub {
             return false;
         }
         let mut any = false;
-        for client in self.clients.iter_mut().flatten() {
+        for client in self.clients.iter_mut() {
             if client.queued() > 0 || client.answered.is_some() && client.sending != Sending::Closed
             {
                 client.set_stuck(now);
@@ -408,15 +289,5 @@ impl Hub {
         let answer = self.service.as_ref().and_then(Service::deadline);
         let ends = self.ends.deadline(self.subject(), now);
         [ends, acceptor, pace, stuck, answer].into_iter().flatten().min()
-    }
-}
-
-/// Puts a client on the list of those that may have something to do.
-fn list(clients: &mut [Option<Box<Client>>], ready: &mut VecDeque<usize>, id: usize) {
-    if let Some(Some(client)) = clients.get_mut(id)
-        && !client.listed
-    {
-        client.listed = true;
-        ready.push_back(id);
     }
 }

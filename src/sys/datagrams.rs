@@ -1,36 +1,15 @@
 //! Datagrams, as many in one system call as the system can, behind one signature for all offload.
 
 use std::io;
-use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use socket2::{SockAddr, SockRef};
 
+use super::facts::{Fetch, Offload, Received};
 use super::linux::datagrams::{self, Target};
-use super::{Offload, again};
+use super::retry::again;
 use crate::peer::{Address, Route};
-
-/// A datagram that was received, or a train of them from one peer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
-    /// Where in the buffer its bytes are.
-    pub range: Range<usize>,
-    /// Bytes of each datagram of the train, the last may be shorter.
-    pub segment: usize,
-    /// The real length, if that is not all of it (MSG_TRUNC, recv(2)).
-    pub cut_from: Option<usize>,
-    /// Who sent it, and to which of our addresses if we [asked](super::tell_destinations).
-    pub from: Option<Route>,
-}
-
-impl Received {
-    /// How many datagrams the train has.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        if self.range.is_empty() { 1 } else { self.range.len().div_ceil(self.segment) }
-    }
-}
 
 /// What became of a train that was to be sent.
 #[derive(Debug)]
@@ -41,15 +20,6 @@ pub struct Sent {
     pub messages: usize,
     /// Why no more left, if not all did.
     pub error: Option<io::Error>,
-}
-
-/// How many datagrams are fetched at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fetch {
-    /// As many as there are.
-    Many,
-    /// One, because nobody may want the next.
-    One,
 }
 
 /// Receives datagrams, as many at a time as the system can and the user wants.

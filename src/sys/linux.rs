@@ -19,7 +19,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use socket2::{SockRef, Socket};
 
-use super::{TcpCounts, TcpState};
+use super::facts::{TcpCounts, TcpState};
 use crate::peer::Address;
 
 pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<(Socket, Option<Address>)> {

@@ -11,6 +11,7 @@ use crate::tests;
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
         imports_run_one_way,
+        no_files_import_each_other,
         the_program_is_thin,
         things_live_in_their_places,
         files_are_short_and_say_what_they_are_for,
@@ -200,6 +201,25 @@ fn imports_run_one_way() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Whoever cannot be read without the other is one file, or has a third one to share.
+fn no_files_import_each_other() {
+    let graph = graph();
+    // What can be reached from each.
+    let reach = |start: &String| {
+        let (mut seen, mut left) = (BTreeSet::new(), vec![start]);
+        while let Some(module) = left.pop() {
+            for next in graph.get(module).into_iter().flatten() {
+                if seen.insert(next) {
+                    left.push(next);
+                }
+            }
+        }
+        seen
+    };
+    let circular: Vec<_> = graph.keys().filter(|module| reach(module).contains(module)).collect();
+    assert!(circular.is_empty(), "in a circle of imports: {circular:?}");
 }
 
 fn the_program_is_thin() {

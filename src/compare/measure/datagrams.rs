@@ -8,10 +8,10 @@ use mio::Interest;
 use socket2::Socket;
 
 use crate::compare::measure::account::At;
+use crate::compare::measure::carrier::Carrier;
 use crate::compare::measure::flow::Delivery;
 use crate::compare::measure::ledger::Ledger;
 use crate::compare::measure::recognise::Recogniser;
-use crate::compare::measure::run::Carrier;
 use crate::compare::measure::wire::{UdpMeter, Wire};
 use crate::error::{Error, Result, Status};
 use crate::io::reactor::{Latch, Reactor};

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::compare::measure::account::At;
+use crate::compare::measure::carrier::Carrier;
 use crate::compare::measure::flow::{Delivery, Next, Pacing};
 use crate::compare::measure::ledger::Ledger;
 use crate::compare::measure::messages::Messages;
@@ -10,7 +11,6 @@ use crate::compare::measure::peer::Peer;
 use crate::compare::measure::stream::Stream;
 use crate::compare::measure::timer::Timer;
 use crate::error::Result;
-use crate::io::reactor::Reactor;
 use crate::run::session::Session;
 
 /// A peer that answers nothing for so many times the limit is given up, though not before these.
@@ -21,39 +21,6 @@ const FIRST_SILENCE: Duration = Duration::from_secs(3);
 
 /// How long one that has is given: that many in a row may have been lost.
 const LATER_SILENCE: Duration = Duration::from_secs(10);
-
-/// What carries the messages.
-pub trait Carrier {
-    /// Whether a message can begin to leave now.
-    fn is_writable(&self) -> bool;
-
-    /// Sends a message; `false` when nothing of it found room.
-    ///
-    /// # Errors
-    /// When the network fails.
-    fn send(&mut self, number: u64, message: &[u8]) -> Result<bool>;
-
-    /// Takes what has come to the ledger; whether anything came. Also lets out what could not
-    /// leave before.
-    ///
-    /// # Errors
-    /// When the network fails, or nothing can come any more.
-    fn receive(&mut self, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool>;
-
-    /// Whether there may be more to receive right away.
-    fn is_readable(&self) -> bool;
-
-    /// Nothing can be done now: sees to it that the reactor tells of everything that is waited for.
-    ///
-    /// # Errors
-    /// When the system has no room for another watch.
-    fn before_sleep(&mut self, _: &mut Reactor) -> Result<()> {
-        Ok(())
-    }
-
-    /// Whether it may bring a message twice, or out of its turn.
-    fn delivery(&self) -> Delivery;
-}
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

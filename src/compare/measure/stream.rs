@@ -8,9 +8,9 @@ use std::rc::Rc;
 use socket2::Socket;
 
 use crate::compare::measure::account::{At, Condition};
+use crate::compare::measure::carrier::Carrier;
 use crate::compare::measure::flow::Delivery;
 use crate::compare::measure::ledger::Ledger;
-use crate::compare::measure::run::Carrier;
 use crate::compare::measure::wire::{self, Wire};
 use crate::error::{Error, Result, Status};
 use crate::io::reactor::Latch;

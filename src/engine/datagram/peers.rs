@@ -2,16 +2,82 @@
 
 use std::net::SocketAddr;
 
-use crate::engine::datagram::book::MOST_PEERS;
-use crate::engine::datagram::{Datagram, Peers};
+use super::book::{Book, MOST_PEERS};
+use super::rounds::Round;
 use crate::error::{Error, Status};
 use crate::net::address::{Address, Protocol, Route};
 use crate::net::socket;
-use crate::observe::tap::{Event, Link};
+use crate::observe::tap::{Event, Link, Tap};
 
-impl Datagram {
+/// Whom datagrams are sent to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peers {
+    /// The one the socket is connected to.
+    Connected(Route),
+    /// The one heard last.
+    Last(Option<Route>),
+    /// Every one heard so far.
+    All(Vec<Route>),
+}
+
+/// The peers of a socket.
+#[derive(Debug)]
+pub(super) struct KnownPeers {
+    /// Whom is sent to.
+    pub peers: Peers,
+    /// How far what is sent to all of them has come.
+    pub round: Option<Round>,
+    /// The address of the socket.
+    local: Address,
+    book: Book,
+    /// The peer of the last datagram, so that a flow from one peer needs no look-up.
+    last_heard: Option<Route>,
+    /// Whether there have been too many peers.
+    has_forgotten: bool,
+}
+
+impl KnownPeers {
+    /// Of a socket with this address nobody is known yet but whom it is connected to.
+    pub(super) fn new(peers: Peers, local: Address) -> Self {
+        let mut book = Book::new(MOST_PEERS);
+        if let Peers::Connected(Route { peer, .. }) = &peers {
+            book.add(Link::new(Protocol::Udp, local.clone(), peer.clone()));
+        }
+        Self { peers, round: None, local, book, last_heard: None, has_forgotten: false }
+    }
+
+    /// Whom the socket is connected to.
+    pub(super) fn connected(&self) -> Option<&Route> {
+        match &self.peers {
+            Peers::Connected(to) => Some(to),
+            Peers::Last(_) | Peers::All(_) => None,
+        }
+    }
+
+    /// Whether there is somebody to send to.
+    pub(super) fn has_any(&self) -> bool {
+        match &self.peers {
+            Peers::Connected(_) => true,
+            Peers::Last(last) => last.is_some(),
+            Peers::All(all) => !all.is_empty(),
+        }
+    }
+
+    /// The peer at this place among all that are sent to.
+    pub(super) fn at(&self, place: usize) -> Option<&Route> {
+        match &self.peers {
+            Peers::All(all) => all.get(place),
+            Peers::Connected(_) | Peers::Last(_) => None,
+        }
+    }
+
+    /// The two ends of what is sent to this peer or came from it.
+    pub(super) fn link(&self, peer: &Address) -> Option<&Link> {
+        self.book.link(peer)
+    }
+
     /// Remembers who spoke, and tells when it is somebody new.
-    pub(super) fn heard(&mut self, from: &Route) {
+    pub(super) fn heard(&mut self, from: &Route, tap: &Tap) {
         if self.last_heard.as_ref() == Some(from) {
             return;
         }
@@ -22,7 +88,7 @@ impl Datagram {
         match &mut self.peers {
             Peers::Connected(Route { peer, .. }) => {
                 if let Some(link) = self.book.link(peer) {
-                    self.tap.event(&Event::Peer(link));
+                    tap.event(&Event::Peer(link));
                 }
             }
             Peers::Last(last) if from.peer.can_be_answered() => *last = Some(from.clone()),
@@ -35,7 +101,7 @@ impl Datagram {
                 self.answer_from_there(from);
             }
         } else {
-            self.meet(from);
+            self.meet(from, tap);
         }
     }
 
@@ -49,16 +115,16 @@ impl Datagram {
     }
 
     /// Remembers somebody new.
-    fn meet(&mut self, from: &Route) {
+    fn meet(&mut self, from: &Route, tap: &Tap) {
         let local = match from.local {
             Some(local) => at_port_of(&self.local, local),
-            None if self.tap.is_watched() => socket::local_towards(self.local.clone(), &from.peer),
+            None if tap.is_watched() => socket::local_towards(self.local.clone(), &from.peer),
             None => self.local.clone(),
         };
         let link = Link::new(Protocol::Udp, local, from.peer.clone());
-        self.tap.event(&Event::Peer(&link));
+        tap.event(&Event::Peer(&link));
         if self.book.add(link) {
-            self.forget();
+            self.forget(tap);
         }
         if let Peers::All(all) = &mut self.peers
             && from.peer.can_be_answered()
@@ -68,7 +134,7 @@ impl Datagram {
     }
 
     /// Some peers are not in the book any more; what that means is told once.
-    fn forget(&mut self) {
+    fn forget(&mut self, tap: &Tap) {
         if let Peers::All(all) = &mut self.peers {
             if let Some(round) = &mut self.round {
                 round.forget(all, |peer| self.book.knows(peer));
@@ -80,7 +146,7 @@ impl Datagram {
             let name = socket::name(&self.local, Protocol::Udp);
             let error = Error::new(Status::Failure, "receive", name, why)
                 .hint("they count as new when they are heard again");
-            self.tap.event(&Event::Error(&error));
+            tap.event(&Event::Error(&error));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Bytes that arrive in any chunks, made into whole messages again.
 
-use crate::engine::framing::{Format, Malformed, Position};
+use crate::engine::framing::format::{Format, Malformed, Position};
 
 /// Bytes that are kept for the next message once one is complete.
 const KEPT: usize = 4096;

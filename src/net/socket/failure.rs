@@ -9,7 +9,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::error::{Error, Status};
 use crate::net::address::Protocol;
-use crate::net::socket::{local_address, name, probe};
+use crate::net::socket::ends::{local_address, name, probe};
 use crate::sys;
 
 /// The error of binding to an address: `what` is `listen`, or `bind` for the near end of a

@@ -1,6 +1,5 @@
 //! Standard input's way to everybody: the sink in front of all clients' queues.
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -11,14 +10,12 @@ use crate::engine::framing::{self, Format};
 use crate::engine::input::in_stream;
 use crate::error::Result;
 use crate::io::progress::Progress;
-use crate::serve::hub::client::Client;
-use crate::serve::hub::list;
 use crate::serve::hub::service::Service;
+use crate::serve::hub::table::Table;
 
 /// All clients, and the UDP peer heard last or all of them, as one sink.
 pub(super) struct Broadcast<'a> {
-    pub clients: &'a mut Vec<Option<Box<Client>>>,
-    pub ready: &'a mut VecDeque<usize>,
+    pub clients: &'a mut Table,
     /// Bytes that may wait for one client.
     pub queue: usize,
     pub service: Option<&'a mut Service>,
@@ -35,7 +32,7 @@ impl Broadcast<'_> {
     /// Whether every client has room; those that have none are marked.
     fn has_room(&mut self, bytes: usize) -> bool {
         let mut room = true;
-        for client in self.clients.iter_mut().flatten().filter(|client| client.is_open()) {
+        for client in self.clients.iter_mut().filter(|client| client.is_open()) {
             // A message longer than a whole queue has to fit into an empty one.
             if client.queued() > 0 && client.queued() + bytes > self.queue {
                 client.set_stuck(self.now);
@@ -48,12 +45,12 @@ impl Broadcast<'_> {
 
     fn push(&mut self, bytes: &[u8]) {
         let shared: Rc<[u8]> = Rc::from(bytes);
-        for id in 0..self.clients.len() {
-            if let Some(client) = &mut self.clients[id]
+        for id in self.clients.ids() {
+            if let Some(client) = self.clients.get_mut(id)
                 && client.is_open()
             {
                 client.push(&shared);
-                list(self.clients, self.ready, id);
+                self.clients.list(id);
             }
         }
     }

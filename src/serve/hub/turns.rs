@@ -12,7 +12,7 @@ use crate::observe::tap::{Event, Link};
 use crate::run::session::Session;
 use crate::serve::hub::client::{Client, Sending};
 use crate::serve::hub::role::Role;
-use crate::serve::hub::{BUFFER, Hub, list};
+use crate::serve::hub::state::{BUFFER, Hub};
 
 /// What all clients together may have us keep for them to echo.
 const ECHO_ROOM: usize = 64 << 20;
@@ -35,11 +35,9 @@ impl Hub {
     /// Lets every listed client have one turn; whether anything moved.
     pub(super) fn serve_clients(&mut self, session: &mut Session) -> bool {
         let mut moved = false;
-        for _ in 0..self.ready.len() {
-            let Some(id) = self.ready.pop_front() else { break };
+        for _ in 0..self.clients.listed() {
             // Taken out, it can be served with the others at hand.
-            let Some(mut client) = self.clients[id].take() else { continue };
-            client.listed = false;
+            let Some((id, mut client)) = self.clients.take_listed() else { continue };
             let before = client.link.activity();
             let result = self.serve(&mut client, session);
             self.passed = self.passed + (client.link.activity() - before);
@@ -51,9 +49,9 @@ impl Hub {
                     self.goodbye(client, None, session);
                 }
                 Ok(again) => {
-                    self.clients[id] = Some(client);
+                    self.clients.put_back(id, client);
                     if again != Turn::Idle {
-                        list(&mut self.clients, &mut self.ready, id);
+                        self.clients.list(id);
                     }
                     moved |= again == Turn::Moved;
                 }
@@ -73,12 +71,9 @@ impl Hub {
     fn make_message_room(&mut self, session: &mut Session) {
         let room = MESSAGE_ROOM.max(self.settings.queue);
         while self.unfinished > room {
-            let ids = 0..self.clients.len();
-            let held = |id: &usize| self.clients[*id].as_ref().map_or(0, |client| client.held());
-            let Some(mut client) = ids.max_by_key(held).and_then(|id| self.clients[id].take())
-            else {
-                return;
-            };
+            let held = |id: &usize| self.clients.get(*id).map_or(0, Client::held);
+            let longest = self.clients.ids().max_by_key(held);
+            let Some(mut client) = longest.and_then(|id| self.clients.take(id)) else { return };
             let why = format!(
                 "dropped, its unfinished message is the longest of all clients', which take more than {room} bytes"
             );
@@ -136,7 +131,7 @@ impl Hub {
     /// How much is read from one client at a time: what may have to be kept for all of them to be
     /// echoed stays bounded however many there are.
     fn read_size(&self) -> usize {
-        (ECHO_ROOM / self.present.max(1)).clamp(4096, BUFFER)
+        (ECHO_ROOM / self.clients.present().max(1)).clamp(4096, BUFFER)
     }
 
     fn may_read(&mut self, client: &Client) -> bool {
@@ -152,7 +147,7 @@ impl Hub {
     fn all_have_room(&mut self) -> bool {
         let now = Instant::now();
         let mut room = true;
-        for client in self.clients.iter_mut().flatten() {
+        for client in self.clients.iter_mut() {
             if client.queued() >= self.settings.queue {
                 client.set_stuck(now);
                 self.anybody_stuck = true;
@@ -260,12 +255,12 @@ impl Hub {
     /// Sends what one client sent to all others; that one is not among `clients` now.
     fn pass_on(&mut self, bytes: &[u8]) {
         let bytes: Rc<[u8]> = Rc::from(bytes);
-        for id in 0..self.clients.len() {
-            if let Some(other) = &mut self.clients[id]
+        for id in self.clients.ids() {
+            if let Some(other) = self.clients.get_mut(id)
                 && other.is_open()
             {
                 other.push(&bytes);
-                list(&mut self.clients, &mut self.ready, id);
+                self.clients.list(id);
             }
         }
     }
@@ -360,7 +355,7 @@ impl Hub {
             self.failed(error, session);
         }
         session.event(&Event::Closed(&client.link));
-        self.present -= 1;
+        self.clients.forget();
         drop(client);
         if let Some(acceptor) = &mut self.acceptor {
             acceptor.resume();

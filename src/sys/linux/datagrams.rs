@@ -13,19 +13,19 @@ use nix::sys::socket::{
 
 use super::address_of;
 use crate::peer::Route;
-use crate::sys::Received;
+use crate::sys::facts::Received;
 
 /// The most datagrams the kernel cuts out of one call: UDP_MAX_SEGMENTS of current kernels, and of
 /// those before Linux 6.9.
-pub(in crate::sys) const MOST_SEGMENTS: usize = 128;
-pub(in crate::sys) const MOST_SEGMENTS_BEFORE: usize = 64;
+pub(crate) const MOST_SEGMENTS: usize = 128;
+pub(crate) const MOST_SEGMENTS_BEFORE: usize = 64;
 
 /// The most bytes of one segmented call: it is one IPv4 packet until it is cut (udp(7)).
-pub(in crate::sys) const LONGEST_TRAIN: usize = 65_507;
+pub(crate) const LONGEST_TRAIN: usize = 65_507;
 
 /// Asks for the address that each datagram was sent to (IP_PKTINFO, ip(7); IPV6_RECVPKTINFO,
 /// ipv6(7)). A socket for both families wants both.
-pub(in crate::sys) fn tell_destinations(fd: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
+pub(crate) fn tell_destinations(fd: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
     if is_ipv6 {
         setsockopt(&fd, sockopt::Ipv6RecvPacketInfo, &true)?;
     }
@@ -34,7 +34,7 @@ pub(in crate::sys) fn tell_destinations(fd: BorrowedFd<'_>, is_ipv6: bool) -> io
 
 /// Whom a socket that is not connected sends to, in the kernel's words.
 #[derive(Debug)]
-pub(in crate::sys) struct Target {
+pub(crate) struct Target {
     address: SockaddrStorage,
     from: Option<PacketInfo>,
 }
@@ -47,12 +47,12 @@ enum PacketInfo {
 }
 
 impl Target {
-    pub(in crate::sys) fn new(to: SocketAddr, from: Option<SocketAddr>) -> Self {
+    pub(crate) fn new(to: SocketAddr, from: Option<SocketAddr>) -> Self {
         Self { address: to.into(), from: from.map(PacketInfo::new) }
     }
 
     /// Whether it matters where the datagram comes from.
-    pub(in crate::sys) fn is_picky(&self) -> bool {
+    pub(crate) fn is_picky(&self) -> bool {
         self.from.is_some()
     }
 }
@@ -75,7 +75,7 @@ impl PacketInfo {
 
 /// Sends one datagram, or a train of them at once: the kernel cuts it into those of `segment`
 /// bytes (UDP_SEGMENT, udp(7)).
-pub(in crate::sys) fn send(
+pub(crate) fn send(
     fd: BorrowedFd<'_>,
     bytes: &[u8],
     segment: Option<usize>,
@@ -108,7 +108,7 @@ const SEND_BATCH: usize = 64;
 
 /// Hands over many datagrams in one call; how many of them left. They come from where the system
 /// chooses.
-pub(in crate::sys) fn send_batched(
+pub(crate) fn send_batched(
     fd: BorrowedFd<'_>,
     train: &[u8],
     segment: usize,
@@ -141,7 +141,7 @@ pub(in crate::sys) fn send_batched(
 }
 
 /// Datagrams or trains in one recvmmsg(2).
-pub(in crate::sys) const RECEIVE_BATCH: usize = 16;
+pub(crate) const RECEIVE_BATCH: usize = 16;
 
 /// Room for the control messages that are asked for: an int (UDP_GRO), an `in_pktinfo` and an
 /// `in6_pktinfo`, 96 bytes with their headers on 64-bit systems.
@@ -189,7 +189,7 @@ impl Label {
 
 /// Receives one datagram into the `room` of the buffer. (nix's `recvmsg` loses the names of
 /// local sockets.)
-pub(in crate::sys) fn receive_one(
+pub(crate) fn receive_one(
     fd: BorrowedFd<'_>,
     buffer: &mut [u8],
     room: Range<usize>,
@@ -207,19 +207,19 @@ pub(in crate::sys) fn receive_one(
 
 /// Receives many datagrams in one call, trains of them unseparated (UDP_GRO, udp(7)).
 #[derive(Debug)]
-pub(in crate::sys) struct BatchReceiver {
+pub(crate) struct BatchReceiver {
     labels: Box<[Label; RECEIVE_BATCH]>,
 }
 
 impl BatchReceiver {
-    pub(in crate::sys) fn new(fd: BorrowedFd<'_>) -> Self {
+    pub(crate) fn new(fd: BorrowedFd<'_>) -> Self {
         // A kernel that knows no trains delivers one datagram at a time: nothing is lost.
         let _ = setsockopt(&fd, sockopt::UdpGroSegment, &true);
         Self { labels: Box::new([Label::EMPTY; RECEIVE_BATCH]) }
     }
 
     /// Receives until the socket is empty or the buffer's slots are used.
-    pub(in crate::sys) fn receive(
+    pub(crate) fn receive(
         &mut self,
         fd: BorrowedFd<'_>,
         buffer: &mut [u8],

@@ -1,0 +1,96 @@
+//! `pktcat` itself and its subcommands, with what their help says at its end.
+
+use clap::{Parser, Subcommand};
+
+use super::compare::{self, CompareArgs};
+use super::connect::{self, ConnectArgs};
+use super::listen::{self, ListenArgs};
+use super::scan::{self, ScanArgs};
+use super::values::CompletionShell;
+
+/// Send and receive over TCP and UDP: stdin goes to the socket, the socket to stdout.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pktcat",
+    version,
+    about = "Send and receive over TCP and UDP: stdin goes to the socket, the socket to stdout",
+    after_help = "\
+Examples:
+  pktcat listen 9000 > copy              receive one TCP stream
+  pktcat connect localhost 9000 < file   send it
+  echo hello | pktcat connect -u -x localhost 9000
+
+Exit status: 0 done, 1 other failure, 2 usage, 3 name not resolved, 4 refused,
+5 timed out, 6 local input or output, 7 unreachable, 8 connection broken.",
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands. The words of each are made when it is the one that is asked for: making all of
+/// them is a twentieth of the time that a short run takes.
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub enum Command {
+    /// `pktcat listen`
+    #[command(about = listen::ABOUT, after_help = "\
+PORT 0 takes a free port and prints it. Without HOST one socket hears IPv4 and IPv6.
+A TCP listener whose stdin is /dev/null or closed keeps its half open until the peer's end.
+An idle pipe as stdin keeps the run alive: -d sends nothing, --until-fin ends at the peer's end.
+With -k and -O lines or frames a client whose message is longer than --queue (16MiB at most) is
+dropped, and so is the one with the longest unfinished message when all of them together are
+over 64MiB (or over --queue).
+Over UDP --echo, --chargen and --reply answer no port below 1024 and no port of their own
+number, and a peer that got over 1000 answers a second for 10 s gets none for the next 10 s:
+two services could go on answering each other for ever.
+Over 65536 UDP peers, those silent for longest are forgotten.
+A TCP run that fails while it sends, or is stopped or timed out with something left to send, ends
+with a reset: what is cut off never looks whole. One with nothing left to send ends with a FIN.
+Files to be written keep what they hold until the run listens.
+A command's connection is closed once the command has ended, its output has arrived and the
+client has closed its side too; a client that does not is waited for 5 s, and for 30 s while it
+goes on sending. A process that the command leaves behind with the connection open keeps it.
+A device as stdin holds nothing up where it can be polled (poll(2)); others are read like files.
+The byte of TCP's urgent data is no part of what is received (tcp(7)); all around it is.
+D is 250ms, 2s, 1m or a number of seconds; SIZE and BYTES are 64k (64,000) or 64KiB (65,536).
+SIGUSR1 prints the summary so far.")]
+    Listen(ListenArgs),
+    /// `pktcat connect`
+    #[command(about = connect::ABOUT, after_help = "\
+When stdin ends, TCP is half-closed and receiving goes on until the peer's end; UDP waits
+--linger for replies. An idle pipe as stdin keeps the run alive: -d is for scripts with
+nothing to send, --until-fin ends the run at the peer's end.
+A TCP run that fails while it sends, or is stopped or timed out with something left to send, ends
+with a reset: what is cut off never looks whole. One with nothing left to send ends with a FIN.
+Files to be written keep what they hold until the run is connected.
+A device as stdin holds nothing up where it can be polled (poll(2)); others are read like files.
+The byte of TCP's urgent data is no part of what is received (tcp(7)); all around it is.
+D is 250ms, 2s, 1m or a number of seconds; SIZE and BYTES are 64k (64,000) or 64KiB (65,536).
+SIGUSR1 prints the summary so far.")]
+    Connect(ConnectArgs),
+    /// `pktcat scan`
+    #[command(about = scan::ABOUT, after_help = "\
+TCP: open, closed (refused), filtered (no answer).
+UDP: open (replied), closed (ICMP), no answer.
+One line a port, on stdout; without --all only open ports, unless one was asked.
+Status 0 if every asked port is open (--any: one), else 4 if any is closed,
+else 5. Of a name's addresses the first with a route is asked; if all of them
+are this machine's own loopback, each is.")]
+    Scan(ScanArgs),
+    /// `pktcat compare`
+    #[command(about = compare::ABOUT, after_help = "\
+Without an address it starts an echoing peer of its own on this machine. 'pktcat listen -t -u
+-k --echo PORT' is one for other machines, as is any echo service (RFC 862). Every message ends
+as received, late or lost; TCP and UDP run one after the other.")]
+    Compare(CompareArgs),
+    /// Print the completions for a shell
+    Completions {
+        /// Which shell
+        shell: CompletionShell,
+    },
+}

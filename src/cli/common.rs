@@ -1,0 +1,174 @@
+//! The words that `pktcat listen` and `pktcat connect` have in common.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args};
+
+use super::seeing::SeeingArgs;
+use super::values::Format;
+use crate::units;
+
+/// What `listen` and `connect` have in common.
+#[derive(Debug, Args)]
+pub struct CommonArgs {
+    /// UDP
+    #[arg(short, long, help_heading = "Protocol and addresses")]
+    pub udp: bool,
+
+    /// A local socket instead of HOST PORT: stream, or datagram with -u
+    #[arg(short = 'U', long, value_name = "PATH", help_heading = "Protocol and addresses")]
+    pub unix: Option<PathBuf>,
+
+    /// IPv4 only
+    #[arg(short = '4', long, conflicts_with = "ipv6", help_heading = "Protocol and addresses")]
+    pub ipv4: bool,
+
+    /// IPv6 only
+    #[arg(short = '6', long, help_heading = "Protocol and addresses")]
+    pub ipv6: bool,
+
+    /// Look no names up
+    #[arg(short, long, help_heading = "Protocol and addresses")]
+    pub numeric: bool,
+
+    /// Stop when nothing has passed for D, once a peer is there
+    #[arg(long, value_name = "D", value_parser = units::duration, help_heading = "Time limits (exit status 5)")]
+    pub idle_timeout: Option<Duration>,
+
+    /// Stop the whole run after D
+    #[arg(long, value_name = "D", value_parser = units::duration, help_heading = "Time limits (exit status 5)")]
+    pub timeout: Option<Duration>,
+
+    /// Send nothing, and no FIN until the peer's FIN
+    #[arg(
+        short = 'd',
+        long,
+        visible_alias = "recv-only",
+        conflicts_with = "send_only",
+        help_heading = "Sending and receiving"
+    )]
+    pub no_stdin: bool,
+
+    /// Discard what is received; done once all that was sent is acknowledged
+    #[arg(long, help_heading = "Sending and receiving")]
+    pub send_only: bool,
+
+    /// End at the peer's FIN, whatever stdin still holds
+    #[arg(long, help_heading = "Sending and receiving")]
+    pub until_fin: bool,
+
+    /// Keep the sending half open when stdin ends
+    #[arg(long, help_heading = "Sending and receiving")]
+    pub no_shutdown: bool,
+
+    /// After stdin's end, stop once nothing has arrived for D [default: none; connect --udp: 1s]
+    #[arg(short = 'q', long, value_name = "D", value_parser = units::duration, help_heading = "Sending and receiving")]
+    pub linger: Option<Duration>,
+
+    /// Send LF as CRLF
+    #[arg(short = 'C', long, help_heading = "Messages")]
+    pub crlf: bool,
+
+    /// How stdin becomes messages: raw, lines, hex or frames
+    #[arg(
+        short = 'I',
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        hide_default_value = true,
+        hide_possible_values = true,
+        help_heading = "Messages"
+    )]
+    pub input: Format,
+
+    /// How messages become stdout: raw, lines, hex or frames
+    #[arg(
+        short = 'O',
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        hide_default_value = true,
+        hide_possible_values = true,
+        help_heading = "Messages"
+    )]
+    pub output: Format,
+
+    /// Send TEXT instead of stdin; may repeat, one message each
+    #[arg(long, value_name = "TEXT", action = ArgAction::Append, allow_hyphen_values = true, conflicts_with = "no_stdin", help_heading = "Messages")]
+    pub send: Vec<String>,
+
+    /// Send these bytes instead of stdin; may repeat, one message each
+    #[arg(long, value_name = "HEX", action = ArgAction::Append, conflicts_with = "no_stdin", help_heading = "Messages")]
+    pub send_hex: Vec<String>,
+
+    /// Payload bytes a datagram when the input is raw [default: 1452]
+    #[arg(long, value_name = "N", value_parser = units::size, help_heading = "Messages")]
+    pub datagram_size: Option<u64>,
+
+    /// Stop, with status 0, after N messages received
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Messages")]
+    pub count: Option<u64>,
+
+    /// Pause this long between messages
+    #[arg(long, value_name = "D", value_parser = units::duration, help_heading = "Messages")]
+    pub interval: Option<Duration>,
+
+    /// Send at most this many bytes a second
+    #[arg(long, value_name = "BYTES", value_parser = units::size, help_heading = "Messages")]
+    pub rate: Option<u64>,
+
+    /// Say on stderr what happens, and a summary at the end
+    #[arg(short, long, help_heading = "What it says")]
+    pub verbose: bool,
+
+    /// Print nothing but errors
+    #[arg(long, help_heading = "What it says")]
+    pub quiet: bool,
+
+    /// Ask for a receive buffer of SIZE
+    #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Socket options")]
+    pub rcvbuf: Option<u64>,
+
+    /// Ask for a send buffer of SIZE
+    #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Socket options")]
+    pub sndbuf: Option<u64>,
+
+    /// Hops a packet may take (1 to 255); for multicast too
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), help_heading = "Socket options")]
+    pub ttl: Option<u8>,
+
+    /// Type of service, or traffic class (0 to 255)
+    #[arg(long, value_name = "N", help_heading = "Socket options")]
+    pub tos: Option<u8>,
+
+    /// Allow sending to broadcast addresses
+    #[arg(long, help_heading = "Socket options")]
+    pub broadcast: bool,
+
+    /// Join a multicast group (UDP), on a port that others may hear it on too; may repeat
+    #[arg(long, value_name = "GROUP[%IF]", help_heading = "Socket options")]
+    pub join: Vec<String>,
+
+    /// Use this network interface only
+    #[arg(long, value_name = "IF", help_heading = "Socket options")]
+    pub device: Option<String>,
+
+    /// Probe a silent TCP peer (SO_KEEPALIVE)
+    #[arg(long, help_heading = "Socket options")]
+    pub keepalive: bool,
+
+    /// Gather small TCP writes (Nagle's algorithm)
+    #[arg(long, help_heading = "Socket options")]
+    pub delay: bool,
+
+    /// What is to be seen of the bytes.
+    #[command(flatten)]
+    pub seeing: SeeingArgs,
+
+    /// Copy through a buffer where a faster way would do
+    #[arg(long, hide = true)]
+    pub portable: bool,
+}

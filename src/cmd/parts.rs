@@ -1,0 +1,93 @@
+//! What several commands make of their settings: the payload, the output, text for people.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use mio::Interest;
+use socket2::Socket;
+
+use crate::config::{Common, Payload as Shown, Reception, Stdin};
+use crate::engine::ends::Fin;
+use crate::engine::input::{Input, Payload, Wire};
+use crate::engine::output::Output;
+use crate::error::{Error, Result};
+use crate::io::reactor::Latch;
+use crate::io::stdio::{Local, Which};
+use crate::net::address::Protocol;
+use crate::net::options::Options;
+use crate::observe::journal::Verbosity;
+use crate::observe::report::Lines;
+use crate::observe::tap::Event;
+use crate::run::console::Console;
+use crate::run::session::Session;
+
+/// Prints text that was asked for, and waits for its reader as long as that takes.
+pub(super) fn print(text: &[u8]) -> Result<()> {
+    let mut session = Session::new(Protocol::Tcp, Verbosity::Normal, None)?;
+    let lines = Lines::new(session.console.journal(), Verbosity::Normal);
+    session.observe(Box::new(lines));
+    let result = show(text, &mut session);
+    session.finish(result)
+}
+
+/// Puts text on its way to standard output; the session's end waits until it is written. A reader
+/// that has seen enough is no error.
+pub(super) fn show(text: &[u8], session: &mut Session) -> Result<()> {
+    let stdout = Console::stdout(&mut session.reactor)?;
+    stdout.journal().append(|out| out.extend_from_slice(text));
+    session.add_file(stdout);
+    Ok(())
+}
+
+/// The payload to send, as the settings say.
+pub(super) fn input(common: &Common, wire: Wire, session: &mut Session) -> Result<Input> {
+    let payload = match (&common.given, common.stdin) {
+        (Some(messages), _) => Payload::Given(VecDeque::from(messages.clone())),
+        (None, Stdin::Ignore) => Payload::Nothing,
+        (None, Stdin::Send) => Payload::Local(take(Which::Stdin, session)?),
+    };
+    Ok(Input::new(payload, common.input, wire, common.crlf()))
+}
+
+/// Where what is received goes, as the settings say.
+pub(super) fn output(common: &Common, stream: bool, session: &mut Session) -> Result<Output> {
+    let local = match common.reception {
+        Reception::Write if common.seen.payload == Shown::Stdout => {
+            Some(take(Which::Stdout, session)?)
+        }
+        Reception::Write | Reception::Discard => None,
+    };
+    Ok(Output::new(local, common.output, stream, common.count))
+}
+
+fn take(which: Which, session: &mut Session) -> Result<Local> {
+    Local::take(which, &mut session.reactor)
+}
+
+/// Says what the system granted of the buffers that were asked for.
+pub(super) fn tell_granted(options: &Options, socket: &Socket, session: &mut Session) {
+    if let Some(granted) = options.granted(socket) {
+        session.event(&Event::Detail(&granted));
+    }
+}
+
+/// When a listener's clients get their FIN: one with nothing to say holds it back, so that a
+/// client that quits at a FIN is heard to its end.
+pub(super) fn fin(common: &Common, input: &Input) -> Fin {
+    let nothing_to_say = common.stdin == Stdin::Ignore || input.is_null();
+    if common.no_shutdown {
+        Fin::Never
+    } else if nothing_to_say && common.reception == Reception::Write {
+        Fin::AtPeerFin
+    } else {
+        Fin::AtInputEnd
+    }
+}
+
+/// Has the loop tell when a socket can be read or written.
+pub(super) fn watch_socket(session: &mut Session, socket: &Socket) -> Result<Rc<Latch>> {
+    session
+        .reactor
+        .watch(socket, Interest::READABLE | Interest::WRITABLE)
+        .map_err(|cause| Error::system("poll", &cause))
+}

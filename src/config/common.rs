@@ -1,0 +1,239 @@
+//! The settings that `pktcat listen` and `pktcat connect` share.
+
+use std::time::Duration;
+
+use super::messages::format;
+use super::seen::{Seen, Unchanged};
+use crate::cli::{CommonArgs, Payloads};
+use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
+use crate::engine::ends::{Rules, Silence};
+use crate::engine::flow::Cuts;
+use crate::engine::framing::{Crlf, Format};
+use crate::engine::input::Wire;
+use crate::engine::pace::Pace;
+use crate::error::{Error, Result};
+use crate::net::address::{Family, Lookup, Protocol};
+use crate::net::options::{Group, Options, SmallWrites};
+use crate::observe::journal::Verbosity;
+use crate::sys::{Fetch, Offload};
+
+/// Payload bytes of a datagram of raw input: what fits a 1,500-byte Ethernet frame with IPv6 and
+/// UDP headers (1500 - 40 - 8 = 1452).
+const DATAGRAM_SIZE: usize = 1452;
+
+/// Whether standard input is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stdin {
+    /// It is the payload.
+    Send,
+    /// Nothing is sent (`-d`).
+    Ignore,
+}
+
+/// What to do with what is received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reception {
+    /// Write it to standard output.
+    Write,
+    /// Nobody wants it (`--send-only`).
+    Discard,
+}
+
+/// Settings that `listen` and `connect` share.
+#[derive(Debug)]
+pub struct Common {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Which address family.
+    pub family: Family,
+    /// Whether names may be looked up.
+    pub lookup: Lookup,
+    /// See `--idle-timeout`.
+    pub idle: Option<Duration>,
+    /// See `--timeout`.
+    pub timeout: Option<Duration>,
+    /// Whether standard input is sent.
+    pub stdin: Stdin,
+    /// Whether what is received is wanted.
+    pub reception: Reception,
+    /// See `--until-fin`.
+    pub until_fin: bool,
+    /// See `--no-shutdown`.
+    pub no_shutdown: bool,
+    /// See `--linger`.
+    pub linger: Option<Duration>,
+    /// Whether LF leaves as CRLF.
+    pub crlf: bool,
+    /// How standard input becomes messages.
+    pub input: Format,
+    /// How messages become standard output.
+    pub output: Format,
+    /// Messages from the command line, instead of standard input.
+    pub given: Option<Vec<Vec<u8>>>,
+    /// Payload bytes of a datagram of raw input.
+    pub datagram_size: usize,
+    /// How many messages are wanted.
+    pub count: Option<u64>,
+    interval: Option<Duration>,
+    rate: Option<u64>,
+    /// How much is said.
+    pub verbosity: Verbosity,
+    /// Socket options.
+    pub options: Options,
+    /// Whether bulk data may take fast ways that only this system has.
+    pub offload: Offload,
+    /// What is to be seen of the bytes.
+    pub seen: Seen,
+}
+
+impl Common {
+    pub(super) fn new(args: CommonArgs, payloads: &Payloads) -> Result<Self> {
+        let protocol = if args.udp { Protocol::Udp } else { Protocol::Tcp };
+        let input = format(args.input);
+        let output = format(args.output);
+        if args.count.is_some() && protocol == Protocol::Tcp && output == Format::Raw {
+            return Err(Error::usage("--count", "a raw TCP stream has no messages to count")
+                .hint("-O lines, hex or frames makes messages of it"));
+        }
+        if args.crlf && matches!(input, Format::Hex | Format::Frames) {
+            return Err(Error::usage("--crlf", "goes with -I raw and -I lines only"));
+        }
+        if !args.join.is_empty() && (protocol == Protocol::Tcp || args.unix.is_some()) {
+            return Err(Error::usage("--join", "only UDP has multicast groups").hint("-u"));
+        }
+        if args.unix.is_some() && args.seeing.pcap.is_some() {
+            return Err(Error::usage("--pcap", "a capture holds IP packets, and --unix has none"));
+        }
+        if args.rate == Some(0) {
+            return Err(Error::usage("--rate", "must be at least 1 byte a second"));
+        }
+        let datagram_size = match args.datagram_size {
+            None => DATAGRAM_SIZE,
+            Some(size) => usize::try_from(size)
+                .ok()
+                .filter(|size| (1..=LONGEST_IPV6).contains(size))
+                .ok_or_else(|| {
+                    let most = format!("must be 1 to {LONGEST_IPV4} bytes (IPv6: {LONGEST_IPV6})");
+                    Error::usage(format!("--datagram-size {size}"), most)
+                })?,
+        };
+        let given = payloads.messages(args.crlf)?;
+        let is_unchanged = given.is_none() && !args.no_stdin && !args.crlf && input == Format::Raw;
+        let unchanged = is_unchanged.then_some(Unchanged);
+        Ok(Self {
+            protocol,
+            family: match (args.ipv4, args.ipv6) {
+                (true, _) => Family::V4,
+                (_, true) => Family::V6,
+                _ => Family::Any,
+            },
+            lookup: if args.numeric { Lookup::Numeric } else { Lookup::Names },
+            idle: args.idle_timeout,
+            timeout: args.timeout,
+            stdin: if args.no_stdin { Stdin::Ignore } else { Stdin::Send },
+            reception: if args.send_only { Reception::Discard } else { Reception::Write },
+            until_fin: args.until_fin,
+            no_shutdown: args.no_shutdown,
+            linger: args.linger,
+            crlf: args.crlf,
+            input,
+            output,
+            given,
+            datagram_size,
+            count: args.count,
+            interval: args.interval,
+            rate: args.rate,
+            verbosity: match (args.quiet, args.verbose) {
+                (true, _) => Verbosity::Quiet,
+                (_, true) => Verbosity::Verbose,
+                _ => Verbosity::Normal,
+            },
+            options: options(&args)?,
+            offload: if args.portable { Offload::Portable } else { Offload::All },
+            seen: Seen::new(args.seeing, unchanged),
+        })
+    }
+
+    /// Which addresses of a name are wanted, and whether it may be looked up.
+    #[must_use]
+    pub fn names(&self) -> (Family, Lookup) {
+        (self.family, self.lookup)
+    }
+
+    /// The pace of sending, if it is limited.
+    #[must_use]
+    pub fn pace(&self) -> Option<Pace> {
+        let cuts = match (&self.given, self.input) {
+            (None, Format::Raw) => Cuts::Anywhere,
+            _ => Cuts::BetweenMessages,
+        };
+        Pace::new(self.interval, self.rate, cuts)
+    }
+
+    /// How many datagrams are fetched at a time: none beyond the number that was asked for.
+    #[must_use]
+    pub fn fetch(&self) -> Fetch {
+        if self.count.is_some() { Fetch::One } else { Fetch::Many }
+    }
+
+    /// How standard input is converted.
+    #[must_use]
+    pub fn crlf(&self) -> Option<Crlf> {
+        self.crlf.then(Crlf::default)
+    }
+
+    /// What ends a run besides that both sides are done.
+    #[must_use]
+    pub fn rules(&self, silence: Silence) -> Rules {
+        Rules {
+            until_fin: self.until_fin,
+            send_only: self.reception == Reception::Discard,
+            silence,
+            count: None,
+            first: None,
+            idle: self.idle,
+        }
+    }
+
+    /// How messages travel in datagrams of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// When the datagram size or a message of the command line is over it.
+    pub fn datagrams(&self, limit: usize) -> Result<Wire> {
+        if self.datagram_size > limit {
+            return Err(Error::usage(
+                format!("--datagram-size {}", self.datagram_size),
+                format!("a datagram to this address carries at most {limit} bytes"),
+            ));
+        }
+        if let Some(long) = self.given.iter().flatten().find(|message| message.len() > limit) {
+            return Err(Error::usage(
+                format!("a message of {} bytes", long.len()),
+                format!("a datagram to this address carries at most {limit}"),
+            ));
+        }
+        Ok(Wire::Datagrams { size: self.datagram_size, limit })
+    }
+}
+
+fn options(args: &CommonArgs) -> Result<Options> {
+    let buffer = |what: &str, size: Option<u64>| match size {
+        None => Ok(None),
+        // The kernel's own type for it.
+        Some(size) => match i32::try_from(size) {
+            Ok(1..) => Ok(usize::try_from(size).ok()),
+            _ => Err(Error::usage(format!("{what} {size}"), "must be 1 byte to 2 GiB")),
+        },
+    };
+    Ok(Options {
+        receive_buffer: buffer("--rcvbuf", args.rcvbuf)?,
+        send_buffer: buffer("--sndbuf", args.sndbuf)?,
+        ttl: args.ttl,
+        tos: args.tos,
+        broadcast: args.broadcast,
+        groups: args.join.iter().map(|group| Group::parse(group)).collect::<Result<_>>()?,
+        device: args.device.clone(),
+        keepalive: args.keepalive,
+        small_writes: if args.delay { SmallWrites::Gathered } else { SmallWrites::AtOnce },
+    })
+}

@@ -1,0 +1,59 @@
+//! The settings of `pktcat connect`.
+
+use std::time::Duration;
+
+use super::common::Common;
+use super::distinct;
+use super::place::Place;
+use crate::cli::{ConnectArgs, Payloads};
+use crate::error::{Error, Result};
+
+/// Settings of `pktcat connect`.
+#[derive(Debug)]
+pub struct Connect {
+    /// Whom to.
+    pub place: Place,
+    /// What it shares with `listen`.
+    pub common: Common,
+    /// Host to send from.
+    pub source: Option<String>,
+    /// Port to send from.
+    pub source_port: Option<String>,
+    /// See `--connect-timeout`.
+    pub connect_timeout: Option<Duration>,
+    /// How many more tries.
+    pub retry: u32,
+    /// Between the tries.
+    pub retry_delay: Duration,
+}
+
+impl Connect {
+    /// Checks the words of `connect` against each other.
+    ///
+    /// # Errors
+    /// Usage errors.
+    pub fn new(args: ConnectArgs, payloads: &Payloads) -> Result<Self> {
+        let place = Place::new(args.common.unix.as_ref(), &args.address)?;
+        if let Place::Internet(target) = &place
+            && target.host.is_none()
+            && !args.address.iter().any(|word| word.starts_with(':'))
+        {
+            return Err(Error::usage(&target.port, "the port is missing")
+                .hint("write HOST PORT or HOST:PORT"));
+        }
+        if matches!(place, Place::Unix(_)) && args.source_port.is_some() {
+            return Err(Error::usage("--source-port", "a local socket has no port")
+                .hint("-s PATH gives it a name"));
+        }
+        distinct::check(&args.common.seeing.files(), &[])?;
+        Ok(Self {
+            place,
+            common: Common::new(args.common, payloads)?,
+            source: args.source,
+            source_port: args.source_port,
+            connect_timeout: args.connect_timeout,
+            retry: args.retry.unwrap_or(0),
+            retry_delay: args.retry_delay.unwrap_or(Duration::from_secs(1)),
+        })
+    }
+}

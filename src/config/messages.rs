@@ -1,0 +1,40 @@
+//! What the words of the command line say about messages: their format, and those given there.
+
+use crate::cli::{self, Payloads};
+use crate::engine::framing::{self, Crlf, Format};
+use crate::error::{Error, Result};
+
+impl Payloads {
+    /// The messages of the command line, in its order; `None` when there are none.
+    pub(super) fn messages(&self, crlf: bool) -> Result<Option<Vec<Vec<u8>>>> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        self.0.iter().map(|payload| payload.message(crlf)).collect::<Result<_>>().map(Some)
+    }
+}
+
+impl cli::Payload {
+    pub(super) fn message(&self, crlf: bool) -> Result<Vec<u8>> {
+        match self {
+            Self::Text(text) if crlf => {
+                let mut converted = Vec::new();
+                Crlf::default().convert(text.as_bytes(), &mut converted);
+                Ok(converted)
+            }
+            Self::Text(text) => Ok(text.clone().into_bytes()),
+            Self::Hex(digits) => framing::parse_hex(digits, framing::LONGEST_MESSAGE)
+                .map_err(|malformed| Error::usage("--send-hex", malformed.to_string())),
+        }
+    }
+}
+
+/// The format that a word stands for.
+pub(super) fn format(word: cli::Format) -> Format {
+    match word {
+        cli::Format::Raw => Format::Raw,
+        cli::Format::Lines => Format::Lines,
+        cli::Format::Hex => Format::Hex,
+        cli::Format::Frames => Format::Frames,
+    }
+}

@@ -1,0 +1,83 @@
+//! What a scan asks, in which order, and how fast.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+use crate::net::address::Protocol;
+use crate::net::socket;
+
+/// An address of the host that is scanned.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Where probes go; its port means nothing.
+    pub address: SocketAddr,
+    /// Where this machine's probes come from.
+    pub local: IpAddr,
+}
+
+impl Target {
+    /// The address, if this machine has a route to it.
+    ///
+    /// # Errors
+    /// Why it has none, in the system's words.
+    pub fn new(mut address: SocketAddr) -> io::Result<Self> {
+        // Connecting a datagram socket looks the route up and sends nothing. Any port will do.
+        address.set_port(9);
+        let socket = open(address, Protocol::Udp)?;
+        socket.connect(&address.into())?;
+        let local = socket::local_address(&socket)
+            .and_then(|local| local.internet())
+            .unwrap_or(address)
+            .ip();
+        Ok(Self { address, local })
+    }
+
+    pub(super) fn at(&self, port: u16) -> SocketAddr {
+        let mut address = self.address;
+        address.set_port(port);
+        address
+    }
+}
+
+/// The order in which ports are asked and shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// From the lowest up.
+    Ascending,
+    /// Asked at random, shown as the answers come (`--shuffle`).
+    Shuffled,
+}
+
+/// What is asked, and how fast.
+#[derive(Debug)]
+pub struct Plan {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The addresses of one machine. A port is open if it is open at any of them; the next one
+    /// is asked where the one before was not.
+    pub targets: Vec<Target>,
+    /// Ascending, without duplicates.
+    pub ports: Vec<u16>,
+    /// See [`Order`].
+    pub order: Order,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// Most probes in flight.
+    pub concurrency: usize,
+    /// Most probes a second, repeated ones included.
+    pub rate: Option<u32>,
+    /// What a UDP probe carries.
+    pub payload: Vec<u8>,
+}
+
+/// A non-blocking socket. It is not for data, so the options of those that are mean nothing here.
+pub(super) fn open(address: SocketAddr, protocol: Protocol) -> io::Result<Socket> {
+    let kind = match protocol {
+        Protocol::Tcp => Type::STREAM,
+        Protocol::Udp => Type::DGRAM,
+    };
+    Socket::new(Domain::for_address(address), kind.nonblocking(), None)
+}
