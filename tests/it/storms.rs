@@ -22,7 +22,7 @@ use fastrand::Rng;
 use nix::sys::signal::Signal;
 
 use crate::util::data::{assert_same, random};
-use crate::util::{Input, Running, pktcat_line};
+use crate::util::{Input, Running, pktcat_line, ways};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -49,7 +49,9 @@ fn tcp_both_ways() {
 }
 
 fn tcp_both_ways_by_copying() {
-    all(1, |rng| both_ways("--portable", rng));
+    // Where all tests are run without the fast ways, these transfers are too.
+    let way = ways().last().copied().unwrap_or_default();
+    all(1, |rng| both_ways(way, rng));
 }
 
 fn many_clients_of_one_listener() {

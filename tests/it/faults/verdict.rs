@@ -37,7 +37,8 @@ pub(super) fn wrong(seen: &Seen, fault: &Fault) -> Vec<String> {
     let can_tell = !matches!(fault.call, "write" | "writev");
     let told = seen.stderr.lines().any(|line| line.starts_with("pktcat: "));
     // A datagram that could not be sent to one of many peers is told, and the listener goes on.
-    let goes_on = seen.line.contains(" listen -u ") && fault.call.starts_with("send") && told;
+    let hears_many = seen.line.contains(" listen ") && seen.line.contains(" -u ");
+    let goes_on = hears_many && fault.call.starts_with("send") && told;
     // A reader that has left standard output ends a run quietly.
     let has_left = fault.error == "EPIPE" && matches!(fault.call, "write" | "splice");
     if seen.status.success() && !seen.missing.is_empty() && !goes_on && !has_left {
