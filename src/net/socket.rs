@@ -5,6 +5,7 @@ pub mod failure;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -214,6 +215,15 @@ fn probe(peer: SocketAddr) -> io::Result<Socket> {
     let probe = Socket::new(Domain::for_address(peer), Type::DGRAM, None)?;
     probe.connect(&peer.into())?;
     Ok(probe)
+}
+
+/// Closing this stream socket will be a reset, where the protocol knows resets: what was sent on it
+/// is not all that was to be sent (SO_LINGER of zero, socket(7)).
+///
+/// # Errors
+/// When the system refuses.
+pub fn reset_on_close(socket: &Socket) -> io::Result<()> {
+    socket.set_linger(Some(Duration::ZERO))
 }
 
 /// Much is about to be sent over this stream socket: what would only slow it down is turned off, as
