@@ -31,6 +31,7 @@ use crate::engine::input::Input;
 use crate::engine::output::Output;
 use crate::engine::pace::Pace;
 use crate::engine::pump::{Failure, Pump};
+use crate::engine::stream::Stream;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::net::address::{Address, Protocol};
@@ -165,7 +166,7 @@ impl Hub {
                     self.failed(error, session);
                 }
                 if result.as_ref().is_err_and(|error| self.is_cut_off(&client, error.status)) {
-                    client.abort(&session.tap);
+                    client.abort();
                 }
                 self.goodbye(client, None, session);
             }
@@ -247,7 +248,7 @@ impl Hub {
             Ok(latch) => latch,
             Err(cause) => {
                 // The client must not take this for the end of an empty stream.
-                let _ = socket.set_linger(Some(Duration::ZERO));
+                let _ = socket::reset_on_close(&socket);
                 let error = Error::network("accept", &link, &cause);
                 session.event(&Event::Error(&error));
                 return;
@@ -256,7 +257,8 @@ impl Hub {
         self.ends.somebody_came(Instant::now());
         session.event(&Event::Accepted(&link));
         let id = latch.id();
-        let mut client = Box::new(Client::new(socket, latch, link));
+        let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
+        let mut client = Box::new(Client::new(stream));
         if self.role.sends_input() && self.closes_sending_of(&client) {
             client.sending = Sending::Closing;
         }
@@ -346,8 +348,8 @@ impl Hub {
                 let why = format!(
                     "dropped, it takes nothing; {missed} bytes missed, {queued} of them queued here"
                 );
-                let error = Error::new(Status::Broken, "send", client.link.to_string(), why);
-                client.abort(&session.tap);
+                let error = Error::new(Status::Broken, "send", client.link().to_string(), why);
+                client.abort();
                 self.goodbye(client, Some(error), session);
                 any = true;
             }
