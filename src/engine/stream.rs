@@ -144,7 +144,7 @@ impl Stream {
     /// Whether reading has met nothing more for now.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        !self.latch().readable()
+        self.transport.is_drained()
     }
 
     fn broken(&self, what: &str, cause: &io::Error) -> Error {

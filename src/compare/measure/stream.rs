@@ -273,7 +273,7 @@ impl Carrier for Stream {
     }
 
     fn is_readable(&self) -> bool {
-        self.transport.latch().readable()
+        !self.transport.is_drained()
     }
 
     fn delivery(&self) -> Delivery {

@@ -73,6 +73,12 @@ impl Transport {
         Ok(progress)
     }
 
+    /// Whether receiving has met nothing more for now.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        !self.latch.readable()
+    }
+
     /// Ends our half: the peer reads an end, receiving goes on. `End` once that is done; anything
     /// else means that something has to leave before, and that this is to be called again.
     ///

@@ -79,7 +79,7 @@ impl Leaving {
     /// When the connection broke.
     pub(super) fn step(&mut self, buffer: &mut [u8]) -> Result<Turn> {
         let mut read = 0;
-        let was_woken = self.transport.latch().readable();
+        let was_woken = !self.transport.is_drained();
         while read < TURN {
             let received = self.transport.receive(buffer);
             match received.map_err(|cause| Error::network("send", &self.link, &cause))? {
@@ -104,7 +104,7 @@ impl Leaving {
         };
         Ok(match end {
             end if end <= now => Turn::Over,
-            _ if self.transport.latch().readable() => Turn::More,
+            _ if !self.transport.is_drained() => Turn::More,
             end => Turn::Until(end),
         })
     }
