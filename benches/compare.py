@@ -3,6 +3,7 @@
 
     python3 benches/compare.py                 all of it, five rounds, some minutes
     python3 benches/compare.py --rounds 3 --mib 256 pipe udp
+    python3 benches/compare.py --before OLD    two builds of pktcat in one run
 
 The binary is target/release/pktcat, or what --pktcat names. Peers that are not installed are left out.
 In each round every tool has one turn, and every other round goes backwards, so that what else the machine does
@@ -366,6 +367,15 @@ def show(title, results, less_is_better=False):
         print(f"| {name} | " + " | ".join(f"{values[key]:.4g}" for key in keys) + f" | {ratio} |", flush=True)
 
 
+def between_builds(before):
+    """Leaves pktcat, and beside each way of it the same way of another build."""
+    ours = {name: tool for name, tool in TOOLS.items() if tool["binary"] == "pktcat"}
+    TOOLS.clear()
+    for name, tool in ours.items():
+        TOOLS[name] = tool
+        TOOLS[name.replace("pktcat", "before")] = dict(tool, binary=os.path.abspath(before))
+
+
 def main():
     kinds = ("pipe", "file-null", "file-file", "udp", "trip", "start", "dump")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -375,7 +385,10 @@ def main():
     parser.add_argument("--folder", help="where files are made; on tmpfs the disk is left out")
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     parser.add_argument("--pktcat", default=os.path.join(root, "target", "release", "pktcat"))
+    parser.add_argument("--before", metavar="PKTCAT", help="another build of pktcat: only the two are compared")
     options = parser.parse_args()
+    if options.before:
+        between_builds(options.before)
     if unknown := set(options.kinds) - set(kinds):
         parser.error("unknown: " + " ".join(sorted(unknown)))
     if not os.access(options.pktcat, os.X_OK):

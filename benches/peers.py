@@ -60,4 +60,4 @@ TOOLS = {
     },
 }
 # The peer that ratios are taken of: the first of these that took part.
-BASES = ("nc.openbsd", "socat", "ncat")
+BASES = ("nc.openbsd", "socat", "ncat", "before")

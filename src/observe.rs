@@ -5,6 +5,7 @@ pub mod dump;
 pub mod hexdump;
 pub mod journal;
 pub mod json;
+pub mod link;
 pub mod pcap;
 pub mod report;
 pub mod tap;

@@ -82,7 +82,7 @@ fn targets(addresses: &[SocketAddr]) -> Result<Vec<Target>> {
                     let place = Shown(address).to_string();
                     let place = place.strip_suffix(":0").unwrap_or(&place).to_owned();
                     let error = Error::network("scan", place, &cause);
-                    failure::explained(error, address, 0, &cause)
+                    failure::unrouted(error, address, &cause)
                 });
             }
         }

@@ -77,6 +77,12 @@ impl Input {
         matches!(&self.from, Payload::Local(local) if local.kind() == Kind::Null)
     }
 
+    /// Whether nothing is to be sent, which is known before anything has been read.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        matches!(self.from, Payload::Nothing) || self.is_null()
+    }
+
     /// Whether a person at a terminal is the source.
     #[must_use]
     pub fn is_terminal(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::engine::batch::Batch;
+use crate::engine::duplex::{Duplex, Listener, Speaker};
 use crate::engine::ends::{
     Company, Ends, Fin, Halves, Pending, Rules, Saying, Sending, Subject, Verdict, closes_sending,
 };
@@ -27,11 +28,22 @@ const STEPS_BETWEEN_LOOKS: u32 = 16;
 /// the socket's buffer.
 const STEPS_AT_THE_END: u32 = 256;
 
+/// What became of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Something moved; there may be more.
+    Moved,
+    /// Nothing can be done before an end is ready or a deadline has come.
+    Idle,
+    /// The run is over.
+    Over,
+}
+
 /// One connection and what it is connected to on this side.
-pub struct Relay {
-    input: Input,
-    output: Output,
-    stream: Stream,
+pub struct Relay<I, O, C> {
+    input: I,
+    output: O,
+    stream: C,
     fin: Fin,
     until_fin: bool,
     ends: Ends,
@@ -43,12 +55,12 @@ pub struct Relay {
     peer_closed: bool,
 }
 
-impl Relay {
+impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
     /// A relay ready to run; `fin` says when the sending half is closed.
     #[must_use]
     pub fn new(
-        (input, output): (Input, Output),
-        stream: Stream,
+        (input, output): (I, O),
+        stream: C,
         fin: Fin,
         rules: Rules,
         offload: Offload,
@@ -70,28 +82,6 @@ impl Relay {
         }
     }
 
-    /// Moves bytes both ways until the run is over; see [`Ends`].
-    ///
-    /// # Errors
-    /// When an end failed, a limit passed or a signal came. What had arrived by then has been written, as far
-    /// as standard output takes it.
-    pub fn run(&mut self, session: &mut Session) -> Result<()> {
-        let mut result = self.run_to_end(session);
-        if result.is_err() {
-            self.write_what_arrived();
-        }
-        if !self.peer_closed {
-            let whole = self.output.finish();
-            let written = self.output.write_out(session, &result);
-            result = result.and(whole).and(written);
-        }
-        if result.as_ref().is_err_and(|error| self.is_cut_off(error.status)) {
-            self.stream.abort();
-        }
-        self.stream.over();
-        result
-    }
-
     /// Whether the peer would take an ordinary end for that of all we had to send, or for our word
     /// that all it sent has been dealt with.
     fn is_cut_off(&self, status: Status) -> bool {
@@ -108,27 +98,21 @@ impl Relay {
         }
     }
 
-    fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
-        let mut steps = 0;
-        let mut lull = Lull::default();
-        loop {
-            let now = Instant::now();
-            let congested = session.is_congested();
-            let moved = !congested && (self.step_up(now)? | self.step_down(session, now)?);
-            let is_written = self.down.is_empty() && self.output.is_drained();
-            let pending = Pending::of(self.stream.is_drained(), is_written);
-            self.ends.note(self.stream.activity(), pending, now);
-            if self.is_over(session.looked_at())? {
-                return Ok(());
-            }
-            steps += 1;
-            if !moved {
-                let expected = lull.expected(&session.tap);
-                session.wait_for(self.deadline(now, congested), expected)?;
-            } else if steps % STEPS_BETWEEN_LOOKS == 0 {
-                session.look()?;
-            }
-        }
+    /// Moves what can be moved in one step each way, and judges by what was known at `looked_at` whether the
+    /// run is over. While what was said of it is `congested`, nothing moves that would add to it.
+    ///
+    /// # Errors
+    /// When an end failed, or a limit is over.
+    fn turn(&mut self, now: Instant, looked_at: Instant, congested: bool) -> Result<Turn> {
+        let moved = !congested && (self.step_up(now)? | self.step_down(now)?);
+        let is_written = self.down.is_empty() && self.output.is_drained();
+        let pending = Pending::of(self.stream.is_drained(), is_written);
+        self.ends.note(self.stream.activity(), pending, now);
+        Ok(match (self.is_over(looked_at)?, moved) {
+            (true, _) => Turn::Over,
+            (false, true) => Turn::Moved,
+            (false, false) => Turn::Idle,
+        })
     }
 
     fn is_over(&mut self, looked_at: Instant) -> Result<bool> {
@@ -186,7 +170,7 @@ impl Relay {
     }
 
     /// One step from the socket to standard output; whether anything moved.
-    fn step_down(&mut self, session: &mut Session, now: Instant) -> Result<bool> {
+    fn step_down(&mut self, now: Instant) -> Result<bool> {
         if self.peer_closed {
             return Ok(false);
         }
@@ -195,7 +179,6 @@ impl Relay {
             Ok(Progress::Blocked) => Ok(false),
             Ok(Progress::End) => {
                 self.peer_closed = true;
-                self.output.close(&mut session.reactor);
                 if self.sending == Sending::Held {
                     self.close_sending_if_due();
                 }
@@ -242,3 +225,53 @@ impl Relay {
         }
     }
 }
+
+impl Relay<Input, Output, Stream> {
+    /// Moves bytes both ways until the run is over; see [`Ends`].
+    ///
+    /// # Errors
+    /// When an end failed, a limit passed or a signal came. What had arrived by then has been written, as far
+    /// as standard output takes it.
+    pub fn run(&mut self, session: &mut Session) -> Result<()> {
+        let mut result = self.run_to_end(session);
+        if result.is_err() {
+            self.write_what_arrived();
+        }
+        if !self.peer_closed {
+            let whole = self.output.finish();
+            let written = self.output.write_out(session, &result);
+            result = result.and(whole).and(written);
+        }
+        if result.as_ref().is_err_and(|error| self.is_cut_off(error.status)) {
+            self.stream.abort();
+        }
+        self.stream.over();
+        result
+    }
+
+    fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
+        let mut steps = 0;
+        let mut lull = Lull::default();
+        loop {
+            let now = Instant::now();
+            let congested = session.is_congested();
+            let turn = self.turn(now, session.looked_at(), congested)?;
+            if self.peer_closed {
+                self.output.close(&mut session.reactor);
+            }
+            steps += 1;
+            match turn {
+                Turn::Over => return Ok(()),
+                Turn::Idle => {
+                    let expected = lull.expected(&session.tap);
+                    session.wait_for(self.deadline(now, congested), expected)?;
+                }
+                Turn::Moved if steps % STEPS_BETWEEN_LOOKS == 0 => session.look()?,
+                Turn::Moved => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

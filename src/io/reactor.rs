@@ -142,11 +142,12 @@ pub struct Reactor {
     looked_at: Instant,
 }
 
-/// Whether a descriptor is of a kind that can always be watched. When epoll refuses such a one, a
-/// sandbox does, and to take it for always ready would mean to ask it without end.
+/// Whether a descriptor is of a kind that can always be watched: a socket, a pipe, or one of the kernel's
+/// own such as a timer, which has no type of file. When epoll refuses such a one, a sandbox does, and to
+/// take it for always ready would mean to ask it without end.
 fn is_waited_for(fd: impl AsFd) -> bool {
     let kind = fstat(fd).map(|status| SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT);
-    kind.is_ok_and(|kind| kind == SFlag::S_IFSOCK || kind == SFlag::S_IFIFO)
+    kind.is_ok_and(|kind| [SFlag::S_IFSOCK, SFlag::S_IFIFO, SFlag::empty()].contains(&kind))
 }
 
 impl Reactor {

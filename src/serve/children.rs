@@ -23,9 +23,16 @@ use crate::observe::tap::{Event, Link};
 use crate::run::limits::{Limit, nearest};
 use crate::run::session::Session;
 use crate::setup::accept::Acceptor;
-use crate::sys::descendants;
+use crate::sys::descendants::{self, Ended};
 
 use leaving::{Leaving, Turn};
+
+/// How long a process that a program leaves behind may take to close the connection: one that has just
+/// been forked has everything open that its parent had.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How often it is looked for meanwhile.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Room for reading what nobody wants.
 const BUFFER: usize = 64 * 1024;
@@ -37,6 +44,8 @@ pub struct Children<'a> {
     first: Option<Limit>,
     duplicates: Duplicates,
     running: Vec<Running>,
+    /// Connections whose program has ended while another process had them open.
+    held: Vec<Held>,
     /// Connections whose program has ended, the oldest first.
     leaving: VecDeque<Leaving>,
 }
@@ -46,6 +55,15 @@ struct Running {
     link: Link,
     /// A duplicate of the program's socket.
     socket: Option<Socket>,
+}
+
+struct Held {
+    socket: Socket,
+    link: Link,
+    /// When it is looked at again.
+    look_at: Instant,
+    /// From when it is taken for that process's.
+    until: Instant,
 }
 
 /// Whether sockets are kept besides the programs that have them.
@@ -71,6 +89,7 @@ impl<'a> Children<'a> {
             first: first.map(|given| Limit::new("--accept-timeout", given, Instant::now())),
             duplicates,
             running: Vec::new(),
+            held: Vec::new(),
             leaving: VecDeque::new(),
         }
     }
@@ -104,8 +123,9 @@ impl<'a> Children<'a> {
                     continue;
                 }
             }
+            let look = self.look_at_held(session)?;
             let next = self.read_leaving(&mut buffer, acceptor.as_mut(), session)?;
-            if acceptor.is_none() && self.running.is_empty() && self.leaving.is_empty() {
+            if acceptor.is_none() && self.present() == 0 {
                 return Ok(());
             }
             if let Some(limit) = self.first {
@@ -113,7 +133,7 @@ impl<'a> Children<'a> {
             }
             let retry = acceptor.as_ref().and_then(Acceptor::deadline);
             let first = nearest([self.first]);
-            session.wait([first, retry, next].into_iter().flatten().min())?;
+            session.wait([first, retry, look, next].into_iter().flatten().min())?;
         }
     }
 
@@ -144,7 +164,7 @@ impl<'a> Children<'a> {
     }
 
     fn present(&self) -> usize {
-        self.running.len() + self.leaving.len()
+        self.running.len() + self.held.len() + self.leaving.len()
     }
 
     /// Closes the connection whose program ended first, as another client needs its place; whether
@@ -233,15 +253,21 @@ impl<'a> Children<'a> {
     /// Takes note of the programs that have ended.
     fn reap(&mut self, session: &mut Session) -> Result<()> {
         let mut ended = Vec::new();
-        while let Some(id) = descendants::ended_child() {
+        loop {
+            let id = match descendants::ended_child() {
+                Ended::One(id) => id,
+                Ended::NoMore => break,
+                Ended::All => {
+                    ended.append(&mut self.running);
+                    break;
+                }
+            };
             let is_it = |running: &Running| i32::try_from(running.child.id()) == Ok(id);
             match self.running.iter().position(is_it) {
                 Some(at) => ended.push(self.running.swap_remove(at)),
-                // What a program has left behind.
-                None => {
-                    descendants::bury(id);
-                    continue;
-                }
+                // What a program has left behind. One that stays would be found again at once.
+                None if descendants::bury(id) => continue,
+                None => break,
             }
             if let Some(Running { child, link, .. }) = ended.last_mut() {
                 let how = match child.wait() {
@@ -260,27 +286,48 @@ impl<'a> Children<'a> {
 
     /// The program of this connection has ended.
     fn hang_up(&mut self, socket: Option<Socket>, link: Link, session: &mut Session) -> Result<()> {
+        let Some(socket) = socket else {
+            session.event(&Event::Closed(&link));
+            return Ok(());
+        };
+        let now = Instant::now();
+        self.leave_or_hold(Held { socket, link, look_at: now, until: now + GRACE }, now, session)
+    }
+
+    /// Looks again at the connections that other processes had open; when to look next.
+    fn look_at_held(&mut self, session: &mut Session) -> Result<Option<Instant>> {
+        let now = Instant::now();
+        for held in std::mem::take(&mut self.held) {
+            if held.look_at <= now {
+                self.leave_or_hold(held, now, session)?;
+            } else {
+                self.held.push(held);
+            }
+        }
+        Ok(self.held.iter().map(|held| held.look_at).min())
+    }
+
+    fn leave_or_hold(&mut self, held: Held, now: Instant, session: &mut Session) -> Result<()> {
         let others: Vec<i32> = self
             .running
             .iter()
             .filter_map(|running| i32::try_from(running.child.id()).ok())
             .collect();
-        let socket = socket.filter(|socket| {
-            // Where nobody can tell it is taken for held: half-closing it would cut off whoever has it.
-            !descendants::is_held(socket.as_fd(), &others).unwrap_or(true)
-        });
-        match socket {
-            Some(socket) => match Leaving::new(socket, link, session) {
-                Ok(leaving) => {
-                    self.leaving.push_back(leaving);
-                    Ok(())
-                }
-                Err(error) => self.broken(error, session),
-            },
-            None => {
-                session.event(&Event::Closed(&link));
+        // Where nobody can tell it is taken for held: half-closing it would cut off whoever has it.
+        if descendants::is_held(held.socket.as_fd(), &others).unwrap_or(true) {
+            if now < held.until {
+                self.held.push(Held { look_at: now + LOOK, ..held });
+            } else {
+                session.event(&Event::Closed(&held.link));
+            }
+            return Ok(());
+        }
+        match Leaving::new(held.socket, held.link, session) {
+            Ok(leaving) => {
+                self.leaving.push_back(leaving);
                 Ok(())
             }
+            Err(error) => self.broken(error, session),
         }
     }
 

@@ -128,7 +128,8 @@ impl Hub {
     ) -> Self {
         let Parts { acceptor, datagrams, input, output } = parts;
         let mut ends = Ends::new(settings.ending, Company::Awaited, now);
-        if input.is_none() {
+        // It is read only while a client is there, and one may have come and gone at once.
+        if input.as_ref().is_none_or(Input::is_nothing) {
             ends.input_ended(now);
         }
         Self {
@@ -249,8 +250,7 @@ impl Hub {
             Err(cause) => {
                 // The client must not take this for the end of an empty stream.
                 let _ = socket::reset_on_close(&socket);
-                let error = Error::network("accept", &link, &cause);
-                session.event(&Event::Error(&error));
+                self.failed(Error::network("accept", &link, &cause), session);
                 return;
             }
         };

@@ -22,17 +22,31 @@ pub fn adopt_orphans() -> io::Result<()> {
     Ok(prctl::set_child_subreaper(true)?)
 }
 
-/// A child that has ended and that nobody has waited for yet; it is left so.
-#[must_use]
-pub fn ended_child() -> Option<i32> {
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    Some(waitid(Id::All, flags).ok()?.pid()?.as_raw())
+/// Which children have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// This one, and nobody has waited for it yet; it is left so.
+    One(i32),
+    /// None more for now.
+    NoMore,
+    /// All of them, and somebody else has waited for them (ECHILD, wait(2)).
+    All,
 }
 
-/// Lets go of an [ended child](ended_child) whose status nobody asks for.
-pub fn bury(child: i32) {
-    // One that is gone already needs nothing.
-    let _ = waitpid(Pid::from_raw(child), Some(WaitPidFlag::WNOHANG));
+/// A child that has ended.
+#[must_use]
+pub fn ended_child() -> Ended {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    match super::again(|| waitid(Id::All, flags).map_err(io::Error::from)) {
+        Ok(status) => status.pid().map_or(Ended::NoMore, |child| Ended::One(child.as_raw())),
+        Err(cause) if cause.raw_os_error() == Some(libc::ECHILD) => Ended::All,
+        Err(_) => Ended::NoMore,
+    }
+}
+
+/// Lets go of an [ended child](ended_child) whose status nobody asks for; whether that was possible.
+pub fn bury(child: i32) -> bool {
+    waitpid(Pid::from_raw(child), Some(WaitPidFlag::WNOHANG)).is_ok()
 }
 
 /// Whether a process that descends from us has this socket open; `except` are children that are

@@ -28,6 +28,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         quiet_still_tells_of_failures,
         a_tag_names_the_one_client_too,
         silence_after_the_end_of_stdin_ends_the_run_if_asked,
+        silence_begins_though_the_only_client_left_at_once,
         a_client_that_comes_late_is_not_idle_yet,
         the_end_of_stdin_is_a_fin_for_everybody,
         dev_null_holds_the_fin_back_for_each,
@@ -260,6 +261,17 @@ fn silence_after_the_end_of_stdin_ends_the_run_if_asked() {
     server.expect_running();
     server.close_stdin();
     server.wait().expect_code(0);
+}
+
+fn silence_begins_though_the_only_client_left_at_once() {
+    for options in ["-q 0.3", "-d -q 0.3"] {
+        let (server, port) = listen(options, Input::Null);
+        // It has come and gone before the listener looks.
+        server.signal(Signal::SIGSTOP);
+        drop(net::connect(port));
+        server.signal(Signal::SIGCONT);
+        server.wait().expect_code(0);
+    }
 }
 
 fn a_client_that_comes_late_is_not_idle_yet() {

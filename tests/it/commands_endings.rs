@@ -4,6 +4,7 @@ use libtest_mimic::Trial;
 use std::io::Write;
 use std::net::TcpStream;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -93,7 +94,8 @@ fn a_process_that_the_command_leaves_behind_keeps_the_connection() {
 }
 
 fn a_process_left_behind_without_the_connection_does_not_hold_it() {
-    let script = "read -r line; sleep 20 <&- >&- 2>&- & echo $!";
+    // It takes its time to close what it was born with.
+    let script = "read -r line; { sleep 0.2; exec sleep 20 <&- >&- 2>&-; } & echo $!";
     let (server, port) = listen("-k", script);
     let client = asking(port);
     let text = String::from_utf8(net::read_to_fin(&client)).unwrap();
@@ -110,8 +112,11 @@ fn a_client_that_never_closes_is_let_go_of() {
     let (server, port) = listen("", "read -r line; printf answer");
     let client = asking(port);
     assert_eq!(net::read_to_fin(&client), b"answer");
+    let begun = Instant::now();
     server.expect_running();
     server.wait().expect_code(0);
+    let waited = begun.elapsed();
+    assert!(waited > Duration::from_secs(4) && waited < Duration::from_secs(8), "{waited:?}");
     drop(client);
 }
 

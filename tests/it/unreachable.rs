@@ -1,6 +1,7 @@
 //! What the network says when nobody can be reached: neighbours that do not answer, routers that
 //! refuse, routes of this machine that lead nowhere. Each network is made from namespaces that end
 //! with the test; where those are not allowed, the tests say "ignored".
+use std::ffi::OsString;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -71,11 +72,27 @@ there ip -6 route add blackhole 2001:db8:c::/48
 /// Runs `pktcat connect` with these words in that network, after more set-up.
 #[track_caller]
 fn connect(unshare: &[&str], setup: &str, words: &str) -> Ended {
+    let words = extra_args().into_iter().chain(words.split_whitespace().map(OsString::from));
+    run(unshare, setup, "connect", words)
+}
+
+/// The same with `pktcat scan`.
+#[track_caller]
+fn scan(unshare: &[&str], setup: &str, words: &str) -> Ended {
+    run(unshare, setup, "scan", words.split_whitespace().map(OsString::from))
+}
+
+#[track_caller]
+fn run(
+    unshare: &[&str],
+    setup: &str,
+    command: &str,
+    words: impl Iterator<Item = OsString>,
+) -> Ended {
     let script = format!("{NETWORK}\n{setup}\n\"$@\" || exit $?");
     let prefix = unshare.iter().copied().chain(["-n", "-m", "sh", "-euc", &script, "sh"]);
-    let cmd = program("env", prefix).arg(env!("CARGO_BIN_EXE_pktcat")).arg("connect");
-    let cmd = extra_args().into_iter().fold(cmd, |cmd, word| cmd.arg(word));
-    words.split_whitespace().fold(cmd, |cmd, word| cmd.arg(word)).run()
+    let cmd = program("env", prefix).arg(env!("CARGO_BIN_EXE_pktcat")).arg(command);
+    words.fold(cmd, |cmd, word| cmd.arg(word)).run()
 }
 
 /// One line that names the place and says this.
@@ -138,6 +155,11 @@ fn local_routes(unshare: &[&'static str]) {
             for options in ["", "-u --send x"] {
                 let ended = connect(unshare, &setup, &format!("{options} {place}"));
                 ends_with(ended, 7, place, &format!("{kind} route"));
+            }
+            let host = place.trim_end_matches(":9");
+            for options in ["", "-u"] {
+                let ended = scan(unshare, &setup, &format!("{options} {host} 9"));
+                ends_with(ended, 7, host, &format!("{kind} route"));
             }
         }
     }

@@ -5,7 +5,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use socket2::Socket;
+use socket2::{Domain, Socket, Type};
 
 use crate::error::{Error, Status};
 use crate::net::address::Protocol;
@@ -61,11 +61,31 @@ pub fn refused_here(
         Some(libc::EINVAL) if local.is_some_and(|local| local.ip().is_loopback()) => {
             error.hint("from a loopback address nothing leaves this machine")
         }
-        // The words are those of ip-route(8).
-        Some(libc::EINVAL) => error.with_status(Status::Unreachable).hint("a blackhole route"),
         Some(libc::EACCES) if is_broadcast(socket, peer) => {
             error.hint("a broadcast address: --broadcast allows it")
         }
+        _ => by_route(error, peer, port, cause),
+    }
+}
+
+/// The error of looking up the route to `peer`, for a command that cannot broadcast.
+#[must_use]
+pub fn unrouted(error: Error, peer: SocketAddr, cause: &io::Error) -> Error {
+    let broadcasts = || {
+        Socket::new(Domain::for_address(peer), Type::DGRAM, None)
+            .is_ok_and(|socket| is_broadcast(&socket, peer))
+    };
+    match cause.raw_os_error() {
+        Some(libc::EINVAL) if lacks_interface(peer) => explained(error, peer, 0, cause),
+        Some(libc::EACCES) if broadcasts() => error.hint("a broadcast address"),
+        _ => by_route(error, peer, 0, cause),
+    }
+}
+
+/// What the cause says of the route to `peer`. The words are those of ip-route(8).
+fn by_route(error: Error, peer: SocketAddr, port: u16, cause: &io::Error) -> Error {
+    match cause.raw_os_error() {
+        Some(libc::EINVAL) => error.with_status(Status::Unreachable).hint("a blackhole route"),
         Some(libc::EACCES) => error.with_status(Status::Unreachable).hint("a prohibit route"),
         Some(libc::EHOSTUNREACH) => error.hint("an unreachable route"),
         _ => explained(error, peer, port, cause),

@@ -22,6 +22,9 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// Nor is one that has everything and goes on sending for so long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often the system is asked whether the client has everything: it does not tell by itself.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// The most that is read before others have their turn.
 const TURN: usize = 1 << 20;
 
@@ -31,6 +34,8 @@ pub(super) struct Leaving {
     link: Link,
     /// When something last came.
     last: Instant,
+    /// When the system is asked next whether the client has received everything.
+    look_at: Instant,
     /// Since when the client is known to have received everything.
     delivered: Option<Instant>,
 }
@@ -62,7 +67,8 @@ impl Leaving {
                 return Err(Error::network("send", &link, &cause));
             }
         };
-        let leaving = Self { transport, link, last: Instant::now(), delivered: None };
+        let now = Instant::now();
+        let leaving = Self { transport, link, last: now, look_at: now, delivered: None };
         if let Err(cause) = leaving.transport.close_write() {
             // Of one that was reset the system says no more than that it is not connected.
             let cause = leaving.transport.take_error().ok().flatten().unwrap_or(cause);
@@ -92,14 +98,13 @@ impl Leaving {
         if read > 0 {
             self.last = now;
         }
-        // The system goes on sending without us, and does not tell when it is done.
-        let is_due = was_woken || now >= self.last + SILENCE;
-        if self.delivered.is_none() && is_due && self.is_delivered() {
-            self.delivered = Some(now);
+        // The system goes on sending without us.
+        if self.delivered.is_none() && (was_woken || now >= self.look_at) {
+            self.delivered = self.is_delivered().then_some(now);
+            self.look_at = now + LOOK;
         }
         let end = match self.delivered {
-            None if now < self.last + SILENCE => self.last + SILENCE,
-            None => now + SILENCE,
+            None => self.look_at,
             Some(since) => (self.last.max(since) + SILENCE).min(since + PATIENCE),
         };
         Ok(match end {

@@ -1,0 +1,152 @@
+//! One peer of one socket, and how much has passed between them and us.
+
+use std::cell::Cell;
+use std::fmt;
+use std::ops::{Add, Sub};
+
+use socket2::Socket;
+
+use crate::net::address::{Address, Protocol, transport};
+use crate::net::socket;
+
+/// One peer of one socket, and what has passed between them.
+#[derive(Debug)]
+pub struct Link {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Our end.
+    pub local: Address,
+    /// The peer's end.
+    pub peer: Address,
+    pub(super) sent: Flow,
+    pub(super) received: Flow,
+    pub(super) reset: Cell<Option<End>>,
+}
+
+/// One of the two ends of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// This program.
+    Ours,
+    /// The peer, or the network in its place.
+    Peers,
+}
+
+/// One direction of a link.
+#[derive(Debug, Default)]
+pub(super) struct Flow {
+    pub(super) bytes: Cell<u64>,
+    pub(super) messages: Cell<u64>,
+}
+
+impl Flow {
+    pub(super) fn count(&self, bytes: usize, messages: usize) {
+        self.bytes.set(self.bytes.get() + bytes as u64);
+        self.messages.set(self.messages.get() + messages as u64);
+    }
+}
+
+/// How much has passed at one connection or service. Both numbers only grow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Reads or datagrams that came.
+    pub arrived: u64,
+    /// Reads, writes and datagrams, both ways together.
+    pub moved: u64,
+}
+
+impl Activity {
+    /// So many reads or datagrams came.
+    pub fn received(&mut self, messages: usize) {
+        self.arrived += messages as u64;
+        self.moved += messages as u64;
+    }
+
+    /// So many writes or datagrams left.
+    pub fn sent(&mut self, messages: usize) {
+        self.moved += messages as u64;
+    }
+}
+
+impl Add for Activity {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { arrived: self.arrived + other.arrived, moved: self.moved + other.moved }
+    }
+}
+
+impl Sub for Activity {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self { arrived: self.arrived - before.arrived, moved: self.moved - before.moved }
+    }
+}
+
+impl Link {
+    /// A link on which nothing has passed yet.
+    #[must_use]
+    pub fn new(protocol: Protocol, local: impl Into<Address>, peer: impl Into<Address>) -> Self {
+        let (sent, received) = (Flow::default(), Flow::default());
+        Self {
+            protocol,
+            local: local.into(),
+            peer: peer.into(),
+            sent,
+            received,
+            reset: Cell::new(None),
+        }
+    }
+
+    /// A link between this socket and its peer.
+    #[must_use]
+    pub fn of(socket: &Socket, protocol: Protocol, peer: Address) -> Self {
+        let local = socket::local_address(socket).unwrap_or_else(|| peer.clone());
+        Self::new(protocol, local, peer)
+    }
+
+    /// The protocol as people name it: `tcp`, `udp`, or `unix` for both kinds of local sockets.
+    #[must_use]
+    pub fn transport(&self) -> &'static str {
+        transport(self.protocol, &self.local)
+    }
+
+    /// Whether it is a TCP connection.
+    #[must_use]
+    pub fn is_tcp(&self) -> bool {
+        self.protocol == Protocol::Tcp && matches!(self.peer, Address::Internet(_))
+    }
+
+    /// How much has passed.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        let arrived = self.received.messages.get();
+        Activity { arrived, moved: arrived + self.sent.messages.get() }
+    }
+
+    /// Payload bytes that have been sent so far.
+    #[must_use]
+    pub fn sent_bytes(&self) -> u64 {
+        self.sent.bytes.get()
+    }
+
+    /// Payload bytes that have been received so far.
+    #[must_use]
+    pub fn received_bytes(&self) -> u64 {
+        self.received.bytes.get()
+    }
+
+    /// Whether the connection broke.
+    #[must_use]
+    pub fn reset_by(&self) -> Option<End> {
+        self.reset.get()
+    }
+}
+
+impl fmt::Display for Link {
+    /// `ADDR:PORT (tcp)`, the peer's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.peer, self.transport())
+    }
+}
