@@ -174,8 +174,8 @@ pub fn over_tcp(
     let ending = runner.run(&mut stream, &mut script.messages()?, &mut ledger)?;
     let tear_down = runner.tear_down(&mut stream, &mut ledger)?;
     let counts = stream.counts();
-    let (socket, latch) = stream.parts();
-    runner.session().reactor.forget(socket, latch);
+    let transport = stream.transport();
+    runner.session().reactor.forget(transport, transport.latch());
     Ok(Side {
         set_up: Some(set_up),
         counts: ledger.account.counts(),

@@ -6,6 +6,7 @@ use crate::engine::input::Input;
 use crate::engine::output::Output;
 use crate::engine::stream::Stream;
 use crate::error::Result;
+use crate::io::progress::Progress;
 use crate::observe::tap::Activity;
 
 /// Where our payload comes from.
@@ -34,11 +35,12 @@ pub trait Duplex: Source + Sink + Standing {
     /// Whether reading has met nothing more for now.
     fn is_drained(&self) -> bool;
 
-    /// Closes the sending half: the peer reads an end, and receiving goes on.
+    /// Closes the sending half: the peer reads an end, and receiving goes on. `End` once that is done;
+    /// anything else means that something has to leave before, and that this is to be called again.
     ///
     /// # Errors
     /// When the connection is broken.
-    fn close_write(&mut self) -> Result<()>;
+    fn close_write(&mut self) -> Result<Progress>;
 }
 
 impl Speaker for Input {
@@ -70,7 +72,7 @@ impl Duplex for Stream {
         self.is_drained()
     }
 
-    fn close_write(&mut self) -> Result<()> {
+    fn close_write(&mut self) -> Result<Progress> {
         self.close_write()
     }
 }

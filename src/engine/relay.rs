@@ -146,8 +146,11 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
 
     /// One step from standard input to the socket; whether anything moved.
     fn step_up(&mut self, now: Instant) -> Result<bool> {
-        if self.sending != Sending::Open {
-            return Ok(false);
+        match self.sending {
+            Sending::Open => {}
+            // Something may still have to leave before the half can be closed.
+            Sending::Held => return Ok(self.close_sending_if_due()),
+            Sending::Closed | Sending::Broken => return Ok(false),
         }
         match self.up.step(&mut self.input, &mut self.stream, now) {
             Ok(Progress::Moved(_)) => Ok(true),
@@ -185,14 +188,17 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
         }
     }
 
-    fn close_sending_if_due(&mut self) {
+    /// Ends our half, if that is what the moment asks for; whether it is ended now.
+    fn close_sending_if_due(&mut self) -> bool {
         if !closes_sending(self.fin, self.until_fin, self.saying(), self.peer_closed) {
-            return;
+            return false;
         }
         match self.stream.close_write() {
-            Ok(()) => self.sending = Sending::Closed,
+            Ok(Progress::End) => self.sending = Sending::Closed,
+            Ok(Progress::Moved(_) | Progress::Blocked) => {}
             Err(error) => self.sending_broke(error),
         }
+        self.sending != Sending::Held
     }
 
     fn sending_broke(&mut self, error: Error) {

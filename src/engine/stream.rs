@@ -6,13 +6,13 @@
 //! with SO_OOBINLINE the kernel's idea of which byte is meant would be in the payload (RFC 6093,
 //! section 3).
 
-use std::io;
-use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd};
-use std::rc::Rc;
-use std::time::Duration;
+mod transport;
 
-use nix::sys::socket::MsgFlags;
+pub use transport::Transport;
+
+use std::io;
+use std::rc::Rc;
+
 use socket2::Socket;
 
 use crate::engine::batch::Batch;
@@ -21,16 +21,14 @@ use crate::engine::flow::{Allowance, Sink, Source};
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
-use crate::io::splice_end::{SpliceEnd, SpliceKind};
-use crate::net::socket;
+use crate::io::splice_end::SpliceEnd;
 use crate::observe::tap::{Activity, Event, Link, Tap};
-use crate::sys::{self, TcpState};
+use crate::sys::TcpState;
 
-/// A connected, non-blocking stream socket.
+/// A connected, non-blocking stream socket. Observers are told what passes and what happens to it.
 #[derive(Debug)]
 pub struct Stream {
-    socket: Socket,
-    latch: Rc<Latch>,
+    transport: Transport,
     link: Rc<Link>,
     tap: Rc<Tap>,
 }
@@ -39,7 +37,19 @@ impl Stream {
     /// Takes a connected, non-blocking socket that the reactor already watches.
     #[must_use]
     pub fn new(socket: Socket, latch: Rc<Latch>, link: Rc<Link>, tap: Rc<Tap>) -> Self {
-        Self { socket, latch, link, tap }
+        Self { transport: Transport::new(socket, latch), link, tap }
+    }
+
+    /// Who the two ends are.
+    #[must_use]
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Its readiness.
+    #[must_use]
+    pub fn latch(&self) -> &Latch {
+        self.transport.latch()
     }
 
     /// How much has passed.
@@ -48,26 +58,60 @@ impl Stream {
         self.link.activity()
     }
 
-    /// Sends a FIN: the peer reads an end, receiving goes on.
+    /// Receives what has come; `End` at the peer's FIN.
     ///
     /// # Errors
     /// When the connection is broken.
-    pub fn close_write(&mut self) -> Result<()> {
-        self.socket.shutdown(Shutdown::Write).map_err(|cause| match cause.raw_os_error() {
-            // What is no longer connected has been reset, and a read has met that already.
-            Some(libc::ENOTCONN) => {
-                self.broken("send", &io::Error::from_raw_os_error(libc::ECONNRESET))
-            }
-            _ => self.broken("send", &cause),
-        })?;
-        self.tap.event(&Event::WeClosed(&self.link));
-        Ok(())
+    pub fn receive(&mut self, buffer: &mut [u8]) -> Result<Progress> {
+        let progress =
+            self.transport.receive(buffer).map_err(|cause| self.broken("receive", &cause))?;
+        match progress {
+            Progress::Moved(n) if n > 0 => self.tap.received(&self.link, &buffer[..n], None),
+            Progress::End => self.tap.event(&Event::PeerClosed(&self.link)),
+            // Interrupted by a signal: the loop comes round again at once.
+            Progress::Moved(_) | Progress::Blocked => {}
+        }
+        Ok(progress)
+    }
+
+    /// Sends what there is room for.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<Progress> {
+        let progress = self.transport.send(bytes).map_err(|cause| self.broken("send", &cause))?;
+        if let Progress::Moved(n) = progress
+            && n > 0
+        {
+            self.tap.sent(&self.link, &bytes[..n]);
+        }
+        Ok(progress)
+    }
+
+    /// Ends our half: the peer reads an end, receiving goes on. `End` once that is done; anything
+    /// else means that something has to leave before, and that this is to be called again.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn close_write(&mut self) -> Result<Progress> {
+        let progress =
+            self.transport.close_write().map_err(|cause| match cause.raw_os_error() {
+                // What is no longer connected has been reset, and a read has met that already.
+                Some(libc::ENOTCONN) => {
+                    self.broken("send", &io::Error::from_raw_os_error(libc::ECONNRESET))
+                }
+                _ => self.broken("send", &cause),
+            })?;
+        if progress == Progress::End {
+            self.tap.event(&Event::WeClosed(&self.link));
+        }
+        Ok(progress)
     }
 
     /// Closing it will be a reset: a stream that is cut off must not look like one that is whole.
     /// (A local socket knows no resets.)
     pub fn abort(&self) {
-        if self.socket.set_linger(Some(Duration::ZERO)).is_ok() && self.link.is_tcp() {
+        if self.transport.abort().is_ok() && self.link.is_tcp() {
             self.tap.event(&Event::WeReset(&self.link));
         }
     }
@@ -75,6 +119,32 @@ impl Stream {
     /// The connection is over, however it ended.
     pub fn over(&self) {
         self.tap.event(&Event::Closed(&self.link));
+    }
+
+    /// Bytes sent that the peer's system has not acknowledged; `None` when ours does not tell.
+    #[must_use]
+    pub fn unacknowledged(&self) -> Option<u32> {
+        self.transport.unacknowledged()
+    }
+
+    /// Whether the connection has failed, or both its halves are closed, as far as a wake-up told.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.latch().failed()
+    }
+
+    /// What became of a connection that [has failed](Self::has_failed) after the peer's FIN, where
+    /// no read can tell any more.
+    #[must_use]
+    pub fn failure(&self) -> Error {
+        let cause = self.transport.take_error().unwrap_or_else(Some);
+        self.broken("receive", &cause.unwrap_or(io::ErrorKind::BrokenPipe.into()))
+    }
+
+    /// Whether reading has met nothing more for now.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.transport.is_drained()
     }
 
     fn broken(&self, what: &str, cause: &io::Error) -> Error {
@@ -85,24 +155,14 @@ impl Stream {
         error
     }
 
-    /// The socket as a splice_end, unless somebody wants to see the bytes.
+    /// What bytes may be spliced through, unless somebody wants to see them.
     fn as_splice_end(&self) -> Option<SpliceEnd<'_>> {
-        (!self.tap.is_watched()).then(|| SpliceEnd {
-            fd: self.socket.as_fd(),
-            latch: &self.latch,
-            kind: SpliceKind::Socket,
-        })
+        (!self.tap.is_watched()).then(|| self.transport.splice_end())
     }
 
-    /// Whether reading has met nothing more for now.
-    #[must_use]
-    pub fn is_drained(&self) -> bool {
-        !self.latch.readable()
-    }
-
-    /// Whether the connection still stands. The socket may know more than the last wake-up told.
+    /// Whether the connection still stands.
     fn standing(&self) -> Result<()> {
-        match self.socket.take_error() {
+        match self.transport.take_error() {
             Ok(Some(cause)) => Err(self.broken("send", &cause)),
             _ => Ok(()),
         }
@@ -113,42 +173,30 @@ impl Standing for Stream {
     /// After the peer's FIN everything is acknowledged when the connection is closed (RFC 9293, 3.3.2);
     /// before, when our FIN is acknowledged.
     fn has_settled(&self) -> Result<bool> {
-        let state = sys::tcp_state(&self.socket);
+        let state = self.transport.state();
         self.standing()?;
-        Ok(!matches!(state, Ok(TcpState::Open | TcpState::FinSent)))
+        Ok(!matches!(state, Some(TcpState::Open | TcpState::FinSent)))
     }
 
     fn has_acknowledged(&self) -> Result<bool> {
-        let waiting = sys::unacknowledged(&self.socket);
+        let waiting = self.unacknowledged();
         self.standing()?;
-        Ok(!matches!(waiting, Ok(1..)))
+        Ok(!matches!(waiting, Some(1..)))
     }
 
     fn check(&self) -> Result<()> {
-        if self.latch.failed() { self.standing() } else { Ok(()) }
+        if self.has_failed() { self.standing() } else { Ok(()) }
     }
 }
 
 impl Source for Stream {
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress> {
-        if !self.latch.readable() {
-            return Ok(Progress::Blocked);
-        }
-        let result =
-            nix::sys::socket::recv(self.socket.as_raw_fd(), batch.spare(), MsgFlags::empty());
-        let progress = Progress::of_read(result.map_err(Into::into))
-            .map_err(|cause| self.broken("receive", &cause))?;
-        match progress {
-            Progress::Moved(n) if n > 0 => {
-                batch.filled(n);
-                batch.cut(n, n);
-                if let Some((_, bytes)) = batch.front() {
-                    self.tap.received(&self.link, bytes, None);
-                }
-            }
-            Progress::Blocked => self.latch.not_readable(),
-            Progress::End => self.tap.event(&Event::PeerClosed(&self.link)),
-            Progress::Moved(_) => {}
+        let progress = self.receive(batch.spare())?;
+        if let Progress::Moved(n) = progress
+            && n > 0
+        {
+            batch.filled(n);
+            batch.cut(n, n);
         }
         Ok(progress)
     }
@@ -176,31 +224,25 @@ impl Sink for Stream {
                 batch.pop();
                 continue;
             }
-            if messages == allowed.messages || moved >= allowed.bytes || !self.latch.writable() {
+            if messages == allowed.messages || moved >= allowed.bytes {
                 break;
             }
-            let some = allowed.front(bytes, moved);
-            let result =
-                nix::sys::socket::send(self.socket.as_raw_fd(), some, MsgFlags::MSG_NOSIGNAL);
-            let progress = Progress::of_write(result.map_err(Into::into))
-                .map_err(|cause| self.broken("send", &cause))?;
-            match progress {
+            match self.send(allowed.front(bytes, moved))? {
                 // Interrupted: the loop comes round again at once.
                 Progress::Moved(0) => return Ok(Progress::Moved(moved)),
                 Progress::Moved(n) => {
                     messages += usize::from(n == bytes.len());
-                    self.tap.sent(&self.link, &some[..n]);
                     moved += n;
                     batch.consume(n);
                 }
-                _ => self.latch.not_writable(),
+                Progress::Blocked | Progress::End => break,
             }
         }
         Ok(if moved == 0 && !batch.is_empty() { Progress::Blocked } else { Progress::Moved(moved) })
     }
 
     fn widen(&mut self) {
-        socket::expect_bulk(&self.socket);
+        self.transport.expect_bulk();
     }
 
     fn splice_end(&self) -> Option<SpliceEnd<'_>> {

@@ -5,6 +5,7 @@ pub mod failure;
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
@@ -161,6 +162,15 @@ fn is_gone(cause: &io::Error) -> bool {
                 | libc::ENETUNREACH
         )
     )
+}
+
+/// Closing this stream socket will be a reset, where the protocol knows resets: what was sent on it
+/// is not all that was to be sent (SO_LINGER of zero, socket(7)).
+///
+/// # Errors
+/// When the system refuses.
+pub fn reset_on_close(socket: &Socket) -> io::Result<()> {
+    socket.set_linger(Some(Duration::ZERO))
 }
 
 /// Much is about to be sent over this stream socket: what would only slow it down is turned off, as

@@ -23,6 +23,7 @@ use socket2::Socket;
 use crate::engine::ends::{Here, Pending, Reader, Standing, Subject, Verdict};
 use crate::engine::flow::Sink as _;
 use crate::engine::pump::Failure;
+use crate::engine::stream::Stream;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::net::address::{Address, Protocol};
@@ -63,7 +64,7 @@ impl Hub {
                     self.failed(error, session);
                 }
                 if result.as_ref().is_err_and(|error| self.is_cut_off(&client, error.status)) {
-                    client.abort(&session.tap);
+                    client.abort();
                 }
                 self.goodbye(client, None, session);
             }
@@ -147,7 +148,7 @@ impl Hub {
             Ok(latch) => latch,
             Err(cause) => {
                 // The client must not take this for the end of an empty stream.
-                let _ = socket.set_linger(Some(Duration::ZERO));
+                let _ = socket::reset_on_close(&socket);
                 self.failed(Error::network("accept", &link, &cause), session);
                 return;
             }
@@ -155,7 +156,8 @@ impl Hub {
         self.ends.somebody_came(Instant::now());
         session.event(&Event::Accepted(&link));
         let id = latch.id();
-        let mut client = Box::new(Client::new(socket, latch, link));
+        let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
+        let mut client = Box::new(Client::new(stream));
         if self.role.sends_input() && self.closes_sending_of(&client) {
             client.sending = Sending::Closing;
         }
@@ -227,8 +229,8 @@ impl Hub {
                 let why = format!(
                     "dropped, it takes nothing; {missed} bytes missed, {queued} of them queued here"
                 );
-                let error = Error::new(Status::Broken, "send", client.link.to_string(), why);
-                client.abort(&session.tap);
+                let error = Error::new(Status::Broken, "send", client.link().to_string(), why);
+                client.abort();
                 self.goodbye(client, Some(error), session);
                 any = true;
             }

@@ -37,12 +37,16 @@ const FLOORS: &[&[&str]] = &[
 ];
 
 /// Code that belongs into some files and into no others.
-const PLACES: [(&str, &[&str]); 9] = [
+const PLACES: [(&str, &[&str]); 12] = [
     ("clap", &["cli.rs", "cli/", "cmd.rs", "config.rs"]),
     ("unsafe", &["sys/"]),
     ("allow(unsafe_code)", &["sys/"]),
     ("cfg(target_os", &["sys.rs", "sys/"]),
     ("process::exit", &["main.rs"]),
+    // Connected stream sockets have one end that all use; standard input and output may be sockets, too.
+    ("MsgFlags", &["engine/stream/", "io/stdio.rs", "io/stdio/", "sys/"]),
+    ("Shutdown", &["engine/stream/", "io/stdio.rs"]),
+    ("set_linger", &["net/socket.rs"]),
     // One thread, one loop: nothing waits anywhere else but a look-up of a name, which nobody can do otherwise.
     ("thread::Builder", &["net/address.rs"]),
     ("thread::spawn", &[]),

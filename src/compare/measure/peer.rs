@@ -1,7 +1,7 @@
 //! The built-in peer: echoes over TCP and UDP on one port of this machine, in the same loop.
 
 use std::collections::VecDeque;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,7 +11,9 @@ use socket2::Socket;
 
 use crate::compare::measure::account::At;
 use crate::compare::measure::impair::{Impairer, Impairment};
+use crate::engine::stream::Transport;
 use crate::error::{Error, Result};
+use crate::io::progress::Progress;
 use crate::io::reactor::{Latch, Reactor};
 use crate::net::address::{Family, Protocol, Route};
 use crate::net::options::Options;
@@ -132,7 +134,8 @@ impl Peer {
                 Ok(Echo::Going(moved)) => did |= moved,
                 Ok(Echo::Over) | Err(_) => {
                     if let Some(connection) = self.connection.take() {
-                        reactor.forget(&connection.socket, &connection.latch);
+                        let transport = connection.transport;
+                        reactor.forget(&transport, transport.latch());
                     }
                     did = true;
                 }
@@ -152,7 +155,11 @@ impl Peer {
                     .watch(&socket, Interest::READABLE | Interest::WRITABLE)
                     .map_err(|cause| Error::system("poll", &cause))?;
                 let buffer = vec![0; STREAM_BUFFER];
-                self.connection = Some(Connection { socket, latch, buffer, unsent: 0..0 });
+                self.connection = Some(Connection {
+                    transport: Transport::new(socket, latch),
+                    buffer,
+                    unsent: 0..0,
+                });
                 Ok(true)
             }
             Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
@@ -171,8 +178,7 @@ enum Echo {
 }
 
 struct Connection {
-    socket: Socket,
-    latch: Rc<Latch>,
+    transport: Transport,
     buffer: Vec<u8>,
     /// The part of the buffer that was read and not written back.
     unsent: std::ops::Range<usize>,
@@ -183,34 +189,18 @@ impl Connection {
         let mut moved = false;
         loop {
             if self.unsent.is_empty() {
-                if !self.latch.readable() {
-                    return Ok(Echo::Going(moved));
-                }
-                match (&self.socket).read(&mut self.buffer) {
-                    Ok(0) => return Ok(Echo::Over),
-                    Ok(n) => self.unsent = 0..n,
-                    Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
-                        self.latch.not_readable();
-                        return Ok(Echo::Going(moved));
-                    }
-                    Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(cause) => return Err(cause),
+                match self.transport.receive(&mut self.buffer)? {
+                    Progress::Moved(n) => self.unsent = 0..n,
+                    Progress::Blocked => return Ok(Echo::Going(moved)),
+                    Progress::End => return Ok(Echo::Over),
                 }
             }
-            if !self.latch.writable() {
-                return Ok(Echo::Going(moved));
-            }
-            match (&self.socket).write(&self.buffer[self.unsent.clone()]) {
-                Ok(n) => {
+            match self.transport.send(&self.buffer[self.unsent.clone()])? {
+                Progress::Moved(n) => {
                     self.unsent.start += n;
                     moved = true;
                 }
-                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
-                    self.latch.not_writable();
-                    return Ok(Echo::Going(moved));
-                }
-                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-                Err(cause) => return Err(cause),
+                Progress::Blocked | Progress::End => return Ok(Echo::Going(moved)),
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::compare::measure::peer::Peer;
 use crate::compare::measure::stream::Stream;
 use crate::compare::measure::timer::Timer;
 use crate::error::Result;
+use crate::io::progress::Progress;
 use crate::run::session::Session;
 
 /// A peer that answers nothing for so many times the limit is given up, though not before these.
@@ -155,8 +156,11 @@ impl<'a> Runner<'a> {
     ) -> Result<Option<Duration>> {
         let clock = self.clock;
         let begun = clock.elapsed();
-        stream.finish()?;
+        let mut closing = Progress::Blocked;
         loop {
+            if closing != Progress::End {
+                closing = stream.close_write()?;
+            }
             let did = self.step_peer()? | stream.read(&|| clock.elapsed(), ledger)?;
             let now = clock.elapsed();
             if stream.is_finished() {

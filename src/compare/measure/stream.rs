@@ -1,8 +1,8 @@
 //! Messages over TCP: a byte stream that is cut again where the messages were.
 
 use std::collections::VecDeque;
-use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use socket2::Socket;
@@ -12,7 +12,9 @@ use crate::compare::measure::carrier::Carrier;
 use crate::compare::measure::flow::Delivery;
 use crate::compare::measure::ledger::Ledger;
 use crate::compare::measure::wire::{self, Wire};
+use crate::engine::stream::Transport;
 use crate::error::{Error, Result, Status};
+use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
 use crate::net::address::Protocol;
 use crate::net::socket;
@@ -35,8 +37,7 @@ struct Expected {
 
 /// The client's end of the connection.
 pub struct Stream {
-    socket: Socket,
-    latch: Rc<Latch>,
+    transport: Transport,
     peer: SocketAddr,
     link: Link,
     tap: Rc<Tap>,
@@ -63,8 +64,7 @@ impl Stream {
         let link = Link::of(&socket, Protocol::Tcp, peer.into());
         tap.event(&Event::Connected(&link));
         Self {
-            socket,
-            latch,
+            transport: Transport::new(socket, latch),
             peer,
             link,
             tap,
@@ -98,17 +98,16 @@ impl Stream {
     /// Writes as much as there is room for.
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
         let mut written = 0;
-        while written < bytes.len() && self.latch.writable() {
-            match (&self.socket).write(&bytes[written..]) {
-                Ok(n) => {
+        while written < bytes.len() {
+            let sent = self.transport.send(&bytes[written..]);
+            match sent.map_err(|cause| self.failed("send", &cause))? {
+                Progress::Moved(n) if n > 0 => {
                     self.tap.sent(&self.link, &bytes[written..written + n]);
                     written += n;
                 }
-                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
-                    self.latch.not_writable();
-                }
-                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-                Err(cause) => return Err(self.failed("send", &cause)),
+                // Interrupted: once more.
+                Progress::Moved(_) => {}
+                Progress::Blocked | Progress::End => break,
             }
         }
         Ok(written)
@@ -121,15 +120,16 @@ impl Stream {
     pub fn read(&mut self, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool> {
         let mut any = self.skip_empty(ledger);
         for _ in 0..BUDGET {
-            if !self.latch.readable() || self.finished {
+            if self.finished {
                 break;
             }
-            match (&self.socket).read(&mut self.buffer) {
-                Ok(0) => {
+            let received = self.transport.receive(&mut self.buffer);
+            match received.map_err(|cause| self.failed("receive", &cause))? {
+                Progress::End => {
                     self.finished = true;
                     self.tap.event(&Event::PeerClosed(&self.link));
                 }
-                Ok(n) => {
+                Progress::Moved(n) if n > 0 => {
                     let buffer = std::mem::take(&mut self.buffer);
                     self.tap.received(&self.link, &buffer[..n], None);
                     self.reads += 1;
@@ -138,11 +138,9 @@ impl Stream {
                     self.buffer = buffer;
                     any = true;
                 }
-                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
-                    self.latch.not_readable();
-                }
-                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-                Err(cause) => return Err(self.failed("receive", &cause)),
+                // Interrupted: once more.
+                Progress::Moved(_) => {}
+                Progress::Blocked => break,
             }
         }
         Ok(any)
@@ -207,23 +205,23 @@ impl Stream {
             .hint("does this port echo?")
     }
 
-    /// Ends our half: everything has been sent.
+    /// Ends our half: everything has been sent. `End` once that is done, else it is to be called
+    /// again.
     ///
     /// # Errors
     /// When the connection is broken.
-    pub fn finish(&mut self) -> Result<()> {
-        match self.socket.shutdown(Shutdown::Write) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotConnected => {
-                Err(self.failed("shutdown", &cause))
-            }
-            _ => Ok(()),
+    pub fn close_write(&mut self) -> Result<Progress> {
+        match self.transport.close_write() {
+            // A read will tell what became of it.
+            Err(cause) if cause.kind() == io::ErrorKind::NotConnected => Ok(Progress::End),
+            other => other.map_err(|cause| self.failed("shutdown", &cause)),
         }
     }
 
     /// What the kernel counted on this connection.
     #[must_use]
     pub fn counts(&self) -> Option<TcpCounts> {
-        sys::tcp_counts(&self.socket).ok().flatten()
+        sys::tcp_counts(&self.transport).ok().flatten()
     }
 
     /// What went over the wire, if the kernel counts that.
@@ -244,16 +242,16 @@ impl Stream {
         self.boundaries
     }
 
-    /// The socket and its readiness, to be given back to the reactor.
+    /// What the reactor is to forget once it is over.
     #[must_use]
-    pub fn parts(&self) -> (&Socket, &Latch) {
-        (&self.socket, &self.latch)
+    pub fn transport(&self) -> &Transport {
+        &self.transport
     }
 }
 
 impl Carrier for Stream {
     fn is_writable(&self) -> bool {
-        self.unsent.is_empty() && self.latch.writable()
+        self.unsent.is_empty() && self.transport.latch().writable()
     }
 
     fn send(&mut self, number: u64, message: &[u8]) -> Result<bool> {
@@ -275,7 +273,7 @@ impl Carrier for Stream {
     }
 
     fn is_readable(&self) -> bool {
-        self.latch.readable()
+        !self.transport.is_drained()
     }
 
     fn delivery(&self) -> Delivery {

@@ -196,9 +196,9 @@ impl Duplex for Peer {
         self.sends.borrow().blocked
     }
 
-    fn close_write(&mut self) -> Result<()> {
+    fn close_write(&mut self) -> Result<Progress> {
         assert!(!self.closed.replace(true), "a second FIN");
-        Ok(())
+        Ok(Progress::End)
     }
 }
 

@@ -4,19 +4,17 @@
 //! what it has not received yet (RFC 9293, 3.10.4; RFC 1122, 4.2.2.13). So the connection is only
 //! half-closed, and what the client still sends is read until its FIN.
 
-use std::io::{self, Read as _};
-use std::net::Shutdown;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mio::Interest;
 use socket2::Socket;
 
+use crate::engine::stream::Transport;
 use crate::error::{Error, Result};
-use crate::io::reactor::Latch;
+use crate::io::progress::Progress;
 use crate::observe::tap::{Event, Link};
 use crate::run::session::Session;
-use crate::sys::{self, TcpState};
+use crate::sys::TcpState;
 
 /// A client that has everything and sends nothing for so long is not waited for any more.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -32,8 +30,7 @@ const TURN: usize = 1 << 20;
 
 /// A connection that is half-closed and read to its end.
 pub(super) struct Leaving {
-    socket: Socket,
-    latch: Rc<Latch>,
+    transport: Transport,
     link: Link,
     /// When something last came.
     last: Instant,
@@ -59,20 +56,27 @@ impl Leaving {
     /// # Errors
     /// When it broke before.
     pub(super) fn new(socket: Socket, link: Link, session: &mut Session) -> Result<Self> {
-        let prepared = socket.shutdown(Shutdown::Write).and_then(|()| socket.set_nonblocking(true));
-        let latch = prepared.and_then(|()| session.reactor.watch(&socket, Interest::READABLE));
-        match latch {
-            Ok(latch) => {
-                let now = Instant::now();
-                Ok(Self { socket, latch, link, last: now, look_at: now, delivered: None })
-            }
+        let watched = socket
+            .set_nonblocking(true)
+            .and_then(|()| session.reactor.watch(&socket, Interest::READABLE));
+        let transport = match watched {
+            Ok(latch) => Transport::new(socket, latch),
             Err(cause) => {
                 session.event(&Event::Closed(&link));
-                // Of one that was reset the system says no more than that it is not connected.
                 let cause = socket.take_error().ok().flatten().unwrap_or(cause);
-                Err(Error::network("send", &link, &cause))
+                return Err(Error::network("send", &link, &cause));
             }
+        };
+        let now = Instant::now();
+        let leaving = Self { transport, link, last: now, look_at: now, delivered: None };
+        if let Err(cause) = leaving.transport.close_write() {
+            // Of one that was reset the system says no more than that it is not connected.
+            let cause = leaving.transport.take_error().ok().flatten().unwrap_or(cause);
+            let error = Error::network("send", &leaving.link, &cause);
+            leaving.close(session);
+            return Err(error);
         }
+        Ok(leaving)
     }
 
     /// Reads what has come.
@@ -81,19 +85,13 @@ impl Leaving {
     /// When the connection broke.
     pub(super) fn step(&mut self, buffer: &mut [u8]) -> Result<Turn> {
         let mut read = 0;
-        let was_woken = self.latch.readable();
-        while self.latch.readable() {
-            match (&self.socket).read(buffer) {
-                Ok(0) => return Ok(Turn::Over),
-                Ok(n) => read += n,
-                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
-                    self.latch.not_readable()
-                }
-                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-                Err(cause) => return Err(Error::network("send", &self.link, &cause)),
-            }
-            if read >= TURN {
-                break;
+        let was_woken = !self.transport.is_drained();
+        while read < TURN {
+            let received = self.transport.receive(buffer);
+            match received.map_err(|cause| Error::network("send", &self.link, &cause))? {
+                Progress::Moved(n) => read += n,
+                Progress::Blocked => break,
+                Progress::End => return Ok(Turn::Over),
             }
         }
         let now = Instant::now();
@@ -111,7 +109,7 @@ impl Leaving {
         };
         Ok(match end {
             end if end <= now => Turn::Over,
-            _ if self.latch.readable() => Turn::More,
+            _ if !self.transport.is_drained() => Turn::More,
             end => Turn::Until(end),
         })
     }
@@ -119,14 +117,15 @@ impl Leaving {
     /// Whether the client's system has acknowledged our FIN, and so everything before it.
     fn is_delivered(&self) -> bool {
         // A local socket hands everything over at once.
-        sys::tcp_state(&self.socket)
-            .map_or(true, |state| matches!(state, TcpState::FinAcknowledged | TcpState::Closed))
+        self.transport
+            .state()
+            .is_none_or(|state| matches!(state, TcpState::FinAcknowledged | TcpState::Closed))
     }
 
     /// Closes the connection.
     pub(super) fn close(self, session: &mut Session) {
-        session.reactor.forget(&self.socket, &self.latch);
-        drop(self.socket);
+        session.reactor.forget(&self.transport, self.transport.latch());
+        drop(self.transport);
         session.event(&Event::Closed(&self.link));
     }
 

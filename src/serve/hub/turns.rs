@@ -1,6 +1,5 @@
 //! A client's turn: what is sent to it, what is read from it, and what becomes of that.
 
-use std::io;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -8,7 +7,7 @@ use crate::engine::framing::{Assembler, Format, LONGEST_MESSAGE};
 use crate::engine::output::Output;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
-use crate::observe::tap::{Event, Link};
+use crate::observe::tap::Event;
 use crate::run::session::Session;
 use crate::serve::hub::client::{Client, Sending};
 use crate::serve::hub::role::Role;
@@ -38,9 +37,9 @@ impl Hub {
         for _ in 0..self.clients.listed() {
             // Taken out, it can be served with the others at hand.
             let Some((id, mut client)) = self.clients.take_listed() else { continue };
-            let before = client.link.activity();
+            let before = client.link().activity();
             let result = self.serve(&mut client, session);
-            self.passed = self.passed + (client.link.activity() - before);
+            self.passed = self.passed + (client.link().activity() - before);
             let done = client.is_done();
             match result {
                 Ok(_) if done => {
@@ -77,7 +76,7 @@ impl Hub {
             let why = format!(
                 "dropped, its unfinished message is the longest of all clients', which take more than {room} bytes"
             );
-            let error = Error::new(Status::Broken, "receive", client.link.to_string(), why);
+            let error = Error::new(Status::Broken, "receive", client.link().to_string(), why);
             self.forget_message(&mut client);
             self.goodbye(client, Some(error), session);
         }
@@ -90,14 +89,10 @@ impl Hub {
     }
 
     fn serve(&mut self, client: &mut Client, session: &mut Session) -> Result<Turn> {
-        let tap = Rc::clone(&session.tap);
-        let broken =
-            |what: &str, link: &Link, cause: &io::Error| Error::connection(what, link, cause);
         self.refill(client)?;
-        let mut turn = match client.flush(&tap) {
-            Ok(Progress::Moved(n)) if n > 0 => Turn::Moved,
-            Ok(_) => Turn::Idle,
-            Err(cause) => return Err(broken("send", &client.link, &cause)),
+        let mut turn = match client.flush()? {
+            Progress::Moved(n) if n > 0 => Turn::Moved,
+            _ => Turn::Idle,
         };
         if !self.may_read(client) {
             // What waits for standard output or for others stays in the list, because no event of
@@ -107,7 +102,7 @@ impl Hub {
         }
         let most = self.read_size();
         let mut buffer = std::mem::take(&mut self.buffer);
-        let result = match client.read(&mut buffer[..most], &tap) {
+        let result = match client.read(&mut buffer[..most]) {
             // Interrupted by a signal: it comes again, and has sent nothing yet.
             Ok(Progress::Moved(0)) => {
                 turn = Turn::Moved;
@@ -115,14 +110,14 @@ impl Hub {
             }
             Ok(Progress::Moved(n)) => {
                 turn = Turn::Moved;
-                self.take(client, &buffer[..n], session)
+                self.take(client, &buffer[..n])
             }
             Ok(Progress::End) => {
                 turn = Turn::Moved;
                 self.client_ended(client, session)
             }
             Ok(Progress::Blocked) => Ok(()),
-            Err(cause) => Err(broken("receive", &client.link, &cause)),
+            Err(error) => Err(error),
         };
         self.buffer = buffer;
         result.map(|()| turn)
@@ -182,12 +177,10 @@ impl Hub {
     }
 
     /// Deals with what a client sent.
-    fn take(&mut self, client: &mut Client, bytes: &[u8], session: &Session) -> Result<()> {
+    fn take(&mut self, client: &mut Client, bytes: &[u8]) -> Result<()> {
         match self.role {
             Role::Echo => {
-                client
-                    .send(bytes, &session.tap)
-                    .map_err(|cause| Error::connection("send", &client.link, &cause))?;
+                client.send(bytes)?;
                 self.count(client, bytes)
             }
             Role::Discard | Role::Chargen(_) => self.count(client, bytes),
@@ -242,14 +235,14 @@ impl Hub {
         result.map_err(|malformed| {
             // Nothing of a message that is none is written.
             self.forget_message(client);
-            let link = client.link.to_string();
+            let link = client.link().to_string();
             let error = Error::new(Status::Failure, "receive", link, malformed.to_string());
             hint.into_iter().fold(error, Error::hint)
         })
     }
 
     fn tag(&self, client: &Client) -> String {
-        if self.settings.tag { format!("{} ", client.link.peer) } else { String::new() }
+        if self.settings.tag { format!("{} ", client.link().peer) } else { String::new() }
     }
 
     /// Sends what one client sent to all others; that one is not among `clients` now.
@@ -279,10 +272,7 @@ impl Hub {
         if close && client.is_open() {
             client.sending = Sending::Closing;
         }
-        client
-            .flush(&session.tap)
-            .map(drop)
-            .map_err(|cause| Error::connection("send", &client.link, &cause))
+        client.flush().map(drop)
     }
 
     /// No more will come from a client: a last line without its newline is whole.
@@ -298,7 +288,7 @@ impl Hub {
             false => assembler.finish(|_| output.unwritten()),
         };
         whole.map_err(|cut| {
-            Error::new(Status::Broken, "receive", client.link.to_string(), cut.to_string())
+            Error::new(Status::Broken, "receive", client.link().to_string(), cut.to_string())
         })
     }
 
@@ -348,13 +338,13 @@ impl Hub {
         session.reactor.release(client.latch());
         if let Some(error) = error {
             if error.status == Status::Broken {
-                session.tap.event(&Event::Reset(&client.link));
+                session.tap.event(&Event::Reset(client.link()));
             }
             // What it got is not all that it was to get.
-            client.abort(&session.tap);
+            client.abort();
             self.failed(error, session);
         }
-        session.event(&Event::Closed(&client.link));
+        session.event(&Event::Closed(client.link()));
         self.clients.forget();
         drop(client);
         if let Some(acceptor) = &mut self.acceptor {

@@ -1,0 +1,143 @@
+//! How what arrives is written down: cut into messages again, behind a tag, in the format asked for.
+
+use crate::engine::batch::Frame;
+use crate::engine::framing::{self, Assembler, Format, Malformed};
+use crate::engine::output::wanted::Wanted;
+use crate::error::{Error, Result, Status};
+use crate::net::address::Address;
+
+/// What stands before a message.
+#[derive(Debug)]
+enum Tag {
+    Nothing,
+    /// Who sent this datagram.
+    Sender,
+    /// The one peer that everything comes from.
+    Peer(String),
+}
+
+/// Turns what arrives into what is written. It knows nothing of where that goes.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    format: Format,
+    tag: Tag,
+    /// Cuts a byte stream into messages again; datagrams need no cutting.
+    assembler: Option<Assembler>,
+    /// Whom the bytes come from, for errors.
+    peer: String,
+}
+
+impl Encoder {
+    /// An encoder to this format; `stream` says that bytes come from a byte stream and have to be
+    /// cut into messages.
+    pub(super) fn new(format: Format, stream: bool) -> Self {
+        let cuts = stream && matches!(format, Format::Lines | Format::Frames);
+        Self {
+            format,
+            tag: Tag::Nothing,
+            assembler: cuts.then(|| Assembler::new(format, framing::LONGEST_MESSAGE)),
+            peer: String::new(),
+        }
+    }
+
+    /// Every datagram stands behind a tag that says who sent it.
+    pub(super) fn tag_senders(&mut self) {
+        self.tag = Tag::Sender;
+    }
+
+    /// Every message stands behind a tag that names this peer.
+    pub(super) fn tag_peer(&mut self, peer: &Address) {
+        self.tag = Tag::Peer(format!("{peer} "));
+    }
+
+    /// Everything comes from this peer.
+    pub(super) fn of_peer(&mut self, peer: String) {
+        self.peer = peer;
+    }
+
+    /// Somebody else cuts the messages.
+    pub(super) fn of_whole_messages(&mut self) {
+        self.assembler = None;
+    }
+
+    /// Whether bytes are written as they come.
+    pub(super) fn is_raw(&self) -> bool {
+        self.format == Format::Raw
+    }
+
+    /// Writes down a whole message behind this tag, if it is wanted.
+    pub(super) fn message(
+        &self,
+        tag: &str,
+        message: &[u8],
+        wanted: &mut Wanted,
+        into: &mut Vec<u8>,
+    ) {
+        write_down(self.format, tag, message, wanted, into);
+    }
+
+    /// Writes down what a frame holds, as far as it is wanted.
+    pub(super) fn frame(
+        &mut self,
+        frame: &Frame,
+        bytes: &[u8],
+        wanted: &mut Wanted,
+        into: &mut Vec<u8>,
+    ) -> Result<()> {
+        let sender = match (&self.tag, &frame.from) {
+            (Tag::Sender, Some(from)) => Some(format!("{} ", from.peer)),
+            _ => None,
+        };
+        for message in frame.messages(bytes) {
+            match &sender {
+                Some(tag) => self.message(tag, message, wanted, into),
+                None => self.take(message, wanted, into)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// No more will come: completes what was left open, such as a last line.
+    pub(super) fn finish(&mut self, wanted: &mut Wanted, into: &mut Vec<u8>) -> Result<()> {
+        let Self { format, tag, assembler, peer } = self;
+        let Some(assembler) = assembler else {
+            return Ok(());
+        };
+        assembler
+            .finish(|message| write_down(*format, tag.fixed(), message, wanted, into))
+            .map_err(|malformed| failed(Status::Broken, peer, &malformed))
+    }
+
+    fn take(&mut self, bytes: &[u8], wanted: &mut Wanted, into: &mut Vec<u8>) -> Result<()> {
+        let Self { format, tag, assembler, peer } = self;
+        let mut message = |message: &[u8]| write_down(*format, tag.fixed(), message, wanted, into);
+        match assembler {
+            None => message(bytes),
+            Some(assembler) => assembler.feed(bytes, message).map_err(|malformed| {
+                failed(Status::Failure, peer, &malformed).hint("-O raw takes any bytes")
+            })?,
+        }
+        Ok(())
+    }
+}
+
+impl Tag {
+    /// The same for all messages.
+    fn fixed(&self) -> &str {
+        match self {
+            Self::Peer(tag) => tag,
+            Self::Nothing | Self::Sender => "",
+        }
+    }
+}
+
+fn failed(status: Status, peer: &str, malformed: &Malformed) -> Error {
+    Error::new(status, "receive", peer, malformed.to_string())
+}
+
+fn write_down(format: Format, tag: &str, message: &[u8], wanted: &mut Wanted, into: &mut Vec<u8>) {
+    if wanted.take() {
+        into.extend_from_slice(tag.as_bytes());
+        framing::encode(format, message, into);
+    }
+}

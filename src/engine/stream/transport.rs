@@ -1,0 +1,139 @@
+//! A connected stream socket and what is known of its readiness: the only place that receives from
+//! one, sends to it, shuts it down or resets it.
+//!
+//! It tells nobody what passes and puts no error into words; that is up to whoever has it. No call
+//! waits, and none is made that the readiness says would find nothing.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::rc::Rc;
+
+use nix::sys::socket::{self as calls, MsgFlags};
+use socket2::Socket;
+
+use crate::io::progress::Progress;
+use crate::io::reactor::Latch;
+use crate::io::splice_end::{SpliceEnd, SpliceKind};
+use crate::net::socket;
+use crate::sys::{self, TcpState};
+
+/// A connected, non-blocking stream socket that the reactor watches.
+#[derive(Debug)]
+pub struct Transport {
+    socket: Socket,
+    latch: Rc<Latch>,
+}
+
+impl Transport {
+    /// Takes a connected, non-blocking socket and its latch.
+    #[must_use]
+    pub fn new(socket: Socket, latch: Rc<Latch>) -> Self {
+        Self { socket, latch }
+    }
+
+    /// Its readiness.
+    #[must_use]
+    pub fn latch(&self) -> &Rc<Latch> {
+        &self.latch
+    }
+
+    /// Receives what has come; `End` at the peer's FIN.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Progress> {
+        if !self.latch.readable() {
+            return Ok(Progress::Blocked);
+        }
+        let fd = self.socket.as_raw_fd();
+        let progress =
+            Progress::of_read(sys::again(|| Ok(calls::recv(fd, buffer, MsgFlags::empty())?)))?;
+        if progress == Progress::Blocked {
+            self.latch.not_readable();
+        }
+        Ok(progress)
+    }
+
+    /// Sends what there is room for.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn send(&self, bytes: &[u8]) -> io::Result<Progress> {
+        if !self.latch.writable() {
+            return Ok(Progress::Blocked);
+        }
+        let fd = self.socket.as_raw_fd();
+        // The error of a broken connection says all that SIGPIPE would.
+        let progress =
+            Progress::of_write(sys::again(|| Ok(calls::send(fd, bytes, MsgFlags::MSG_NOSIGNAL)?)))?;
+        if progress == Progress::Blocked {
+            self.latch.not_writable();
+        }
+        Ok(progress)
+    }
+
+    /// Whether receiving has met nothing more for now.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        !self.latch.readable()
+    }
+
+    /// Ends our half: the peer reads an end, receiving goes on. `End` once that is done; anything
+    /// else means that something has to leave before, and that this is to be called again.
+    ///
+    /// # Errors
+    /// When the connection is broken. Of one that was reset the system says no more than that it is
+    /// not connected.
+    pub fn close_write(&self) -> io::Result<Progress> {
+        self.socket.shutdown(Shutdown::Write)?;
+        Ok(Progress::End)
+    }
+
+    /// Closing it will be a reset, where the protocol knows resets.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn abort(&self) -> io::Result<()> {
+        socket::reset_on_close(&self.socket)
+    }
+
+    /// Bytes sent that the peer's system has not acknowledged; `None` when ours does not tell.
+    #[must_use]
+    pub fn unacknowledged(&self) -> Option<u32> {
+        sys::unacknowledged(&self.socket).ok()
+    }
+
+    /// How far the connection has come towards its end; `None` where that is no TCP connection.
+    #[must_use]
+    pub fn state(&self) -> Option<TcpState> {
+        sys::tcp_state(&self.socket).ok()
+    }
+
+    /// What has happened to the connection that no call has told of yet. The socket may know more
+    /// than the last wake-up told.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.socket.take_error()
+    }
+
+    /// Much is about to be sent: what would only slow it down is turned off.
+    pub fn expect_bulk(&self) {
+        socket::expect_bulk(&self.socket);
+    }
+
+    /// What bytes may be spliced through.
+    #[must_use]
+    pub fn splice_end(&self) -> SpliceEnd<'_> {
+        SpliceEnd { fd: self.socket.as_fd(), latch: &self.latch, kind: SpliceKind::Socket }
+    }
+}
+
+/// For what is asked of the socket besides moving bytes, and for the reactor to forget it.
+impl AsFd for Transport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
