@@ -21,7 +21,7 @@ use crate::units;
 pub use scan::ScanArgs;
 
 pub use compare::CompareArgs;
-pub use parse::{Parsed, Payload, Payloads, parse};
+pub use parse::{MessageArg, MessageArgs, Parsed, parse};
 
 /// Send and receive over TCP and UDP: stdin goes to the socket, the socket to stdout.
 #[derive(Debug, Parser)]
@@ -337,7 +337,7 @@ pub struct CommonArgs {
         hide_possible_values = true,
         help_heading = "Messages"
     )]
-    pub input: Format,
+    pub input: FormatArg,
 
     /// How messages become stdout: raw, lines, hex or frames
     #[arg(
@@ -350,7 +350,7 @@ pub struct CommonArgs {
         hide_possible_values = true,
         help_heading = "Messages"
     )]
-    pub output: Format,
+    pub output: FormatArg,
 
     /// Send TEXT instead of stdin; may repeat, one message each
     #[arg(long, value_name = "TEXT", action = ArgAction::Append, allow_hyphen_values = true, conflicts_with = "no_stdin", help_heading = "Messages")]
@@ -431,7 +431,7 @@ pub struct CommonArgs {
 
 /// How a stream of bytes and messages map to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Format {
+pub enum FormatArg {
     /// TCP: a byte stream. UDP: cut at --datagram-size, written one after the other
     #[default]
     Raw,

@@ -17,8 +17,8 @@ use std::ffi::OsString;
 use socket2::Socket;
 
 use crate::cli::{self, Command, Parsed};
-use crate::config::{self, Common, Payload as Shown, Reception, Stdin};
-use crate::engine::input::{Input, Payload, Wire};
+use crate::config::{self, Common, PayloadOutput, Reception, Stdin};
+use crate::engine::input::{Input, InputSource, Wire};
 use crate::engine::output::Output;
 use crate::error::Result;
 use crate::io::stdio::{Local, Which};
@@ -69,9 +69,9 @@ fn show(text: &[u8], session: &mut Session) -> Result<()> {
 /// The payload to send, as the settings say.
 fn input(common: &Common, wire: Wire, session: &mut Session) -> Result<Input> {
     let payload = match (&common.given, common.stdin) {
-        (Some(messages), _) => Payload::Given(VecDeque::from(messages.clone())),
-        (None, Stdin::Ignore) => Payload::Nothing,
-        (None, Stdin::Send) => Payload::Local(take(Which::Stdin, session)?),
+        (Some(messages), _) => InputSource::Given(VecDeque::from(messages.clone())),
+        (None, Stdin::Ignore) => InputSource::Nothing,
+        (None, Stdin::Send) => InputSource::Local(take(Which::Stdin, session)?),
     };
     Ok(Input::new(payload, common.input, wire, common.crlf()))
 }
@@ -79,7 +79,7 @@ fn input(common: &Common, wire: Wire, session: &mut Session) -> Result<Input> {
 /// Where what is received goes, as the settings say.
 fn output(common: &Common, stream: bool, session: &mut Session) -> Result<Output> {
     let local = match common.reception {
-        Reception::Write if common.seen.payload == Shown::Stdout => {
+        Reception::Write if common.seen.payload == PayloadOutput::Stdout => {
             Some(take(Which::Stdout, session)?)
         }
         Reception::Write | Reception::Discard => None,

@@ -9,8 +9,8 @@ mod seen;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::seen::{Bar, Payload, Seen, Told, Unchanged};
-use crate::cli::{self, CommonArgs, ConnectArgs, Payloads};
+pub use self::seen::{BarSetting, PayloadOutput, Seen, Told, Unchanged};
+use crate::cli::{self, CommonArgs, ConnectArgs, MessageArgs};
 use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
 use crate::engine::ends::{Rules, Silence};
 use crate::engine::flow::Cuts;
@@ -18,7 +18,7 @@ use crate::engine::framing::{self, Crlf, Format};
 use crate::engine::input::Wire;
 use crate::engine::pace::Pace;
 use crate::error::{Error, Result};
-use crate::net::address::{Family, Lookup, Protocol, Target};
+use crate::net::address::{Family, HostPort, Lookup, Protocol};
 use crate::net::options::{Group, Options, SmallWrites};
 use crate::observe::journal::Verbosity;
 use crate::sys::{Fetch, Offload};
@@ -99,7 +99,7 @@ pub struct Common {
 #[derive(Debug)]
 pub enum Place {
     /// A host and a port.
-    Internet(Target),
+    Internet(HostPort),
     /// The path of a local socket.
     Unix(PathBuf),
 }
@@ -108,7 +108,7 @@ impl Place {
     fn new(unix: Option<&PathBuf>, words: &[String]) -> Result<Self> {
         Ok(match unix {
             Some(path) => Self::Unix(path.clone()),
-            None => Self::Internet(Target::parse(words)?),
+            None => Self::Internet(HostPort::parse(words)?),
         })
     }
 }
@@ -137,7 +137,7 @@ impl Connect {
     ///
     /// # Errors
     /// Usage errors.
-    pub fn new(args: ConnectArgs, payloads: &Payloads) -> Result<Self> {
+    pub fn new(args: ConnectArgs, payloads: &MessageArgs) -> Result<Self> {
         let place = Place::new(args.common.unix.as_ref(), &args.address)?;
         if let Place::Internet(target) = &place
             && target.host.is_none()
@@ -164,7 +164,7 @@ impl Connect {
 }
 
 impl Common {
-    fn new(args: CommonArgs, payloads: &Payloads) -> Result<Self> {
+    fn new(args: CommonArgs, payloads: &MessageArgs) -> Result<Self> {
         let protocol = if args.udp { Protocol::Udp } else { Protocol::Tcp };
         let input = format(args.input);
         let output = format(args.output);
@@ -293,7 +293,7 @@ impl Common {
     }
 }
 
-impl Payloads {
+impl MessageArgs {
     /// The messages of the command line, in its order; `None` when there are none.
     fn messages(&self, crlf: bool) -> Result<Option<Vec<Vec<u8>>>> {
         if self.0.is_empty() {
@@ -303,7 +303,7 @@ impl Payloads {
     }
 }
 
-impl cli::Payload {
+impl cli::MessageArg {
     fn message(&self, crlf: bool) -> Result<Vec<u8>> {
         match self {
             Self::Text(text) if crlf => {
@@ -340,11 +340,11 @@ fn options(args: &CommonArgs) -> Result<Options> {
     })
 }
 
-fn format(word: cli::Format) -> Format {
+fn format(word: cli::FormatArg) -> Format {
     match word {
-        cli::Format::Raw => Format::Raw,
-        cli::Format::Lines => Format::Lines,
-        cli::Format::Hex => Format::Hex,
-        cli::Format::Frames => Format::Frames,
+        cli::FormatArg::Raw => Format::Raw,
+        cli::FormatArg::Lines => Format::Lines,
+        cli::FormatArg::Hex => Format::Hex,
+        cli::FormatArg::Frames => Format::Frames,
     }
 }

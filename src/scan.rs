@@ -25,9 +25,9 @@ use crate::io::reactor::{Expected, Reactor, Signal};
 use crate::net::address::Protocol;
 use crate::observe::journal::Verbosity;
 use crate::run::console::Console;
-use crate::scan::report::{Found, State};
-use progress::Progress;
-use results::{Reader, Results};
+use crate::scan::report::{Found, PortState};
+use progress::ScanBar;
+use results::{OutputReader, Results};
 
 /// So many probes are sent before the loop looks at what else there is to do.
 const PROBES_A_ROUND: usize = 256;
@@ -162,7 +162,7 @@ trait Prober {
 }
 
 /// A scan under way.
-pub struct Scan {
+pub struct Scanner {
     plan: Plan,
     prober: Box<dyn Prober>,
     /// Ports not yet asked, the last first.
@@ -175,11 +175,11 @@ pub struct Scan {
     results: Results,
     console: Console,
     verbosity: Verbosity,
-    progress: Progress,
+    progress: ScanBar,
     started: Instant,
 }
 
-impl Scan {
+impl Scanner {
     /// A scan that is ready to begin.
     ///
     /// # Errors
@@ -189,12 +189,12 @@ impl Scan {
         results: Results,
         console: Console,
         verbosity: Verbosity,
-        progress: Progress,
+        progress: ScanBar,
         reactor: &mut Reactor,
     ) -> Result<Self> {
         let prober: Box<dyn Prober> = match plan.protocol {
-            Protocol::Tcp => Box::new(tcp::Connects::new(plan.targets.clone(), plan.timeout)),
-            Protocol::Udp => Box::new(udp::Datagrams::new(&plan, reactor)?),
+            Protocol::Tcp => Box::new(tcp::TcpProber::new(plan.targets.clone(), plan.timeout)),
+            Protocol::Udp => Box::new(udp::UdpProber::new(&plan, reactor)?),
         };
         let mut fresh = plan.ports.clone();
         match plan.order {
@@ -224,10 +224,10 @@ impl Scan {
     ///
     /// # Errors
     /// When the system refuses to probe at all, standard output fails, or a signal stops it.
-    pub fn run(&mut self, reactor: &mut Reactor) -> Result<Reader> {
+    pub fn run(&mut self, reactor: &mut Reactor) -> Result<OutputReader> {
         let mut result = self.ask_all(reactor);
         self.progress.end(&self.console.journal());
-        if !matches!(result, Ok(Reader::Gone)) {
+        if !matches!(result, Ok(OutputReader::Gone)) {
             self.results.conclude();
             // Who was told to stop waits for no reader.
             let written =
@@ -235,7 +235,7 @@ impl Scan {
             // A signal or a failure that came first is what the run ends with.
             result = result.and(written);
         }
-        if !matches!(result, Ok(Reader::Gone)) {
+        if !matches!(result, Ok(OutputReader::Gone)) {
             self.say(Verbosity::Normal);
         }
         // A signal must be able to end what a reader that does not read holds up.
@@ -245,16 +245,16 @@ impl Scan {
         result
     }
 
-    fn write_all(&mut self, reactor: &mut Reactor) -> Result<Reader> {
+    fn write_all(&mut self, reactor: &mut Reactor) -> Result<OutputReader> {
         while self.results.is_waiting() {
-            if self.write(reactor)? == Reader::Gone {
-                return Ok(Reader::Gone);
+            if self.write(reactor)? == OutputReader::Gone {
+                return Ok(OutputReader::Gone);
             }
             if self.results.is_waiting() {
                 self.wait(reactor, None)?;
             }
         }
-        Ok(Reader::There)
+        Ok(OutputReader::There)
     }
 
     /// What was found.
@@ -263,7 +263,7 @@ impl Scan {
         &self.results
     }
 
-    fn ask_all(&mut self, reactor: &mut Reactor) -> Result<Reader> {
+    fn ask_all(&mut self, reactor: &mut Reactor) -> Result<OutputReader> {
         let mut answers = Vec::new();
         loop {
             self.ask(reactor, &mut answers)?;
@@ -272,11 +272,11 @@ impl Scan {
             for answer in answers.drain(..) {
                 self.settle(answer);
             }
-            if self.write(reactor)? == Reader::Gone {
-                return Ok(Reader::Gone);
+            if self.write(reactor)? == OutputReader::Gone {
+                return Ok(OutputReader::Gone);
             }
             if self.results.is_complete() {
-                return Ok(Reader::There);
+                return Ok(OutputReader::There);
             }
             self.progress.update(now, &self.results.tally(), &self.console.journal());
             self.console.flush(reactor);
@@ -358,7 +358,7 @@ impl Scan {
             _ => found,
         };
         let target = job.target + 1;
-        if best.state == State::Open || target == self.plan.targets.len() {
+        if best.state == PortState::Open || target == self.plan.targets.len() {
             self.results.settle(job.port, best);
         } else {
             self.again.push_back(Job { port: job.port, target, so_far: Some(best) });
@@ -366,7 +366,7 @@ impl Scan {
     }
 
     /// Writes what was found, in place of the progress bar if that is there.
-    fn write(&mut self, reactor: &mut Reactor) -> Result<Reader> {
+    fn write(&mut self, reactor: &mut Reactor) -> Result<OutputReader> {
         if self.results.is_waiting() && self.progress.clear(&self.console.journal()) {
             self.console.flush(reactor);
         }
@@ -399,6 +399,6 @@ impl Scan {
 }
 
 /// Whether a signal has ended it.
-fn is_stopped(result: &Result<Reader>) -> bool {
+fn is_stopped(result: &Result<OutputReader>) -> bool {
     matches!(result, Err(error) if matches!(error.status, Status::Stopped(_)))
 }

@@ -20,7 +20,7 @@ use crate::engine::stream::Stream;
 use crate::error::{Error, Result};
 use crate::io::reactor::Latch;
 use crate::net::access::AccessList;
-use crate::net::address::{Address, Family, Protocol, Target};
+use crate::net::address::{Address, Family, HostPort, Protocol};
 use crate::net::local;
 use crate::net::socket;
 use crate::observe::tap::{Event, Link};
@@ -169,7 +169,7 @@ pub(super) fn bind(config: &Listen, protocol: Protocol, session: &mut Session) -
 /// Binds to a port of the target's addresses.
 pub(super) fn bind_to(
     config: &Listen,
-    target: &Target,
+    target: &HostPort,
     protocol: Protocol,
     port: u16,
     session: &mut Session,

@@ -15,7 +15,7 @@ use crate::compare::measure::messages::{Given, HEADER};
 use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
 use crate::engine::framing::Format;
 use crate::error::{Error, Result};
-use crate::net::address::{Family, Lookup, Target};
+use crate::net::address::{Family, HostPort, Lookup};
 use crate::observe::hexdump::Paint;
 use crate::units;
 
@@ -31,14 +31,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub enum Peer {
     /// Somebody else.
-    Other(Target),
+    Other(HostPort),
     /// The built-in one, and what it does to UDP replies.
     BuiltIn(Option<Impairment>),
 }
 
 /// What is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
+pub enum CompareOutput {
     /// The table, and what else was asked for.
     Table {
         /// A sentence for every difference.
@@ -66,7 +66,7 @@ pub struct Compare {
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// What is printed.
-    pub shown: Shown,
+    pub shown: CompareOutput,
     /// Where the drawing goes.
     pub svg: Option<PathBuf>,
     /// The dump on standard error.
@@ -83,7 +83,7 @@ impl Compare {
             ([], None) => Peer::BuiltIn(None),
             ([], Some(words)) => Peer::BuiltIn(Some(impairment(words)?)),
             (words, _) => {
-                let target = Target::parse(words)?;
+                let target = HostPort::parse(words)?;
                 if target.host.is_none() && !words.iter().any(|word| word.starts_with(':')) {
                     return Err(Error::usage(&target.port, "the port is missing")
                         .hint("write HOST PORT or HOST:PORT"));
@@ -92,7 +92,7 @@ impl Compare {
             }
         };
         let is_v6 = match &peer {
-            Peer::Other(Target { host: Some(host), .. }) => {
+            Peer::Other(HostPort { host: Some(host), .. }) => {
                 host.parse::<Ipv6Addr>().is_ok_and(|ip| ip.to_ipv4_mapped().is_none())
             }
             _ => false,
@@ -128,9 +128,9 @@ impl Compare {
             },
             connect_timeout: args.reply_timeout.unwrap_or(CONNECT_TIMEOUT),
             shown: if args.json {
-                Shown::Json
+                CompareOutput::Json
             } else {
-                Shown::Table { explain: args.explain, plot: args.plot }
+                CompareOutput::Table { explain: args.explain, plot: args.plot }
             },
             svg: args.svg,
             dump: args.hex.then(|| paint(ColorChoice::Auto, io::stderr().is_terminal())),

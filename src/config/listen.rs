@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Common, Place, distinct};
-use crate::cli::{Format, ListenArgs, Payload, Payloads};
+use crate::cli::{FormatArg, ListenArgs, MessageArg, MessageArgs};
 use crate::engine::framing;
 use crate::error::{Error, Result};
 use crate::net::access::{self, AccessList};
@@ -76,7 +76,7 @@ impl Task {
         } else if args.chat {
             Self::Chat
         } else if let Some(text) = args.reply.take() {
-            Self::Reply(Payload::Text(text).message(args.common.crlf)?)
+            Self::Reply(MessageArg::Text(text).message(args.common.crlf)?)
         } else if let Some(digits) = &args.reply_hex {
             let bytes = framing::parse_hex(digits, framing::LONGEST_MESSAGE);
             Self::Reply(bytes.map_err(|bad| Error::usage("--reply-hex", bad.to_string()))?)
@@ -117,7 +117,7 @@ impl Listen {
     ///
     /// # Errors
     /// Usage errors.
-    pub fn new(mut args: ListenArgs, payloads: &Payloads) -> Result<Self> {
+    pub fn new(mut args: ListenArgs, payloads: &MessageArgs) -> Result<Self> {
         let both = args.tcp && args.common.udp;
         let keep_open = args.keep_open || args.chat;
         let task = Task::of(&mut args)?;
@@ -131,7 +131,7 @@ impl Listen {
                 "a path is one socket: stream, or with -u datagram",
             ));
         }
-        if both && args.common.count.is_some() && args.common.output == Format::Raw {
+        if both && args.common.count.is_some() && args.common.output == FormatArg::Raw {
             return Err(Error::usage("--count", "a raw TCP stream has no messages to count")
                 .hint("-O lines, hex or frames makes messages of it"));
         }
@@ -151,7 +151,7 @@ impl Listen {
             return Err(Error::usage("HOST", "must be given with a command")
                 .hint("127.0.0.1 lets only this machine in, 0.0.0.0 everybody"));
         }
-        if args.tag && !matches!(args.common.output, Format::Lines | Format::Hex) {
+        if args.tag && !matches!(args.common.output, FormatArg::Lines | FormatArg::Hex) {
             return Err(Error::usage("--tag", "needs messages that are lines of text")
                 .hint("-O lines or -O hex"));
         }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::cli::{Payloads, ScanArgs};
+use crate::cli::{MessageArgs, ScanArgs};
 use crate::error::{Error, Result};
-use crate::net::address::{Family, Lookup, Protocol, Target};
+use crate::net::address::{Family, HostPort, Lookup, Protocol};
 use crate::observe::journal::Verbosity;
 use crate::scan::Order;
 use crate::scan::ports::Ports;
-use crate::scan::report::{Format, Wanted};
-use crate::scan::results::{Names, Shown, Style};
+use crate::scan::report::{LineFormat, Wanted};
+use crate::scan::results::{Names, ShownPorts, Style};
 
 /// How long an answer may take when the user does not say.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -18,7 +18,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Scan {
     /// Whose ports.
-    pub target: Target,
+    pub target: HostPort,
     /// Which ports.
     pub ports: Ports,
     /// TCP or UDP.
@@ -50,8 +50,8 @@ impl Scan {
     ///
     /// # Errors
     /// Usage errors.
-    pub fn new(args: ScanArgs, payloads: &Payloads) -> Result<Self> {
-        let target = Target::parse(&args.address)?;
+    pub fn new(args: ScanArgs, payloads: &MessageArgs) -> Result<Self> {
+        let target = HostPort::parse(&args.address)?;
         if target.host.is_none() && !args.address.iter().any(|word| word.starts_with(':')) {
             return Err(Error::usage(&target.port, "the ports are missing")
                 .hint("write HOST PORTS or HOST:PORTS"));
@@ -65,8 +65,8 @@ impl Scan {
         let is_single = ports.as_slice().len() == 1;
         Ok(Self {
             style: Style {
-                format: if args.json { Format::Json } else { Format::Text },
-                shown: if args.all || is_single { Shown::All } else { Shown::Open },
+                format: if args.json { LineFormat::Json } else { LineFormat::Text },
+                shown: if args.all || is_single { ShownPorts::All } else { ShownPorts::Open },
                 names: match lookup {
                     Lookup::Names => Names::Shown,
                     Lookup::Numeric => Names::Omitted,

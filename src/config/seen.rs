@@ -22,9 +22,9 @@ pub struct Seen {
     /// The capture file.
     pub pcap: Option<PathBuf>,
     /// The bar.
-    pub bar: Bar,
+    pub bar: BarSetting,
     /// Whether what is received is written to standard output, too.
-    pub payload: Payload,
+    pub payload: PayloadOutput,
 }
 
 /// How events and errors are told.
@@ -38,7 +38,7 @@ pub enum Told {
 
 /// Whether a bar is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bar {
+pub enum BarSetting {
     /// There is none.
     None,
     /// On standard error.
@@ -61,7 +61,7 @@ fn size(_: Unchanged) -> Option<u64> {
 
 /// Where the payload that is received can be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Payload {
+pub enum PayloadOutput {
     /// On standard output.
     Stdout,
     /// In the dump alone: standard output and the dump are the same terminal.
@@ -87,8 +87,12 @@ impl Seen {
             dump: dumps.then(|| paint(args.color, io::stderr().is_terminal())),
             dump_file: args.hex_file.map(|path| (path, paint(args.color, false))),
             pcap: args.pcap,
-            bar: if has_bar { Bar::Drawn { size: sending.and_then(size) } } else { Bar::None },
-            payload: if same { Payload::Dump } else { Payload::Stdout },
+            bar: if has_bar {
+                BarSetting::Drawn { size: sending.and_then(size) }
+            } else {
+                BarSetting::None
+            },
+            payload: if same { PayloadOutput::Dump } else { PayloadOutput::Stdout },
         }
     }
 }

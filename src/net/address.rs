@@ -9,7 +9,7 @@ use std::thread;
 use dns_lookup::{AddrInfoHints, LookupErrorKind, getaddrinfo, getnameinfo};
 
 use crate::error::{Error, Result, Status};
-pub use crate::peer::{Address, Route, Shown, canonical};
+pub use crate::peer::{Address, DisplayAddress, Route, canonical};
 
 /// Which internet protocol may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,14 +80,14 @@ pub enum Lookup {
 
 /// A host and a port as the user wrote them. No host means "this machine".
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct HostPort {
     /// Name or numeric address, without brackets.
     pub host: Option<String>,
     /// Port number or service name.
     pub port: String,
 }
 
-impl Target {
+impl HostPort {
     /// Reads `HOST PORT`, `HOST:PORT`, `[v6]:PORT`, `:PORT` or a bare `PORT`.
     ///
     /// # Errors
@@ -344,12 +344,12 @@ fn look_up(host: &str, port: u16, family: Family, flags: i32) -> Result<Vec<Sock
 mod tests {
     use super::*;
 
-    fn parse(words: &[&str]) -> Result<Target> {
-        Target::parse(&words.iter().map(ToString::to_string).collect::<Vec<_>>())
+    fn parse(words: &[&str]) -> Result<HostPort> {
+        HostPort::parse(&words.iter().map(ToString::to_string).collect::<Vec<_>>())
     }
 
-    fn target(host: Option<&str>, port: &str) -> Target {
-        Target { host: host.map(str::to_owned), port: port.to_owned() }
+    fn target(host: Option<&str>, port: &str) -> HostPort {
+        HostPort { host: host.map(str::to_owned), port: port.to_owned() }
     }
 
     #[test]
@@ -412,9 +412,9 @@ mod tests {
     #[test]
     fn mapped_addresses_are_shown_as_ipv4() {
         let mapped: SocketAddr = "[::ffff:127.0.0.1]:9".parse().unwrap();
-        assert_eq!(Shown(mapped).to_string(), "127.0.0.1:9");
+        assert_eq!(DisplayAddress(mapped).to_string(), "127.0.0.1:9");
         let lo = interface_index("lo").unwrap();
         let scoped = SocketAddrV6::new("fe80::1".parse().unwrap(), 9, 0, lo);
-        assert_eq!(Shown(scoped.into()).to_string(), "[fe80::1%lo]:9");
+        assert_eq!(DisplayAddress(scoped.into()).to_string(), "[fe80::1%lo]:9");
     }
 }

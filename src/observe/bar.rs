@@ -29,7 +29,7 @@ const CLEAR_LINE: &str = "\r\x1b[2K";
 
 /// Draws the counters.
 #[derive(Debug)]
-pub struct Progress {
+pub struct Bar {
     journal: Journal,
     paper: Paper,
     bar: ProgressBar,
@@ -48,7 +48,7 @@ enum State {
     Done,
 }
 
-impl Progress {
+impl Bar {
     /// A bar that is drawn into this journal; `size` is what is to be sent, if that is known.
     #[must_use]
     pub fn new(journal: Journal, size: Option<u64>) -> Self {
@@ -73,7 +73,7 @@ impl Progress {
     }
 }
 
-impl Observer for Progress {
+impl Observer for Bar {
     fn wants_bytes(&self) -> bool {
         false
     }
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn it_draws_one_line_and_leaves_none_behind() {
         let journal = Journal::default();
-        let mut progress = Progress::new(journal.clone(), Some(4096));
+        let mut progress = Bar::new(journal.clone(), Some(4096));
         progress.tick(&counters(1024, false));
         let drawn = text(&journal);
         assert!(drawn.contains(" 25% [") && drawn.contains("1.00 KiB/4.00 KiB"), "{drawn:?}");
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn a_terminal_that_takes_nothing_is_not_drawn_on_again() {
         let journal = Journal::default();
-        let mut progress = Progress::new(journal.clone(), None);
+        let mut progress = Bar::new(journal.clone(), None);
         progress.tick(&counters(0, false));
         progress.tick(&counters(1 << 20, false));
         assert!(!text(&journal).contains("1.00 MiB"));

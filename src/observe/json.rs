@@ -47,7 +47,7 @@ impl Json {
 
     fn write(&self, at: Duration, body: Body<'_>) {
         let time = self.started + at;
-        let line = Line { event: body.name(), time: Time(time), elapsed: seconds(at), body };
+        let line = EventLine { event: body.name(), time: Time(time), elapsed: seconds(at), body };
         self.journal.append(|text| {
             let before = text.len();
             match line.serialize(&mut Writer::with_formatter(&mut *text, Escaping)) {
@@ -89,7 +89,7 @@ fn seconds(duration: Duration) -> f64 {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct EventLine<'a> {
     event: &'static str,
     time: Time,
     elapsed: f64,
@@ -116,9 +116,9 @@ impl Serialize for Hex<'_> {
 }
 
 /// A value that has a form for people, as a string.
-struct Text<T>(T);
+struct AsText<T>(T);
 
-impl<T: fmt::Display> Serialize for Text<T> {
+impl<T: fmt::Display> Serialize for AsText<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
@@ -149,7 +149,7 @@ impl Serialize for Host {
 
 /// Both ends of a connection, or of what passes between two datagram sockets.
 #[derive(Serialize)]
-struct Ends {
+struct LinkFields {
     protocol: &'static str,
     local_address: Host,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -164,7 +164,7 @@ fn port(address: &Address) -> Option<u16> {
     address.internet().map(|address| address.port())
 }
 
-impl Ends {
+impl LinkFields {
     fn of(link: &Link) -> Self {
         Self {
             protocol: link.transport(),
@@ -192,12 +192,12 @@ enum Body<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         local_port: Option<u16>,
     },
-    Connected(Ends),
-    Accepted(Ends),
-    Peer(Ends),
+    Connected(LinkFields),
+    Accepted(LinkFields),
+    Peer(LinkFields),
     Data {
         #[serde(flatten)]
-        ends: Ends,
+        ends: LinkFields,
         direction: Way,
         bytes: usize,
         offset: u64,
@@ -209,13 +209,13 @@ enum Body<'a> {
     },
     Closed {
         #[serde(flatten)]
-        ends: Ends,
+        ends: LinkFields,
         reset: bool,
         sent_bytes: u64,
         received_bytes: u64,
     },
     Error {
-        message: Text<&'a Error>,
+        message: AsText<&'a Error>,
         status: u8,
     },
     Summary {
@@ -227,7 +227,7 @@ enum Body<'a> {
         received_bytes: u64,
         received_messages: u64,
         #[serde(flatten)]
-        datagrams: Option<Datagrams>,
+        datagrams: Option<DatagramCounts>,
     },
 }
 
@@ -248,7 +248,7 @@ impl Body<'_> {
 
 /// What only datagrams have.
 #[derive(Serialize)]
-struct Datagrams {
+struct DatagramCounts {
     kernel_drops: u64,
     cut: u64,
     peers: u64,
@@ -269,7 +269,7 @@ impl Observer for Json {
             Direction::Received => Way::Received,
         };
         let data = (self.bytes == Bytes::Shown).then_some(Hex(bytes));
-        let (ends, bytes) = (Ends::of(link), bytes.len());
+        let (ends, bytes) = (LinkFields::of(link), bytes.len());
         self.write(at, Body::Data { ends, direction, bytes, offset, number, cut_from, data });
     }
 
@@ -298,17 +298,17 @@ impl Observer for Json {
                 local_address: Host(address.clone()),
                 local_port: port(address),
             },
-            Event::Connected(link) => Body::Connected(Ends::of(link)),
-            Event::Accepted(link) => Body::Accepted(Ends::of(link)),
-            Event::Peer(link) => Body::Peer(Ends::of(link)),
+            Event::Connected(link) => Body::Connected(LinkFields::of(link)),
+            Event::Accepted(link) => Body::Accepted(LinkFields::of(link)),
+            Event::Peer(link) => Body::Peer(LinkFields::of(link)),
             Event::Closed(link) => Body::Closed {
-                ends: Ends::of(link),
+                ends: LinkFields::of(link),
                 reset: link.reset_by().is_some(),
                 sent_bytes: link.sent_bytes(),
                 received_bytes: link.received_bytes(),
             },
             Event::Error(error) => {
-                Body::Error { message: Text(error), status: error.status.code() }
+                Body::Error { message: AsText(error), status: error.status.code() }
             }
             Event::Summary(counters) => summary(counters, self.local),
             // These are told by `closed`, `error` and `summary`.
@@ -334,7 +334,7 @@ fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
         sent_messages: counters.sent_messages,
         received_bytes: counters.received_bytes,
         received_messages: counters.received_messages,
-        datagrams: (protocol == Protocol::Udp).then_some(Datagrams {
+        datagrams: (protocol == Protocol::Udp).then_some(DatagramCounts {
             kernel_drops,
             cut,
             peers,

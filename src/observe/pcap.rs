@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::net::address::{Address, Protocol, canonical};
 use crate::observe::journal::Journal;
-use crate::observe::tap::{Direction, End, Event, Link, Observer, Transfer};
+use crate::observe::tap::{Direction, Event, Link, Observer, Side, Transfer};
 
 /// "Packets begin with an IP header" (LINKTYPE_RAW).
 const RAW_IP: u32 = 101;
@@ -43,14 +43,14 @@ pub struct Capture {
     journal: Journal,
     /// The wall clock when the run began; the steady clock tells the rest.
     started: SystemTime,
-    connections: HashMap<(SocketAddr, SocketAddr), Connection>,
+    connections: HashMap<(SocketAddr, SocketAddr), TcpConversation>,
     /// Numbers the IPv4 packets.
     packets: u16,
 }
 
 /// A TCP connection as its two ends would tell it. Index 0 is ours, 1 is the peer's.
 #[derive(Debug, Clone, Copy)]
-struct Connection {
+struct TcpConversation {
     ends: [SocketAddr; 2],
     /// The number of the next byte of each end.
     next: [u32; 2],
@@ -82,12 +82,12 @@ impl Capture {
     }
 
     /// The connection of a link; its three-way handshake comes first, begun by `opener`.
-    fn connection(&mut self, at: Duration, link: &Link, opener: usize) -> Connection {
+    fn connection(&mut self, at: Duration, link: &Link, opener: usize) -> TcpConversation {
         let key = key(link);
         if let Some(known) = self.connections.get(&key) {
             return *known;
         }
-        let mut new = Connection {
+        let mut new = TcpConversation {
             ends: ends(link),
             next: [FIRST_NUMBER; 2],
             acknowledged: [FIRST_NUMBER; 2],
@@ -105,7 +105,7 @@ impl Capture {
     fn segment(
         &mut self,
         at: Duration,
-        connection: &mut Connection,
+        connection: &mut TcpConversation,
         from: usize,
         flags: u8,
         payload: &[u8],
@@ -138,7 +138,7 @@ impl Capture {
     }
 
     /// Acknowledges all the other end has sent, if that is not done yet.
-    fn acknowledge(&mut self, at: Duration, connection: &mut Connection, from: usize) {
+    fn acknowledge(&mut self, at: Duration, connection: &mut TcpConversation, from: usize) {
         if connection.acknowledged[from] != connection.next[1 - from] {
             self.segment(at, connection, from, ACK, &[]);
         }
@@ -273,7 +273,7 @@ impl Observer for Capture {
             Event::Closed(_) => {
                 if let Some(end) = link.reset_by() {
                     // Not when the reset was met: what had come before it is still read.
-                    let from = if end == End::Ours { WE } else { PEER };
+                    let from = if end == Side::Ours { WE } else { PEER };
                     self.segment(at, &mut connection, from, RST | ACK, &[]);
                 } else {
                     if !connection.finished[WE] {

@@ -24,14 +24,14 @@ pub struct Link {
     pub local: Address,
     /// The peer's end.
     pub peer: Address,
-    sent: Flow,
-    received: Flow,
-    reset: Cell<Option<End>>,
+    sent: DirectionCount,
+    received: DirectionCount,
+    reset: Cell<Option<Side>>,
 }
 
 /// One of the two ends of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum Side {
     /// This program.
     Ours,
     /// The peer, or the network in its place.
@@ -40,12 +40,12 @@ pub enum End {
 
 /// One direction of a link.
 #[derive(Debug, Default)]
-struct Flow {
+struct DirectionCount {
     bytes: Cell<u64>,
     messages: Cell<u64>,
 }
 
-impl Flow {
+impl DirectionCount {
     fn count(&self, bytes: usize, messages: usize) {
         add(&self.bytes, bytes as u64);
         add(&self.messages, messages as u64);
@@ -94,7 +94,7 @@ impl Link {
     /// A link on which nothing has passed yet.
     #[must_use]
     pub fn new(protocol: Protocol, local: impl Into<Address>, peer: impl Into<Address>) -> Self {
-        let (sent, received) = (Flow::default(), Flow::default());
+        let (sent, received) = (DirectionCount::default(), DirectionCount::default());
         Self {
             protocol,
             local: local.into(),
@@ -145,7 +145,7 @@ impl Link {
 
     /// Whether the connection broke.
     #[must_use]
-    pub fn reset_by(&self) -> Option<End> {
+    pub fn reset_by(&self) -> Option<Side> {
         self.reset.get()
     }
 }
@@ -393,8 +393,8 @@ impl Tap {
             Event::Peer(_) => add(&self.peers, 1),
             // Both directions of a connection notice that it broke.
             Event::Reset(link) | Event::WeReset(link) if link.reset.get().is_some() => return,
-            Event::Reset(link) => link.reset.set(Some(End::Peers)),
-            Event::WeReset(link) => link.reset.set(Some(End::Ours)),
+            Event::Reset(link) => link.reset.set(Some(Side::Peers)),
+            Event::WeReset(link) => link.reset.set(Some(Side::Ours)),
             _ => {}
         }
         let at = self.started.elapsed();

@@ -23,13 +23,13 @@ const MOST_WAITING: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct Console {
     journal: Journal,
-    device: Device,
+    device: ConsoleDevice,
     destination: Destination,
     failure: Option<Error>,
 }
 
 #[derive(Debug)]
-enum Device {
+enum ConsoleDevice {
     /// Nothing has been said yet.
     Unopened,
     /// A file that holds something already, which stays until [`Console::begin`].
@@ -62,14 +62,14 @@ impl Destination {
 }
 
 impl Console {
-    fn new(device: Device, destination: Destination) -> Self {
+    fn new(device: ConsoleDevice, destination: Destination) -> Self {
         Self { journal: Journal::default(), device, destination, failure: None }
     }
 
     /// The console on standard error; the descriptor is not touched before there is a line.
     #[must_use]
     pub fn stderr() -> Self {
-        Self::new(Device::Unopened, Destination::Stderr)
+        Self::new(ConsoleDevice::Unopened, Destination::Stderr)
     }
 
     /// Standard output, for the results of commands that print some.
@@ -78,7 +78,7 @@ impl Console {
     /// When there are no descriptors left.
     pub fn stdout(reactor: &mut Reactor) -> Result<Self> {
         let local = Local::take(Which::Stdout, reactor)?;
-        Ok(Self::new(Device::Open(local), Destination::Stdout))
+        Ok(Self::new(ConsoleDevice::Open(local), Destination::Stdout))
     }
 
     /// A console on a file that [`open`] opened. What the file holds stays there until
@@ -89,24 +89,26 @@ impl Console {
     pub fn file(path: PathBuf, file: File, reactor: &mut Reactor) -> Result<Self> {
         let holds_something = file.metadata().is_ok_and(|there| there.is_file() && there.len() > 0);
         let device = if holds_something {
-            Device::Kept(file)
+            ConsoleDevice::Kept(file)
         } else {
             let local = Local::opened(file, reactor);
-            Device::Open(local.map_err(|cause| Error::local("open", path.display(), &cause))?)
+            ConsoleDevice::Open(
+                local.map_err(|cause| Error::local("open", path.display(), &cause))?,
+            )
         };
         Ok(Self::new(device, Destination::File(path)))
     }
 
     /// From now on there is something to be written: what a file held before is gone.
     pub fn begin(&mut self, reactor: &mut Reactor) {
-        self.device = match std::mem::replace(&mut self.device, Device::Gone) {
-            Device::Kept(file) => {
+        self.device = match std::mem::replace(&mut self.device, ConsoleDevice::Gone) {
+            ConsoleDevice::Kept(file) => {
                 let emptied = file.set_len(0).and_then(|()| Local::opened(file, reactor));
                 match emptied {
-                    Ok(local) => Device::Open(local),
+                    Ok(local) => ConsoleDevice::Open(local),
                     Err(cause) => {
                         self.failure = self.destination.failure("write", &cause);
-                        Device::Gone
+                        ConsoleDevice::Gone
                     }
                 }
             }
@@ -118,9 +120,9 @@ impl Console {
     #[must_use]
     pub fn is_gone(&self) -> bool {
         match &self.device {
-            Device::Gone => true,
-            Device::Open(local) => local.hung_up(),
-            Device::Unopened | Device::Kept(_) => false,
+            ConsoleDevice::Gone => true,
+            ConsoleDevice::Open(local) => local.hung_up(),
+            ConsoleDevice::Unopened | ConsoleDevice::Kept(_) => false,
         }
     }
 
@@ -150,9 +152,9 @@ impl Console {
             return self.flush_device();
         }
         match self.device {
-            Device::Kept(_) => return true,
-            Device::Unopened => match Local::take(Which::Stderr, reactor) {
-                Ok(local) => self.device = Device::Open(local),
+            ConsoleDevice::Kept(_) => return true,
+            ConsoleDevice::Unopened => match Local::take(Which::Stderr, reactor) {
+                Ok(local) => self.device = ConsoleDevice::Open(local),
                 Err(_) => {
                     // No descriptor is left to write without waiting, which is what a person must
                     // be told now. The next line tries again: it may be the error of this run.
@@ -161,16 +163,16 @@ impl Console {
                     return true;
                 }
             },
-            Device::Open(_) | Device::Gone => {}
+            ConsoleDevice::Open(_) | ConsoleDevice::Gone => {}
         }
-        while let Device::Open(local) = &mut self.device
+        while let ConsoleDevice::Open(local) = &mut self.device
             && text.waiting() > 0
         {
             match local.write(&text.bytes[text.written..]) {
                 // Nothing moves where signals interrupt every call.
                 Ok(Progress::Blocked | Progress::Moved(0)) => return false,
                 Ok(Progress::Moved(n)) => text.took(n),
-                Ok(Progress::End) => self.device = Device::Gone,
+                Ok(Progress::End) => self.device = ConsoleDevice::Gone,
                 Err(cause) => self.failed(&cause),
             }
         }
@@ -183,7 +185,7 @@ impl Console {
 
     /// Lets out what left the journal and has not reached the reader yet.
     fn flush_device(&mut self) -> bool {
-        while let Device::Open(local) = &mut self.device {
+        while let ConsoleDevice::Open(local) = &mut self.device {
             match local.flush() {
                 Ok(Progress::Moved(_)) => {}
                 Ok(Progress::Blocked) => return false,
@@ -195,7 +197,7 @@ impl Console {
     }
 
     fn failed(&mut self, cause: &io::Error) {
-        self.device = Device::Gone;
+        self.device = ConsoleDevice::Gone;
         self.failure = self.destination.failure("write", cause);
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use crate::observe::journal::Journal;
-use crate::scan::report::Tally;
+use crate::scan::report::PortTally;
 
 /// A scan that takes no longer shows no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -23,17 +23,17 @@ const TEMPLATE: &str = "[{bar:24}] {pos}/{len} ports, {msg} open, {eta} left";
 
 /// A bar, or none.
 #[derive(Debug)]
-pub struct Progress(Option<Bar>);
+pub struct ScanBar(Option<DrawnBar>);
 
 #[derive(Debug)]
-struct Bar {
+struct DrawnBar {
     bar: ProgressBar,
     screen: Screen,
     next: Instant,
     is_shown: bool,
 }
 
-impl Progress {
+impl ScanBar {
     /// No bar.
     #[must_use]
     pub fn none() -> Self {
@@ -49,7 +49,7 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
             bar.set_style(style.progress_chars("=> "));
         }
-        Self(Some(Bar { bar, screen, next: Instant::now() + PATIENCE, is_shown: false }))
+        Self(Some(DrawnBar { bar, screen, next: Instant::now() + PATIENCE, is_shown: false }))
     }
 
     /// When the bar should look different.
@@ -59,8 +59,8 @@ impl Progress {
     }
 
     /// Draws the bar if it is time to.
-    pub fn update(&mut self, now: Instant, tally: &Tally, journal: &Journal) {
-        let Some(Bar { bar, screen, next, is_shown }) = &mut self.0 else {
+    pub fn update(&mut self, now: Instant, tally: &PortTally, journal: &Journal) {
+        let Some(DrawnBar { bar, screen, next, is_shown }) = &mut self.0 else {
             return;
         };
         if now < *next {
@@ -173,9 +173,9 @@ mod tests {
 
     #[test]
     fn a_bar_comes_late_and_goes_without_a_trace() {
-        let mut progress = Progress::new(100, 80);
+        let mut progress = ScanBar::new(100, 80);
         let journal = Journal::default();
-        let mut tally = Tally::new(Protocol::Tcp, 100);
+        let mut tally = PortTally::new(Protocol::Tcp, 100);
         tally.open = 3;
         tally.closed = 47;
         let text = || {

@@ -10,7 +10,7 @@ use crate::net::address::Protocol;
 
 /// What a port answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
+pub enum PortState {
     /// Nothing that tells: no answer in time, or a router said that the host is out of reach.
     Silent,
     /// It was refused: a reset over TCP, ICMP port unreachable over UDP.
@@ -19,7 +19,7 @@ pub enum State {
     Open,
 }
 
-impl State {
+impl PortState {
     /// The word for it. Silence means a filter over TCP, where every host should answer, and
     /// nothing over UDP, where an open port need not.
     #[must_use]
@@ -37,14 +37,14 @@ impl State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
     /// Its answer.
-    pub state: State,
+    pub state: PortState,
     /// How long the answer took; silence takes no time.
     pub time: Option<Duration>,
 }
 
 /// What the lines on standard output look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum LineFormat {
     /// `22/tcp open 0.14ms ssh`
     Text,
     /// One object a line (`--json`).
@@ -53,7 +53,7 @@ pub enum Format {
 
 /// The object of one port. Every key is there in every line.
 #[derive(Serialize)]
-struct Line<'a> {
+struct PortLine<'a> {
     port: u16,
     protocol: &'a str,
     state: &'a str,
@@ -65,16 +65,16 @@ struct Line<'a> {
 /// Adds a port's line. The service is what the port is usually for, not what was found there.
 pub fn write_line(
     out: &mut Vec<u8>,
-    format: Format,
+    format: LineFormat,
     (port, protocol): (u16, Protocol),
     found: Found,
     service: Option<&str>,
 ) {
     let state = found.state.word(protocol);
     match format {
-        Format::Text => {
+        LineFormat::Text => {
             let mut line = format!("{port}/{protocol} {state}");
-            if let (State::Open, Some(time)) = (found.state, found.time) {
+            if let (PortState::Open, Some(time)) = (found.state, found.time) {
                 line += &format!(" {:.2}ms", time.as_secs_f64() * 1e3);
             }
             if let Some(service) = service {
@@ -82,11 +82,11 @@ pub fn write_line(
             }
             out.extend_from_slice(line.as_bytes());
         }
-        Format::Json => {
+        LineFormat::Json => {
             let protocol = protocol.to_string();
             // Whole microseconds: more would be digits that mean nothing.
             let time = found.time.map(|time| time.as_micros() as f64 / 1e6);
-            let line = Line { port, protocol: &protocol, state, time, service };
+            let line = PortLine { port, protocol: &protocol, state, time, service };
             // Writing numbers and strings into memory cannot fail.
             let _ = serde_json::to_writer(&mut *out, &line);
         }
@@ -96,7 +96,7 @@ pub fn write_line(
 
 /// How many ports gave which answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tally {
+pub struct PortTally {
     /// TCP or UDP.
     pub protocol: Protocol,
     /// Ports that were to be asked.
@@ -118,7 +118,7 @@ pub enum Wanted {
     Any,
 }
 
-impl Tally {
+impl PortTally {
     /// Nothing known yet of so many ports.
     #[must_use]
     pub fn new(protocol: Protocol, asked: usize) -> Self {
@@ -126,11 +126,11 @@ impl Tally {
     }
 
     /// One more port is known.
-    pub fn count(&mut self, state: State) {
+    pub fn count(&mut self, state: PortState) {
         *match state {
-            State::Open => &mut self.open,
-            State::Closed => &mut self.closed,
-            State::Silent => &mut self.silent,
+            PortState::Open => &mut self.open,
+            PortState::Closed => &mut self.closed,
+            PortState::Silent => &mut self.silent,
         } += 1;
     }
 
@@ -155,9 +155,9 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for PortTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let silent = State::Silent.word(self.protocol);
+        let silent = PortState::Silent.word(self.protocol);
         write!(f, "{} open, {} closed, {} {silent}", self.open, self.closed, self.silent)?;
         match self.asked - self.known() {
             0 => Ok(()),
@@ -170,7 +170,12 @@ impl fmt::Display for Tally {
 mod tests {
     use super::*;
 
-    fn line(format: Format, state: State, micros: Option<u64>, service: Option<&str>) -> String {
+    fn line(
+        format: LineFormat,
+        state: PortState,
+        micros: Option<u64>,
+        service: Option<&str>,
+    ) -> String {
         let mut out = Vec::new();
         let found = Found { state, time: micros.map(Duration::from_micros) };
         write_line(&mut out, format, (22, Protocol::Tcp), found, service);
@@ -179,29 +184,29 @@ mod tests {
 
     #[test]
     fn lines_for_people() {
-        let text = |state, micros, service| line(Format::Text, state, micros, service);
-        assert_eq!(text(State::Open, Some(141), Some("ssh")), "22/tcp open 0.14ms ssh\n");
-        assert_eq!(text(State::Open, Some(1_012_000), None), "22/tcp open 1012.00ms\n");
-        assert_eq!(text(State::Closed, Some(141), None), "22/tcp closed\n");
-        assert_eq!(text(State::Silent, None, None), "22/tcp filtered\n");
-        assert_eq!(State::Silent.word(Protocol::Udp), "no answer");
+        let text = |state, micros, service| line(LineFormat::Text, state, micros, service);
+        assert_eq!(text(PortState::Open, Some(141), Some("ssh")), "22/tcp open 0.14ms ssh\n");
+        assert_eq!(text(PortState::Open, Some(1_012_000), None), "22/tcp open 1012.00ms\n");
+        assert_eq!(text(PortState::Closed, Some(141), None), "22/tcp closed\n");
+        assert_eq!(text(PortState::Silent, None, None), "22/tcp filtered\n");
+        assert_eq!(PortState::Silent.word(Protocol::Udp), "no answer");
     }
 
     #[test]
     fn lines_for_programs() {
         assert_eq!(
-            line(Format::Json, State::Open, Some(141), Some("ssh")),
+            line(LineFormat::Json, PortState::Open, Some(141), Some("ssh")),
             "{\"port\":22,\"protocol\":\"tcp\",\"state\":\"open\",\"time\":0.000141,\"service\":\"ssh\"}\n"
         );
         assert_eq!(
-            line(Format::Json, State::Silent, None, None),
+            line(LineFormat::Json, PortState::Silent, None, None),
             "{\"port\":22,\"protocol\":\"tcp\",\"state\":\"filtered\",\"time\":null,\"service\":null}\n"
         );
     }
 
     #[test]
     fn the_status_follows_from_the_counts() {
-        let tally = |open, closed, silent| Tally {
+        let tally = |open, closed, silent| PortTally {
             protocol: Protocol::Tcp,
             asked: open + closed + silent,
             open,
@@ -222,11 +227,11 @@ mod tests {
 
     #[test]
     fn the_counts_say_what_is_not_known() {
-        let mut tally = Tally::new(Protocol::Udp, 3);
-        tally.count(State::Open);
+        let mut tally = PortTally::new(Protocol::Udp, 3);
+        tally.count(PortState::Open);
         assert_eq!(tally.to_string(), "1 open, 0 closed, 0 no answer, 2 not known");
-        tally.count(State::Silent);
-        tally.count(State::Closed);
+        tally.count(PortState::Silent);
+        tally.count(PortState::Closed);
         assert_eq!(tally.to_string(), "1 open, 1 closed, 1 no answer");
     }
 }

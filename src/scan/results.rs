@@ -7,13 +7,13 @@ use crate::io::reactor::Reactor;
 use crate::net::address::{Protocol, service_name};
 use crate::observe::journal::Journal;
 use crate::run::console::Console;
-use crate::scan::report::{Format, Found, State, Tally, write_line};
+use crate::scan::report::{Found, LineFormat, PortState, PortTally, write_line};
 
 use super::Order;
 
 /// Which ports are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
+pub enum ShownPorts {
     /// Those that are open.
     Open,
     /// Every one (`--all`).
@@ -31,7 +31,7 @@ pub enum Names {
 
 /// Whether somebody reads standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
+pub enum OutputReader {
     /// As far as one can know.
     There,
     /// The pipe is closed.
@@ -42,9 +42,9 @@ pub enum Reader {
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
     /// Text or JSON.
-    pub format: Format,
+    pub format: LineFormat,
     /// Which ports.
-    pub shown: Shown,
+    pub shown: ShownPorts,
     /// With names or without.
     pub names: Names,
     /// In which order.
@@ -59,7 +59,7 @@ pub struct Results {
     found: Vec<Option<Found>>,
     /// All ports before this place are known and shown.
     next: usize,
-    tally: Tally,
+    tally: PortTally,
     text: Journal,
     stdout: Console,
     /// Whether something has been shown that has not reached its reader yet.
@@ -74,7 +74,7 @@ impl Results {
             style,
             found: vec![None; ports.len()],
             next: 0,
-            tally: Tally::new(protocol, ports.len()),
+            tally: PortTally::new(protocol, ports.len()),
             ports,
             text: stdout.journal(),
             stdout,
@@ -84,7 +84,7 @@ impl Results {
 
     /// The counts so far.
     #[must_use]
-    pub fn tally(&self) -> Tally {
+    pub fn tally(&self) -> PortTally {
         self.tally
     }
 
@@ -134,8 +134,8 @@ impl Results {
     }
 
     fn show(&mut self, port: u16, found: Found) {
-        let is_open = found.state == State::Open;
-        if !is_open && self.style.shown == Shown::Open {
+        let is_open = found.state == PortState::Open;
+        if !is_open && self.style.shown == ShownPorts::Open {
             return;
         }
         let protocol = self.tally.protocol;
@@ -153,12 +153,12 @@ impl Results {
     ///
     /// # Errors
     /// When standard output fails for another reason than that its reader left.
-    pub fn write(&mut self, reactor: &mut Reactor) -> Result<Reader> {
+    pub fn write(&mut self, reactor: &mut Reactor) -> Result<OutputReader> {
         self.waiting = !self.stdout.flush(reactor);
         match self.stdout.failure() {
             Some(failure) => Err(failure),
-            None if self.stdout.is_gone() => Ok(Reader::Gone),
-            None => Ok(Reader::There),
+            None if self.stdout.is_gone() => Ok(OutputReader::Gone),
+            None => Ok(OutputReader::There),
         }
     }
 }

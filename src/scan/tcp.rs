@@ -18,10 +18,10 @@ use crate::error::{Error, Result};
 use crate::io::reactor::{Latch, Reactor};
 use crate::net::address::Protocol;
 use crate::net::socket;
-use crate::scan::report::{Found, State};
+use crate::scan::report::{Found, PortState};
 
 /// Connections under way.
-pub(super) struct Connects {
+pub(super) struct TcpProber {
     targets: Vec<Target>,
     timeout: Duration,
     /// By the number of the latch.
@@ -41,15 +41,15 @@ struct Pending {
 }
 
 /// What connect(2) says.
-enum Verdict {
+enum ConnectOutcome {
     Waiting,
     Connected,
-    Answered(State),
+    Answered(PortState),
     NoRoom(io::Error),
     Impossible(io::Error),
 }
 
-impl Connects {
+impl TcpProber {
     pub(super) fn new(targets: Vec<Target>, timeout: Duration) -> Self {
         let spare = targets.iter().map(|_| Vec::new()).collect();
         Self { targets, timeout, pending: Vec::new(), in_flight: 0, ends: VecDeque::new(), spare }
@@ -78,7 +78,7 @@ impl Connects {
         };
         let address = self.targets[pending.job.target].at(pending.job.port);
         let verdict = judge(pending.socket.connect(&address.into()));
-        if matches!(verdict, Verdict::Waiting) {
+        if matches!(verdict, ConnectOutcome::Waiting) {
             return Ok(());
         }
         let Some(Pending { socket, latch, job, started }) = self.remove(id) else {
@@ -86,13 +86,13 @@ impl Connects {
         };
         reactor.forget(&socket, &latch);
         let state = match verdict {
-            Verdict::Waiting => return Ok(()),
-            Verdict::Connected => connected(&socket, address),
-            Verdict::Answered(state) => {
+            ConnectOutcome::Waiting => return Ok(()),
+            ConnectOutcome::Connected => connected(&socket, address),
+            ConnectOutcome::Answered(state) => {
                 self.keep(job, socket, state);
                 state
             }
-            Verdict::NoRoom(cause) | Verdict::Impossible(cause) => {
+            ConnectOutcome::NoRoom(cause) | ConnectOutcome::Impossible(cause) => {
                 return Err(failed(address, &cause));
             }
         };
@@ -101,8 +101,8 @@ impl Connects {
     }
 
     /// A socket that was refused can be connected again; one whose connection was made cannot.
-    fn keep(&mut self, job: Job, socket: Socket, state: State) {
-        if state == State::Closed {
+    fn keep(&mut self, job: Job, socket: Socket, state: PortState) {
+        if state == PortState::Closed {
             self.spare[job.target].push(socket);
         }
     }
@@ -114,7 +114,7 @@ impl Connects {
     }
 }
 
-impl Prober for Connects {
+impl Prober for TcpProber {
     fn ask(&mut self, job: Job, reactor: &mut Reactor, answers: &mut Vec<Answer>) -> Result<Asked> {
         let address = self.targets[job.target].at(job.port);
         let socket = match self.open(job, address) {
@@ -125,22 +125,22 @@ impl Prober for Connects {
         let to = SockAddr::from(address);
         let started = Instant::now();
         let mut verdict = judge(socket.connect(&to));
-        if matches!(verdict, Verdict::Waiting) {
+        if matches!(verdict, ConnectOutcome::Waiting) {
             verdict = judge(socket.connect(&to));
         }
         match verdict {
-            Verdict::Waiting => {}
-            Verdict::Connected => {
+            ConnectOutcome::Waiting => {}
+            ConnectOutcome::Connected => {
                 answers.push(answer(job, connected(&socket, address), started));
                 return Ok(Asked::Yes);
             }
-            Verdict::Answered(state) => {
+            ConnectOutcome::Answered(state) => {
                 self.keep(job, socket, state);
                 answers.push(answer(job, state, started));
                 return Ok(Asked::Yes);
             }
-            Verdict::NoRoom(cause) => return self.no_room(address, &cause),
-            Verdict::Impossible(cause) => return Err(failed(address, &cause)),
+            ConnectOutcome::NoRoom(cause) => return self.no_room(address, &cause),
+            ConnectOutcome::Impossible(cause) => return Err(failed(address, &cause)),
         }
         let latch = reactor
             .watch(&socket, Interest::WRITABLE)
@@ -182,7 +182,7 @@ impl Prober for Connects {
             self.check(id, reactor, answers)?;
             if let Some(late) = self.remove(id) {
                 reactor.forget(&late.socket, &late.latch);
-                answers.push(Answer { job, found: Found { state: State::Silent, time: None } });
+                answers.push(Answer { job, found: Found { state: PortState::Silent, time: None } });
             }
         }
         Ok(())
@@ -201,30 +201,30 @@ impl Prober for Connects {
     }
 }
 
-fn answer(job: Job, state: State, started: Instant) -> Answer {
-    let time = (state != State::Silent).then(|| started.elapsed());
+fn answer(job: Job, state: PortState, started: Instant) -> Answer {
+    let time = (state != PortState::Silent).then(|| started.elapsed());
     Answer { job, found: Found { state, time } }
 }
 
 /// What a connection that was made tells. Where nobody listens, the system may pick the asked
 /// port itself as the one to connect from, and the connection meets itself (simultaneous open,
 /// RFC 9293, 3.5).
-fn connected(socket: &Socket, target: SocketAddr) -> State {
+fn connected(socket: &Socket, target: SocketAddr) -> PortState {
     let is_own = |local: SocketAddr| (local.ip(), local.port()) == (target.ip(), target.port());
     let local = socket::local_address(socket).and_then(|local| local.internet());
-    if local.is_some_and(is_own) { State::Closed } else { State::Open }
+    if local.is_some_and(is_own) { PortState::Closed } else { PortState::Open }
 }
 
-fn judge(result: io::Result<()>) -> Verdict {
+fn judge(result: io::Result<()>) -> ConnectOutcome {
     let Err(cause) = result else {
-        return Verdict::Connected;
+        return ConnectOutcome::Connected;
     };
     match cause.raw_os_error() {
-        Some(libc::EINPROGRESS | libc::EALREADY) => Verdict::Waiting,
-        Some(libc::EISCONN) => Verdict::Connected,
-        Some(libc::ECONNREFUSED) => Verdict::Answered(State::Closed),
+        Some(libc::EINPROGRESS | libc::EALREADY) => ConnectOutcome::Waiting,
+        Some(libc::EISCONN) => ConnectOutcome::Connected,
+        Some(libc::ECONNREFUSED) => ConnectOutcome::Answered(PortState::Closed),
         // The handshake was completed before the connection was broken: somebody listens.
-        Some(libc::ECONNRESET | libc::EPIPE) => Verdict::Answered(State::Open),
+        Some(libc::ECONNRESET | libc::EPIPE) => ConnectOutcome::Answered(PortState::Open),
         // ICMP, and firewalls of our own (icmp(7), connect(2)).
         Some(
             libc::ETIMEDOUT
@@ -237,9 +237,9 @@ fn judge(result: io::Result<()>) -> Verdict {
             | libc::ECONNABORTED
             | libc::EACCES
             | libc::EPERM,
-        ) => Verdict::Answered(State::Silent),
-        _ if is_no_room(&cause) => Verdict::NoRoom(cause),
-        _ => Verdict::Impossible(cause),
+        ) => ConnectOutcome::Answered(PortState::Silent),
+        _ if is_no_room(&cause) => ConnectOutcome::NoRoom(cause),
+        _ => ConnectOutcome::Impossible(cause),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::io::reactor::{Latch, Reactor};
 use crate::net::address::Protocol;
 use crate::net::socket;
-use crate::scan::report::{Found, State};
+use crate::scan::report::{Found, PortState};
 use crate::sys::{self, Icmp, IcmpKind};
 
 /// Datagrams sent to a port that does not answer: any of them may be lost, and so may the reply.
@@ -38,8 +38,8 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 const MOST_AT_ONCE: usize = 256;
 
 /// Questions under way.
-pub(super) struct Datagrams {
-    ends: Vec<End>,
+pub(super) struct UdpProber {
+    ends: Vec<ProbeSocket>,
     payload: Vec<u8>,
     timeout: Duration,
     flights: HashMap<Key, Flight>,
@@ -57,7 +57,7 @@ struct Flight {
 }
 
 /// The socket for one target.
-struct End {
+struct ProbeSocket {
     target: Target,
     socket: Socket,
     latch: Rc<Latch>,
@@ -65,7 +65,7 @@ struct End {
 }
 
 /// What a socket has for us.
-enum Reply {
+enum Heard {
     From(SocketAddr),
     /// An ICMP message came in between.
     Icmp,
@@ -78,9 +78,9 @@ enum Sent {
     NoRoom,
 }
 
-impl Datagrams {
+impl UdpProber {
     pub(super) fn new(plan: &Plan, reactor: &mut Reactor) -> Result<Self> {
-        let ends = plan.targets.iter().map(|target| End::new(*target, reactor));
+        let ends = plan.targets.iter().map(|target| ProbeSocket::new(*target, reactor));
         Ok(Self {
             ends: ends.collect::<Result<_>>()?,
             payload: plan.payload.clone(),
@@ -93,10 +93,10 @@ impl Datagrams {
     /// An ICMP message about a datagram of ours.
     fn hear(&mut self, target: usize, icmp: &Icmp, answers: &mut Vec<Answer>) {
         let state = match icmp.kind {
-            IcmpKind::PortUnreachable => State::Closed,
+            IcmpKind::PortUnreachable => PortState::Closed,
             // A router says that it gives up: there is nothing to wait for.
             IcmpKind::HostUnreachable | IcmpKind::NetworkUnreachable | IcmpKind::Prohibited => {
-                State::Silent
+                PortState::Silent
             }
             // The next try may get through.
             IcmpKind::TimeExceeded | IcmpKind::TooLong => return,
@@ -106,10 +106,10 @@ impl Datagrams {
         }
     }
 
-    fn answer(&mut self, key: Key, state: State, answers: &mut Vec<Answer>) {
+    fn answer(&mut self, key: Key, state: PortState, answers: &mut Vec<Answer>) {
         // Nothing under way: a second answer, or one that is too late.
         if let Some(Flight { job, started }) = self.flights.remove(&key) {
-            let time = (state != State::Silent).then(|| started.elapsed());
+            let time = (state != PortState::Silent).then(|| started.elapsed());
             answers.push(Answer { job, found: Found { state, time } });
         }
     }
@@ -119,11 +119,11 @@ impl Datagrams {
         for _ in 0..MOST_AT_ONCE {
             self.hear_all(target, answers)?;
             match self.ends[target].next_reply()? {
-                Reply::From(peer) if peer.ip() == self.ends[target].target.address.ip() => {
-                    self.answer((target, peer.port()), State::Open, answers);
+                Heard::From(peer) if peer.ip() == self.ends[target].target.address.ip() => {
+                    self.answer((target, peer.port()), PortState::Open, answers);
                 }
-                Reply::From(_) | Reply::Icmp => {}
-                Reply::None => {
+                Heard::From(_) | Heard::Icmp => {}
+                Heard::None => {
                     self.ends[target].latch.not_readable();
                     break;
                 }
@@ -173,15 +173,15 @@ impl Datagrams {
     }
 }
 
-impl Prober for Datagrams {
+impl Prober for UdpProber {
     fn ask(&mut self, job: Job, _: &mut Reactor, answers: &mut Vec<Answer>) -> Result<Asked> {
         let key = (job.target, job.port);
         let started = Instant::now();
         self.flights.insert(key, Flight { job, started });
-        let End { target, own_port, .. } = &self.ends[job.target];
+        let ProbeSocket { target, own_port, .. } = &self.ends[job.target];
         if job.port == *own_port && target.local == target.address.ip() {
             // The system gave us this port, so nobody else is there; we would hear ourselves.
-            self.answer(key, State::Closed, answers);
+            self.answer(key, PortState::Closed, answers);
             return Ok(Asked::Yes);
         }
         match self.send(key, answers)? {
@@ -233,7 +233,7 @@ impl Prober for Datagrams {
             if let Some(last) = self.due.last_mut() {
                 last.pop_front();
             }
-            self.answer(key, State::Silent, answers);
+            self.answer(key, PortState::Silent, answers);
         }
         Ok(())
     }
@@ -255,7 +255,7 @@ impl Prober for Datagrams {
     }
 }
 
-impl End {
+impl ProbeSocket {
     fn new(target: Target, reactor: &mut Reactor) -> Result<Self> {
         let address = target.address;
         let failed = |cause: io::Error| failed("open", address, &cause);
@@ -279,13 +279,13 @@ impl End {
         sys::next_icmp(&self.socket).map_err(|cause| self.failed(&cause))
     }
 
-    fn next_reply(&self) -> Result<Reply> {
+    fn next_reply(&self) -> Result<Heard> {
         // Who sent it is all that matters.
         let mut byte = [MaybeUninit::uninit()];
         match self.socket.recv_from(&mut byte) {
-            Ok((_, peer)) => Ok(peer.as_socket().map_or(Reply::Icmp, Reply::From)),
+            Ok((_, peer)) => Ok(peer.as_socket().map_or(Heard::Icmp, Heard::From)),
             Err(cause) => match cause.raw_os_error() {
-                Some(libc::EAGAIN) => Ok(Reply::None),
+                Some(libc::EAGAIN) => Ok(Heard::None),
                 // The error queue has it, if it is about one of our datagrams.
                 Some(
                     libc::EINTR
@@ -299,7 +299,7 @@ impl End {
                     | libc::EMSGSIZE
                     | libc::EPROTO
                     | libc::EACCES,
-                ) => Ok(Reply::Icmp),
+                ) => Ok(Heard::Icmp),
                 _ => Err(self.failed(&cause)),
             },
         }

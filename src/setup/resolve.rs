@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result, Status};
-use crate::net::address::{self, Family, Lookup, Target};
+use crate::net::address::{self, Family, HostPort, Lookup};
 use crate::run::limits::Limit;
 use crate::run::session::Session;
 
@@ -20,7 +20,7 @@ const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 /// Unresolved names, literals of the other family, `limit` passing first, and what ends a run.
 pub fn resolve(
     session: &mut Session,
-    target: &Target,
+    target: &HostPort,
     port: u16,
     (family, lookup): (Family, Lookup),
     limit: Option<Limit>,
@@ -63,7 +63,7 @@ pub fn resolve_host(
 /// As for [`resolve`].
 pub fn find(
     session: &mut Session,
-    target: &Target,
+    target: &HostPort,
     port: u16,
     (family, lookup): (Family, Lookup),
     limit: Option<Limit>,
