@@ -132,7 +132,7 @@ pub(super) fn open_datagram(
     session: &mut Session,
 ) -> Result<Datagram> {
     let latch = watch(session, &socket)?;
-    session.reactor.look_after(&latch);
+    session.reactor.retry(&latch);
     let tap = Rc::clone(&session.tap);
     let peers = if config.to_all { Peers::All(Vec::new()) } else { Peers::Last(None) };
     let mut datagram =

@@ -1,7 +1,7 @@
-//! What happened, for programs: the observer behind `--json`, one JSON object a line.
+//! Events for programs, one JSON object per line: the observer behind `--json`.
 //!
-//! The fields are a contract, written down in `pktcat-json(5)`; a new one may come, none may go
-//! or change its meaning. serde is used here and nowhere else.
+//! The fields are a contract, documented in `pktcat-json(5)`: new ones may be added, none may be
+//! removed or change its meaning.
 
 use std::fmt;
 use std::io;
@@ -26,15 +26,16 @@ pub enum Bytes {
     Counted,
 }
 
-/// Writes an object for every event and transfer.
+/// Writes an object for every event and every transfer.
 #[derive(Debug)]
 pub struct Json {
     journal: Journal,
     verbosity: Verbosity,
     bytes: Bytes,
-    /// The wall clock when the run began; the steady clock tells the rest.
+    /// Wall-clock time at the start of the run. Later times are this plus the monotonic clock, so
+    /// that they never go backwards.
     started: SystemTime,
-    /// What the ends are connected by, where it is not the protocol of the run: local sockets.
+    /// `unix` for local sockets, which the protocol of the run does not tell.
     local: Option<&'static str>,
 }
 
@@ -52,15 +53,16 @@ impl Json {
             let before = text.len();
             match line.serialize(&mut Writer::with_formatter(&mut *text, Escaping)) {
                 Ok(()) => text.push(b'\n'),
-                // Writing plain values into memory cannot fail; half a line would be worse than none.
+                // Should not happen: serializing plain values into memory cannot fail. Half a line
+                // would be worse than none.
                 Err(_) => text.truncate(before),
             }
         });
     }
 }
 
-/// JSON that can be looked at on a terminal too: what must not be shown as it is (C1 controls, marks
-/// that turn the direction of the text) is written as `\u` escapes, which mean the same to a program.
+/// Makes JSON safe to show on a terminal: characters that could control it or reorder the text (C1
+/// controls, bidirectional marks) become `\u` escapes, which mean the same to a program.
 struct Escaping;
 
 impl Formatter for Escaping {
@@ -83,7 +85,7 @@ impl Formatter for Escaping {
     }
 }
 
-/// To the microsecond: more digits say nothing.
+/// Seconds, cut to whole microseconds.
 fn seconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1e6
 }
@@ -115,7 +117,7 @@ impl Serialize for Hex<'_> {
     }
 }
 
-/// A value that has a form for people, as a string.
+/// Serializes a value as the string that `Display` gives.
 struct AsText<T>(T);
 
 impl<T: fmt::Display> Serialize for AsText<T> {
@@ -124,14 +126,14 @@ impl<T: fmt::Display> Serialize for AsText<T> {
     }
 }
 
-/// An IP address; the interface of a link-local one is named.
+/// An IP address, with `%INTERFACE` if it is link-local; or the path of a local socket.
 struct Host(Address);
 
 impl Serialize for Host {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let address = match &self.0 {
             Address::Internet(address) => *address,
-            // The path itself, in JSON's own escapes: a program wants to use it.
+            // The exact path, escaped by JSON only, so that a program can use it.
             Address::Unix(Some(path)) => return serializer.serialize_str(&path.to_string_lossy()),
             Address::Unix(None) => return serializer.collect_str(&self.0),
         };
@@ -147,7 +149,7 @@ impl Serialize for Host {
     }
 }
 
-/// Both ends of a connection, or of what passes between two datagram sockets.
+/// The fields that identify a link: protocol and both addresses.
 #[derive(Serialize)]
 struct LinkFields {
     protocol: &'static str,
@@ -246,7 +248,7 @@ impl Body<'_> {
     }
 }
 
-/// What only datagrams have.
+/// The counters of a summary that only datagrams have.
 #[derive(Serialize)]
 struct DatagramCounts {
     kernel_drops: u64,
@@ -257,7 +259,7 @@ struct DatagramCounts {
 }
 
 impl Observer for Json {
-    /// Every transfer is an event, though perhaps without its bytes.
+    /// Unless `--quiet` was given, every transfer is an event, even when its bytes are not shown.
     fn wants_bytes(&self) -> bool {
         self.verbosity > Verbosity::Quiet || self.bytes == Bytes::Shown
     }
@@ -285,7 +287,7 @@ impl Observer for Json {
         }
         let is_always_told = match event {
             Event::Error(_) => true,
-            // One in the middle of a run was asked for.
+            // A summary in the middle of a run was requested by SIGUSR1.
             Event::Summary(counters) => !counters.last,
             _ => false,
         };
@@ -311,7 +313,7 @@ impl Observer for Json {
                 Body::Error { message: AsText(error), status: error.status.code() }
             }
             Event::Summary(counters) => summary(counters, self.local),
-            // These are told by `closed`, `error` and `summary`.
+            // `closed`, `error` and `summary` contain these.
             Event::PeerClosed(_)
             | Event::WeClosed(_)
             | Event::Reset(_)

@@ -1,8 +1,8 @@
-//! What passes the sockets, for everything that must know of it: counters and observers.
+//! Counters and observers of the traffic of a run.
 //!
-//! The socket ends tell a [`Tap`] what they moved and what happened; they do not know who
-//! listens. Observers see every byte, so the fast ways that move bytes unseen are open only
-//! while [`Tap::is_watched`] is false.
+//! The ends of connections report to a [`Tap`] what they moved and what happened, and must not know
+//! which observers there are. Bytes that the kernel moves by itself (splice(2)) cannot be observed,
+//! so that is done only while [`Tap::is_watched`] is false.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::net::address::{Address, Protocol, transport};
 use crate::net::socket;
 
-/// One peer of one socket, and what has passed between them.
+/// A socket and one of its peers, and how much they have exchanged.
 #[derive(Debug)]
 pub struct Link {
     /// TCP or UDP.
@@ -34,7 +34,7 @@ pub struct Link {
 pub enum Side {
     /// This program.
     Ours,
-    /// The peer, or the network in its place.
+    /// The peer, or a router that answers for it.
     Peers,
 }
 
@@ -52,23 +52,23 @@ impl DirectionCount {
     }
 }
 
-/// How much has passed at one connection or service. Both numbers only grow.
+/// How many messages one connection or service has moved. Both numbers only grow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Activity {
-    /// Reads or datagrams that came.
+    /// Reads that returned data, or datagrams received.
     pub arrived: u64,
-    /// Reads, writes and datagrams, both ways together.
+    /// Reads, writes and datagrams, both directions together.
     pub moved: u64,
 }
 
 impl Activity {
-    /// So many reads or datagrams came.
+    /// Counts reads or datagrams received.
     pub fn received(&mut self, messages: usize) {
         self.arrived += messages as u64;
         self.moved += messages as u64;
     }
 
-    /// So many writes or datagrams left.
+    /// Counts writes or datagrams sent.
     pub fn sent(&mut self, messages: usize) {
         self.moved += messages as u64;
     }
@@ -91,7 +91,7 @@ impl Sub for Activity {
 }
 
 impl Link {
-    /// A link on which nothing has passed yet.
+    /// A link with no traffic yet.
     #[must_use]
     pub fn new(protocol: Protocol, local: impl Into<Address>, peer: impl Into<Address>) -> Self {
         let (sent, received) = (DirectionCount::default(), DirectionCount::default());
@@ -118,13 +118,13 @@ impl Link {
         transport(self.protocol, &self.local)
     }
 
-    /// Whether it is a TCP connection.
+    /// Whether it is a TCP connection, and not a local stream socket.
     #[must_use]
     pub fn is_tcp(&self) -> bool {
         self.protocol == Protocol::Tcp && matches!(self.peer, Address::Internet(_))
     }
 
-    /// How much has passed.
+    /// How many messages have passed.
     #[must_use]
     pub fn activity(&self) -> Activity {
         let arrived = self.received.messages.get();
@@ -143,7 +143,7 @@ impl Link {
         self.received.bytes.get()
     }
 
-    /// Whether the connection broke.
+    /// Which end reset the connection, if one did.
     #[must_use]
     pub fn reset_by(&self) -> Option<Side> {
         self.reset.get()
@@ -157,7 +157,7 @@ impl fmt::Display for Link {
     }
 }
 
-/// Which way bytes went.
+/// The direction of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// From us to the peer.
@@ -169,21 +169,21 @@ pub enum Direction {
 /// One write or read of a stream, or one datagram.
 #[derive(Debug)]
 pub struct Transfer<'a> {
-    /// Which way.
+    /// Its direction.
     pub direction: Direction,
-    /// Between whom.
+    /// The link it belongs to.
     pub link: &'a Link,
     /// The payload.
     pub bytes: &'a [u8],
-    /// Payload bytes that went this way on this link before.
+    /// Payload bytes that passed in this direction on this link before it.
     pub offset: u64,
-    /// Counts the transfers this way on this link, from 1.
+    /// Its number among the transfers in this direction on this link, from 1.
     pub number: u64,
-    /// The length of a datagram that did not fit the buffer.
+    /// The full length in bytes of a datagram that was truncated to the buffer.
     pub cut_from: Option<usize>,
 }
 
-/// What happened besides bytes passing.
+/// What happened, other than transfers.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A listener is ready.
@@ -192,7 +192,7 @@ pub enum Event<'a> {
         protocol: Protocol,
         /// The bound address.
         address: Address,
-        /// Whether the user left the port to the system and so must be told.
+        /// Whether the user gave port 0, so that the chosen port must be reported.
         must_be_told: bool,
     },
     /// We connected.
@@ -201,23 +201,24 @@ pub enum Event<'a> {
     Accepted(&'a Link),
     /// The first datagram of a peer came.
     Peer(&'a Link),
-    /// The peer closed its half: its FIN came.
+    /// The peer closed its sending half: its FIN was received.
     PeerClosed(&'a Link),
-    /// We closed our half: our FIN is sent.
+    /// This program closed its sending half: it sent its FIN.
     WeClosed(&'a Link),
     /// The connection is over.
     Closed(&'a Link),
-    /// The connection broke; told once.
+    /// The peer reset the connection; reported once per link.
     Reset(&'a Link),
-    /// We end the connection with a reset: what was sent is not all that was to be sent.
+    /// This program resets the connection, because it could not send everything: a FIN would claim
+    /// that the data is complete.
     WeReset(&'a Link),
-    /// The network said that nobody is there (ICMP port unreachable).
+    /// An ICMP port unreachable message was received.
     Refused(&'a Link),
-    /// This many more datagrams were dropped by the kernel since the last word of it.
+    /// The kernel dropped this many datagrams since the last such event.
     Dropped(u64),
-    /// Something went wrong; the run may go on.
+    /// An error, which may or may not end the run.
     Error(&'a Error),
-    /// Worth a line with `-v`.
+    /// A line for `-v`.
     Detail(&'a str),
     /// The counters so far.
     Summary(&'a Summary),
@@ -226,9 +227,9 @@ pub enum Event<'a> {
 /// The counters of a run. Bytes are payload bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// What the run is about.
+    /// The protocol of the run.
     pub protocol: Protocol,
-    /// Since the run began.
+    /// Time since the run began.
     pub elapsed: Duration,
     /// Payload bytes sent.
     pub sent_bytes: u64,
@@ -242,39 +243,40 @@ pub struct Summary {
     pub kernel_drops: u64,
     /// Datagrams longer than the buffer they were received into.
     pub cut: u64,
-    /// UDP peers heard.
+    /// UDP peers that have sent a datagram.
     pub peers: u64,
-    /// Datagrams of peers that may not come in (`--allow`, `--deny`).
+    /// Datagrams received from peers that the access list refuses (`--allow`, `--deny`).
     pub ignored: u64,
-    /// Datagrams that could not be sent: the system refused them, or had no room for too long.
+    /// Datagrams that could not be sent: the kernel refused them, or had no buffer for too long.
     pub unsent: u64,
-    /// Whether it is printed because the run has ended.
+    /// Whether the run has ended; otherwise SIGUSR1 asked for it.
     pub last: bool,
 }
 
-/// Somebody who wants to know.
+/// Receives the transfers and events of a run.
 pub trait Observer {
-    /// Bytes passed, `at` after the start of the run.
+    /// Called for every transfer; `at` is the time since the start of the run.
     fn transfer(&mut self, at: Duration, transfer: &Transfer<'_>);
 
-    /// Something happened, `at` after the start of the run.
+    /// Called for every event; `at` is the time since the start of the run.
     fn event(&mut self, at: Duration, event: &Event<'_>);
 
-    /// Whether it wants to see bytes, or only events.
+    /// Whether [`transfer`](Self::transfer) is to be called. While no observer wants it, bytes may
+    /// be spliced.
     fn wants_bytes(&self) -> bool {
         true
     }
 
-    /// How often it wants to hear of the counters, if at all.
+    /// How often [`tick`](Self::tick) is to be called, if at all.
     fn period(&self) -> Option<Duration> {
         None
     }
 
-    /// The counters now. Comes late when the loop is busy, and never twice within a period.
+    /// Called with the counters, at most once in a period; later when the loop is busy.
     fn tick(&mut self, _counters: &Summary) {}
 }
 
-/// Counters and observers of one run.
+/// The counters and the observers of one run.
 pub struct Tap {
     started: Instant,
     sent_bytes: Cell<u64>,
@@ -297,7 +299,7 @@ impl fmt::Debug for Tap {
 }
 
 impl Tap {
-    /// A tap that nobody listens to yet.
+    /// A tap without observers.
     #[must_use]
     pub fn new(started: Instant) -> Self {
         Self {
@@ -316,19 +318,19 @@ impl Tap {
         }
     }
 
-    /// Adds somebody who wants to know.
+    /// Adds an observer.
     pub fn add(&self, observer: Box<dyn Observer>) {
         self.watched.set(self.watched.get() || observer.wants_bytes());
         self.observers.borrow_mut().push(observer);
     }
 
-    /// Whether somebody wants to see the bytes that pass.
+    /// Whether an observer wants to see the bytes.
     #[must_use]
     pub fn is_watched(&self) -> bool {
         self.watched.get()
     }
 
-    /// One message, or one write, left.
+    /// Reports one datagram or one write that was sent.
     pub fn sent(&self, link: &Link, bytes: &[u8]) {
         self.sent_unseen(Some(link), bytes.len(), 1);
         if self.is_watched() {
@@ -336,7 +338,7 @@ impl Tap {
         }
     }
 
-    /// Messages or writes left that nobody wanted to see.
+    /// Counts datagrams or writes whose bytes no observer sees.
     pub fn sent_unseen(&self, link: Option<&Link>, bytes: usize, messages: usize) {
         add(&self.sent_bytes, bytes as u64);
         add(&self.sent_messages, messages as u64);
@@ -345,7 +347,7 @@ impl Tap {
         }
     }
 
-    /// One message, or one read, came; `cut_from` is the length of a datagram that was cut.
+    /// Reports one datagram or one read; `cut_from` is the full length of a truncated datagram.
     pub fn received(&self, link: &Link, bytes: &[u8], cut_from: Option<usize>) {
         self.received_unseen(Some(link), bytes.len(), 1);
         add(&self.cut, u64::from(cut_from.is_some()));
@@ -354,7 +356,7 @@ impl Tap {
         }
     }
 
-    /// Messages or reads came that nobody wanted to see.
+    /// Counts datagrams or reads whose bytes no observer sees.
     pub fn received_unseen(&self, link: Option<&Link>, bytes: usize, messages: usize) {
         add(&self.received_bytes, bytes as u64);
         add(&self.received_messages, messages as u64);
@@ -377,21 +379,21 @@ impl Tap {
         }
     }
 
-    /// Datagrams came whose sender may not come in.
+    /// Counts datagrams received from peers that the access list refuses.
     pub fn ignored(&self, messages: usize) {
         add(&self.ignored, messages as u64);
     }
 
-    /// Datagrams are lost that could not be sent.
+    /// Counts datagrams that could not be sent and are lost.
     pub fn unsent(&self, messages: usize) {
         add(&self.unsent, messages as u64);
     }
 
-    /// Something happened.
+    /// Reports an event to all observers.
     pub fn event(&self, event: &Event<'_>) {
         match event {
             Event::Peer(_) => add(&self.peers, 1),
-            // Both directions of a connection notice that it broke.
+            // Reading and writing both meet the reset; it is reported once.
             Event::Reset(link) | Event::WeReset(link) if link.reset.get().is_some() => return,
             Event::Reset(link) => link.reset.set(Some(Side::Peers)),
             Event::WeReset(link) => link.reset.set(Some(Side::Ours)),
@@ -403,7 +405,7 @@ impl Tap {
         }
     }
 
-    /// Tells the counters to those who asked for them regularly.
+    /// Gives the counters to the observers.
     pub fn tick(&self, counters: &Summary) {
         for observer in self.observers.borrow_mut().iter_mut() {
             observer.tick(counters);
@@ -416,7 +418,7 @@ impl Tap {
         self.started.elapsed()
     }
 
-    /// The kernel has dropped this many datagrams in all.
+    /// Notes how many datagrams the kernel has dropped in total, and reports the new ones.
     pub fn dropped(&self, total: u64) {
         let more = total.saturating_sub(self.kernel_drops.replace(total));
         if more > 0 {
@@ -443,7 +445,7 @@ impl Tap {
         }
     }
 
-    /// Payload bytes that have passed, both ways together.
+    /// Payload bytes sent and received.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.sent_bytes.get() + self.received_bytes.get()
