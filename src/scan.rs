@@ -1,8 +1,8 @@
-//! Asking ports: at most so many probes in flight, in one loop, printing what is found as it is
-//! found.
+//! Port scanning: sends probes, a limited number at a time, and prints results as they come.
 //!
-//! The modules `tcp` and `udp` know how a port is asked and what an answer is; this one decides
-//! when the next is asked and when the scan is over. It knows nothing of names and options.
+//! The modules `tcp` and `udp` know how to probe a port and what an answer means; this one decides
+//! when the next probe is sent and when the scan is over. It must not know of host names and
+//! options.
 
 pub mod ports;
 pub mod progress;
@@ -29,18 +29,18 @@ use crate::scan::report::{Found, PortState};
 use progress::ScanBar;
 use results::{OutputReader, Results};
 
-/// So many probes are sent before the loop looks at what else there is to do.
+/// Probes that are sent before the loop looks for answers, signals and deadlines.
 const PROBES_A_ROUND: usize = 256;
 
-/// When the system had no room for another probe, it is asked again after this.
+/// How long to wait after descriptors, memory or source ports have run out.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(5);
 
 /// An address of the host that is scanned.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// Where probes go; its port means nothing.
+    /// The address to probe; its port is not used.
     pub address: SocketAddr,
-    /// Where this machine's probes come from.
+    /// The source address of the probes.
     pub local: IpAddr,
 }
 
@@ -48,7 +48,7 @@ impl Target {
     /// The address, if this machine has a route to it.
     ///
     /// # Errors
-    /// Why it has none, in the system's words.
+    /// The error of connect(2) when there is no route.
     pub fn new(mut address: SocketAddr) -> io::Result<Self> {
         // Connecting a datagram socket looks the route up and sends nothing. Any port will do.
         address.set_port(9);
@@ -68,7 +68,7 @@ impl Target {
     }
 }
 
-/// A non-blocking socket. It is not for data, so the options of those that are mean nothing here.
+/// A non-blocking socket, without the socket options of the command line: no data is sent.
 fn open(address: SocketAddr, protocol: Protocol) -> io::Result<Socket> {
     let kind = match protocol {
         Protocol::Tcp => Type::STREAM,
@@ -77,22 +77,22 @@ fn open(address: SocketAddr, protocol: Protocol) -> io::Result<Socket> {
     Socket::new(Domain::for_address(address), kind.nonblocking(), None)
 }
 
-/// The order in which ports are asked and shown.
+/// The order in which ports are probed and shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// From the lowest up.
     Ascending,
-    /// Asked at random, shown as the answers come (`--shuffle`).
+    /// Probed at random, and shown in the order of the answers (`--shuffle`).
     Shuffled,
 }
 
-/// What is asked, and how fast.
+/// What to probe, and how fast.
 #[derive(Debug)]
 pub struct Plan {
     /// TCP or UDP.
     pub protocol: Protocol,
-    /// The addresses of one machine. A port is open if it is open at any of them; the next one
-    /// is asked where the one before was not.
+    /// The addresses of one host. A port is open if it is open at any of them: the next address is
+    /// probed when the port was not open at the one before.
     pub targets: Vec<Target>,
     /// Ascending, without duplicates.
     pub ports: Vec<u16>,
@@ -100,11 +100,11 @@ pub struct Plan {
     pub order: Order,
     /// How long an answer may take.
     pub timeout: Duration,
-    /// Most probes in flight.
+    /// The most probes in flight.
     pub concurrency: usize,
-    /// Most probes a second, repeated ones included.
+    /// The most probes per second, repeated ones included.
     pub rate: Option<u32>,
-    /// What a UDP probe carries.
+    /// The payload of a UDP probe.
     pub payload: Vec<u8>,
 }
 
@@ -112,9 +112,9 @@ pub struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Job {
     port: u16,
-    /// Place in [`Plan::targets`].
+    /// Index into [`Plan::targets`].
     target: usize,
-    /// What the addresses before this one answered.
+    /// The best answer of the addresses before this one.
     so_far: Option<Found>,
 }
 
@@ -125,25 +125,24 @@ struct Answer {
     found: Found,
 }
 
-/// What became of a question.
+/// Whether a probe was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
-    /// It is under way, or answered already.
+    /// It is in flight, or was answered at once.
     Yes,
-    /// The system has no room for it now.
+    /// Descriptors, memory or source ports have run out for now.
     NoRoom,
 }
 
-/// How ports are asked over one protocol.
+/// Probing ports over one protocol.
 trait Prober {
-    /// Sends a first probe.
+    /// Sends the first probe of a question.
     fn ask(&mut self, job: Job, reactor: &mut Reactor, answers: &mut Vec<Answer>) -> Result<Asked>;
 
-    /// Repeats one probe whose answer may have been lost; `None` when it is too early for any.
+    /// Repeats one probe whose answer may have been lost; `None` when none is due.
     fn ask_again(&mut self, now: Instant, answers: &mut Vec<Answer>) -> Result<Option<Asked>>;
 
-    /// Takes the answers that have come since the reactor last looked, and gives up on those
-    /// that are too late.
+    /// Collects the answers that have come, and gives up questions whose time is over at `now`.
     fn collect(
         &mut self,
         now: Instant,
@@ -151,26 +150,27 @@ trait Prober {
         answers: &mut Vec<Answer>,
     ) -> Result<()>;
 
-    /// Questions without an answer so far.
+    /// Questions without an answer yet.
     fn in_flight(&self) -> usize;
 
-    /// When a probe is to be repeated.
+    /// When the next probe is to be repeated.
     fn again_at(&self) -> Option<Instant>;
 
-    /// When a question is to be given up.
+    /// When the next question is to be given up.
     fn deadline(&self) -> Option<Instant>;
 }
 
-/// A scan under way.
+/// A scan in progress.
 pub struct Scanner {
     plan: Plan,
     prober: Box<dyn Prober>,
-    /// Ports not yet asked, the last first.
+    /// Ports that were not probed yet; the last one is next.
     fresh: Vec<u16>,
-    /// Questions that are to be asked before fresh ones.
+    /// Questions to ask before those of `fresh`: at another address, or again because there was no
+    /// room.
     again: VecDeque<Job>,
     pace: Option<Pace>,
-    /// When the system may have room again.
+    /// When to try again after [`Asked::NoRoom`].
     room_at: Option<Instant>,
     results: Results,
     console: Console,
@@ -220,25 +220,25 @@ impl Scanner {
         })
     }
 
-    /// Asks all ports. However it ends, what was found is printed.
+    /// Probes all ports and prints the results, also those so far when it fails or is stopped.
     ///
     /// # Errors
-    /// When the system refuses to probe at all, standard output fails, or a signal stops it.
+    /// When the kernel refuses to probe at all, standard output fails, or a signal stops the scan.
     pub fn run(&mut self, reactor: &mut Reactor) -> Result<OutputReader> {
         let mut result = self.ask_all(reactor);
         self.progress.end(&self.console.journal());
         if !matches!(result, Ok(OutputReader::Gone)) {
             self.results.conclude();
-            // Who was told to stop waits for no reader.
+            // After a signal to stop, a reader that is slow is not waited for.
             let written =
                 if is_stopped(&result) { self.write(reactor) } else { self.write_all(reactor) };
-            // A signal or a failure that came first is what the run ends with.
+            // The run ends with the first error.
             result = result.and(written);
         }
         if !matches!(result, Ok(OutputReader::Gone)) {
             self.say(Verbosity::Normal);
         }
-        // A signal must be able to end what a reader that does not read holds up.
+        // A signal can still end this, if the reader of standard error does not read.
         while !self.console.flush(reactor) && !is_stopped(&result) {
             self.wait(reactor, None)?;
         }
@@ -257,7 +257,7 @@ impl Scanner {
         Ok(OutputReader::There)
     }
 
-    /// What was found.
+    /// The results so far.
     #[must_use]
     pub fn results(&self) -> &Results {
         &self.results
@@ -285,7 +285,7 @@ impl Scanner {
         }
     }
 
-    /// Sends what may leave now.
+    /// Sends the probes that the limits allow now.
     fn ask(&mut self, reactor: &mut Reactor, answers: &mut Vec<Answer>) -> Result<()> {
         let now = Instant::now();
         if self.room_at.is_some_and(|at| at > now) {
@@ -329,14 +329,14 @@ impl Scanner {
         Ok(asked)
     }
 
-    /// When a probe may leave; `None` if that is not for the clock to say.
+    /// When the next probe may be sent; `None` when that depends on answers and not on time.
     fn next_probe(&self, now: Instant) -> Option<Instant> {
         let due = if self.has_next() { Some(now) } else { self.prober.again_at() };
         let not_before = self.room_at.max(self.pace.as_ref().and_then(Pace::next));
         due.map(|due| not_before.map_or(due, |at| at.max(due)))
     }
 
-    /// Whether a probe could leave now.
+    /// Whether the number of probes in flight and the reader of the results allow a new probe.
     fn has_next(&self) -> bool {
         self.prober.in_flight() < self.plan.concurrency
             && !self.results.is_congested()
@@ -365,7 +365,7 @@ impl Scanner {
         }
     }
 
-    /// Writes what was found, in place of the progress bar if that is there.
+    /// Writes results, after removing the progress bar if it is shown.
     fn write(&mut self, reactor: &mut Reactor) -> Result<OutputReader> {
         if self.results.is_waiting() && self.progress.clear(&self.console.journal()) {
             self.console.flush(reactor);
@@ -386,7 +386,7 @@ impl Scanner {
         Ok(())
     }
 
-    /// The counts so far.
+    /// Prints the counts so far.
     fn say(&mut self, least: Verbosity) {
         if self.verbosity < least {
             return;
@@ -398,7 +398,7 @@ impl Scanner {
     }
 }
 
-/// Whether a signal has ended it.
+/// Whether a signal has stopped the scan.
 fn is_stopped(result: &Result<OutputReader>) -> bool {
     matches!(result, Err(error) if matches!(error.status, Status::Stopped(_)))
 }

@@ -1,4 +1,4 @@
-//! What a scan found, as lines for people or JSON, and what it means for the exit status.
+//! The results of a scan as text or JSON, and the exit status they lead to.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use crate::net::address::Protocol;
 /// What a port answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PortState {
-    /// Nothing that tells: no answer in time, or a router said that the host is out of reach.
+    /// No answer in time, or a router said that the host is unreachable.
     Silent,
-    /// It was refused: a reset over TCP, ICMP port unreachable over UDP.
+    /// Refused: a reset over TCP, ICMP port unreachable over UDP.
     Closed,
-    /// Somebody answered.
+    /// A connection was made over TCP, or a datagram came back over UDP.
     Open,
 }
 
 impl PortState {
-    /// The word for it. Silence means a filter over TCP, where every host should answer, and
-    /// nothing over UDP, where an open port need not.
+    /// The word for it in the results. Over TCP every host should answer, so silence means a
+    /// filter. Over UDP an open port need not answer, so silence means nothing.
     #[must_use]
     pub fn word(self, protocol: Protocol) -> &'static str {
         match (self, protocol) {
@@ -38,7 +38,7 @@ impl PortState {
 pub struct Found {
     /// Its answer.
     pub state: PortState,
-    /// How long the answer took; silence takes no time.
+    /// How long the answer took; `None` for silence.
     pub time: Option<Duration>,
 }
 
@@ -47,11 +47,11 @@ pub struct Found {
 pub enum LineFormat {
     /// `22/tcp open 0.14ms ssh`
     Text,
-    /// One object a line (`--json`).
+    /// One JSON object per line (`--json`).
     Json,
 }
 
-/// The object of one port. Every key is there in every line.
+/// The JSON object of one port. Every line has every key; a missing value is null.
 #[derive(Serialize)]
 struct PortLine<'a> {
     port: u16,
@@ -62,7 +62,8 @@ struct PortLine<'a> {
     service: Option<&'a str>,
 }
 
-/// Adds a port's line. The service is what the port is usually for, not what was found there.
+/// Adds a port's line. `service` is the name that the system's list has for the port; the scan does
+/// not identify what runs there.
 pub fn write_line(
     out: &mut Vec<u8>,
     format: LineFormat,
@@ -84,7 +85,7 @@ pub fn write_line(
         }
         LineFormat::Json => {
             let protocol = protocol.to_string();
-            // Whole microseconds: more would be digits that mean nothing.
+            // Whole microseconds; the measurement is no more precise.
             let time = found.time.map(|time| time.as_micros() as f64 / 1e6);
             let line = PortLine { port, protocol: &protocol, state, time, service };
             // Writing numbers and strings into memory cannot fail.
@@ -99,7 +100,7 @@ pub fn write_line(
 pub struct PortTally {
     /// TCP or UDP.
     pub protocol: Protocol,
-    /// Ports that were to be asked.
+    /// Ports that were to be probed.
     pub asked: usize,
     /// Open ports.
     pub open: usize,
@@ -109,23 +110,23 @@ pub struct PortTally {
     pub silent: usize,
 }
 
-/// When a scan is a success.
+/// What makes a scan a success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// When every port is open.
+    /// Every port is open.
     All,
-    /// When one is (`--any`).
+    /// One port is open (`--any`).
     Any,
 }
 
 impl PortTally {
-    /// Nothing known yet of so many ports.
+    /// Counts for `asked` ports without an answer yet.
     #[must_use]
     pub fn new(protocol: Protocol, asked: usize) -> Self {
         Self { protocol, asked, open: 0, closed: 0, silent: 0 }
     }
 
-    /// One more port is known.
+    /// Counts the answer of one more port.
     pub fn count(&mut self, state: PortState) {
         *match state {
             PortState::Open => &mut self.open,
@@ -134,13 +135,13 @@ impl PortTally {
         } += 1;
     }
 
-    /// Ports that are known.
+    /// Ports whose answer is known.
     #[must_use]
     pub fn known(&self) -> usize {
         self.open + self.closed + self.silent
     }
 
-    /// The exit status of a whole scan, if it is no success.
+    /// The exit status of a complete scan; `None` when it is a success.
     #[must_use]
     pub fn failure(&self, wanted: Wanted) -> Option<Status> {
         let enough = match wanted {

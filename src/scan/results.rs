@@ -1,6 +1,7 @@
-//! What is known of each port, and standard output, where it is shown.
+//! The answers of the ports, and writing them to standard output.
 //!
-//! Lines come in the order of the ports, each as soon as all ports before it are known.
+//! Lines are in the order of the ports (unless shuffled); each is written as soon as the answers of
+//! all ports before it are known.
 
 use crate::error::Result;
 use crate::io::reactor::Reactor;
@@ -14,7 +15,7 @@ use super::Order;
 /// Which ports are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShownPorts {
-    /// Those that are open.
+    /// Only open ones.
     Open,
     /// Every one (`--all`).
     All,
@@ -23,29 +24,29 @@ pub enum ShownPorts {
 /// Whether open ports are shown with the names of services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Names {
-    /// The system's list is asked.
+    /// Yes, from the system's service list (services(5)).
     Shown,
     /// Numbers only (`-n`).
     Omitted,
 }
 
-/// Whether somebody reads standard output.
+/// Whether standard output still has a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputReader {
-    /// As far as one can know.
+    /// It has, as far as is known.
     There,
-    /// The pipe is closed.
+    /// The reading end of the pipe was closed.
     Gone,
 }
 
-/// What lines look like.
+/// What is shown, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
     /// Text or JSON.
     pub format: LineFormat,
     /// Which ports.
     pub shown: ShownPorts,
-    /// With names or without.
+    /// Whether service names are shown.
     pub names: Names,
     /// In which order.
     pub order: Order,
@@ -57,17 +58,17 @@ pub struct Results {
     style: Style,
     ports: Vec<u16>,
     found: Vec<Option<Found>>,
-    /// All ports before this place are known and shown.
+    /// Index of the first port that was not shown yet.
     next: usize,
     tally: PortTally,
     text: Journal,
     stdout: Console,
-    /// Whether something has been shown that has not reached its reader yet.
+    /// Whether lines wait to be written.
     waiting: bool,
 }
 
 impl Results {
-    /// Nothing is known yet of these ports, which ascend.
+    /// No answers yet for these ports, which must be in ascending order.
     #[must_use]
     pub fn new(style: Style, protocol: Protocol, ports: Vec<u16>, stdout: Console) -> Self {
         Self {
@@ -88,7 +89,7 @@ impl Results {
         self.tally
     }
 
-    /// Whether every port is known.
+    /// Whether the answers of all ports are known.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.tally.known() == self.ports.len()
@@ -100,13 +101,13 @@ impl Results {
         self.waiting
     }
 
-    /// Whether so much text waits that there should not be more.
+    /// Whether so much text waits that no more should be added.
     #[must_use]
     pub fn is_congested(&self) -> bool {
         self.stdout.is_congested()
     }
 
-    /// A port is known, for good.
+    /// Notes the final answer of a port.
     pub fn settle(&mut self, port: u16, found: Found) {
         let Ok(place) = self.ports.binary_search(&port) else {
             return;
@@ -123,7 +124,7 @@ impl Results {
         }
     }
 
-    /// No more will be known: what waits for a port before it is shown.
+    /// No more answers will come: shows the ports that waited for one before them.
     pub fn conclude(&mut self) {
         for place in self.next..self.ports.len() {
             if let Some(found) = self.found[place] {
@@ -149,10 +150,10 @@ impl Results {
         self.waiting = true;
     }
 
-    /// Writes what there is room for, and tells whether anybody still reads.
+    /// Writes as much as fits, and returns whether there still is a reader.
     ///
     /// # Errors
-    /// When standard output fails for another reason than that its reader left.
+    /// When standard output fails, other than by its reader's closing it.
     pub fn write(&mut self, reactor: &mut Reactor) -> Result<OutputReader> {
         self.waiting = !self.stdout.flush(reactor);
         match self.stdout.failure() {

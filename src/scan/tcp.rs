@@ -1,8 +1,8 @@
-//! TCP ports are asked by connecting to them.
+//! Probes TCP ports by connecting to them.
 //!
-//! On the own machine the answer is there before connect(2) returns, so it is called a second
-//! time at once, and after a refusal the same socket serves for the next port: two system calls
-//! a port, and the poller only for those that are really far away.
+//! Over loopback the answer is there before connect(2) returns EINPROGRESS, so a second connect(2)
+//! fetches it at once. After a refusal the socket is used again for the next port. That makes two
+//! system calls per port; only distant ports need epoll.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,16 +20,17 @@ use crate::net::address::Protocol;
 use crate::net::socket;
 use crate::scan::report::{Found, PortState};
 
-/// Connections under way.
+/// The connections in progress.
 pub(super) struct TcpProber {
     targets: Vec<Target>,
     timeout: Duration,
-    /// By the number of the latch.
+    /// Indexed by the id of the latch.
     pending: Vec<Option<Pending>>,
     in_flight: usize,
-    /// When to give up, earliest first. A connection that was answered stays here until then.
+    /// When to give a connection up, earliest first. A connection that was answered stays here
+    /// until then.
     ends: VecDeque<(Instant, usize, Job)>,
-    /// Sockets that can be connected again, by target.
+    /// Sockets that can be used again, by target.
     spare: Vec<Vec<Socket>>,
 }
 
@@ -40,7 +41,7 @@ struct Pending {
     started: Instant,
 }
 
-/// What connect(2) says.
+/// The outcome of a connect(2).
 enum ConnectOutcome {
     Waiting,
     Connected,
@@ -60,18 +61,18 @@ impl TcpProber {
             return Ok(socket);
         }
         open(address, Protocol::Tcp).or_else(|cause| {
-            // Those kept for another address may be what is in the way.
+            // The sockets kept for other addresses may be what has used the descriptors up.
             self.spare.iter_mut().for_each(Vec::clear);
             if is_no_room(&cause) { open(address, Protocol::Tcp) } else { Err(cause) }
         })
     }
 
     fn no_room(&self, address: SocketAddr, cause: &io::Error) -> Result<Asked> {
-        // As long as something is under way, there will be room again.
+        // While probes are in flight, there will be room when they end.
         if self.in_flight > 0 { Ok(Asked::NoRoom) } else { Err(failed(address, cause)) }
     }
 
-    /// Takes a connection's answer, if it has one, and keeps its socket for the next.
+    /// Collects the answer of a connection, if there is one, and keeps its socket for the next.
     fn check(&mut self, id: usize, reactor: &mut Reactor, answers: &mut Vec<Answer>) -> Result<()> {
         let Some(Some(pending)) = self.pending.get(id) else {
             return Ok(());
@@ -100,7 +101,8 @@ impl TcpProber {
         Ok(())
     }
 
-    /// A socket that was refused can be connected again; one whose connection was made cannot.
+    /// Keeps the socket if it was refused: it can be connected again, unlike one that was
+    /// connected.
     fn keep(&mut self, job: Job, socket: Socket, state: PortState) {
         if state == PortState::Closed {
             self.spare[job.target].push(socket);
@@ -155,7 +157,7 @@ impl Prober for TcpProber {
         Ok(Asked::Yes)
     }
 
-    /// The kernel repeats a SYN by itself.
+    /// The kernel retransmits a lost SYN by itself.
     fn ask_again(&mut self, _: Instant, _: &mut Vec<Answer>) -> Result<Option<Asked>> {
         Ok(None)
     }
@@ -178,7 +180,7 @@ impl Prober for TcpProber {
             if !self.pending.get(id).is_some_and(is_it) {
                 continue;
             }
-            // It may have been answered while the loop was busy elsewhere.
+            // The answer may have come since the last poll.
             self.check(id, reactor, answers)?;
             if let Some(late) = self.remove(id) {
                 reactor.forget(&late.socket, &late.latch);
@@ -206,9 +208,9 @@ fn answer(job: Job, state: PortState, started: Instant) -> Answer {
     Answer { job, found: Found { state, time } }
 }
 
-/// What a connection that was made tells. Where nobody listens, the system may pick the asked
-/// port itself as the one to connect from, and the connection meets itself (simultaneous open,
-/// RFC 9293, 3.5).
+/// The state that a connection proves. On this machine the kernel may choose the probed port as the
+/// source port; then, with no listener there, the socket connects to itself (simultaneous open, RFC
+/// 9293, 3.5).
 fn connected(socket: &Socket, target: SocketAddr) -> PortState {
     let is_own = |local: SocketAddr| (local.ip(), local.port()) == (target.ip(), target.port());
     let local = socket::local_address(socket).and_then(|local| local.internet());
@@ -225,7 +227,7 @@ fn judge(result: io::Result<()>) -> ConnectOutcome {
         Some(libc::ECONNREFUSED) => ConnectOutcome::Answered(PortState::Closed),
         // The handshake was completed before the connection was broken: somebody listens.
         Some(libc::ECONNRESET | libc::EPIPE) => ConnectOutcome::Answered(PortState::Open),
-        // ICMP, and firewalls of our own (icmp(7), connect(2)).
+        // ICMP messages (icmp(7)) and rules of this machine's firewall (connect(2)).
         Some(
             libc::ETIMEDOUT
             | libc::EHOSTUNREACH
@@ -243,7 +245,7 @@ fn judge(result: io::Result<()>) -> ConnectOutcome {
     }
 }
 
-/// Whether descriptors, memory or ports to send from have run out.
+/// Whether descriptors, memory or source ports have run out.
 fn is_no_room(cause: &io::Error) -> bool {
     matches!(
         cause.raw_os_error(),
