@@ -1,4 +1,4 @@
-//! From the words of the command line to settings that make sense together.
+//! Turns the arguments of the command line into typed settings and checks them against each other.
 
 pub mod compare;
 mod distinct;
@@ -26,25 +26,25 @@ use crate::sys::{Fetch, Offload};
 pub use listen::{Listen, Task};
 pub use scan::Scan;
 
-/// Payload bytes of a datagram of raw input: what fits a 1,500-byte Ethernet frame with IPv6 and
+/// The default of `--datagram-size` in payload bytes: what fits an MTU of 1,500 bytes with IPv6 and
 /// UDP headers (1500 - 40 - 8 = 1452).
 const DATAGRAM_SIZE: usize = 1452;
 
 /// Whether standard input is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stdin {
-    /// It is the payload.
+    /// It is sent to the peer.
     Send,
-    /// Nothing is sent (`-d`).
+    /// It is not read, and nothing is sent (`-d`).
     Ignore,
 }
 
-/// What to do with what is received.
+/// What to do with received data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reception {
     /// Write it to standard output.
     Write,
-    /// Nobody wants it (`--send-only`).
+    /// Discard it (`--send-only`).
     Discard,
 }
 
@@ -63,7 +63,7 @@ pub struct Common {
     pub timeout: Option<Duration>,
     /// Whether standard input is sent.
     pub stdin: Stdin,
-    /// Whether what is received is wanted.
+    /// What to do with received data.
     pub reception: Reception,
     /// See `--until-fin`.
     pub until_fin: bool,
@@ -71,7 +71,7 @@ pub struct Common {
     pub no_shutdown: bool,
     /// See `--linger`.
     pub linger: Option<Duration>,
-    /// Whether LF leaves as CRLF.
+    /// Whether LF is sent as CRLF (`--crlf`).
     pub crlf: bool,
     /// How standard input becomes messages.
     pub input: Format,
@@ -81,21 +81,21 @@ pub struct Common {
     pub given: Option<Vec<Vec<u8>>>,
     /// Payload bytes of a datagram of raw input.
     pub datagram_size: usize,
-    /// How many messages are wanted.
+    /// Stop after this many received messages (`--count`).
     pub count: Option<u64>,
     interval: Option<Duration>,
     rate: Option<u64>,
-    /// How much is said.
+    /// How much is reported on standard error.
     pub verbosity: Verbosity,
     /// Socket options.
     pub options: Options,
-    /// Whether bulk data may take fast ways that only this system has.
+    /// Whether system-specific offloads such as splice(2) may be used.
     pub offload: Offload,
-    /// What is to be seen of the bytes.
+    /// The reports and dumps of the run.
     pub seen: Seen,
 }
 
-/// Where to listen or whom to connect to.
+/// Where to listen or what to connect to.
 #[derive(Debug)]
 pub enum Place {
     /// A host and a port.
@@ -116,7 +116,7 @@ impl Place {
 /// Settings of `pktcat connect`.
 #[derive(Debug)]
 pub struct Connect {
-    /// Whom to.
+    /// What to connect to.
     pub place: Place,
     /// What it shares with `listen`.
     pub common: Common,
@@ -126,14 +126,14 @@ pub struct Connect {
     pub source_port: Option<String>,
     /// See `--connect-timeout`.
     pub connect_timeout: Option<Duration>,
-    /// How many more tries.
+    /// How often to try again after the first attempt (`--retry`).
     pub retry: u32,
-    /// Between the tries.
+    /// Time between two attempts (`--retry-delay`).
     pub retry_delay: Duration,
 }
 
 impl Connect {
-    /// Checks the words of `connect` against each other.
+    /// Checks the arguments of `connect` against each other.
     ///
     /// # Errors
     /// Usage errors.
@@ -231,13 +231,13 @@ impl Common {
         })
     }
 
-    /// Which addresses of a name are wanted, and whether it may be looked up.
+    /// The address family to use, and whether names may be looked up.
     #[must_use]
     pub fn names(&self) -> (Family, Lookup) {
         (self.family, self.lookup)
     }
 
-    /// The pace of sending, if it is limited.
+    /// The pace of sending, if `--interval` or `--rate` limits it.
     #[must_use]
     pub fn pace(&self) -> Option<Pace> {
         let cuts = match (&self.given, self.input) {
@@ -247,19 +247,20 @@ impl Common {
         Pace::new(self.interval, self.rate, cuts)
     }
 
-    /// How many datagrams are fetched at a time: none beyond the number that was asked for.
+    /// How many datagrams one call may receive. With `--count` one: a datagram beyond the count
+    /// must stay unread.
     #[must_use]
     pub fn fetch(&self) -> Fetch {
         if self.count.is_some() { Fetch::One } else { Fetch::Many }
     }
 
-    /// How standard input is converted.
+    /// The conversion of LF to CRLF, if `--crlf` asks for it.
     #[must_use]
     pub fn crlf(&self) -> Option<Crlf> {
         self.crlf.then(Crlf::default)
     }
 
-    /// What ends a run besides that both sides are done.
+    /// The rules by which the run ends, other than both directions' being done.
     #[must_use]
     pub fn rules(&self, silence: Silence) -> Rules {
         Rules {
@@ -272,10 +273,10 @@ impl Common {
         }
     }
 
-    /// How messages travel in datagrams of at most `limit` bytes.
+    /// How to cut the input into datagrams of at most `limit` payload bytes.
     ///
     /// # Errors
-    /// When the datagram size or a message of the command line is over it.
+    /// A usage error when `--datagram-size` or a message of the command line is over the limit.
     pub fn datagrams(&self, limit: usize) -> Result<Wire> {
         if self.datagram_size > limit {
             return Err(Error::usage(
@@ -294,7 +295,7 @@ impl Common {
 }
 
 impl MessageArgs {
-    /// The messages of the command line, in its order; `None` when there are none.
+    /// The messages of `--send` and `--send-hex`, in the order given; `None` when there are none.
     fn messages(&self, crlf: bool) -> Result<Option<Vec<Vec<u8>>>> {
         if self.0.is_empty() {
             return Ok(None);
@@ -321,7 +322,7 @@ impl cli::MessageArg {
 fn options(args: &CommonArgs) -> Result<Options> {
     let buffer = |what: &str, size: Option<u64>| match size {
         None => Ok(None),
-        // The kernel's own type for it.
+        // The kernel takes the size as an int (socket(7)).
         Some(size) => match i32::try_from(size) {
             Ok(1..) => Ok(usize::try_from(size).ok()),
             _ => Err(Error::usage(format!("{what} {size}"), "must be 1 byte to 2 GiB")),

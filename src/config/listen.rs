@@ -20,27 +20,28 @@ pub struct Listen {
     pub place: Place,
     /// What it shares with `connect`.
     pub common: Common,
-    /// Where the port number is written.
+    /// The file that the port number is written to (`--port-file`).
     pub port_file: Option<PathBuf>,
     /// See `--accept-timeout`.
     pub accept_timeout: Option<Duration>,
     /// See `--to-all`.
     pub to_all: bool,
-    /// Whether both protocols are heard on one port number.
+    /// Whether to listen for TCP and UDP on the same port number.
     pub both: bool,
-    /// Whether more than one client is served.
+    /// Whether to serve more than one client (`--keep-open`).
     pub keep_open: bool,
-    /// Clients at once.
+    /// The most clients at the same time (`--max-clients`).
     pub max_clients: Option<usize>,
-    /// Bytes that may wait for one client, and of its unfinished message with others beside it.
+    /// Bytes that may be queued for one client, and the most that an unfinished message from it may
+    /// have (`--queue`).
     pub queue: usize,
-    /// Whether messages on standard output begin with who sent them.
+    /// Whether messages on standard output begin with the sender's address (`--tag`).
     pub tag: bool,
-    /// Blocks of addresses or host names that are let in.
+    /// Address blocks or host names to accept (`--allow`).
     pub allow: Vec<String>,
-    /// Blocks of addresses or host names that are not.
+    /// Address blocks or host names to refuse (`--deny`).
     pub deny: Vec<String>,
-    /// What is done with clients.
+    /// What to do with clients.
     pub task: Task,
 }
 
@@ -61,7 +62,7 @@ pub enum Task {
     ReplyFile(PathBuf),
     /// `--chat`
     Chat,
-    /// A program for each of them, with its arguments.
+    /// Run a program for each, with these arguments.
     Command(Vec<OsString>),
 }
 
@@ -90,7 +91,8 @@ impl Task {
     }
 }
 
-/// An option about what passes the program, if there is one.
+/// The first option given that concerns the data, which a command exchanges with its client by
+/// itself.
 fn passing(args: &ListenArgs) -> Option<&'static str> {
     let ListenArgs { common, .. } = args;
     let options = [
@@ -113,7 +115,7 @@ fn passing(args: &ListenArgs) -> Option<&'static str> {
 }
 
 impl Listen {
-    /// Checks the words of `listen` against each other.
+    /// Checks the arguments of `listen` against each other.
     ///
     /// # Errors
     /// Usage errors.
@@ -180,7 +182,8 @@ impl Listen {
             &[pcap, dump, ("--port-file", args.port_file.as_deref())],
             &[("--reply-file", reply)],
         )?;
-        // Where only one side speaks nothing is passed on: many clients, and no chat.
+        // With one direction only, a chat passes nothing from client to client, so it is a relay
+        // with many clients.
         let task = match task {
             Task::Chat if args.common.no_stdin || args.common.send_only => Task::Relay,
             task => task,
@@ -203,10 +206,10 @@ impl Listen {
         })
     }
 
-    /// Who may come in, host names resolved by `look_up`.
+    /// The access list, with host names resolved by `look_up`.
     ///
     /// # Errors
-    /// When one is neither a block, an address nor a name that resolves.
+    /// When an entry is not an address block, an address or a name that resolves.
     pub fn access(
         &self,
         mut look_up: impl FnMut(&str) -> Result<Vec<SocketAddr>>,

@@ -11,15 +11,15 @@ use crate::scan::ports::Ports;
 use crate::scan::report::{LineFormat, Wanted};
 use crate::scan::results::{Names, ShownPorts, Style};
 
-/// How long an answer may take when the user does not say.
+/// The default of how long an answer may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Settings of `pktcat scan`.
 #[derive(Debug)]
 pub struct Scan {
-    /// Whose ports.
+    /// The host whose ports are probed.
     pub target: HostPort,
-    /// Which ports.
+    /// The ports to probe.
     pub ports: Ports,
     /// TCP or UDP.
     pub protocol: Protocol,
@@ -29,24 +29,24 @@ pub struct Scan {
     pub lookup: Lookup,
     /// How long an answer may take.
     pub timeout: Duration,
-    /// How long the host's name may be looked up, if the user says so.
+    /// How long looking up the host's name may take, if limited.
     pub look_up_limit: Option<Duration>,
-    /// Most probes in flight, if the user says so.
+    /// The most probes in flight, if given.
     pub concurrency: Option<usize>,
-    /// Most probes a second.
+    /// The most probes per second, if limited.
     pub rate: Option<u32>,
-    /// What a UDP probe carries.
+    /// The payload of a UDP probe.
     pub payload: Vec<u8>,
     /// What is shown, and how.
     pub style: Style,
-    /// When it is a success.
+    /// What makes the scan a success.
     pub wanted: Wanted,
-    /// How much is said.
+    /// How much is reported on standard error.
     pub verbosity: Verbosity,
 }
 
 impl Scan {
-    /// Checks the words of `scan` against each other.
+    /// Checks the arguments of `scan` against each other.
     ///
     /// # Errors
     /// Usage errors.
