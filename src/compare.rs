@@ -254,7 +254,7 @@ impl Comparison {
             "no reply to any message within {}",
             humantime::format_duration(self.pacing.limit)
         );
-        let peer = crate::net::address::Shown(self.peer).to_string();
+        let peer = crate::net::address::DisplayAddress(self.peer).to_string();
         Err(Error::new(Status::TimedOut, "compare", peer, why).hint("does this port echo?"))
     }
 }

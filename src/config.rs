@@ -1,4 +1,4 @@
-//! From the words of the command line to settings that make sense together.
+//! Turns the arguments of the command line into typed settings and checks them against each other.
 
 mod common;
 pub mod compare;
@@ -15,4 +15,4 @@ pub use connect::Connect;
 pub use listen::{Listen, Task};
 pub use place::Place;
 pub use scan::Scan;
-pub use seen::{Bar, Payload, Seen, Told, Unchanged};
+pub use seen::{BarSetting, PayloadOutput, Seen, Told, Unchanged};

@@ -1,4 +1,4 @@
-//! Descriptors without waiting: the event loop, standard input and output, and how a call went.
+//! Non-blocking input and output: the event loop, the standard descriptors, the result of a call.
 
 pub mod progress;
 pub mod reactor;

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         // Ends the process by the signal itself, so that the shell knows what happened.
         let _ = signal_hook::low_level::emulate_default_handler(signal);
     } else if !error.is_told() {
-        // A standard error that takes nothing changes nothing about the status.
+        // The exit status stays the same when standard error cannot be written to.
         let _ = writeln!(std::io::stderr(), "pktcat: {error}");
     }
     ExitCode::from(error.status.code())

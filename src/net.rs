@@ -1,4 +1,4 @@
-//! Names of places on a network, and sockets with the options they are opened with.
+//! Addresses, access lists, and sockets with the options they are opened with.
 
 pub mod access;
 pub mod address;

@@ -1,4 +1,5 @@
-//! What passed, for everybody who wants to know: counters and the observers behind them.
+//! Counters of a run, and the observers that report its traffic: text, JSON, dumps, captures, a
+//! bar.
 
 mod activity;
 pub mod bar;

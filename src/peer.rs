@@ -46,7 +46,7 @@ impl From<SocketAddr> for Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Internet(address) => write!(f, "{}", Shown(*address)),
+            Self::Internet(address) => write!(f, "{}", DisplayAddress(*address)),
             Self::Unix(Some(path)) => f.write_str(&printable(&path.to_string_lossy())),
             Self::Unix(None) => f.write_str("unnamed"),
         }
@@ -108,9 +108,9 @@ pub fn is_unsafe_to_show(character: char) -> bool {
 
 /// An address as people read it: IPv4-mapped ones as IPv4, scopes by interface name.
 #[derive(Debug, Clone, Copy)]
-pub struct Shown(pub SocketAddr);
+pub struct DisplayAddress(pub SocketAddr);
 
-impl fmt::Display for Shown {
+impl fmt::Display for DisplayAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match canonical(self.0) {
             SocketAddr::V6(v6) if v6.scope_id() != 0 => {

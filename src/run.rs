@@ -1,4 +1,4 @@
-//! What every part of one run shares: the loop, the lines for people, the counters and the clock.
+//! What all parts of one run share: the event loop, standard error, counters and time limits.
 
 pub mod console;
 pub mod limits;

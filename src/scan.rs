@@ -1,5 +1,4 @@
-//! Asking ports: at most so many probes in flight, in one loop, printing what is found as it is
-//! found.
+//! Port scanning: sends probes, a limited number at a time, and prints results as they come.
 //!
 //! The modules `tcp` and `udp` know how a port is asked and what an answer is (`probe` is what they
 //! have in common); this one decides when the next is asked and when the scan is over. It knows nothing of names and options.
@@ -23,37 +22,38 @@ use crate::io::reactor::{Expected, Reactor, Signal};
 use crate::net::address::Protocol;
 use crate::observe::journal::Verbosity;
 use crate::run::console::Console;
-use crate::scan::report::State;
+use crate::scan::report::PortState;
 use plan::{Order, Plan};
 use probe::{Answer, Asked, Job, Prober};
-use progress::Progress;
-use results::{Reader, Results};
+use progress::ScanBar;
+use results::{OutputReader, Results};
 
-/// So many probes are sent before the loop looks at what else there is to do.
+/// Probes that are sent before the loop looks for answers, signals and deadlines.
 const PROBES_A_ROUND: usize = 256;
 
-/// When the system had no room for another probe, it is asked again after this.
+/// How long to wait after descriptors, memory or source ports have run out.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(5);
 
 /// A scan under way.
-pub struct Scan {
+pub struct Scanner {
     plan: Plan,
     prober: Box<dyn Prober>,
-    /// Ports not yet asked, the last first.
+    /// Ports that were not probed yet; the last one is next.
     fresh: Vec<u16>,
-    /// Questions that are to be asked before fresh ones.
+    /// Questions to ask before those of `fresh`: at another address, or again because there was no
+    /// room.
     again: VecDeque<Job>,
     pace: Option<Pace>,
-    /// When the system may have room again.
+    /// When to try again after [`Asked::NoRoom`].
     room_at: Option<Instant>,
     results: Results,
     console: Console,
     verbosity: Verbosity,
-    progress: Progress,
+    progress: ScanBar,
     started: Instant,
 }
 
-impl Scan {
+impl Scanner {
     /// A scan that is ready to begin.
     ///
     /// # Errors
@@ -63,12 +63,12 @@ impl Scan {
         results: Results,
         console: Console,
         verbosity: Verbosity,
-        progress: Progress,
+        progress: ScanBar,
         reactor: &mut Reactor,
     ) -> Result<Self> {
         let prober: Box<dyn Prober> = match plan.protocol {
-            Protocol::Tcp => Box::new(tcp::Connects::new(plan.targets.clone(), plan.timeout)),
-            Protocol::Udp => Box::new(udp::Datagrams::new(&plan, reactor)?),
+            Protocol::Tcp => Box::new(tcp::TcpProber::new(plan.targets.clone(), plan.timeout)),
+            Protocol::Udp => Box::new(udp::UdpProber::new(&plan, reactor)?),
         };
         let mut fresh = plan.ports.clone();
         match plan.order {
@@ -94,50 +94,50 @@ impl Scan {
         })
     }
 
-    /// Asks all ports. However it ends, what was found is printed.
+    /// Probes all ports and prints the results, also those so far when it fails or is stopped.
     ///
     /// # Errors
-    /// When the system refuses to probe at all, standard output fails, or a signal stops it.
-    pub fn run(&mut self, reactor: &mut Reactor) -> Result<Reader> {
+    /// When the kernel refuses to probe at all, standard output fails, or a signal stops the scan.
+    pub fn run(&mut self, reactor: &mut Reactor) -> Result<OutputReader> {
         let mut result = self.ask_all(reactor);
         self.progress.end(&self.console.journal());
-        if !matches!(result, Ok(Reader::Gone)) {
+        if !matches!(result, Ok(OutputReader::Gone)) {
             self.results.conclude();
-            // Who was told to stop waits for no reader.
+            // After a signal to stop, a reader that is slow is not waited for.
             let written =
                 if is_stopped(&result) { self.write(reactor) } else { self.write_all(reactor) };
-            // A signal or a failure that came first is what the run ends with.
+            // The run ends with the first error.
             result = result.and(written);
         }
-        if !matches!(result, Ok(Reader::Gone)) {
+        if !matches!(result, Ok(OutputReader::Gone)) {
             self.say(Verbosity::Normal);
         }
-        // A signal must be able to end what a reader that does not read holds up.
+        // A signal can still end this, if the reader of standard error does not read.
         while !self.console.flush(reactor) && !is_stopped(&result) {
             self.wait(reactor, None)?;
         }
         result
     }
 
-    fn write_all(&mut self, reactor: &mut Reactor) -> Result<Reader> {
+    fn write_all(&mut self, reactor: &mut Reactor) -> Result<OutputReader> {
         while self.results.is_waiting() {
-            if self.write(reactor)? == Reader::Gone {
-                return Ok(Reader::Gone);
+            if self.write(reactor)? == OutputReader::Gone {
+                return Ok(OutputReader::Gone);
             }
             if self.results.is_waiting() {
                 self.wait(reactor, None)?;
             }
         }
-        Ok(Reader::There)
+        Ok(OutputReader::There)
     }
 
-    /// What was found.
+    /// The results so far.
     #[must_use]
     pub fn results(&self) -> &Results {
         &self.results
     }
 
-    fn ask_all(&mut self, reactor: &mut Reactor) -> Result<Reader> {
+    fn ask_all(&mut self, reactor: &mut Reactor) -> Result<OutputReader> {
         let mut answers = Vec::new();
         loop {
             self.ask(reactor, &mut answers)?;
@@ -146,11 +146,11 @@ impl Scan {
             for answer in answers.drain(..) {
                 self.settle(answer);
             }
-            if self.write(reactor)? == Reader::Gone {
-                return Ok(Reader::Gone);
+            if self.write(reactor)? == OutputReader::Gone {
+                return Ok(OutputReader::Gone);
             }
             if self.results.is_complete() {
-                return Ok(Reader::There);
+                return Ok(OutputReader::There);
             }
             self.progress.update(now, &self.results.tally(), &self.console.journal());
             self.console.flush(reactor);
@@ -159,7 +159,7 @@ impl Scan {
         }
     }
 
-    /// Sends what may leave now.
+    /// Sends the probes that the limits allow now.
     fn ask(&mut self, reactor: &mut Reactor, answers: &mut Vec<Answer>) -> Result<()> {
         let now = Instant::now();
         if self.room_at.is_some_and(|at| at > now) {
@@ -203,14 +203,14 @@ impl Scan {
         Ok(asked)
     }
 
-    /// When a probe may leave; `None` if that is not for the clock to say.
+    /// When the next probe may be sent; `None` when that depends on answers and not on time.
     fn next_probe(&self, now: Instant) -> Option<Instant> {
         let due = if self.has_next() { Some(now) } else { self.prober.again_at() };
         let not_before = self.room_at.max(self.pace.as_ref().and_then(Pace::next));
         due.map(|due| not_before.map_or(due, |at| at.max(due)))
     }
 
-    /// Whether a probe could leave now.
+    /// Whether the number of probes in flight and the reader of the results allow a new probe.
     fn has_next(&self) -> bool {
         self.prober.in_flight() < self.plan.concurrency
             && !self.results.is_congested()
@@ -232,15 +232,15 @@ impl Scan {
             _ => found,
         };
         let target = job.target + 1;
-        if best.state == State::Open || target == self.plan.targets.len() {
+        if best.state == PortState::Open || target == self.plan.targets.len() {
             self.results.settle(job.port, best);
         } else {
             self.again.push_back(Job { port: job.port, target, so_far: Some(best) });
         }
     }
 
-    /// Writes what was found, in place of the progress bar if that is there.
-    fn write(&mut self, reactor: &mut Reactor) -> Result<Reader> {
+    /// Writes results, after removing the progress bar if it is shown.
+    fn write(&mut self, reactor: &mut Reactor) -> Result<OutputReader> {
         if self.results.is_waiting() && self.progress.clear(&self.console.journal()) {
             self.console.flush(reactor);
         }
@@ -260,7 +260,7 @@ impl Scan {
         Ok(())
     }
 
-    /// The counts so far.
+    /// Prints the counts so far.
     fn say(&mut self, least: Verbosity) {
         if self.verbosity < least {
             return;
@@ -272,7 +272,7 @@ impl Scan {
     }
 }
 
-/// Whether a signal has ended it.
-fn is_stopped(result: &Result<Reader>) -> bool {
+/// Whether a signal has stopped the scan.
+fn is_stopped(result: &Result<OutputReader>) -> bool {
     matches!(result, Err(error) if matches!(error.status, Status::Stopped(_)))
 }

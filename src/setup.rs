@@ -1,4 +1,4 @@
-//! What comes before bytes move: names become addresses, addresses become connections.
+//! What happens before data flows: resolving names, connecting and accepting.
 
 pub mod accept;
 pub mod dial;

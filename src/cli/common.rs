@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 
 use super::seeing::SeeingArgs;
-use super::values::Format;
+use super::values::FormatArg;
 use crate::units;
 
 /// What `listen` and `connect` have in common.
@@ -81,7 +81,7 @@ pub struct CommonArgs {
         hide_possible_values = true,
         help_heading = "Messages"
     )]
-    pub input: Format,
+    pub input: FormatArg,
 
     /// How messages become stdout: raw, lines, hex or frames
     #[arg(
@@ -94,7 +94,7 @@ pub struct CommonArgs {
         hide_possible_values = true,
         help_heading = "Messages"
     )]
-    pub output: Format,
+    pub output: FormatArg,
 
     /// Send TEXT instead of stdin; may repeat, one message each
     #[arg(long, value_name = "TEXT", action = ArgAction::Append, allow_hyphen_values = true, conflicts_with = "no_stdin", help_heading = "Messages")]
@@ -104,7 +104,7 @@ pub struct CommonArgs {
     #[arg(long, value_name = "HEX", action = ArgAction::Append, conflicts_with = "no_stdin", help_heading = "Messages")]
     pub send_hex: Vec<String>,
 
-    /// Payload bytes a datagram when the input is raw [default: 1452]
+    /// MessageArg bytes a datagram when the input is raw [default: 1452]
     #[arg(long, value_name = "N", value_parser = units::size, help_heading = "Messages")]
     pub datagram_size: Option<u64>,
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
-use super::values::Format;
+use super::values::FormatArg;
 use crate::units;
 
 /// What `pktcat compare` does, in one line.
@@ -54,7 +54,7 @@ pub struct CompareArgs {
         hide_possible_values = true,
         help_heading = "Messages"
     )]
-    pub input: Option<Format>,
+    pub input: Option<FormatArg>,
 
     /// Between the times of two messages; 0 is as fast as the window allows [default: 0]
     #[arg(long, value_name = "D", value_parser = units::duration, help_heading = "Pace")]

@@ -11,7 +11,7 @@ use crate::error::Error;
 
 /// A message given on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Payload {
+pub enum MessageArg {
     /// `--send`
     Text(String),
     /// `--send-hex`
@@ -20,15 +20,15 @@ pub enum Payload {
 
 /// All messages given on the command line, in its order.
 #[derive(Debug, Clone, Default)]
-pub struct Payloads(pub Vec<Payload>);
+pub struct MessageArgs(pub Vec<MessageArg>);
 
-impl Payloads {
+impl MessageArgs {
     fn of(matches: &ArgMatches) -> Self {
         let Some((_, matches)) = matches.subcommand() else {
             return Self::default();
         };
-        let mut placed: Vec<(usize, Payload)> = Vec::new();
-        let mut collect = |id: &str, kind: fn(String) -> Payload| {
+        let mut placed: Vec<(usize, MessageArg)> = Vec::new();
+        let mut collect = |id: &str, kind: fn(String) -> MessageArg| {
             // Not every subcommand has these options.
             let Ok(Some(values)) = matches.try_get_many::<String>(id) else {
                 return;
@@ -36,8 +36,8 @@ impl Payloads {
             let places = matches.indices_of(id).into_iter().flatten();
             placed.extend(places.zip(values.cloned().map(kind)));
         };
-        collect("send", Payload::Text);
-        collect("send_hex", Payload::Hex);
+        collect("send", MessageArg::Text);
+        collect("send_hex", MessageArg::Hex);
         placed.sort_by_key(|(place, _)| *place);
         Self(placed.into_iter().map(|(_, payload)| payload).collect())
     }
@@ -47,7 +47,7 @@ impl Payloads {
 #[derive(Debug)]
 pub enum Parsed {
     /// A command to carry out.
-    Run(Box<Cli>, Payloads),
+    Run(Box<Cli>, MessageArgs),
     /// Text that was asked for: help, the version.
     Print(String),
 }
@@ -71,7 +71,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error>
     if ends_in_dashes && lacks_command(&matches) {
         return Err(Error::usage("COMMAND", "is missing after --"));
     }
-    let payloads = Payloads::of(&matches);
+    let payloads = MessageArgs::of(&matches);
     let cli = Cli::from_arg_matches_mut(&mut matches)
         .map_err(|error| complaint::error(&error, &words))?;
     Ok(Parsed::Run(Box::new(cli), payloads))

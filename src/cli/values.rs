@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 /// How a stream of bytes and messages map to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Format {
+pub enum FormatArg {
     /// TCP: a byte stream. UDP: cut at --datagram-size, written one after the other
     #[default]
     Raw,

@@ -14,7 +14,7 @@ use crate::config::{Listen, Place};
 use crate::engine::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
 use crate::error::{Error, Result};
 use crate::net::access::AccessList;
-use crate::net::address::{Family, Protocol, Target};
+use crate::net::address::{Family, HostPort, Protocol};
 use crate::net::local;
 use crate::net::socket;
 use crate::observe::tap::Event;
@@ -41,7 +41,7 @@ pub(super) fn bind(config: &Listen, protocol: Protocol, session: &mut Session) -
 /// Binds to a port of the target's addresses.
 pub(super) fn bind_to(
     config: &Listen,
-    target: &Target,
+    target: &HostPort,
     protocol: Protocol,
     port: u16,
     session: &mut Session,
@@ -111,7 +111,7 @@ pub(super) fn open_datagram(
     session: &mut Session,
 ) -> Result<Datagram> {
     let latch = watch_socket(session, &socket)?;
-    session.reactor.look_after(&latch);
+    session.reactor.retry(&latch);
     let tap = Rc::clone(&session.tap);
     let peers = if config.to_all { Peers::All(Vec::new()) } else { Peers::Last(None) };
     let mut datagram =

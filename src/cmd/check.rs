@@ -5,7 +5,7 @@ use crate::config::compare::{self, Compare};
 use crate::config::{Common, Connect, Listen, Place};
 use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
 use crate::error::{Error, Result};
-use crate::net::address::{self, Family, Protocol, Target, port_number};
+use crate::net::address::{self, Family, HostPort, Protocol, port_number};
 
 /// Checks the words of `connect`.
 ///
@@ -64,7 +64,7 @@ pub(super) fn compare(config: &Compare) -> Result<()> {
 ///
 /// # Errors
 /// A usage error when it is none.
-pub(super) fn peer_port(target: &Target, protocol: Protocol) -> Result<u16> {
+pub(super) fn peer_port(target: &HostPort, protocol: Protocol) -> Result<u16> {
     match target.port_number(protocol)? {
         0 => Err(Error::usage("port 0", "nobody can be reached there")),
         port => Ok(port),
@@ -84,8 +84,8 @@ pub(super) fn longest_datagram(config: &Listen) -> Result<Option<usize>> {
     let is_v6 = match &config.place {
         Place::Unix(_) => false,
         // A dual-stack socket answers IPv4 peers too, whose limit is the lower one.
-        Place::Internet(Target { host: None, .. }) => common.family == Family::V6,
-        Place::Internet(Target { host: Some(host), .. }) => host_alone(host, common)?
+        Place::Internet(HostPort { host: None, .. }) => common.family == Family::V6,
+        Place::Internet(HostPort { host: Some(host), .. }) => host_alone(host, common)?
             .is_none_or(|ip| ip.is_ipv6() && (common.family == Family::V6 || !ip.is_unspecified())),
     };
     Ok(Some(if is_v6 { LONGEST_IPV6 } else { LONGEST_IPV4 }))

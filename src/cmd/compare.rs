@@ -11,7 +11,7 @@ use crate::compare::measure::stream::Stream;
 use crate::compare::show::{explain, json, plot, svg, table};
 use crate::compare::{self, Comparison};
 use crate::config;
-use crate::config::compare::{Compare, Shown};
+use crate::config::compare::{Compare, CompareOutput};
 use crate::error::{Error, Result};
 use crate::net::address::Protocol;
 use crate::observe::dump::Dump;
@@ -107,8 +107,8 @@ fn both(config: &Compare, session: &mut Session) -> Result<Comparison> {
 
 fn text(config: &Compare, comparison: &Comparison) -> Result<String> {
     Ok(match config.shown {
-        Shown::Json => json::object(comparison)?,
-        Shown::Table { explain, plot } => {
+        CompareOutput::Json => json::object(comparison)?,
+        CompareOutput::Table { explain, plot } => {
             let mut text = table::table(comparison);
             if explain {
                 text.push_str(&explain::sentences(comparison));

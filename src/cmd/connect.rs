@@ -18,7 +18,7 @@ use crate::engine::relay::Relay;
 use crate::engine::stream::Stream;
 use crate::error::{Error, Result, Status};
 use crate::io::reactor::Latch;
-use crate::net::address::{Address, Lookup, Protocol, Target, port_number};
+use crate::net::address::{Address, HostPort, Lookup, Protocol, port_number};
 use crate::net::local;
 use crate::net::options::Options;
 use crate::observe::journal::Verbosity;
@@ -113,7 +113,7 @@ fn pause(session: &mut Session, delay: Duration) -> Result<()> {
     Ok(())
 }
 
-fn dial(config: &Connect, target: &Target, session: &mut Session) -> Result<Connected> {
+fn dial(config: &Connect, target: &HostPort, session: &mut Session) -> Result<Connected> {
     let (common, limit) = (&config.common, limit(config));
     let port = check::peer_port(target, common.protocol)?;
     let from = source(config, limit, session)?;

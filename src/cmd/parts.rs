@@ -6,9 +6,9 @@ use std::rc::Rc;
 use mio::Interest;
 use socket2::Socket;
 
-use crate::config::{Common, Payload as Shown, Reception, Stdin};
+use crate::config::{Common, PayloadOutput, Reception, Stdin};
 use crate::engine::ends::Fin;
-use crate::engine::input::{Input, Payload, Wire};
+use crate::engine::input::{Input, InputSource, Wire};
 use crate::engine::output::Output;
 use crate::error::{Error, Result};
 use crate::io::reactor::Latch;
@@ -42,9 +42,9 @@ pub(super) fn show(text: &[u8], session: &mut Session) -> Result<()> {
 /// The payload to send, as the settings say.
 pub(super) fn input(common: &Common, wire: Wire, session: &mut Session) -> Result<Input> {
     let payload = match (&common.given, common.stdin) {
-        (Some(messages), _) => Payload::Given(VecDeque::from(messages.clone())),
-        (None, Stdin::Ignore) => Payload::Nothing,
-        (None, Stdin::Send) => Payload::Local(take(Which::Stdin, session)?),
+        (Some(messages), _) => InputSource::Given(VecDeque::from(messages.clone())),
+        (None, Stdin::Ignore) => InputSource::Nothing,
+        (None, Stdin::Send) => InputSource::Local(take(Which::Stdin, session)?),
     };
     Ok(Input::new(payload, common.input, wire, common.crlf()))
 }
@@ -52,7 +52,7 @@ pub(super) fn input(common: &Common, wire: Wire, session: &mut Session) -> Resul
 /// Where what is received goes, as the settings say.
 pub(super) fn output(common: &Common, stream: bool, session: &mut Session) -> Result<Output> {
     let local = match common.reception {
-        Reception::Write if common.seen.payload == Shown::Stdout => {
+        Reception::Write if common.seen.payload == PayloadOutput::Stdout => {
             Some(take(Which::Stdout, session)?)
         }
         Reception::Write | Reception::Discard => None,

@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::config::Scan;
 use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
 use crate::error::{Error, Result};
-use crate::net::address::{Protocol, Shown};
+use crate::net::address::{DisplayAddress, Protocol};
 use crate::net::socket::failure;
 use crate::observe::journal::Verbosity;
 use crate::run::console::Console;
@@ -15,8 +15,8 @@ use crate::run::limits::Limit;
 use crate::run::session::Session;
 use crate::scan;
 use crate::scan::plan::{Plan, Target};
-use crate::scan::progress::Progress;
-use crate::scan::results::{Reader, Results};
+use crate::scan::progress::ScanBar;
+use crate::scan::results::{OutputReader, Results};
 use crate::setup::resolve;
 use crate::sys;
 
@@ -57,8 +57,8 @@ pub fn run(config: &Scan) -> Result<()> {
     let results = Results::new(config.style, plan.protocol, plan.ports.clone(), stdout);
     let progress = progress(config);
     let mut scan =
-        scan::Scan::new(plan, results, console, config.verbosity, progress, &mut reactor)?;
-    if scan.run(&mut reactor)? == Reader::Gone {
+        scan::Scanner::new(plan, results, console, config.verbosity, progress, &mut reactor)?;
+    if scan.run(&mut reactor)? == OutputReader::Gone {
         // Whoever reads has seen enough.
         return Ok(());
     }
@@ -80,7 +80,7 @@ fn targets(addresses: &[SocketAddr]) -> Result<Vec<Target>> {
             Ok(target) => targets.push(target),
             Err(cause) => {
                 first_error.get_or_insert_with(|| {
-                    let place = Shown(address).to_string();
+                    let place = DisplayAddress(address).to_string();
                     let place = place.strip_suffix(":0").unwrap_or(&place).to_owned();
                     let error = Error::network("scan", place, &cause);
                     failure::unrouted(error, address, &cause)
@@ -133,11 +133,11 @@ fn introduction(plan: &Plan, known: usize) -> String {
 }
 
 /// A progress bar, if somebody watches a terminal that can draw one.
-fn progress(config: &Scan) -> Progress {
+fn progress(config: &Scan) -> ScanBar {
     let stderr = io::stderr();
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
     if config.verbosity == Verbosity::Quiet || !stderr.is_terminal() || is_dumb {
-        return Progress::none();
+        return ScanBar::none();
     }
-    Progress::new(config.ports.as_slice().len(), sys::terminal_width(&stderr).unwrap_or(80))
+    ScanBar::new(config.ports.as_slice().len(), sys::terminal_width(&stderr).unwrap_or(80))
 }

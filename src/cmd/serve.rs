@@ -15,7 +15,7 @@ use crate::engine::ends::{Fin, Rules, Silence};
 use crate::engine::input::Wire;
 use crate::error::{Error, Result, Status};
 use crate::net::access::AccessList;
-use crate::net::address::{Protocol, Target};
+use crate::net::address::{HostPort, Protocol};
 use crate::net::socket;
 use crate::run::session::Session;
 use crate::serve::children::Children;
@@ -91,7 +91,11 @@ fn sockets(config: &Listen, session: &mut Session) -> Result<(Option<Socket>, Op
 
 /// Both protocols on one port number. A port that the system chose for the one may be taken for
 /// the other; then it is asked for another.
-fn bind_both(config: &Listen, target: &Target, session: &mut Session) -> Result<(Socket, Socket)> {
+fn bind_both(
+    config: &Listen,
+    target: &HostPort,
+    session: &mut Session,
+) -> Result<(Socket, Socket)> {
     let wanted = target.port_number(Protocol::Tcp)?;
     let mut tries = if wanted == 0 { 16 } else { 1 };
     loop {

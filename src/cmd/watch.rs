@@ -3,9 +3,9 @@
 use std::time::SystemTime;
 
 use super::files;
-use crate::config::{Bar, Common, Seen, Told};
+use crate::config::{BarSetting, Common, Seen, Told};
 use crate::error::Result;
-use crate::observe::bar::Progress;
+use crate::observe::bar::Bar;
 use crate::observe::dump::Dump;
 use crate::observe::json::Json;
 use crate::observe::pcap::Capture;
@@ -24,9 +24,9 @@ pub(super) fn session<T>(
 ) -> Result<()> {
     let mut session = Session::new(common.protocol, common.verbosity, common.timeout)?;
     let journal = session.console.journal();
-    if let Bar::Drawn { size } = common.seen.bar {
+    if let BarSetting::Drawn { size } = common.seen.bar {
         // Before those who write lines: it makes room for them.
-        session.observe(Box::new(Progress::new(journal.clone(), size)));
+        session.observe(Box::new(Bar::new(journal.clone(), size)));
     }
     match common.seen.told {
         Told::Text => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::messages::format;
 use super::seen::{Seen, Unchanged};
-use crate::cli::{CommonArgs, Payloads};
+use crate::cli::{CommonArgs, MessageArgs};
 use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
 use crate::engine::ends::{Rules, Silence};
 use crate::engine::flow::Cuts;
@@ -87,7 +87,7 @@ pub struct Common {
 }
 
 impl Common {
-    pub(super) fn new(args: CommonArgs, payloads: &Payloads) -> Result<Self> {
+    pub(super) fn new(args: CommonArgs, payloads: &MessageArgs) -> Result<Self> {
         let protocol = if args.udp { Protocol::Udp } else { Protocol::Tcp };
         let input = format(args.input);
         let output = format(args.output);

@@ -16,7 +16,7 @@ use crate::compare::measure::messages::{Given, HEADER};
 use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
 use crate::engine::framing::Format;
 use crate::error::{Error, Result};
-use crate::net::address::{Family, Lookup, Target};
+use crate::net::address::{Family, HostPort, Lookup};
 use crate::observe::hexdump::Paint;
 use crate::units;
 
@@ -25,36 +25,37 @@ const SIZE: usize = 64;
 const WINDOW: usize = 16;
 const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A SYN that is lost is sent again after one second (RFC 6298), and after three.
+/// The default limit for connecting. A lost SYN is sent again after 1 s and after 3 s (RFC 6298),
+/// so two may be lost.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whom the messages go to.
+/// The peer that the messages are sent to.
 #[derive(Debug)]
 pub enum Peer {
-    /// Somebody else.
-    Other(Target),
-    /// The built-in one, and what it does to UDP replies.
+    /// A peer given on the command line.
+    Other(HostPort),
+    /// The built-in peer, and what it does to UDP replies (`--impair`).
     BuiltIn(Option<Impairment>),
 }
 
 /// What is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
-    /// The table, and what else was asked for.
+pub enum CompareOutput {
+    /// The table.
     Table {
-        /// A sentence for every difference.
+        /// With a sentence for every difference (`--explain`).
         explain: bool,
-        /// The round trips drawn.
+        /// With a plot of the round trips (`--plot`).
         plot: bool,
     },
-    /// One JSON object.
+    /// One JSON object (`--json`).
     Json,
 }
 
 /// Settings of `pktcat compare`.
 #[derive(Debug)]
 pub struct Compare {
-    /// Whom the messages go to.
+    /// The peer that the messages are sent to.
     pub peer: Peer,
     /// Which address family.
     pub family: Family,
@@ -67,24 +68,24 @@ pub struct Compare {
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// What is printed.
-    pub shown: Shown,
-    /// Where the drawing goes.
+    pub shown: CompareOutput,
+    /// The file for the plot as SVG (`--svg`).
     pub svg: Option<PathBuf>,
-    /// The dump on standard error.
+    /// The hex dump on standard error (`--hex`).
     pub dump: Option<Paint>,
 }
 
 impl Compare {
-    /// Checks the words of `compare` against each other, and looks through the user's messages.
+    /// Checks the arguments of `compare` against each other, and reads the file of messages once.
     ///
     /// # Errors
-    /// Usage errors; a file of messages that cannot be read or holds what is none.
+    /// Usage errors; a file of messages that cannot be read or is malformed.
     pub fn new(args: CompareArgs) -> Result<Self> {
         let peer = match (&args.address[..], &args.impair) {
             ([], None) => Peer::BuiltIn(None),
             ([], Some(words)) => Peer::BuiltIn(Some(impairment(words)?)),
             (words, _) => {
-                let target = Target::parse(words)?;
+                let target = HostPort::parse(words)?;
                 if target.host.is_none() && !words.iter().any(|word| word.starts_with(':')) {
                     return Err(Error::usage(&target.port, "the port is missing")
                         .hint("write HOST PORT or HOST:PORT"));
@@ -93,7 +94,7 @@ impl Compare {
             }
         };
         let is_v6 = match &peer {
-            Peer::Other(Target { host: Some(host), .. }) => {
+            Peer::Other(HostPort { host: Some(host), .. }) => {
                 host.parse::<Ipv6Addr>().is_ok_and(|ip| ip.to_ipv4_mapped().is_none())
             }
             _ => false,
@@ -129,9 +130,9 @@ impl Compare {
             },
             connect_timeout: args.reply_timeout.unwrap_or(CONNECT_TIMEOUT),
             shown: if args.json {
-                Shown::Json
+                CompareOutput::Json
             } else {
-                Shown::Table { explain: args.explain, plot: args.plot }
+                CompareOutput::Table { explain: args.explain, plot: args.plot }
             },
             svg: args.svg,
             dump: args.hex.then(|| paint(ColorChoice::Auto, io::stderr().is_terminal())),
@@ -200,12 +201,12 @@ pub fn impairment(words: &str) -> Result<Impairment> {
         reorder: reorder.unwrap_or(0.0),
         delay: delay.unwrap_or(Duration::ZERO),
         jitter: jitter.unwrap_or(Duration::ZERO),
-        // Short enough to be copied from the table by hand.
+        // Few digits, as people copy it from the table by hand.
         seed: seed.unwrap_or_else(|| fastrand::u64(1..10_000)),
     })
 }
 
-/// Puts a value into its place; `false` when one was there already.
+/// Sets a value; `false` when it was set already.
 fn set<T>(
     place: &mut Option<T>,
     value: std::result::Result<T, String>,
@@ -213,7 +214,7 @@ fn set<T>(
     Ok(place.replace(value?).is_none())
 }
 
-/// Reads `5%` or `0.05`.
+/// Parses a share such as `5%` or `0.05`.
 fn share(text: &str) -> std::result::Result<f64, String> {
     let (number, of) = match text.strip_suffix('%') {
         Some(number) => (number, 100.0),

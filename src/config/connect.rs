@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::common::Common;
 use super::distinct;
 use super::place::Place;
-use crate::cli::{ConnectArgs, Payloads};
+use crate::cli::{ConnectArgs, MessageArgs};
 use crate::error::{Error, Result};
 
 /// Settings of `pktcat connect`.
@@ -32,7 +32,7 @@ impl Connect {
     ///
     /// # Errors
     /// Usage errors.
-    pub fn new(args: ConnectArgs, payloads: &Payloads) -> Result<Self> {
+    pub fn new(args: ConnectArgs, payloads: &MessageArgs) -> Result<Self> {
         let place = Place::new(args.common.unix.as_ref(), &args.address)?;
         if let Place::Internet(target) = &place
             && target.host.is_none()

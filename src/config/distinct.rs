@@ -1,4 +1,4 @@
-//! Files that are written to are no others that the command line names.
+//! Checks that the command line names no file twice if one of the two uses would overwrite it.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
@@ -6,22 +6,22 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// An option and the file that it names, if it is given.
+/// An option, and its file if the option was given.
 pub(super) type Named<'a> = (&'static str, Option<&'a Path>);
 
-/// What tells one file from another, however it is spelled.
+/// Identifies a file, whatever path it is named by.
 #[derive(Debug, PartialEq, Eq)]
 enum Identity {
-    /// Device and inode of a file or FIFO that is there.
+    /// An existing file or FIFO: device and inode.
     There(u64, u64),
-    /// Where one would be created.
+    /// A file that does not exist: the path at which it would be created.
     Missing(PathBuf),
 }
 
-/// Checks that no file to be `written` is another one of them, or one that is `read`.
+/// Checks that the files in `written` are all different, and that none of them is in `read`.
 ///
 /// # Errors
-/// A usage error when one is.
+/// A usage error that names the two options.
 pub(super) fn check(written: &[Named<'_>], read: &[Named<'_>]) -> Result<()> {
     let mut known: Vec<(&str, Identity)> = Vec::new();
     let identified = |(option, path): &Named<'_>| Some((*option, identity((*path)?)?));
@@ -35,7 +35,7 @@ pub(super) fn check(written: &[Named<'_>], read: &[Named<'_>]) -> Result<()> {
     Ok(())
 }
 
-/// `None` for what may be written to by many: devices and terminals.
+/// `None` for devices and terminals, which several options may write to.
 fn identity(path: &Path) -> Option<Identity> {
     let Ok(there) = fs::metadata(path) else {
         return Some(Identity::Missing(place(path)));
@@ -44,10 +44,11 @@ fn identity(path: &Path) -> Option<Identity> {
     (kind.is_file() || kind.is_fifo()).then(|| Identity::There(there.dev(), there.ino()))
 }
 
-/// Symbolic links followed before they are taken for a circle.
+/// How many symbolic links are followed before they count as a loop; Linux's own limit
+/// (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 
-/// Where a file that is not there would be created.
+/// The path at which a missing file would be created.
 fn place(path: &Path) -> PathBuf {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {

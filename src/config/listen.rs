@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::common::Common;
 use super::distinct;
 use super::place::Place;
-use crate::cli::{Format, ListenArgs, Payload, Payloads};
+use crate::cli::{FormatArg, ListenArgs, MessageArg, MessageArgs};
 use crate::engine::framing;
 use crate::error::{Error, Result};
 use crate::net::access::{self, AccessList};
@@ -22,27 +22,28 @@ pub struct Listen {
     pub place: Place,
     /// What it shares with `connect`.
     pub common: Common,
-    /// Where the port number is written.
+    /// The file that the port number is written to (`--port-file`).
     pub port_file: Option<PathBuf>,
     /// See `--accept-timeout`.
     pub accept_timeout: Option<Duration>,
     /// See `--to-all`.
     pub to_all: bool,
-    /// Whether both protocols are heard on one port number.
+    /// Whether to listen for TCP and UDP on the same port number.
     pub both: bool,
-    /// Whether more than one client is served.
+    /// Whether to serve more than one client (`--keep-open`).
     pub keep_open: bool,
-    /// Clients at once.
+    /// The most clients at the same time (`--max-clients`).
     pub max_clients: Option<usize>,
-    /// Bytes that may wait for one client, and of its unfinished message with others beside it.
+    /// Bytes that may be queued for one client, and the most that an unfinished message from it may
+    /// have (`--queue`).
     pub queue: usize,
-    /// Whether messages on standard output begin with who sent them.
+    /// Whether messages on standard output begin with the sender's address (`--tag`).
     pub tag: bool,
-    /// Blocks of addresses or host names that are let in.
+    /// Address blocks or host names to accept (`--allow`).
     pub allow: Vec<String>,
-    /// Blocks of addresses or host names that are not.
+    /// Address blocks or host names to refuse (`--deny`).
     pub deny: Vec<String>,
-    /// What is done with clients.
+    /// What to do with clients.
     pub task: Task,
 }
 
@@ -63,7 +64,7 @@ pub enum Task {
     ReplyFile(PathBuf),
     /// `--chat`
     Chat,
-    /// A program for each of them, with its arguments.
+    /// Run a program for each, with these arguments.
     Command(Vec<OsString>),
 }
 
@@ -78,7 +79,7 @@ impl Task {
         } else if args.chat {
             Self::Chat
         } else if let Some(text) = args.reply.take() {
-            Self::Reply(Payload::Text(text).message(args.common.crlf)?)
+            Self::Reply(MessageArg::Text(text).message(args.common.crlf)?)
         } else if let Some(digits) = &args.reply_hex {
             let bytes = framing::parse_hex(digits, framing::LONGEST_MESSAGE);
             Self::Reply(bytes.map_err(|bad| Error::usage("--reply-hex", bad.to_string()))?)
@@ -92,7 +93,8 @@ impl Task {
     }
 }
 
-/// An option about what passes the program, if there is one.
+/// The first option given that concerns the data, which a command exchanges with its client by
+/// itself.
 fn passing(args: &ListenArgs) -> Option<&'static str> {
     let ListenArgs { common, .. } = args;
     let options = [
@@ -115,11 +117,11 @@ fn passing(args: &ListenArgs) -> Option<&'static str> {
 }
 
 impl Listen {
-    /// Checks the words of `listen` against each other.
+    /// Checks the arguments of `listen` against each other.
     ///
     /// # Errors
     /// Usage errors.
-    pub fn new(mut args: ListenArgs, payloads: &Payloads) -> Result<Self> {
+    pub fn new(mut args: ListenArgs, payloads: &MessageArgs) -> Result<Self> {
         let both = args.tcp && args.common.udp;
         let keep_open = args.keep_open || args.chat;
         let task = Task::of(&mut args)?;
@@ -133,7 +135,7 @@ impl Listen {
                 "a path is one socket: stream, or with -u datagram",
             ));
         }
-        if both && args.common.count.is_some() && args.common.output == Format::Raw {
+        if both && args.common.count.is_some() && args.common.output == FormatArg::Raw {
             return Err(Error::usage("--count", "a raw TCP stream has no messages to count")
                 .hint("-O lines, hex or frames makes messages of it"));
         }
@@ -153,7 +155,7 @@ impl Listen {
             return Err(Error::usage("HOST", "must be given with a command")
                 .hint("127.0.0.1 lets only this machine in, 0.0.0.0 everybody"));
         }
-        if args.tag && !matches!(args.common.output, Format::Lines | Format::Hex) {
+        if args.tag && !matches!(args.common.output, FormatArg::Lines | FormatArg::Hex) {
             return Err(Error::usage("--tag", "needs messages that are lines of text")
                 .hint("-O lines or -O hex"));
         }
@@ -182,7 +184,8 @@ impl Listen {
             &[pcap, dump, ("--port-file", args.port_file.as_deref())],
             &[("--reply-file", reply)],
         )?;
-        // Where only one side speaks nothing is passed on: many clients, and no chat.
+        // With one direction only, a chat passes nothing from client to client, so it is a relay
+        // with many clients.
         let task = match task {
             Task::Chat if args.common.no_stdin || args.common.send_only => Task::Relay,
             task => task,
@@ -205,10 +208,10 @@ impl Listen {
         })
     }
 
-    /// Who may come in, host names resolved by `look_up`.
+    /// The access list, with host names resolved by `look_up`.
     ///
     /// # Errors
-    /// When one is neither a block, an address nor a name that resolves.
+    /// When an entry is not an address block, an address or a name that resolves.
     pub fn access(
         &self,
         mut look_up: impl FnMut(&str) -> Result<Vec<SocketAddr>>,

@@ -1,10 +1,10 @@
 //! What the words of the command line say about messages: their format, and those given there.
 
-use crate::cli::{self, Payloads};
+use crate::cli::{self, MessageArgs};
 use crate::engine::framing::{self, Crlf, Format};
 use crate::error::{Error, Result};
 
-impl Payloads {
+impl MessageArgs {
     /// The messages of the command line, in its order; `None` when there are none.
     pub(super) fn messages(&self, crlf: bool) -> Result<Option<Vec<Vec<u8>>>> {
         if self.0.is_empty() {
@@ -14,7 +14,7 @@ impl Payloads {
     }
 }
 
-impl cli::Payload {
+impl cli::MessageArg {
     pub(super) fn message(&self, crlf: bool) -> Result<Vec<u8>> {
         match self {
             Self::Text(text) if crlf => {
@@ -30,11 +30,11 @@ impl cli::Payload {
 }
 
 /// The format that a word stands for.
-pub(super) fn format(word: cli::Format) -> Format {
+pub(super) fn format(word: cli::FormatArg) -> Format {
     match word {
-        cli::Format::Raw => Format::Raw,
-        cli::Format::Lines => Format::Lines,
-        cli::Format::Hex => Format::Hex,
-        cli::Format::Frames => Format::Frames,
+        cli::FormatArg::Raw => Format::Raw,
+        cli::FormatArg::Lines => Format::Lines,
+        cli::FormatArg::Hex => Format::Hex,
+        cli::FormatArg::Frames => Format::Frames,
     }
 }

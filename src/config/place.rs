@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use crate::error::Result;
-use crate::net::address::Target;
+use crate::net::address::HostPort;
 
 /// Where to listen or whom to connect to.
 #[derive(Debug)]
 pub enum Place {
     /// A host and a port.
-    Internet(Target),
+    Internet(HostPort),
     /// The path of a local socket.
     Unix(PathBuf),
 }
@@ -18,7 +18,7 @@ impl Place {
     pub(super) fn new(unix: Option<&PathBuf>, words: &[String]) -> Result<Self> {
         Ok(match unix {
             Some(path) => Self::Unix(path.clone()),
-            None => Self::Internet(Target::parse(words)?),
+            None => Self::Internet(HostPort::parse(words)?),
         })
     }
 }

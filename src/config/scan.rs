@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use crate::cli::{Payloads, ScanArgs};
+use crate::cli::{MessageArgs, ScanArgs};
 use crate::error::{Error, Result};
-use crate::net::address::{Family, Lookup, Protocol, Target};
+use crate::net::address::{Family, HostPort, Lookup, Protocol};
 use crate::observe::journal::Verbosity;
 use crate::scan::plan::Order;
 use crate::scan::ports::Ports;
-use crate::scan::report::{Format, Wanted};
-use crate::scan::results::{Names, Shown, Style};
+use crate::scan::report::{LineFormat, Wanted};
+use crate::scan::results::{Names, ShownPorts, Style};
 
-/// How long an answer may take when the user does not say.
+/// The default of how long an answer may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Settings of `pktcat scan`.
 #[derive(Debug)]
 pub struct Scan {
-    /// Whose ports.
-    pub target: Target,
-    /// Which ports.
+    /// The host whose ports are probed.
+    pub target: HostPort,
+    /// The ports to probe.
     pub ports: Ports,
     /// TCP or UDP.
     pub protocol: Protocol,
@@ -29,29 +29,29 @@ pub struct Scan {
     pub lookup: Lookup,
     /// How long an answer may take.
     pub timeout: Duration,
-    /// How long the host's name may be looked up, if the user says so.
+    /// How long looking up the host's name may take, if limited.
     pub look_up_limit: Option<Duration>,
-    /// Most probes in flight, if the user says so.
+    /// The most probes in flight, if given.
     pub concurrency: Option<usize>,
-    /// Most probes a second.
+    /// The most probes per second, if limited.
     pub rate: Option<u32>,
-    /// What a UDP probe carries.
+    /// The payload of a UDP probe.
     pub payload: Vec<u8>,
     /// What is shown, and how.
     pub style: Style,
-    /// When it is a success.
+    /// What makes the scan a success.
     pub wanted: Wanted,
-    /// How much is said.
+    /// How much is reported on standard error.
     pub verbosity: Verbosity,
 }
 
 impl Scan {
-    /// Checks the words of `scan` against each other.
+    /// Checks the arguments of `scan` against each other.
     ///
     /// # Errors
     /// Usage errors.
-    pub fn new(args: ScanArgs, payloads: &Payloads) -> Result<Self> {
-        let target = Target::parse(&args.address)?;
+    pub fn new(args: ScanArgs, payloads: &MessageArgs) -> Result<Self> {
+        let target = HostPort::parse(&args.address)?;
         if target.host.is_none() && !args.address.iter().any(|word| word.starts_with(':')) {
             return Err(Error::usage(&target.port, "the ports are missing")
                 .hint("write HOST PORTS or HOST:PORTS"));
@@ -65,8 +65,8 @@ impl Scan {
         let is_single = ports.as_slice().len() == 1;
         Ok(Self {
             style: Style {
-                format: if args.json { Format::Json } else { Format::Text },
-                shown: if args.all || is_single { Shown::All } else { Shown::Open },
+                format: if args.json { LineFormat::Json } else { LineFormat::Text },
+                shown: if args.all || is_single { ShownPorts::All } else { ShownPorts::Open },
                 names: match lookup {
                     Lookup::Names => Names::Shown,
                     Lookup::Numeric => Names::Omitted,

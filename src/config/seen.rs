@@ -1,4 +1,4 @@
-//! What is to be seen of a run: words and the facts of terminals become settings.
+//! Which reports a run makes: settings from the arguments and from what the descriptors are.
 
 use std::fs::{File, Metadata};
 use std::io::{self, IsTerminal as _, Seek as _};
@@ -10,66 +10,66 @@ use crate::observe::hexdump::Paint;
 use crate::observe::json::Bytes;
 use crate::sys;
 
-/// What is to be seen of a run, and where.
+/// The reports of a run, and where they go.
 #[derive(Debug)]
 pub struct Seen {
-    /// How events and errors are told on standard error.
+    /// How events and errors are written to standard error.
     pub told: Told,
-    /// The dump on standard error.
+    /// The hex dump on standard error (`--hex`).
     pub dump: Option<Paint>,
-    /// The dump in a file.
+    /// The hex dump in a file (`--hex-file`).
     pub dump_file: Option<(PathBuf, Paint)>,
-    /// The capture file.
+    /// The capture file (`--pcap`).
     pub pcap: Option<PathBuf>,
-    /// The bar.
-    pub bar: Bar,
-    /// Whether what is received is written to standard output, too.
-    pub payload: Payload,
+    /// The progress bar (`--progress`).
+    pub bar: BarSetting,
+    /// Where the received payload is shown.
+    pub payload: PayloadOutput,
 }
 
-/// How events and errors are told.
+/// The format of events and errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
-    /// In lines for people.
+    /// Lines for people.
     Text,
-    /// In lines for programs; with `-x` the bytes are in them.
+    /// JSON lines (`--json`); with `-x` they contain the bytes.
     Json(Bytes),
 }
 
-/// Whether a bar is drawn.
+/// Whether a progress bar is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bar {
-    /// There is none.
+pub enum BarSetting {
+    /// No.
     None,
-    /// On standard error.
+    /// Yes, on standard error.
     Drawn {
-        /// Bytes that will be sent, if that is known.
+        /// Bytes that will be sent, if known.
         size: Option<u64>,
     },
 }
 
-/// Standard input is sent as it is, so that its size is what will be sent.
+/// Says that standard input is sent unchanged, so that its size is the number of bytes to send.
 #[derive(Debug, Clone, Copy)]
 pub struct Unchanged;
 
-/// What is left of standard input, when it is a file.
+/// Bytes from the offset of standard input to its end; `None` unless it is a regular file.
 fn size(_: Unchanged) -> Option<u64> {
     let mut file = File::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
     let metadata = file.metadata().ok().filter(Metadata::is_file)?;
     Some(metadata.len().saturating_sub(file.stream_position().ok()?))
 }
 
-/// Where the payload that is received can be seen.
+/// Where the received payload is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Payload {
+pub enum PayloadOutput {
     /// On standard output.
     Stdout,
-    /// In the dump alone: standard output and the dump are the same terminal.
+    /// Only in the dump, because standard output and the dump are the same terminal.
     Dump,
 }
 
 impl Seen {
-    /// Settings from words; `sending` when standard input is sent byte by byte.
+    /// Settings from the arguments. `sending` is given when standard input is sent unchanged.
     #[must_use]
     pub fn new(args: SeeingArgs, sending: Option<Unchanged>) -> Self {
         let same = args.hex && is_same_terminal(io::stdout(), io::stderr());
@@ -78,7 +78,7 @@ impl Seen {
             (true, true) => Told::Json(Bytes::Shown),
             (true, false) => Told::Json(Bytes::Counted),
         };
-        // A bar among other text that never ends would be no bar.
+        // Between the lines of a dump or of JSON the bar could not stay in place.
         let has_bar =
             args.progress && !args.hex && told == Told::Text && io::stderr().is_terminal();
         let dumps = args.hex && told == Told::Text;
@@ -87,13 +87,17 @@ impl Seen {
             dump: dumps.then(|| paint(args.color, io::stderr().is_terminal())),
             dump_file: args.hex_file.map(|path| (path, paint(args.color, false))),
             pcap: args.pcap,
-            bar: if has_bar { Bar::Drawn { size: sending.and_then(size) } } else { Bar::None },
-            payload: if same { Payload::Dump } else { Payload::Stdout },
+            bar: if has_bar {
+                BarSetting::Drawn { size: sending.and_then(size) }
+            } else {
+                BarSetting::None
+            },
+            payload: if same { PayloadOutput::Dump } else { PayloadOutput::Stdout },
         }
     }
 }
 
-/// Whether a destination gets colours (`NO_COLOR`: no-color.org).
+/// Whether to use colours. NO_COLOR and TERM=dumb turn them off (no-color.org).
 pub(super) fn paint(choice: ColorChoice, is_terminal: bool) -> Paint {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = || std::env::var_os("TERM").is_some_and(|term| term == "dumb");

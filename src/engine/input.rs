@@ -29,7 +29,7 @@ pub enum Wire {
 
 /// Where the payload comes from.
 #[derive(Debug)]
-pub enum Payload {
+pub enum InputSource {
     /// Standard input.
     Local(Local),
     /// Messages from the command line.
@@ -50,7 +50,7 @@ enum Pause {
 /// The source of what is sent.
 #[derive(Debug)]
 pub struct Input {
-    from: Payload,
+    from: InputSource,
     wire: Wire,
     format: Format,
     assembler: Assembler,
@@ -62,7 +62,7 @@ pub struct Input {
 impl Input {
     /// An input that cuts `from` by `format`; with `crlf`, LF leaves as CRLF.
     #[must_use]
-    pub fn new(from: Payload, format: Format, wire: Wire, crlf: Option<Crlf>) -> Self {
+    pub fn new(from: InputSource, format: Format, wire: Wire, crlf: Option<Crlf>) -> Self {
         let limit = match wire {
             Wire::Stream => framing::LONGEST_MESSAGE,
             Wire::Datagrams { limit, .. } => limit,
@@ -74,19 +74,19 @@ impl Input {
     /// Whether standard input is `/dev/null` or was closed: there is nothing to say.
     #[must_use]
     pub fn is_null(&self) -> bool {
-        matches!(&self.from, Payload::Local(local) if local.kind() == Kind::Null)
+        matches!(&self.from, InputSource::Local(local) if local.kind() == Kind::Null)
     }
 
     /// Whether nothing is to be sent, which is known before anything has been read.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        matches!(self.from, Payload::Nothing) || self.is_null()
+        matches!(self.from, InputSource::Nothing) || self.is_null()
     }
 
     /// Whether a person at a terminal is the source.
     #[must_use]
     pub fn is_terminal(&self) -> bool {
-        matches!(&self.from, Payload::Local(local) if local.kind() == Kind::Terminal)
+        matches!(&self.from, InputSource::Local(local) if local.kind() == Kind::Terminal)
     }
 
     /// Whether something is left to be sent: a message, what can be read now, or the beginning of a
@@ -94,16 +94,16 @@ impl Input {
     #[must_use]
     pub fn has_more(&self) -> bool {
         match &self.from {
-            Payload::Nothing => false,
-            Payload::Given(messages) => !messages.is_empty(),
-            Payload::Local(local) => {
+            InputSource::Nothing => false,
+            InputSource::Given(messages) => !messages.is_empty(),
+            InputSource::Local(local) => {
                 !self.ended && (self.assembler.is_inside() || local.has_more())
             }
         }
     }
 
     fn fill_raw(&mut self, batch: &mut Batch) -> Result<Progress> {
-        let Payload::Local(local) = &mut self.from else {
+        let InputSource::Local(local) = &mut self.from else {
             return Ok(Progress::End);
         };
         let mut total = 0;
@@ -180,7 +180,7 @@ impl Input {
     }
 
     fn fill_messages(&mut self, batch: &mut Batch) -> Result<Progress> {
-        let Payload::Local(local) = &mut self.from else {
+        let InputSource::Local(local) = &mut self.from else {
             return Ok(Progress::End);
         };
         self.scratch.resize(SCRATCH, 0);
@@ -241,8 +241,8 @@ impl Source for Input {
             return Ok(Progress::End);
         }
         match &mut self.from {
-            Payload::Nothing => Ok(Progress::End),
-            Payload::Given(messages) => Ok(match messages.pop_front() {
+            InputSource::Nothing => Ok(Progress::End),
+            InputSource::Given(messages) => Ok(match messages.pop_front() {
                 Some(message) => {
                     let format = self.format;
                     push_message(batch, format, self.wire, self.crlf.is_some(), &message);
@@ -250,20 +250,20 @@ impl Source for Input {
                 }
                 None => Progress::End,
             }),
-            Payload::Local(_) if self.format == Format::Raw => self.fill_raw(batch),
-            Payload::Local(_) => self.fill_messages(batch),
+            InputSource::Local(_) if self.format == Format::Raw => self.fill_raw(batch),
+            InputSource::Local(_) => self.fill_messages(batch),
         }
     }
 
     fn widen(&mut self) {
-        if let Payload::Local(local) = &self.from {
+        if let InputSource::Local(local) = &self.from {
             local.widen();
         }
     }
 
     fn splice_end(&self) -> Option<SpliceEnd<'_>> {
         match &self.from {
-            Payload::Local(local)
+            InputSource::Local(local)
                 if self.format == Format::Raw
                     && self.wire == Wire::Stream
                     && self.crlf.is_none()

@@ -1,24 +1,25 @@
-//! What a call that does not wait has done.
+//! The result of a non-blocking call.
 
 use std::io;
 
-/// What one call did. `End` is a value of its own: an empty datagram is not an end.
+/// What one call did. `End` is a value of its own, because moving 0 bytes is not the end: a
+/// datagram may be empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// This many bytes moved; zero is possible, for empty messages.
+    /// This many bytes moved; 0 for an empty message, or when a signal interrupted the call.
     Moved(usize),
-    /// Nothing can move now.
+    /// Nothing can move now; the reactor tells when to try again.
     Blocked,
     /// Nothing will ever move again.
     End,
 }
 
 impl Progress {
-    /// Turns the result of a non-blocking read(2): zero bytes are the end.
+    /// Converts the result of a non-blocking read(2), where 0 bytes are the end.
     ///
     /// # Errors
-    /// Everything but `EAGAIN`, which is `Blocked`, and `EINTR`, which is `Moved(0)`: the readiness
-    /// stands, so that no event will tell, and the loop has to come round again at once.
+    /// All but two: `EAGAIN` is `Blocked`. `EINTR` is `Moved(0)`: the descriptor is still ready, so
+    /// no new event will come, and the loop has to try again without sleeping.
     pub fn of_read(result: io::Result<usize>) -> io::Result<Self> {
         match result {
             Ok(0) => Ok(Self::End),
@@ -27,10 +28,10 @@ impl Progress {
         }
     }
 
-    /// Turns the result of a non-blocking write(2).
+    /// Converts the result of a non-blocking write(2).
     ///
     /// # Errors
-    /// Everything but `EAGAIN` and `EINTR`.
+    /// As for [`of_read`](Self::of_read).
     pub fn of_write(result: io::Result<usize>) -> io::Result<Self> {
         result.map(Self::Moved).or_else(Self::of_error)
     }
@@ -38,7 +39,7 @@ impl Progress {
     fn of_error(error: io::Error) -> io::Result<Self> {
         match error.kind() {
             io::ErrorKind::WouldBlock => Ok(Self::Blocked),
-            // Not tried again in place: the loop has to hear what the signal was.
+            // Not repeated here, because the loop has to handle the signal first.
             io::ErrorKind::Interrupted => Ok(Self::Moved(0)),
             _ => Err(error),
         }

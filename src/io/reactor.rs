@@ -1,8 +1,8 @@
 //! The one event loop: readiness of descriptors, signals and deadlines.
 //!
-//! It hands out wake-ups and knows nothing of what they mean. Every source is registered once;
-//! an event sets the source's [`Latch`], and whoever then meets `EWOULDBLOCK` clears it again
-//! (epoll(7), edge-triggered).
+//! It must not know what the descriptors are for. Every descriptor is registered once,
+//! edge-triggered (epoll(7)). An event sets its [`Latch`]; a caller that gets `EWOULDBLOCK` clears
+//! it.
 
 use std::cell::Cell;
 use std::io;
@@ -20,69 +20,69 @@ use signal_hook_mio::v1_0::Signals;
 
 use crate::sys;
 
-/// What is known of a source's readiness. Both sides start set: the first call finds out.
+/// Whether a descriptor may be ready. Both directions start as ready; the first call tells.
 #[derive(Debug)]
 pub struct Latch {
     readable: Cell<bool>,
     writable: Cell<bool>,
     failed: Cell<bool>,
-    /// Whether reading is worth another try soon though nothing will tell.
-    untold: Cell<bool>,
+    /// Whether reading is to be tried again after [`RETRY`], because no event will come.
+    retry: Cell<bool>,
     token: Token,
 }
 
 impl Latch {
-    /// A latch that nothing ever clears or sets: regular files are always ready.
+    /// A latch in its first state: ready in both directions.
     fn always(token: Token) -> Rc<Self> {
         Rc::new(Self {
             readable: Cell::new(true),
             writable: Cell::new(true),
             failed: Cell::new(false),
-            untold: Cell::new(false),
+            retry: Cell::new(false),
             token,
         })
     }
 
-    /// A small number that is this latch's alone while it is watched.
+    /// A small number that identifies this latch while its descriptor is watched.
     pub fn id(&self) -> usize {
         self.token.0
     }
 
-    /// Whether the poller tells of its readiness. What it refuses, regular files and `/dev/null`,
-    /// is always ready.
+    /// Whether epoll watches the descriptor. It refuses regular files and `/dev/null`, which count
+    /// as always ready.
     pub fn is_watched(&self) -> bool {
         self.token != UNWATCHED
     }
 
-    /// Whether reading may find something.
+    /// Whether reading is worth a try.
     pub fn readable(&self) -> bool {
         self.readable.get()
     }
 
-    /// Whether writing may find room.
+    /// Whether writing is worth a try.
     pub fn writable(&self) -> bool {
         self.writable.get()
     }
 
-    /// Whether the other end hung up or failed since the source was registered.
+    /// Whether the other end has hung up or the descriptor has failed since it was registered.
     pub fn failed(&self) -> bool {
         self.failed.get()
     }
 
-    /// Reading met `EWOULDBLOCK`. A source that cannot be watched stays readable.
+    /// Notes that reading returned `EWOULDBLOCK`. A descriptor that is not watched stays readable.
     pub fn not_readable(&self) {
         self.readable.set(!self.is_watched());
     }
 
-    /// Reading met something that may pass without a word: the terminal of a job in the background,
-    /// which may come to the front, or an error. It is tried again after a while, if the reactor
-    /// [looks after](Reactor::look_after) it.
+    /// Notes that reading failed for a reason whose end causes no event: a terminal while this
+    /// process is a background job, or an error that may pass. If the reactor was told to
+    /// [retry](Reactor::retry) this latch, it becomes readable again 250 ms later.
     pub fn not_readable_for_now(&self) {
         self.readable.set(false);
-        self.untold.set(true);
+        self.retry.set(true);
     }
 
-    /// Writing met `EWOULDBLOCK`. A source that cannot be watched stays writable.
+    /// Notes that writing returned `EWOULDBLOCK`. A descriptor that is not watched stays writable.
     pub fn not_writable(&self) {
         self.writable.set(!self.is_watched());
     }
@@ -92,7 +92,7 @@ const SIGNALS: Token = Token(usize::MAX);
 const UNWATCHED: Token = Token(usize::MAX - 1);
 const WAKER: Token = Token(usize::MAX - 2);
 
-/// A signal that concerns the run.
+/// A signal that the run handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// SIGINT or SIGTERM: stop, and end by this signal's number.
@@ -103,38 +103,39 @@ pub enum Signal {
     Child,
 }
 
-/// How long something is left alone whose readiness nobody tells of.
-const UNTOLD: Duration = Duration::from_millis(250);
+/// How long to wait before reading again from a descriptor whose readiness causes no event.
+const RETRY: Duration = Duration::from_millis(250);
 
-/// When something will be ready, as far as the caller can tell.
+/// How soon the caller expects something to be ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
-    /// Small messages go back and forth: perhaps at once.
+    /// Perhaps at once: small messages go back and forth.
     Soon,
-    /// Nobody knows.
+    /// Unknown.
     Whenever,
 }
 
-/// How long to look before sleeping.
+/// How long to poll without sleeping before the loop sleeps.
 const LONGEST_LOOK: Duration = Duration::from_micros(50);
 
-/// A wait that was shorter than this would have been worth looking through.
+/// Polling without sleeping is worth it only if the last wait was shorter than this.
 const SHORT_WAIT: Duration = Duration::from_micros(120);
 
-/// The loop's state: the poller, the latches it sets and the signals it heard.
+/// The event loop: epoll, the latches it sets, and the signals that have come.
 pub struct Reactor {
     poll: Poll,
     events: Events,
     latches: Vec<Option<Rc<Latch>>>,
     free: Vec<usize>,
     signals: Signals,
-    /// The latches whose readiness may change without a word.
-    untold: Vec<Rc<Latch>>,
-    /// Made when somebody on another thread first has to wake the loop.
+    /// The latches that may be [not readable for now](Latch::not_readable_for_now).
+    retried: Vec<Rc<Latch>>,
+    /// Created when another thread first needs to wake the loop.
     waker: Option<Arc<Waker>>,
     heard: Vec<Signal>,
-    /// Whether the last poll found anything new. Room where there was room already is nothing new:
-    /// a datagram socket tells of it each time the network takes one off its hands.
+    /// Whether the last poll found anything new. A writable event for a latch that is writable
+    /// already is not new: a datagram socket causes one each time a datagram of its send buffer has
+    /// left.
     woken: bool,
     /// How long the last wait took.
     last_wait: Duration,
@@ -151,13 +152,13 @@ fn is_waited_for(fd: impl AsFd) -> bool {
 }
 
 impl Reactor {
-    /// A reactor that listens for SIGINT, SIGTERM and SIGUSR1.
+    /// A reactor that handles SIGINT, SIGTERM and SIGUSR1, except those that the parent ignores.
     ///
     /// # Errors
     /// When the system has no descriptors left.
     pub fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
-        // What the parent ignores stays ignored: a shell does that for `command &` in a script.
+        // A shell without job control ignores SIGINT for `command &`; that has to stay so.
         let wanted = [SIGINT, SIGTERM, SIGUSR1].into_iter();
         let mut signals = Signals::new(wanted.filter(|signal| !sys::is_ignored(*signal)))?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
@@ -167,7 +168,7 @@ impl Reactor {
             latches: Vec::new(),
             free: Vec::new(),
             signals,
-            untold: Vec::new(),
+            retried: Vec::new(),
             waker: None,
             heard: Vec::new(),
             woken: false,
@@ -176,32 +177,33 @@ impl Reactor {
         })
     }
 
-    /// The time by which everything that was ready has been told to the latches. Whoever ends
-    /// something because nothing came in time judges by this clock: a process that was stopped
-    /// (SIGSTOP) goes on late, and does not know yet what came while it was stopped.
+    /// The latches contain every event up to this time. Deadlines for something to arrive are
+    /// judged by this time and not by the present: after a SIGSTOP the process continues late, and
+    /// the events that came while it was stopped have not been polled yet.
     #[must_use]
     pub fn looked_at(&self) -> Instant {
         self.looked_at
     }
 
-    /// From now on the end of a child is a signal like the others.
+    /// Handles SIGCHLD from now on, too.
     ///
     /// # Errors
     /// When the handler cannot be set.
     pub fn hear_children(&mut self) -> io::Result<()> {
-        // A parent that has it blocked would leave us without a word of them.
+        // The signal mask is inherited: if the parent had SIGCHLD blocked, it would never come.
         let mut child = SigSet::empty();
         child.add(nix::sys::signal::Signal::SIGCHLD);
         child.thread_unblock()?;
         self.signals.add_signal(SIGCHLD)
     }
 
-    /// This latch may be [not readable for now](Latch::not_readable_for_now).
-    pub fn look_after(&mut self, latch: &Rc<Latch>) {
-        self.untold.push(Rc::clone(latch));
+    /// From now on makes this latch readable again some time after it was [not readable for
+    /// now](Latch::not_readable_for_now).
+    pub fn retry(&mut self, latch: &Rc<Latch>) {
+        self.retried.push(Rc::clone(latch));
     }
 
-    /// What wakes this loop from another thread.
+    /// Wakes this loop from another thread.
     ///
     /// # Errors
     /// When the system has no descriptors left.
@@ -214,11 +216,11 @@ impl Reactor {
         Ok(waker)
     }
 
-    /// Watches a descriptor. One that epoll refuses (EPERM: regular files, `/dev/null`) is always
-    /// ready.
+    /// Watches a descriptor. One that epoll refuses (EPERM: regular files, `/dev/null`) counts as
+    /// always ready.
     ///
     /// # Errors
-    /// When the system has no room for another watch.
+    /// When epoll cannot watch it, such as for want of memory.
     pub fn watch(&mut self, fd: impl AsFd, interest: Interest) -> io::Result<Rc<Latch>> {
         let index = self.free.pop().unwrap_or(self.latches.len());
         let raw = fd.as_fd().as_raw_fd();
@@ -243,13 +245,13 @@ impl Reactor {
         }
     }
 
-    /// Whose latches the last wait or look has set.
+    /// The [`id`](Latch::id)s of the latches that the last wait or look has set.
     pub fn fired(&self) -> impl Iterator<Item = usize> {
         self.events.iter().map(|event| event.token().0).filter(|id| *id < self.latches.len())
     }
 
-    /// Forgets a descriptor that is about to be closed, and that nobody else holds: closing it is
-    /// all the kernel needs (epoll(7)).
+    /// Forgets a descriptor that is about to be closed and has no duplicate: closing the last one
+    /// removes it from epoll (epoll(7)).
     pub fn release(&mut self, latch: &Latch) {
         if latch.is_watched() {
             self.latches[latch.token.0] = None;
@@ -261,28 +263,27 @@ impl Reactor {
     pub fn forget(&mut self, fd: impl AsFd, latch: &Latch) {
         if latch.is_watched() {
             let raw = fd.as_fd().as_raw_fd();
-            // A descriptor that is already gone needs no forgetting.
+            // Fails only for a descriptor that epoll does not have, which is as good.
             let _ = self.poll.registry().deregister(&mut SourceFd(&raw));
         }
         self.release(latch);
     }
 
-    /// Sets the latches of what is ready, sleeping until `deadline` if nothing is; `None` sleeps
-    /// until something happens.
+    /// Sets the latches of what is ready. If nothing is, sleeps until something is or `deadline`
+    /// has come; `None` is no deadline.
     ///
-    /// When an answer is [`Expected::Soon`] and the last wait was a short one, looks for up to
-    /// 50 microseconds before it sleeps: falling asleep and waking up again costs more than a
-    /// round trip on a fast path. Whoever else wants the core gets it between two looks, and a
-    /// wait that turns out long is not looked through the next time.
+    /// When an answer is [`Expected::Soon`] and the last wait was short, it polls for up to 50
+    /// microseconds before it sleeps: sleeping and waking up cost more than a round trip over
+    /// loopback. Between two polls it yields the core to other processes (sched_yield(2)).
     ///
     /// # Errors
     /// When the poller itself fails.
     pub fn wait(&mut self, deadline: Option<Instant>, expected: Expected) -> io::Result<()> {
         let begun = Instant::now();
         let mut timeout = deadline.map(|at| at.saturating_duration_since(begun));
-        for latch in self.untold.iter().filter(|latch| latch.untold.take()) {
+        for latch in self.retried.iter().filter(|latch| latch.retry.take()) {
             latch.readable.set(true);
-            timeout = Some(timeout.map_or(UNTOLD, |timeout| timeout.min(UNTOLD)));
+            timeout = Some(timeout.map_or(RETRY, |timeout| timeout.min(RETRY)));
         }
         if expected == Expected::Soon && self.last_wait < SHORT_WAIT {
             let mut now = begun;
@@ -301,8 +302,8 @@ impl Reactor {
         Ok(())
     }
 
-    /// Sets the latches of what is ready, sleeping until something is. Unlike
-    /// [`wait`](Self::wait) it reads no clock, for those who measure what they wait for.
+    /// Sets the latches of what is ready, sleeping until something is. Unlike [`wait`](Self::wait)
+    /// it reads no clock, which would add to the times that a caller measures.
     ///
     /// # Errors
     /// When the poller itself fails.
@@ -310,7 +311,7 @@ impl Reactor {
         self.poll(None, None)
     }
 
-    /// Sets the latches of what is ready now.
+    /// Sets the latches of what is ready now, without sleeping.
     ///
     /// # Errors
     /// When the poller itself fails.
@@ -318,17 +319,18 @@ impl Reactor {
         self.poll(Some(Instant::now()), Some(Duration::ZERO))
     }
 
-    /// Polls once, or once more without sleeping when a signal interrupts that; a poll that began at a
-    /// known time tells by when everything is known.
+    /// Polls once, and once more without sleeping if a signal interrupted that. `begun` is when the
+    /// poll began, if the caller knows; it moves [`looked_at`](Self::looked_at) on.
     fn poll(&mut self, begun: Option<Instant>, timeout: Option<Duration>) -> io::Result<()> {
         self.woken = false;
         if self.poll_once(timeout)? {
-            // One that found nothing was over with its timeout.
+            // If there was no event, the poll lasted as long as its timeout.
             let slept = timeout.filter(|_| self.events.is_empty()).unwrap_or_default();
             self.looked_at = begun.map_or(self.looked_at, |begun| begun + slept);
         } else {
-            // A poll that a signal interrupts tells nothing, neither at once nor later (epoll_wait(2),
-            // and signal(7) for stop signals): what has become ready has to be asked for again.
+            // An interrupted epoll_wait(2) returns no events. What became ready meanwhile has to be
+            // polled for before anything is judged to be late. (A stop signal interrupts it too:
+            // signal(7).)
             self.hear_signals();
             let again = Instant::now();
             if self.poll_once(Some(Duration::ZERO))? {
@@ -352,7 +354,7 @@ impl Reactor {
         Ok(())
     }
 
-    /// Polls; `false` when a signal interrupted that and nothing was told.
+    /// Polls; `false` when a signal interrupted it, so that there are no events.
     fn poll_once(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => Ok(true),
@@ -372,7 +374,7 @@ impl Reactor {
         }));
     }
 
-    /// The oldest signal not yet dealt with.
+    /// Takes the oldest signal that has not been handled.
     pub fn signal(&mut self) -> Option<Signal> {
         if self.heard.is_empty() { None } else { Some(self.heard.remove(0)) }
     }

@@ -1,10 +1,10 @@
-//! An end whose bytes the kernel can move without anybody seeing them (splice(2)).
+//! A descriptor that the kernel can move bytes from or to by itself (splice(2)).
 
 use std::os::fd::BorrowedFd;
 
 use crate::io::reactor::Latch;
 
-/// What kind of descriptor bytes could be spliced from or to.
+/// The kind of a descriptor that can be spliced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpliceKind {
     /// A pipe or FIFO.
@@ -15,7 +15,7 @@ pub enum SpliceKind {
     File,
 }
 
-/// An end that lets the kernel move bytes without anybody seeing them.
+/// A descriptor that can be spliced. The bytes do not pass through this program.
 #[derive(Debug)]
 pub struct SpliceEnd<'a> {
     /// The descriptor, non-blocking.

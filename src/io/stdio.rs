@@ -1,16 +1,16 @@
-//! Standard input, output and error without waiting and without touching what others share.
+//! Non-blocking standard input, output and error that leave shared file descriptions as they are.
 //!
-//! `O_NONBLOCK` lives in the open file description, which the shell and the rest of the pipeline
-//! share (fcntl(2)). It is never set there. Pipes and terminals are opened a second time through
-//! `/proc/self/fd`, which gives a description of our own; where that is refused, bytes take a
-//! detour through a pipe of our own (splice(2) with `SPLICE_F_NONBLOCK`), and sockets are asked
-//! not to wait call by call (`MSG_DONTWAIT`).
+//! `O_NONBLOCK` belongs to the open file description, which the shell and the rest of the pipeline
+//! share (fcntl(2)), so it is never set there. Pipes and terminals are reopened through
+//! `/proc/self/fd`, which gives a private file description. Where that is refused, a pipe of this
+//! process is put in between and filled or emptied by splice(2) with `SPLICE_F_NONBLOCK`. Sockets
+//! are used with `MSG_DONTWAIT` in every call.
 //!
-//! Everything else that can keep a reader waiting (an eventfd, `/dev/kmsg`, the other devices) can
-//! be opened again by no name or would then be another one. There, and where splice(2) is refused
-//! too, poll(2) is asked before every call. That leaves a gap that only others can fall into: when
-//! somebody else reads from the same description between the two calls, ours waits. What has no
-//! poll of its own, as epoll(7) tells, is read like a regular file: the kernel offers nothing else.
+//! Other descriptors that can block a reader (an eventfd, `/dev/kmsg`, other devices) cannot be
+//! reopened, or reopening gives a different object. For these, and where splice(2) is refused too,
+//! poll(2) is called before every read or write. One race is left: if another process reads from
+//! the same description between the two calls, this process blocks. What epoll(7) refuses to watch
+//! is read like a regular file, as the kernel offers nothing better.
 
 mod access;
 mod kind;
@@ -39,7 +39,7 @@ use kind::Facts;
 
 pub use kind::Kind;
 
-/// One of the three standard descriptors, ready to be used without waiting.
+/// A standard descriptor, or a file that the program opened, for non-blocking use.
 #[derive(Debug)]
 pub struct Local {
     fd: OwnedFd,
@@ -69,7 +69,7 @@ impl Which {
         }
     }
 
-    /// A second descriptor of it.
+    /// Duplicates the descriptor.
     fn share(self) -> io::Result<OwnedFd> {
         match self {
             Self::Stdin => io::stdin().as_fd().try_clone_to_owned(),
@@ -78,7 +78,7 @@ impl Which {
         }
     }
 
-    /// Opens what is behind it a second time, not to wait.
+    /// Opens the same file again, with a private, non-blocking file description.
     fn reopen(self, directions: OFlag) -> io::Result<OwnedFd> {
         let path = match self {
             Self::Stdin => "/proc/self/fd/0",
@@ -89,7 +89,8 @@ impl Which {
         Ok(nix::fcntl::open(path, flags, Mode::empty())?)
     }
 
-    /// Puts `/dev/null` into its place, except for standard error.
+    /// Replaces the descriptor by `/dev/null`. Standard error stays, as the last resort for
+    /// messages.
     fn vacate(self) -> io::Result<()> {
         match self {
             Self::Stdin => nix::unistd::dup2_stdin(File::open("/dev/null")?)?,
@@ -110,15 +111,15 @@ impl Which {
 }
 
 impl Local {
-    /// Takes a standard descriptor over. Standard input and output are replaced by `/dev/null` (where there is one),
-    /// so that closing this one really closes it for the other end of a pipe.
+    /// Takes a standard descriptor over. Descriptors 0 and 1 are replaced by `/dev/null` (if it
+    /// exists), so that closing the returned one closes the pipe for its other end.
     ///
     /// # Errors
-    /// When the system does not tell what it is, or there are no descriptors left.
+    /// When fstat(2) or fcntl(2) fails on it, or there are no descriptors left.
     pub fn take(which: Which, reactor: &mut Reactor) -> Result<Self> {
         let failed = |cause: io::Error| Error::system("open", &cause);
         let shared = File::from(which.share().map_err(failed)?);
-        // What it is decides about the end of the run: no guess will do.
+        // The kind of file decides how the run ends, so it must not be guessed.
         let facts =
             Facts::of(&shared).map_err(|cause| Error::local("stat", which.name(), &cause))?;
         Self::take_known(which, shared, facts, reactor).map_err(failed)
@@ -139,13 +140,15 @@ impl Local {
             stop.thread_block()?;
         }
         let (fd, mut access) = match kind {
-            // Reading or writing says that it was not opened for that.
+            // Opened for the other direction only: reading or writing it then fails with EBADF,
+            // which says so.
             _ if facts.opened != direction && facts.opened != OFlag::O_RDWR => {
                 (shared.into(), Access::Direct)
             }
             Kind::Terminal if facts.is_master() => (shared.into(), Access::asked_terminal()),
             Kind::Pipe | Kind::Terminal => {
-                // A FIFO opened for both (`<>`) has no end and no reader that goes away.
+                // A FIFO opened for reading and writing (`<>`) never reaches its end; reopening it
+                // for one direction would change that.
                 let both = kind == Kind::Pipe && facts.opened == OFlag::O_RDWR;
                 match which.reopen(if both { OFlag::O_RDWR } else { direction }) {
                     Ok(private) => (private, Access::Direct),
@@ -157,17 +160,18 @@ impl Local {
             Kind::Null | Kind::File | Kind::Other => (shared.into(), Access::Direct),
         };
         if kind != Kind::Null {
-            // Where there is no /dev/null, as in a bare chroot, the descriptor stays what it was: the
-            // other end of a pipe then sees it closed when the program ends, and not before.
+            // Without a /dev/null, as in a bare chroot, the descriptor stays: then the other end of
+            // a pipe sees it closed only when the program ends.
             let _ = which.vacate();
         }
         let latch = reactor.watch(&fd, interest)?;
         if kind == Kind::Terminal && which == Which::Stdin {
-            reactor.look_after(&latch);
+            reactor.retry(&latch);
         }
         let can_be_asked = match which {
             Which::Stdin => facts.may_wait(),
-            // Some never say that they are ready for writing, and never wait either: /dev/kmsg.
+            // Some devices never report that they are writable and never block either, such as
+            // /dev/kmsg.
             Which::Stdout | Which::Stderr => {
                 kind == Kind::Other && ask(fd.as_fd(), interest).is_ok()
             }
@@ -178,7 +182,7 @@ impl Local {
         Ok(Self { fd, kind, access, latch, name: which.name() })
     }
 
-    /// Takes a file that the program opened for itself, not to wait, and writes to it.
+    /// Takes over a file that the program opened non-blocking for writing.
     ///
     /// # Errors
     /// When the system has no room for another watch.
@@ -206,27 +210,28 @@ impl Local {
         self.latch.failed()
     }
 
-    /// Whether bytes that were written have not left yet.
+    /// Whether bytes that [`write`](Self::write) accepted have not reached the descriptor yet.
     #[must_use]
     pub fn holds_back(&self) -> bool {
         self.access.holds_back()
     }
 
-    /// Lets a pipe hold much, so that both its ends work in large pieces.
+    /// Enlarges the buffer of a pipe, so that both ends need fewer calls for bulk data.
     pub fn widen(&self) {
         if self.kind == Kind::Pipe {
-            // Refused when the user's pipes hold much already (pipe-user-pages-soft, pipe(7)).
+            // Refused beyond the user's limit (pipe-user-pages-soft, pipe(7)); the old size will
+            // do.
             let _ = sys::enlarge_pipe(&self.fd, sys::BULK_PIPE);
         }
     }
 
-    /// Whether there is something to be read now. An end is nothing.
+    /// Whether bytes can be read now. At end of file there are none.
     #[must_use]
     pub fn has_more(&self) -> bool {
         match (self.kind, &self.access) {
             (Kind::Null, _) => false,
             (_, access) if access.holds_back() => true,
-            // A file can always be read, also at its end.
+            // poll(2) reports a file as readable even at its end.
             (Kind::File, _) => {
                 let at = nix::unistd::lseek(&self.fd, 0, Whence::SeekCur);
                 let size = nix::sys::stat::fstat(&self.fd).map(|stat| stat.st_size);
@@ -236,7 +241,7 @@ impl Local {
                 let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
                 nix::sys::socket::recv(self.fd.as_raw_fd(), &mut [0], flags).is_ok_and(|n| n > 0)
             }
-            // A hang-up alone, the end of a pipe, is not POLLIN (poll(2)).
+            // At the end of a pipe poll(2) reports POLLHUP without POLLIN.
             _ => access::polled(self.fd.as_fd(), PollFlags::POLLIN)
                 .is_ok_and(|found| found.contains(PollFlags::POLLIN)),
         }
@@ -253,23 +258,24 @@ impl Local {
         Some(SpliceEnd { fd: self.fd.as_fd(), latch: &self.latch, kind })
     }
 
-    /// Closes the descriptor: a reader of the pipe now sees its end.
+    /// Closes the descriptor: the reader of a pipe now sees end of file.
     pub fn close(self, reactor: &mut Reactor) {
         if self.kind == Kind::Socket && self.name == "stdout" {
-            // Standard input may be the same socket, so that closing would end nothing.
+            // Standard input may be the same socket; closing one of two descriptors would send no
+            // FIN.
             let _ =
                 nix::sys::socket::shutdown(self.fd.as_raw_fd(), nix::sys::socket::Shutdown::Write);
         }
         reactor.forget(&self.fd, &self.latch);
     }
 
-    /// Reads what is there.
+    /// Reads what is available.
     ///
     /// # Errors
-    /// What read(2) says, except that a background job finds its terminal empty.
+    /// Those of read(2), but not EIO from the terminal of a background job: that is `Blocked`.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress> {
         if self.kind == Kind::Null {
-            // Also where it was opened for writing only, as nohup(1) does.
+            // It may be open for writing only: nohup(1) does that to standard input.
             return Ok(Progress::End);
         }
         if !self.latch.readable() {
@@ -289,10 +295,10 @@ impl Local {
         Ok(progress)
     }
 
-    /// Writes as much as there is room for.
+    /// Writes as many bytes as fit.
     ///
     /// # Errors
-    /// What write(2) says; `BrokenPipe` when nobody reads any more.
+    /// Those of write(2); `BrokenPipe` when the reader has closed its end.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<Progress> {
         if !self.latch.writable() {
             return Ok(Progress::Blocked);
@@ -306,7 +312,7 @@ impl Local {
         Ok(progress)
     }
 
-    /// Lets out what is [held back](Self::holds_back); `End` when nothing is.
+    /// Writes bytes that are [held back](Self::holds_back); `End` when there are none.
     ///
     /// # Errors
     /// As for [`write`](Self::write).

@@ -1,4 +1,4 @@
-//! Who may come in: blocks of addresses that are allowed or denied.
+//! Access lists: from which blocks of addresses a listener accepts connections and datagrams.
 
 use std::net::IpAddr;
 
@@ -9,17 +9,17 @@ use crate::net::address::{Address, canonical};
 /// Address blocks from `--allow` and `--deny`.
 #[derive(Debug, Clone, Default)]
 pub struct AccessList {
-    /// If there are any, only these may come in.
+    /// Unless this is empty, only peers in these blocks are accepted.
     pub allowed: Vec<IpNet>,
-    /// These may not, even if they are allowed.
+    /// Peers in these blocks are refused, even if `allowed` contains them.
     pub denied: Vec<IpNet>,
 }
 
 impl AccessList {
-    /// Why a peer may not come in; `None` when it may.
+    /// Why this peer is refused; `None` when it is accepted.
     #[must_use]
     pub fn refusal(&self, peer: &Address) -> Option<&'static str> {
-        // Who may reach a path, the file system says.
+        // A peer of a local socket has no IP address: file permissions decide who may connect.
         let ip = canonical(peer.internet()?).ip();
         let among = |blocks: &[IpNet]| blocks.iter().any(|block| block.contains(&ip));
         if among(&self.denied) {
@@ -31,7 +31,7 @@ impl AccessList {
         }
     }
 
-    /// Whether everybody may come in.
+    /// Whether every peer is accepted.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.allowed.is_empty() && self.denied.is_empty()
@@ -43,14 +43,15 @@ impl AccessList {
 pub fn block(text: &str) -> Option<IpNet> {
     let single = || text.parse::<IpAddr>().ok().map(|ip| IpNet::from(ip.to_canonical()));
     match text.parse::<IpNet>() {
-        // Peers of a dual-stack socket are compared without that disguise, too.
+        // Peers of a dual-stack socket are compared in their IPv4 form, so the block needs that
+        // form too.
         Ok(IpNet::V6(v6)) if v6.prefix_len() >= MAPPED_PREFIX => Some(unmapped(v6)),
         Ok(block) => Some(block),
         Err(_) => single(),
     }
 }
 
-/// Bits that all IPv4-mapped addresses begin with (RFC 4291, 2.5.5.2).
+/// Length in bits of the prefix that all IPv4-mapped addresses share (RFC 4291, 2.5.5.2).
 const MAPPED_PREFIX: u8 = 96;
 
 fn unmapped(block: Ipv6Net) -> IpNet {

@@ -1,4 +1,4 @@
-//! Hosts, ports and socket addresses: reading them, resolving them, showing them.
+//! Hosts, ports and socket addresses: parsing, resolving and printing them.
 
 use std::fmt;
 use std::io;
@@ -9,12 +9,12 @@ use std::thread;
 use dns_lookup::{AddrInfoHints, LookupErrorKind, getaddrinfo, getnameinfo};
 
 use crate::error::{Error, Result, Status};
-pub use crate::peer::{Address, Route, Shown, canonical};
+pub use crate::peer::{Address, DisplayAddress, Route, canonical};
 
 /// Which internet protocol may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Family {
-    /// Whatever the name and the machine have.
+    /// IPv4 and IPv6.
     #[default]
     Any,
     /// IPv4 only (`-4`).
@@ -33,7 +33,7 @@ impl Family {
     }
 }
 
-/// The transport protocol, as the lines for people name it.
+/// The transport protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// A connection and a byte stream (RFC 9293).
@@ -72,22 +72,22 @@ pub fn transport(protocol: Protocol, address: &Address) -> &'static str {
 /// Whether names may be looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookup {
-    /// Through the system's resolver.
+    /// The system's resolver is asked (getaddrinfo(3)).
     Names,
-    /// Not at all (`-n`): only numeric addresses.
+    /// Only numeric addresses are accepted (`-n`).
     Numeric,
 }
 
 /// A host and a port as the user wrote them. No host means "this machine".
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct HostPort {
     /// Name or numeric address, without brackets.
     pub host: Option<String>,
     /// Port number or service name.
     pub port: String,
 }
 
-impl Target {
+impl HostPort {
     /// Reads `HOST PORT`, `HOST:PORT`, `[v6]:PORT`, `:PORT` or a bare `PORT`.
     ///
     /// # Errors
@@ -152,7 +152,7 @@ impl Target {
     /// All addresses of the target, in the order in which they should be tried.
     ///
     /// # Errors
-    /// Unresolved names, or literals of the other family.
+    /// When the name cannot be resolved, or the host is an address of the other family.
     pub fn resolve(&self, port: u16, family: Family, lookup: Lookup) -> Result<Vec<SocketAddr>> {
         let Some(host) = &self.host else {
             let loopback = [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)];
@@ -180,7 +180,8 @@ pub fn port_number(word: &str, protocol: Protocol) -> Result<u16> {
         let place = if word.is_empty() { "port".to_owned() } else { format!("port {word}") };
         Error::usage(place, "is neither a number nor a service this machine knows")
     };
-    // The system would skip blanks, and take what follows modulo 65536.
+    // getaddrinfo(3) reads such a word as a number: it skips blanks, accepts a sign and takes the
+    // result modulo 65536.
     let is_odd = word.starts_with(['-', '+']) || word.contains(char::is_whitespace);
     if word.is_empty() || is_odd {
         return Err(unknown());
@@ -192,7 +193,7 @@ pub fn port_number(word: &str, protocol: Protocol) -> Result<u16> {
     port.ok_or_else(unknown)
 }
 
-/// What a port is usually for, by the system's service list.
+/// The name that the system's service list has for a port (services(5)); `None` when it has none.
 #[must_use]
 pub fn service_name(port: u16, protocol: Protocol) -> Option<String> {
     let flags = libc::NI_NUMERICHOST
@@ -200,10 +201,10 @@ pub fn service_name(port: u16, protocol: Protocol) -> Option<String> {
             Protocol::Tcp => 0,
             Protocol::Udp => libc::NI_DGRAM,
         };
-    // The address is only there because the call wants one; no name server is asked.
+    // getnameinfo(3) wants an address as well; with NI_NUMERICHOST it is not looked up.
     let anywhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
     let (_, service) = getnameinfo(&anywhere, flags).ok()?;
-    // An unknown port comes back as its number.
+    // For a port without a name, getnameinfo(3) returns the number.
     (service != port.to_string()).then_some(service)
 }
 
@@ -217,7 +218,7 @@ fn socket_type(protocol: Protocol) -> i32 {
 /// All addresses of a host, in the resolver's order (RFC 6724).
 ///
 /// # Errors
-/// Unresolved names, or literals of the other family.
+/// When the name cannot be resolved, or the host is an address of the other family.
 pub fn resolve_host(
     host: &str,
     port: u16,
@@ -230,7 +231,8 @@ pub fn resolve_host(
     }
 }
 
-/// Asks for all addresses of a name, which arrive where the receiver is; `wake` is called then.
+/// Looks a name up on a thread of its own. The receiver gets the result; `wake` is called once it
+/// is there.
 pub fn ask(
     name: &str,
     port: u16,
@@ -240,22 +242,23 @@ pub fn ask(
     let (sender, receiver) = mpsc::channel();
     let (own, name) = (sender.clone(), name.to_owned());
     let asked = name.clone();
-    // Whoever receives may be gone; nobody wants the answer then.
+    // Sending fails when the receiver was dropped: nobody wants the answer any more.
     let thread = thread::Builder::new().spawn(move || {
         let _ = sender.send(look_up(&asked, port, family, 0));
         wake();
     });
     if thread.is_err() {
-        // Without room for a thread the look-up makes everybody wait.
+        // Without another thread the look-up has to block this one.
         let _ = own.send(look_up(&name, port, family, 0));
     }
     receiver
 }
 
-/// The address of a host that needs no name server; `None` when one has to be asked.
+/// The address of a host that is written as one; `None` for a name, which has to be looked up.
 ///
 /// # Errors
-/// Literals of the other family, and names where there are to be no look-ups.
+/// When the address is of the other family, or the host is a name and [`Lookup::Numeric`] forbids
+/// looking it up.
 pub fn without_server(
     host: &str,
     port: u16,
@@ -272,7 +275,7 @@ pub fn without_server(
     if lookup == Lookup::Names {
         return Ok(None);
     }
-    // Also `127.1`, as inet_aton(3) reads it.
+    // This also accepts the short forms of inet_aton(3), such as `127.1`.
     let found = look_up(host, port, family, libc::AI_NUMERICHOST);
     found.map(|found| found.first().copied()).map_err(|_| {
         Error::new(Status::Unresolved, "resolve", host, "not a numeric address")
@@ -280,10 +283,10 @@ pub fn without_server(
     })
 }
 
-/// An address that needs no look-up, with its interface (`%eth0`) turned into a scope.
+/// Parses a numeric address; the interface after `%` becomes the scope ID (RFC 4007, 11).
 fn literal(host: &str, port: u16) -> Result<Option<SocketAddr>> {
     if let Ok(ip) = host.parse::<IpAddr>() {
-        // An IPv4-mapped address is one of IPv4.
+        // An IPv4-mapped address counts as IPv4.
         return Ok(Some(SocketAddr::new(ip.to_canonical(), port)));
     }
     let Some((address, interface)) = host.split_once('%') else {
@@ -344,12 +347,12 @@ fn look_up(host: &str, port: u16, family: Family, flags: i32) -> Result<Vec<Sock
 mod tests {
     use super::*;
 
-    fn parse(words: &[&str]) -> Result<Target> {
-        Target::parse(&words.iter().map(ToString::to_string).collect::<Vec<_>>())
+    fn parse(words: &[&str]) -> Result<HostPort> {
+        HostPort::parse(&words.iter().map(ToString::to_string).collect::<Vec<_>>())
     }
 
-    fn target(host: Option<&str>, port: &str) -> Target {
-        Target { host: host.map(str::to_owned), port: port.to_owned() }
+    fn target(host: Option<&str>, port: &str) -> HostPort {
+        HostPort { host: host.map(str::to_owned), port: port.to_owned() }
     }
 
     #[test]
@@ -412,9 +415,9 @@ mod tests {
     #[test]
     fn mapped_addresses_are_shown_as_ipv4() {
         let mapped: SocketAddr = "[::ffff:127.0.0.1]:9".parse().unwrap();
-        assert_eq!(Shown(mapped).to_string(), "127.0.0.1:9");
+        assert_eq!(DisplayAddress(mapped).to_string(), "127.0.0.1:9");
         let lo = interface_index("lo").unwrap();
         let scoped = SocketAddrV6::new("fe80::1".parse().unwrap(), 9, 0, lo);
-        assert_eq!(Shown(scoped.into()).to_string(), "[fe80::1%lo]:9");
+        assert_eq!(DisplayAddress(scoped.into()).to_string(), "[fe80::1%lo]:9");
     }
 }

@@ -13,14 +13,14 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::error::{Error, Result, Status};
 use crate::net::address::Protocol;
 
-/// How long a folder's lock is waited for; it is held for a few system calls.
+/// How long to wait for the lock of a directory. Its holder needs it for a few system calls only.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
-/// A socket's name that we made; it is removed with this value.
+/// The path of a socket that this program bound. Dropping the value removes the path.
 #[derive(Debug)]
 pub struct Name {
     path: PathBuf,
-    /// What somebody else puts in its place is not ours.
+    /// The file that was bound: another file at this path is not removed.
     identity: Option<Identity>,
 }
 
@@ -32,8 +32,8 @@ impl Name {
 
 impl Drop for Name {
     fn drop(&mut self) {
-        // Where the folder is busy, somebody may be taking the name over at this moment. One that is
-        // left behind harms nobody: the next who wants it takes it over.
+        // When the directory stays locked, another program may be taking the path over right now. A
+        // path that is left behind does no harm: the next program that wants it takes it over.
         let Ok(_lock) = lock_folder(&self.path) else { return };
         if self.identity.is_some() && identity(&self.path) == self.identity {
             let _ = fs::remove_file(&self.path);
@@ -41,12 +41,12 @@ impl Drop for Name {
     }
 }
 
-/// What tells a file from another one that has its path later.
+/// Identifies a file, as opposed to a later file at the same path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Identity {
     device: u64,
     inode: u64,
-    /// When it was made, where the file system knows: numbers of inodes are used again.
+    /// Creation time, if the file system records it: inode numbers are reused.
     made: Option<SystemTime>,
 }
 
@@ -55,11 +55,12 @@ fn identity(path: &Path) -> Option<Identity> {
     Some(Identity { device: there.dev(), inode: there.ino(), made: there.created().ok() })
 }
 
-/// The folder of a path, locked against others that take over or remove a socket's name in it
-/// (flock(2)); `None` where it cannot be locked: they only have the moment between two calls then.
+/// Locks the directory of a path (flock(2)), so that no other pktcat takes over or removes a
+/// socket's path in it meanwhile. `None` when the directory cannot be locked; then the check and
+/// the removal are two calls with a short gap between them.
 ///
 /// # Errors
-/// When somebody else holds the lock.
+/// `EADDRINUSE` when another process still holds the lock after [`LONGEST_WAIT`].
 fn lock_folder(path: &Path) -> io::Result<Option<Flock<File>>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let Ok(mut folder) = File::open(folder.unwrap_or(Path::new("."))) else { return Ok(None) };
@@ -77,21 +78,22 @@ fn lock_folder(path: &Path) -> io::Result<Option<Flock<File>>> {
     }
 }
 
-/// What is at a path.
+/// What was found at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum There {
-    /// A socket that a program has.
+    /// A socket that a process has bound.
     Served,
-    /// A socket that nobody has any more.
+    /// A socket that no process has open any more.
     Abandoned,
-    /// A socket, and the system does not say whether somebody has it.
+    /// A socket, and connecting does not tell whether a process has it open.
     Unknown,
-    /// Something else, or nothing.
+    /// Another kind of file, or none.
     NoSocket,
 }
 
-/// What is at this path. A socket of a kind that is never served here asks: it is told "wrong
-/// type" by one that is, and takes nobody's place.
+/// Finds out what is at this path. It connects with a SOCK_SEQPACKET socket, which this program
+/// never listens with: a stream or datagram socket that is in use refuses it with EPROTOTYPE, and
+/// no place in the queue of a listener is taken.
 fn there(path: &Path) -> There {
     if !path.symlink_metadata().is_ok_and(|there| there.file_type().is_socket()) {
         return There::NoSocket;
@@ -119,12 +121,11 @@ fn open(protocol: Protocol) -> io::Result<Socket> {
     Socket::new(Domain::UNIX, kind.nonblocking(), None)
 }
 
-/// A listening stream socket, or a bound datagram socket, with this name. A socket that a
-/// program left behind without listening any more gives its name up; a file that is no socket
-/// is never touched.
+/// A listening stream socket, or a bound datagram socket, at this path. An abandoned socket at the
+/// path is replaced; a file that is no socket is never touched.
 ///
 /// # Errors
-/// When the name is taken, or cannot be made.
+/// When the path is in use or cannot be bound.
 pub fn bind(path: &Path, protocol: Protocol) -> Result<(Socket, Name)> {
     let (socket, name) = bound(path, protocol)?;
     if protocol == Protocol::Tcp {
@@ -133,7 +134,7 @@ pub fn bind(path: &Path, protocol: Protocol) -> Result<(Socket, Name)> {
     Ok((socket, name))
 }
 
-/// A socket with this name.
+/// A socket bound to this path, not listening yet.
 fn bound(path: &Path, protocol: Protocol) -> Result<(Socket, Name)> {
     let failed = |cause: io::Error| {
         let error = failed("listen", path, &cause).with_status(Status::Failure);
@@ -161,23 +162,24 @@ fn bound(path: &Path, protocol: Protocol) -> Result<(Socket, Name)> {
     Ok((socket, Name::new(path)))
 }
 
-/// Binds in the place of an abandoned socket. Of several that do so at once, one gets it: the
-/// others find it served.
+/// Replaces an abandoned socket. When several programs do so at once, one gets the path, and
+/// bind(2) fails for the others.
 fn take_over(path: &Path, socket: &Socket, address: &SockAddr) -> io::Result<()> {
     let _lock = lock_folder(path)?;
     let stale = identity(path);
-    // Somebody may have been quicker. The identity is for those who know nothing of the lock.
+    // Checked again under the lock, as another pktcat may have been quicker. The identity also
+    // catches programs that do not use the lock.
     if there(path) == There::Abandoned && identity(path) == stale {
         fs::remove_file(path)?;
     }
     socket.bind(address)
 }
 
-/// A socket connected to this name; `own` is a name for itself, so that it can be answered. `None`
-/// when the listener has no room for another client now (EAGAIN, connect(2)).
+/// A socket connected to this path. It is bound to `own`, if given, so that a datagram peer can
+/// answer it. `None` when the listener's queue is full (EAGAIN, connect(2)).
 ///
 /// # Errors
-/// When nobody serves the name.
+/// When no process listens at the path, or `own` cannot be bound.
 pub fn connect(
     path: &Path,
     protocol: Protocol,
@@ -193,7 +195,7 @@ pub fn connect(
     match SockAddr::unix(path).and_then(|address| socket.connect(&address)) {
         Ok(()) => Ok(Some((socket, name))),
         Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        // The listener may not have come yet.
+        // The listener may be about to start.
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
             Err(failed("connect", path, &cause).passing())
         }

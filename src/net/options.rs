@@ -1,4 +1,4 @@
-//! Socket options of the command line, and how they are set.
+//! The socket options of the command line, and setting them.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,47 +9,51 @@ use crate::error::{Error, Result, Status};
 use crate::net::address::{Family, Lookup, Protocol, interface_index, resolve_host};
 use crate::sys;
 
-/// What a UDP socket asks for as receive buffer by itself: a burst must find room while we write.
+/// Bytes of receive buffer that a UDP socket asks for without `--rcvbuf`: it has to hold a burst
+/// that arrives while this program writes. Without CAP_NET_ADMIN the kernel grants up to
+/// net.core.rmem_max (socket(7)).
 const UDP_RECEIVE_BUFFER: usize = 64 << 20;
 
-/// When small TCP writes leave.
+/// When the kernel sends small TCP writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SmallWrites {
-    /// At once (TCP_NODELAY, tcp(7)): a person types, a script waits.
+    /// At once (TCP_NODELAY, tcp(7)): the peer may be waiting for a line that a person has typed.
     #[default]
     AtOnce,
-    /// When the last one is acknowledged (Nagle's algorithm, RFC 896).
+    /// Once earlier data is acknowledged, or there is enough for a full segment (Nagle's algorithm,
+    /// RFC 896).
     Gathered,
 }
 
-/// Options for every socket of a run; what is not given stays as the system has it.
+/// Options for every socket of a run. `None`, `false` and an empty list leave the system's default.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// SO_RCVBUF in bytes.
     pub receive_buffer: Option<usize>,
     /// SO_SNDBUF in bytes.
     pub send_buffer: Option<usize>,
-    /// IP_TTL, IPV6_UNICAST_HOPS and their multicast kin.
+    /// IP_TTL and IPV6_UNICAST_HOPS, and for datagrams IP_MULTICAST_TTL and IPV6_MULTICAST_HOPS:
+    /// hops, 1 to 255.
     pub ttl: Option<u8>,
-    /// IP_TOS, IPV6_TCLASS.
+    /// IP_TOS and IPV6_TCLASS: 0 to 255.
     pub tos: Option<u8>,
     /// SO_BROADCAST.
     pub broadcast: bool,
-    /// Multicast groups, `GROUP` or `GROUP%IF`.
+    /// Multicast groups to join (IP_ADD_MEMBERSHIP, IPV6_JOIN_GROUP).
     pub groups: Vec<Group>,
-    /// SO_BINDTODEVICE.
+    /// SO_BINDTODEVICE: the name of a network interface.
     pub device: Option<String>,
     /// SO_KEEPALIVE.
     pub keepalive: bool,
-    /// TCP_NODELAY or not.
+    /// Whether TCP_NODELAY is set.
     pub small_writes: SmallWrites,
 }
 
-/// A multicast group and the interface to hear it on.
+/// A multicast group and the interface to join it on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Group {
     address: IpAddr,
-    /// 0 leaves the choice to the system.
+    /// Index of the interface; 0 lets the system choose one.
     interface: u32,
 }
 
@@ -90,7 +94,8 @@ impl Options {
         };
         match (self.receive_buffer, protocol) {
             (Some(bytes), _) => set("--rcvbuf", sys::raise_receive_buffer(socket, bytes))?,
-            // What the system does not grant is no error: -v and the drop count tell.
+            // A smaller buffer is no error, as nobody asked for this size; the count of dropped
+            // datagrams tells when it was too small.
             (None, Protocol::Udp) => {
                 let _ = sys::raise_receive_buffer(socket, UDP_RECEIVE_BUFFER);
             }
@@ -106,7 +111,8 @@ impl Options {
             let result = if v6 { socket.set_tclass_v6(tos) } else { socket.set_tos_v4(tos) };
             set("--tos", result)?;
             if v6 {
-                // For IPv4 through the same socket; one for IPv6 only may refuse it.
+                // A dual-stack socket sends IPv4 packets too. An IPv6-only socket may refuse the
+                // option, which then does not matter.
                 let _ = socket.set_tos_v4(tos);
             }
         }
@@ -120,13 +126,13 @@ impl Options {
             set("--keepalive", socket.set_keepalive(true))?;
         }
         if protocol == Protocol::Tcp && self.small_writes == SmallWrites::AtOnce {
-            // Clients of a listening socket inherit it. Only an optimisation.
+            // Accepted sockets inherit it. A failure costs only latency.
             let _ = socket.set_tcp_nodelay(true);
         }
         Ok(())
     }
 
-    /// Sets what a local socket can have: the sizes of its buffers.
+    /// Sets the options that a local socket has: the sizes of its buffers.
     ///
     /// # Errors
     /// When an option that was asked for cannot be set.
@@ -140,9 +146,9 @@ impl Options {
         buffers.apply(socket, false, Protocol::Tcp)
     }
 
-    /// Lets others that hear a multicast group have the same port (SO_REUSEADDR, socket(7)): each
-    /// of them gets a copy of what is sent to the group. Nobody shares a port for anything else, as
-    /// only one would get what is sent to it.
+    /// Lets several receivers of a multicast group bind the same port (SO_REUSEADDR, socket(7)):
+    /// each gets a copy of every datagram to the group. For unicast the port is not shared, because
+    /// only one socket would get each datagram.
     ///
     /// # Errors
     /// When the system refuses it.
@@ -172,7 +178,8 @@ impl Options {
             result.map_err(|cause| {
                 let error = Error::network("join", group.address, &cause);
                 let error = error.with_status(Status::Failure);
-                // The system has no route that would say which.
+                // Without an interface the kernel picks the one that its routes name; there is no
+                // such route.
                 match cause.raw_os_error() {
                     Some(libc::ENODEV | libc::EADDRNOTAVAIL) if group.interface == 0 => {
                         error.hint("GROUP%IF names the interface")
@@ -184,7 +191,7 @@ impl Options {
         Ok(())
     }
 
-    /// What the system granted, for `-v`; nothing when nothing was asked for.
+    /// The buffer sizes that the kernel granted, for `-v`; `None` when none were asked for.
     #[must_use]
     pub fn granted(&self, socket: &Socket) -> Option<String> {
         let socket = SockRef::from(socket);
@@ -199,18 +206,19 @@ impl Options {
     }
 }
 
-/// Unicast and, where there can be any, multicast; for both families where the socket has both.
+/// Sets the hop limit for unicast and, on a datagram socket, for multicast. A dual-stack socket
+/// gets it for both families.
 fn set_ttl(socket: &Socket, ttl: u32, v6: bool, protocol: Protocol) -> io::Result<()> {
     let is_datagram = protocol == Protocol::Udp;
     let set_v4 = || {
         socket.set_ttl_v4(ttl)?;
-        // A stream socket refuses it (IP_MULTICAST_TTL, ip(7)).
+        // A stream socket refuses IP_MULTICAST_TTL (ip(7)).
         if is_datagram { socket.set_multicast_ttl_v4(ttl) } else { Ok(()) }
     };
     if !v6 {
         return set_v4();
     }
-    // One for IPv6 only may refuse it.
+    // An IPv6-only socket may refuse the IPv4 options, which then do not matter.
     let _ = set_v4();
     socket.set_unicast_hops_v6(ttl)?;
     if is_datagram { socket.set_multicast_hops_v6(ttl) } else { Ok(()) }

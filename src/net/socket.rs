@@ -1,4 +1,4 @@
-//! Sockets by name: made, bound and set up the way this program uses them.
+//! Creating, binding and accepting sockets, and what can be asked of a socket.
 
 mod ends;
 pub mod failure;
@@ -17,14 +17,15 @@ use ends::stays_here;
 
 pub use ends::{local_address, local_port, local_towards, name, peer_address};
 
-/// As long a queue of connections not yet accepted as the system allows; the kernel cuts it to
+/// Connections that may wait to be accepted: the most that the kernel allows, which cuts it to
 /// net.core.somaxconn (listen(2)).
 const BACKLOG: i32 = i32::MAX;
 
 /// A non-blocking socket for an address's family, with the options set.
 ///
 /// # Errors
-/// When the machine has no such protocol or no descriptors left, or refuses an option.
+/// When the kernel does not support the family, there are no descriptors left, or an option is
+/// refused.
 pub fn open(
     what: &str,
     address: SocketAddr,
@@ -39,7 +40,7 @@ pub fn open(
         .map_err(|cause| Error::network(what, name(&address.into(), protocol), &cause))?;
     options.apply(&socket, address.is_ipv6(), protocol)?;
     if protocol == Protocol::Tcp && canonical(address).ip().is_loopback() {
-        // Where it is refused connections are only slower. Those to a listening socket inherit it.
+        // Accepted sockets inherit it. A failure costs only speed.
         let _ = sys::stop_pacing(&socket);
     }
     Ok(socket)
@@ -48,7 +49,7 @@ pub fn open(
 /// A socket bound to one of `addresses`: the first that can be bound.
 ///
 /// # Errors
-/// When none can; the first one's cause.
+/// When none can be bound: the error of the first.
 pub fn bind_first(
     addresses: &[SocketAddr],
     family: Family,
@@ -88,40 +89,43 @@ fn bind(
     options: &Options,
 ) -> io::Result<()> {
     if address.is_ipv6() {
-        // One socket for both families, whatever net.ipv6.bindv6only says (ipv6(7)).
+        // One socket for `::` serves both families, whatever the default net.ipv6.bindv6only is
+        // (ipv6(7)).
         let only = family == Family::V6 || !address.ip().is_unspecified();
         socket.set_only_v6(only)?;
     }
     if protocol == Protocol::Tcp {
-        // A port whose last connections are in TIME-WAIT can be taken again (socket(7)).
+        // Without it, binding fails while earlier connections of the port are in TIME-WAIT
+        // (socket(7)).
         socket.set_reuse_address(true)?;
     }
     if protocol == Protocol::Udp && address.port() != 0 {
         options.share_port(socket, address)?;
     }
     if protocol == Protocol::Udp && address.ip().is_unspecified() {
-        // Where it is not told answers come from where the system chooses.
+        // On failure the kernel chooses the source address of answers.
         let _ = sys::tell_destinations(socket, address.is_ipv6());
     }
     socket.bind(&address.into())?;
     match protocol {
         Protocol::Tcp => socket.listen(BACKLOG)?,
-        // A port that the system chose is nobody else's, and others may join us there from now on.
+        // Set after binding: with port 0, SO_REUSEADDR before it could give a port that another
+        // process has.
         Protocol::Udp => options.share_port(socket, address)?,
     }
     Ok(())
 }
 
-/// Connections passed over in one go because they were gone before they could be taken. Where an
-/// error stays, as that of a sandbox does, there is no end of them.
+/// How many connections that failed before they were accepted are skipped in one call. An error
+/// that a sandbox returns would come back without end.
 const MOST_PASSED_OVER: usize = 64;
 
-/// The next connection of a listening socket, without those that are already gone.
+/// Accepts the next connection of a listening socket and skips those that have already failed.
 ///
 /// # Errors
-/// `WouldBlock` when nobody waits; [a cause that may pass](may_pass) when there is no room for
-/// another connection, or every one that was tried was gone; else the listening socket itself
-/// has failed.
+/// `WouldBlock` when no connection waits; [a cause that may pass](may_pass) when descriptors or
+/// memory have run out, or all skipped connections had failed; any other when the listening socket
+/// itself failed.
 pub fn accept(listener: &Socket) -> io::Result<(Socket, Option<Address>)> {
     let mut passed_over = 0;
     loop {
@@ -132,19 +136,19 @@ pub fn accept(listener: &Socket) -> io::Result<(Socket, Option<Address>)> {
     }
 }
 
-/// Whether [accepting](accept) may succeed later though it failed with this cause now.
+/// Whether [accepting](accept) may succeed later after it failed with this error.
 #[must_use]
 pub fn may_pass(cause: &io::Error) -> bool {
     is_exhaustion(cause) || is_gone(cause)
 }
 
-/// Limits of this process or of the system that pass when somebody leaves (accept(2)).
+/// Whether accept(2) ran out of descriptors or memory, which closing a connection frees.
 #[must_use]
 pub fn is_exhaustion(cause: &io::Error) -> bool {
     matches!(cause.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
-/// Errors of accept(2) that concern a connection that is already gone, not the listener.
+/// Whether an error of accept(2) concerns the new connection, not the listening socket.
 fn is_gone(cause: &io::Error) -> bool {
     matches!(
         cause.raw_os_error(),
@@ -173,14 +177,15 @@ pub fn reset_on_close(socket: &Socket) -> io::Result<()> {
     socket.set_linger(Some(Duration::ZERO))
 }
 
-/// Much is about to be sent over this stream socket: what would only slow it down is turned off, as
-/// far as that was not clear [before](open). Timers once in use stay, but are in the way no more.
+/// Prepares a stream socket for bulk data: turns pacing off when the connection never leaves this
+/// machine. [`open`] has done so for loopback addresses. Pacing that has begun stays in use, but no
+/// longer limits the rate.
 pub fn expect_bulk(socket: &Socket) {
     let (local, peer) = (local_address(socket), peer_address(socket));
     if let (Some(local), Some(peer)) = (local, peer)
         && stays_here(&local, &peer)
     {
-        // Where it is refused the connection is only slower.
+        // A failure costs only speed.
         let _ = sys::stop_pacing(socket);
     }
 }
@@ -194,7 +199,8 @@ pub fn datagram_failed(
     peer: &Address,
     cause: &io::Error,
 ) -> Option<Error> {
-    // All of them are taken: the rest would make the next calls fail for what is already known.
+    // All queued messages are taken, because each one left would make a later call fail for the
+    // same reason.
     let mut heard: Option<Icmp> = None;
     if peer.internet().is_some() {
         while let Ok(Some(icmp)) = sys::next_icmp(socket) {

@@ -1,8 +1,8 @@
-//! A bar on the terminal: the observer behind `--progress`.
+//! A progress bar on the terminal: the observer behind `--progress`.
 //!
-//! It reads the counters ten times a second and sees no bytes, so that the fast ways stay open.
-//! What it draws goes through the journal of standard error like every other text: a terminal
-//! that is held does not hold the traffic.
+//! It reads the counters ten times a second and sees no bytes, so that the kernel may still splice
+//! them. What it draws goes through the journal of standard error like all other text: a terminal
+//! that is stopped (Ctrl-S) does not stop the traffic.
 
 use std::fmt;
 use std::io;
@@ -15,25 +15,25 @@ use crate::observe::journal::Journal;
 use crate::observe::tap::{Event, Observer, Summary, Transfer};
 use crate::sys;
 
-/// Between two redraws.
+/// Time between two redraws.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// When the size of what is to be sent is known.
+/// Template for when the size of the input is known.
 const KNOWN: &str = "{percent:>3}% [{wide_bar}] {binary_bytes}/{binary_total_bytes}{msg} {binary_bytes_per_sec} ETA {eta}";
 
-/// When it is not.
+/// Template for when it is not known.
 const UNKNOWN: &str = "{spinner} {msg} {binary_bytes_per_sec} {elapsed}";
 
-/// Goes to the start of the line and clears it (ECMA-48).
+/// Returns to the start of the line and clears it (ECMA-48: CR, EL).
 const CLEAR_LINE: &str = "\r\x1b[2K";
 
-/// Draws the counters.
+/// Draws the counters as a bar.
 #[derive(Debug)]
-pub struct Progress {
+pub struct Bar {
     journal: Journal,
     paper: Paper,
     bar: ProgressBar,
-    /// Bytes that standard input holds, if that is known.
+    /// Bytes that standard input holds, if known.
     size: Option<u64>,
     state: State,
 }
@@ -48,23 +48,23 @@ enum State {
     Done,
 }
 
-impl Progress {
-    /// A bar that is drawn into this journal; `size` is what is to be sent, if that is known.
+impl Bar {
+    /// A bar that is drawn into this journal; `size` is the number of bytes to send, if known.
     #[must_use]
     pub fn new(journal: Journal, size: Option<u64>) -> Self {
         let paper = Paper::default();
-        // Every tick is drawn: it is the ticks that are rare.
+        // This kind of target has no refresh limit of its own; PERIOD is the limit.
         let target = ProgressDrawTarget::term_like(Box::new(paper.clone()));
         let template = if size.is_some() { KNOWN } else { UNKNOWN };
         let style =
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        // Characters that every terminal has, whatever the locale.
+        // ASCII only, for every locale.
         let style = style.progress_chars("=> ").tick_chars("|/-\\ ");
         let bar = ProgressBar::with_draw_target(size, target).with_style(style);
         Self { journal, paper, bar, size, state: State::Clear }
     }
 
-    /// Makes room for lines of others.
+    /// Removes the bar, so that a line can be printed in its place.
     fn clear(&mut self) {
         if self.state == State::Drawn {
             self.state = State::Clear;
@@ -73,7 +73,7 @@ impl Progress {
     }
 }
 
-impl Observer for Progress {
+impl Observer for Bar {
     fn wants_bytes(&self) -> bool {
         false
     }
@@ -92,7 +92,7 @@ impl Observer for Progress {
     }
 
     fn tick(&mut self, counters: &Summary) {
-        // A terminal that has not taken the last drawing gets no other.
+        // If the terminal has not taken the last drawing, another one would only pile up.
         if self.state == State::Done || !self.journal.is_empty() {
             return;
         }
@@ -111,7 +111,7 @@ impl Observer for Progress {
                     .set_message(format!("sent {}, received {received_text}", HumanBytes(sent)));
             }
         }
-        // Each of these has drawn; one drawing with all of them is enough.
+        // Each of these calls has drawn the bar; only the last drawing is of use.
         self.paper.take();
         self.bar.tick();
         let drawing = self.paper.take();
@@ -122,7 +122,7 @@ impl Observer for Progress {
     }
 }
 
-/// A terminal of one line that only collects what is drawn on it.
+/// A terminal of one line in memory.
 #[derive(Clone, Default)]
 struct Paper(Arc<Mutex<String>>);
 
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn it_draws_one_line_and_leaves_none_behind() {
         let journal = Journal::default();
-        let mut progress = Progress::new(journal.clone(), Some(4096));
+        let mut progress = Bar::new(journal.clone(), Some(4096));
         progress.tick(&counters(1024, false));
         let drawn = text(&journal);
         assert!(drawn.contains(" 25% [") && drawn.contains("1.00 KiB/4.00 KiB"), "{drawn:?}");
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn a_terminal_that_takes_nothing_is_not_drawn_on_again() {
         let journal = Journal::default();
-        let mut progress = Progress::new(journal.clone(), None);
+        let mut progress = Bar::new(journal.clone(), None);
         progress.tick(&counters(0, false));
         progress.tick(&counters(1 << 20, false));
         assert!(!text(&journal).contains("1.00 MiB"));

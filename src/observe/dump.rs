@@ -1,8 +1,8 @@
 //! The hex dump of a run: the observer behind `-x` and `--hex-file`.
 //!
-//! One header line a transfer says which way, when, with whom, how much and where in the stream
-//! or as which datagram; `hexdump -C` lines follow. Between the transfers stand lines for what
-//! a connection has and a datagram has not. Knows nothing of where its text goes.
+//! Every transfer is a header line (direction, time, peer, length, and the offset in the stream or
+//! the number of the datagram) followed by `hexdump -C` lines. Events of a connection, such as its
+//! end, are lines of their own. It must not know where its text goes.
 
 use std::fmt;
 use std::io::Write as _;
@@ -16,14 +16,14 @@ use crate::observe::journal::Journal;
 use crate::observe::report::counted;
 use crate::observe::tap::{Direction, Event, Link, Observer, Transfer};
 
-/// Writes every transfer and event down.
+/// Writes every transfer and event as text.
 #[derive(Debug)]
 pub struct Dump {
     journal: Journal,
     paint: Paint,
 }
 
-/// Seconds since the start with microseconds, as every line has them.
+/// The time of a line: seconds since the start, with microseconds.
 struct At(Duration);
 
 impl fmt::Display for At {
@@ -71,12 +71,13 @@ impl Observer for Dump {
         self.journal.append(|out| {
             let _ = write!(out, "{style}{sign} {at_text} {protocol} {peer} {length} bytes ");
             let first = match link.protocol {
-                // The cuts of a stream mean nothing: its offsets run on.
+                // The boundaries of reads and writes mean nothing in a stream, so the offsets
+                // continue.
                 Protocol::Tcp => {
                     let _ = writeln!(out, "at {offset}{style:#}");
                     offset
                 }
-                // The cut of a datagram is the message: each starts at 0.
+                // Every datagram is a message of its own, so its offsets start at 0.
                 Protocol::Udp => {
                     let _ = writeln!(out, "#{number}{style:#}");
                     0
@@ -91,7 +92,7 @@ impl Observer for Dump {
 
     fn event(&mut self, at: Duration, event: &Event<'_>) {
         match event {
-            // A datagram socket is "connected" only in the kernel's words: nothing passed.
+            // connect(2) on a datagram socket sends nothing, so there is nothing to report.
             Event::Connected(link) if link.protocol == Protocol::Tcp => {
                 self.mark(at, link, "connected");
             }

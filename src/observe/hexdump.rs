@@ -1,7 +1,7 @@
-//! Bytes as `hexdump -C` lines, into anything that can be written to.
+//! Formats bytes as `hexdump -C` lines.
 //!
-//! A whole line is laid out in a buffer of fixed width and many lines are written at once,
-//! because a dump is five times as long as what it shows. Knows nothing of where bytes came from.
+//! A dump is five times as long as its bytes, so it has to be fast: a line is formatted in a buffer
+//! of fixed width, and many lines are written in one call.
 
 use std::io::{self, Write};
 use std::sync::LazyLock;
@@ -20,14 +20,14 @@ const FIRST_DIGIT: usize = 10;
 /// The column of the bar before the characters.
 const BAR: usize = 60;
 
-/// Lines gathered before they are written.
+/// Lines that are gathered for one write.
 const GATHER: usize = 64;
 
-/// The two digits of every byte: one load and one store a byte keep up with a fast network.
+/// The two hex digits of every byte, so that a byte costs one load and one store.
 static DIGITS: LazyLock<[[u8; 2]; 256]> = LazyLock::new(|| {
     let mut pairs = [[0; 2]; 256];
     for (byte, pair) in (0..=u8::MAX).zip(&mut pairs) {
-        // One byte is two digits, as the slice has room for.
+        // Cannot fail: the slice has room for the two digits of one byte.
         let _ = hex::encode_to_slice([byte], pair);
     }
     pairs
@@ -36,16 +36,16 @@ static DIGITS: LazyLock<[[u8; 2]; 256]> = LazyLock::new(|| {
 /// Whether a dump has colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paint {
-    /// Text and nothing else.
+    /// Plain text.
     Plain,
-    /// Colours for direction and byte class.
+    /// Colours for the direction and the class of each byte.
     Coloured,
 }
 
 /// Writes `bytes` as lines, the first of them labelled `offset`; nothing for no bytes.
 ///
 /// # Errors
-/// What the destination says.
+/// Those of the destination.
 pub fn write(out: &mut impl Write, bytes: &[u8], offset: u64, paint: Paint) -> io::Result<()> {
     match paint {
         Paint::Plain => write_plain(out, bytes, offset),
@@ -66,7 +66,7 @@ fn write_plain(out: &mut impl Write, bytes: &[u8], offset: u64) -> io::Result<()
             }
             out.write_all(&lines[..used])?;
         } else {
-            // Beyond 4 GiB an offset has more than 8 digits; the rest of the line is the same.
+            // Beyond 4 GiB an offset has more than 8 digits, which the fixed line has no room for.
             for row in chunk.chunks(WIDTH) {
                 let mut line = [0; LINE];
                 let used = lay_out(&mut line, row, at as u32, digits);
@@ -83,11 +83,11 @@ fn write_plain(out: &mut impl Write, bytes: &[u8], offset: u64) -> io::Result<()
 
 /// The column of a byte's first digit.
 const fn column(index: usize) -> usize {
-    // A second space parts the two groups of eight.
+    // A second space separates the two groups of eight.
     FIRST_DIGIT + 3 * index + if index < WIDTH / 2 { 0 } else { 1 }
 }
 
-/// Lays out the line of up to 16 bytes and tells how long it is.
+/// Formats the line of up to 16 bytes and returns its length.
 fn lay_out(line: &mut [u8; LINE], row: &[u8], offset: u32, digits: &[[u8; 2]; 256]) -> usize {
     for (index, byte) in offset.to_be_bytes().into_iter().enumerate() {
         line[2 * index..][..2].copy_from_slice(&digits[usize::from(byte)]);
@@ -95,7 +95,7 @@ fn lay_out(line: &mut [u8; LINE], row: &[u8], offset: u32, digits: &[[u8; 2]; 25
     line[8..BAR].fill(b' ');
     line[BAR] = b'|';
     match row.first_chunk::<WIDTH>() {
-        // With the number of bytes known, the loop needs no checks.
+        // With a constant number of bytes the compiler removes the bounds checks.
         Some(row) => lay_out_bytes(line, row, digits),
         None => lay_out_bytes(line, row, digits),
     }
@@ -119,14 +119,14 @@ fn character(byte: u8) -> u8 {
     if matches!(byte, b' '..=b'~') { byte } else { b'.' }
 }
 
-/// What kind of byte it is, as far as colours tell.
+/// The class of a byte, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
     Null,
     Printable,
     Space,
     Control,
-    /// Beyond ASCII: parts of UTF-8 characters, or no text at all.
+    /// Not ASCII: a part of a UTF-8 character, or no text.
     High,
 }
 
@@ -167,7 +167,8 @@ fn write_coloured(out: &mut impl Write, bytes: &[u8], offset: u64) -> io::Result
         write!(out, "{dim:#}  ")?;
         let mut end = FIRST_DIGIT;
         in_runs(row, |run, style| {
-            // The spaces before a run belong to nobody; those inside it cannot be seen.
+            // Spaces have no visible colour, so a run is coloured as a whole; those before it stay
+            // outside.
             let (first, last) = (column(run.start), column(run.end - 1) + 2);
             out.write_all(&line[end..first])?;
             write!(out, "{style}")?;

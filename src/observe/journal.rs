@@ -1,27 +1,27 @@
-//! Text on its way to people and programs: observers add to it, and whoever has the device writes it.
+//! Text that waits to be written: observers append to it, and the owner of the device writes it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// How much is said.
+/// How much is reported on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Errors only (`--quiet`).
     Quiet,
-    /// What must be known: the port behind 0, losses.
+    /// Also what a user must know: the port that the system chose, and losses.
     Normal,
-    /// What happens, and a summary (`-v`).
+    /// Also every event, and a summary at the end (`-v`).
     Verbose,
 }
 
-/// Text on its way out; observers hold a handle each and add to it.
+/// A handle to text that waits to be written; every observer has one.
 #[derive(Debug, Clone, Default)]
 pub struct Journal(pub(crate) Rc<RefCell<Text>>);
 
 #[derive(Debug, Default)]
 pub(crate) struct Text {
     pub(crate) bytes: Vec<u8>,
-    /// How much of it has been written.
+    /// Bytes of it that have been written.
     pub(crate) written: usize,
 }
 
@@ -36,7 +36,8 @@ impl Text {
             self.bytes.clear();
             self.written = 0;
         } else if self.written > self.bytes.len() / 2 {
-            // A slow reader must not make it grow for ever; moving the lesser half is cheap.
+            // Without this the buffer would grow for as long as a slow reader never empties it.
+            // Moving the smaller half is cheap.
             self.bytes.drain(..self.written);
             self.written = 0;
         }
@@ -52,7 +53,7 @@ impl Journal {
         });
     }
 
-    /// Lets somebody write at the end.
+    /// Lets `write` append to the text.
     pub fn append(&self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.0.borrow_mut().bytes);
     }

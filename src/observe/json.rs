@@ -1,7 +1,7 @@
-//! What happened, for programs: the observer behind `--json`, one JSON object a line.
+//! Events for programs, one JSON object per line: the observer behind `--json`.
 //!
-//! The fields are a contract, written down in `pktcat-json(5)`; a new one may come, none may go
-//! or change its meaning. serde is used here and nowhere else.
+//! The fields are a contract, documented in `pktcat-json(5)`: new ones may be added, none may be
+//! removed or change its meaning.
 
 use std::fmt;
 use std::io;
@@ -26,15 +26,16 @@ pub enum Bytes {
     Counted,
 }
 
-/// Writes an object for every event and transfer.
+/// Writes an object for every event and every transfer.
 #[derive(Debug)]
 pub struct Json {
     journal: Journal,
     verbosity: Verbosity,
     bytes: Bytes,
-    /// The wall clock when the run began; the steady clock tells the rest.
+    /// Wall-clock time at the start of the run. Later times are this plus the monotonic clock, so
+    /// that they never go backwards.
     started: SystemTime,
-    /// What the ends are connected by, where it is not the protocol of the run: local sockets.
+    /// `unix` for local sockets, which the protocol of the run does not tell.
     local: Option<&'static str>,
 }
 
@@ -47,20 +48,21 @@ impl Json {
 
     fn write(&self, at: Duration, body: Body<'_>) {
         let time = self.started + at;
-        let line = Line { event: body.name(), time: Time(time), elapsed: seconds(at), body };
+        let line = EventLine { event: body.name(), time: Time(time), elapsed: seconds(at), body };
         self.journal.append(|text| {
             let before = text.len();
             match line.serialize(&mut Writer::with_formatter(&mut *text, Escaping)) {
                 Ok(()) => text.push(b'\n'),
-                // Writing plain values into memory cannot fail; half a line would be worse than none.
+                // Should not happen: serializing plain values into memory cannot fail. Half a line
+                // would be worse than none.
                 Err(_) => text.truncate(before),
             }
         });
     }
 }
 
-/// JSON that can be looked at on a terminal too: what must not be shown as it is (C1 controls, marks
-/// that turn the direction of the text) is written as `\u` escapes, which mean the same to a program.
+/// Makes JSON safe to show on a terminal: characters that could control it or reorder the text (C1
+/// controls, bidirectional marks) become `\u` escapes, which mean the same to a program.
 struct Escaping;
 
 impl Formatter for Escaping {
@@ -83,13 +85,13 @@ impl Formatter for Escaping {
     }
 }
 
-/// To the microsecond: more digits say nothing.
+/// Seconds, cut to whole microseconds.
 fn seconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1e6
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct EventLine<'a> {
     event: &'static str,
     time: Time,
     elapsed: f64,
@@ -115,23 +117,23 @@ impl Serialize for Hex<'_> {
     }
 }
 
-/// A value that has a form for people, as a string.
-struct Text<T>(T);
+/// Serializes a value as the string that `Display` gives.
+struct AsText<T>(T);
 
-impl<T: fmt::Display> Serialize for Text<T> {
+impl<T: fmt::Display> Serialize for AsText<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
 }
 
-/// An IP address; the interface of a link-local one is named.
+/// An IP address, with `%INTERFACE` if it is link-local; or the path of a local socket.
 struct Host(Address);
 
 impl Serialize for Host {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let address = match &self.0 {
             Address::Internet(address) => *address,
-            // The path itself, in JSON's own escapes: a program wants to use it.
+            // The exact path, escaped by JSON only, so that a program can use it.
             Address::Unix(Some(path)) => return serializer.serialize_str(&path.to_string_lossy()),
             Address::Unix(None) => return serializer.collect_str(&self.0),
         };
@@ -147,9 +149,9 @@ impl Serialize for Host {
     }
 }
 
-/// Both ends of a connection, or of what passes between two datagram sockets.
+/// The fields that identify a link: protocol and both addresses.
 #[derive(Serialize)]
-struct Ends {
+struct LinkFields {
     protocol: &'static str,
     local_address: Host,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -164,7 +166,7 @@ fn port(address: &Address) -> Option<u16> {
     address.internet().map(|address| address.port())
 }
 
-impl Ends {
+impl LinkFields {
     fn of(link: &Link) -> Self {
         Self {
             protocol: link.transport(),
@@ -192,12 +194,12 @@ enum Body<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         local_port: Option<u16>,
     },
-    Connected(Ends),
-    Accepted(Ends),
-    Peer(Ends),
+    Connected(LinkFields),
+    Accepted(LinkFields),
+    Peer(LinkFields),
     Data {
         #[serde(flatten)]
-        ends: Ends,
+        ends: LinkFields,
         direction: Way,
         bytes: usize,
         offset: u64,
@@ -209,13 +211,13 @@ enum Body<'a> {
     },
     Closed {
         #[serde(flatten)]
-        ends: Ends,
+        ends: LinkFields,
         reset: bool,
         sent_bytes: u64,
         received_bytes: u64,
     },
     Error {
-        message: Text<&'a Error>,
+        message: AsText<&'a Error>,
         status: u8,
     },
     Summary {
@@ -227,7 +229,7 @@ enum Body<'a> {
         received_bytes: u64,
         received_messages: u64,
         #[serde(flatten)]
-        datagrams: Option<Datagrams>,
+        datagrams: Option<DatagramCounts>,
     },
 }
 
@@ -246,9 +248,9 @@ impl Body<'_> {
     }
 }
 
-/// What only datagrams have.
+/// The counters of a summary that only datagrams have.
 #[derive(Serialize)]
-struct Datagrams {
+struct DatagramCounts {
     kernel_drops: u64,
     cut: u64,
     peers: u64,
@@ -257,7 +259,7 @@ struct Datagrams {
 }
 
 impl Observer for Json {
-    /// Every transfer is an event, though perhaps without its bytes.
+    /// Unless `--quiet` was given, every transfer is an event, even when its bytes are not shown.
     fn wants_bytes(&self) -> bool {
         self.verbosity > Verbosity::Quiet || self.bytes == Bytes::Shown
     }
@@ -269,7 +271,7 @@ impl Observer for Json {
             Direction::Received => Way::Received,
         };
         let data = (self.bytes == Bytes::Shown).then_some(Hex(bytes));
-        let (ends, bytes) = (Ends::of(link), bytes.len());
+        let (ends, bytes) = (LinkFields::of(link), bytes.len());
         self.write(at, Body::Data { ends, direction, bytes, offset, number, cut_from, data });
     }
 
@@ -285,7 +287,7 @@ impl Observer for Json {
         }
         let is_always_told = match event {
             Event::Error(_) => true,
-            // One in the middle of a run was asked for.
+            // A summary in the middle of a run was requested by SIGUSR1.
             Event::Summary(counters) => !counters.last,
             _ => false,
         };
@@ -298,20 +300,20 @@ impl Observer for Json {
                 local_address: Host(address.clone()),
                 local_port: port(address),
             },
-            Event::Connected(link) => Body::Connected(Ends::of(link)),
-            Event::Accepted(link) => Body::Accepted(Ends::of(link)),
-            Event::Peer(link) => Body::Peer(Ends::of(link)),
+            Event::Connected(link) => Body::Connected(LinkFields::of(link)),
+            Event::Accepted(link) => Body::Accepted(LinkFields::of(link)),
+            Event::Peer(link) => Body::Peer(LinkFields::of(link)),
             Event::Closed(link) => Body::Closed {
-                ends: Ends::of(link),
+                ends: LinkFields::of(link),
                 reset: link.reset_by().is_some(),
                 sent_bytes: link.sent_bytes(),
                 received_bytes: link.received_bytes(),
             },
             Event::Error(error) => {
-                Body::Error { message: Text(error), status: error.status.code() }
+                Body::Error { message: AsText(error), status: error.status.code() }
             }
             Event::Summary(counters) => summary(counters, self.local),
-            // These are told by `closed`, `error` and `summary`.
+            // `closed`, `error` and `summary` contain these.
             Event::PeerClosed(_)
             | Event::WeClosed(_)
             | Event::Reset(_)
@@ -334,7 +336,7 @@ fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
         sent_messages: counters.sent_messages,
         received_bytes: counters.received_bytes,
         received_messages: counters.received_messages,
-        datagrams: (protocol == Protocol::Udp).then_some(Datagrams {
+        datagrams: (protocol == Protocol::Udp).then_some(DatagramCounts {
             kernel_drops,
             cut,
             peers,

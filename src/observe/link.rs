@@ -18,14 +18,14 @@ pub struct Link {
     pub local: Address,
     /// The peer's end.
     pub peer: Address,
-    pub(super) sent: Flow,
-    pub(super) received: Flow,
-    pub(super) reset: Cell<Option<End>>,
+    pub(super) sent: DirectionCount,
+    pub(super) received: DirectionCount,
+    pub(super) reset: Cell<Option<Side>>,
 }
 
 /// One of the two ends of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum Side {
     /// This program.
     Ours,
     /// The peer, or the network in its place.
@@ -34,12 +34,12 @@ pub enum End {
 
 /// One direction of a link.
 #[derive(Debug, Default)]
-pub(super) struct Flow {
+pub(super) struct DirectionCount {
     pub(super) bytes: Cell<u64>,
     pub(super) messages: Cell<u64>,
 }
 
-impl Flow {
+impl DirectionCount {
     pub(super) fn count(&self, bytes: usize, messages: usize) {
         self.bytes.set(self.bytes.get() + bytes as u64);
         self.messages.set(self.messages.get() + messages as u64);
@@ -50,7 +50,7 @@ impl Link {
     /// A link on which nothing has passed yet.
     #[must_use]
     pub fn new(protocol: Protocol, local: impl Into<Address>, peer: impl Into<Address>) -> Self {
-        let (sent, received) = (Flow::default(), Flow::default());
+        let (sent, received) = (DirectionCount::default(), DirectionCount::default());
         Self {
             protocol,
             local: local.into(),
@@ -101,7 +101,7 @@ impl Link {
 
     /// Whether the connection broke.
     #[must_use]
-    pub fn reset_by(&self) -> Option<End> {
+    pub fn reset_by(&self) -> Option<Side> {
         self.reset.get()
     }
 }

@@ -1,10 +1,9 @@
-//! What passed the sockets as a capture file, for Wireshark and tcpdump: the observer behind
-//! `--pcap`.
+//! Writes the traffic as a capture file for Wireshark and tcpdump: the observer behind `--pcap`.
 //!
-//! A socket hands over payload; the headers around it are made up here, right in addresses,
-//! ports, lengths, checksums and sequence numbers. Where packets began and ended on the wire, and
-//! when they were acknowledged, is not known: a transfer is cut only where a packet could not be
-//! longer, and is acknowledged when the answer shows it. The format is that of
+//! A socket gives payload only, so the headers are synthesized here, with correct addresses, ports,
+//! lengths, checksums and sequence numbers. The real packet boundaries and acknowledgments are not
+//! known: a transfer is split only at the longest possible packet, and is acknowledged when the
+//! next transfer in the other direction shows that it arrived. The format is that of
 //! `pcap-savefile(5)` with raw IP packets.
 
 use std::collections::HashMap;
@@ -13,22 +12,22 @@ use std::time::{Duration, SystemTime};
 
 use crate::net::address::{Address, Protocol, canonical};
 use crate::observe::journal::Journal;
-use crate::observe::tap::{Direction, End, Event, Link, Observer, Transfer};
+use crate::observe::tap::{Direction, Event, Link, Observer, Side, Transfer};
 
 /// "Packets begin with an IP header" (LINKTYPE_RAW).
 const RAW_IP: u32 = 101;
 
-/// The longest packet a reader must expect; longer than any of ours.
+/// Bytes: the snapshot length in the file header; longer than any packet written here.
 const SNAP_LENGTH: u32 = 262_144;
 
-/// Payload that fits into one segment: 65,535 less the headers of IPv4 and TCP.
+/// Payload bytes that fit into one segment: 65,535 less the headers of IPv4 and TCP.
 const LONGEST_SEGMENT: usize = 65_535 - 20 - 20;
 
-/// The window both ends show, scaled by 2^14 (RFC 7323): as large as can be.
+/// The receive window that both ends announce, scaled by 2^14: the maximum (RFC 7323, 2.3).
 const WINDOW: u16 = u16::MAX;
 const WINDOW_SCALE: u8 = 14;
 
-/// A peer that says nothing acknowledges after this many bytes, before the window is full.
+/// Bytes after which an end that sends nothing acknowledges, so that the window is never exceeded.
 const LONGEST_SILENCE: u32 = 256 << 20;
 
 const FIN: u8 = 1;
@@ -37,24 +36,24 @@ const RST: u8 = 4;
 const PSH: u8 = 8;
 const ACK: u8 = 16;
 
-/// Writes every transfer and event as packets.
+/// Writes every transfer, and the events of a connection, as packets.
 #[derive(Debug)]
 pub struct Capture {
     journal: Journal,
     /// The wall clock when the run began; the steady clock tells the rest.
     started: SystemTime,
-    connections: HashMap<(SocketAddr, SocketAddr), Connection>,
-    /// Numbers the IPv4 packets.
+    connections: HashMap<(SocketAddr, SocketAddr), TcpConversation>,
+    /// The last identification of an IPv4 packet.
     packets: u16,
 }
 
-/// A TCP connection as its two ends would tell it. Index 0 is ours, 1 is the peer's.
+/// The sequence numbers of a TCP connection. Index 0 is this program's end, 1 the peer's.
 #[derive(Debug, Clone, Copy)]
-struct Connection {
+struct TcpConversation {
     ends: [SocketAddr; 2],
-    /// The number of the next byte of each end.
+    /// The sequence number of the next byte that each end sends.
     next: [u32; 2],
-    /// What each end has acknowledged of the other.
+    /// The acknowledgment number that each end has sent last.
     acknowledged: [u32; 2],
     finished: [bool; 2],
 }
@@ -62,7 +61,7 @@ struct Connection {
 const WE: usize = 0;
 const PEER: usize = 1;
 
-/// Where numbering starts; readers show numbers relative to it.
+/// The initial sequence number; Wireshark and tcpdump show numbers relative to it.
 const FIRST_NUMBER: u32 = 1000;
 
 impl Capture {
@@ -81,13 +80,14 @@ impl Capture {
         Self { journal, started, connections: HashMap::new(), packets: 0 }
     }
 
-    /// The connection of a link; its three-way handshake comes first, begun by `opener`.
-    fn connection(&mut self, at: Duration, link: &Link, opener: usize) -> Connection {
+    /// The state of a link's connection. The first call writes the three-way handshake; `opener` is
+    /// the end that sends the SYN.
+    fn connection(&mut self, at: Duration, link: &Link, opener: usize) -> TcpConversation {
         let key = key(link);
         if let Some(known) = self.connections.get(&key) {
             return *known;
         }
-        let mut new = Connection {
+        let mut new = TcpConversation {
             ends: ends(link),
             next: [FIRST_NUMBER; 2],
             acknowledged: [FIRST_NUMBER; 2],
@@ -101,11 +101,11 @@ impl Capture {
         new
     }
 
-    /// Writes one segment of a connection and moves the numbers on.
+    /// Writes one segment of a connection and advances its sequence numbers.
     fn segment(
         &mut self,
         at: Duration,
-        connection: &mut Connection,
+        connection: &mut TcpConversation,
         from: usize,
         flags: u8,
         payload: &[u8],
@@ -123,12 +123,12 @@ impl Capture {
         header.push(((20 + options.len() as u8) / 4) << 4);
         header.push(flags);
         header.extend_from_slice(&WINDOW.to_be_bytes());
-        // Checksum, to come; no urgent data.
+        // The checksum is filled in later; there is no urgent data.
         header.extend_from_slice(&[0; 4]);
         header.extend_from_slice(options);
         let ends = [connection.ends[from], connection.ends[to]];
         self.packet(at, ends, Protocol::Tcp, &header, payload, payload.len());
-        // SYN and FIN count as a byte each.
+        // SYN and FIN take one sequence number each (RFC 9293, 3.4).
         let length = payload.len() as u32 + u32::from(flags & (SYN | FIN) != 0);
         connection.next[from] = number.wrapping_add(length);
         if flags & ACK != 0 {
@@ -137,8 +137,8 @@ impl Capture {
         connection.finished[from] |= flags & FIN != 0;
     }
 
-    /// Acknowledges all the other end has sent, if that is not done yet.
-    fn acknowledge(&mut self, at: Duration, connection: &mut Connection, from: usize) {
+    /// Writes an acknowledgment of all that the other end has sent, unless there is one already.
+    fn acknowledge(&mut self, at: Duration, connection: &mut TcpConversation, from: usize) {
         if connection.acknowledged[from] != connection.next[1 - from] {
             self.segment(at, connection, from, ACK, &[]);
         }
@@ -160,7 +160,7 @@ impl Capture {
         }
         let silence = connection.next[WE].wrapping_sub(connection.acknowledged[PEER]);
         if from == PEER {
-            // What we have read, our kernel acknowledges.
+            // The kernel acknowledges what was read.
             self.acknowledge(at, &mut connection, WE);
         } else if silence > LONGEST_SILENCE {
             self.acknowledge(at, &mut connection, PEER);
@@ -182,7 +182,7 @@ impl Capture {
         self.packet(at, ends, Protocol::Udp, &header, transfer.bytes, length);
     }
 
-    /// Writes one packet; `length` is that of the whole payload, should it have been cut.
+    /// Writes one packet; `length` is that of the whole payload, which may have been truncated.
     fn packet(
         &mut self,
         at: Duration,
@@ -213,7 +213,7 @@ impl Capture {
         let time = (self.started + at).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let written = network.len() + transport.len() + payload.len();
         self.journal.append(|out| {
-            // The format has 32 bits for seconds, until 2106.
+            // The format has 32 bits for the seconds, which last until 2106.
             let fields = [
                 time.as_secs() as u32,
                 time.subsec_micros(),
@@ -230,7 +230,8 @@ impl Capture {
             if payload.len() == length {
                 let pseudo = addresses + u64::from(number) + carried as u64;
                 let checksum = match folded(pseudo + sum(&out[start..])) {
-                    // To UDP, 0 means that there is none (RFC 768).
+                    // In UDP a checksum of 0 means that there is none; 0xffff is equivalent (RFC
+                    // 768).
                     0 if protocol == Protocol::Udp => u16::MAX,
                     other => other,
                 };
@@ -273,7 +274,7 @@ impl Observer for Capture {
             Event::Closed(_) => {
                 if let Some(end) = link.reset_by() {
                     // Not when the reset was met: what had come before it is still read.
-                    let from = if end == End::Ours { WE } else { PEER };
+                    let from = if end == Side::Ours { WE } else { PEER };
                     self.segment(at, &mut connection, from, RST | ACK, &[]);
                 } else {
                     if !connection.finished[WE] {
@@ -292,14 +293,14 @@ impl Observer for Capture {
     }
 }
 
-/// Both addresses. A capture holds IP packets only; the settings refuse one of local sockets.
+/// Both addresses. The configuration refuses `--pcap` for local sockets, which have no packets.
 fn key(link: &Link) -> (SocketAddr, SocketAddr) {
     let none = SocketAddr::from(([0, 0, 0, 0], 0));
     let of = |address: &Address| canonical(address.internet().unwrap_or(none));
     (of(&link.local), of(&link.peer))
 }
 
-/// The two ends, in one address family.
+/// Both addresses, converted to one address family.
 fn ends(link: &Link) -> [SocketAddr; 2] {
     let (mut local, peer) = key(link);
     if local.is_ipv6() && peer.is_ipv4() {
@@ -315,18 +316,18 @@ fn v6(address: IpAddr) -> Ipv6Addr {
     }
 }
 
-/// A length as a header holds it; the longest payloads are chosen so that it fits.
+/// A length as a 16-bit header field; LONGEST_SEGMENT keeps it in range.
 fn short(length: usize) -> u16 {
     u16::try_from(length).unwrap_or(u16::MAX)
 }
 
-/// RFC 791, 3.1.
+/// An IPv4 header (RFC 791, 3.1) for `carried` bytes.
 fn ipv4(number: u16, carried: usize, protocol: u8, from: Ipv4Addr, to: Ipv4Addr) -> Vec<u8> {
     let mut header = Vec::with_capacity(20);
     header.extend_from_slice(&[0x45, 0]);
     header.extend_from_slice(&short(20 + carried).to_be_bytes());
     header.extend_from_slice(&number.to_be_bytes());
-    // "Don't fragment", 64 hops, and the checksum, to come.
+    // "Don't fragment", a TTL of 64, the protocol, and a checksum that is filled in later.
     header.extend_from_slice(&[0x40, 0, 64, protocol, 0, 0]);
     header.extend_from_slice(&from.octets());
     header.extend_from_slice(&to.octets());
@@ -335,7 +336,7 @@ fn ipv4(number: u16, carried: usize, protocol: u8, from: Ipv4Addr, to: Ipv4Addr)
     header
 }
 
-/// RFC 8200, 3.
+/// An IPv6 header (RFC 8200, 3) for `carried` bytes.
 fn ipv6(carried: usize, protocol: u8, from: Ipv6Addr, to: Ipv6Addr) -> Vec<u8> {
     let mut header = Vec::with_capacity(40);
     header.extend_from_slice(&[0x60, 0, 0, 0]);
@@ -346,7 +347,8 @@ fn ipv6(carried: usize, protocol: u8, from: Ipv6Addr, to: Ipv6Addr) -> Vec<u8> {
     header
 }
 
-/// The sum behind the Internet checksum; words of 32 bits fold to that of 16 (RFC 1071).
+/// The sum of the Internet checksum. Adding 32-bit words and folding gives the same as 16-bit words
+/// (RFC 1071).
 fn sum(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<4>();
     let mut last = [0; 4];

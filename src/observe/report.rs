@@ -1,4 +1,4 @@
-//! What happened, as lines for people: the observer behind `-v`, and the summary.
+//! Events as lines for people: the observer behind `-v`, and the summary.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::net::address::{Protocol, transport};
 use crate::observe::journal::{Journal, Verbosity};
 use crate::observe::tap::{Event, Observer, Summary, Transfer};
 
-/// Writes a line for every event that the verbosity lets through.
+/// Writes a line for every event that the verbosity includes.
 #[derive(Debug)]
 pub struct Lines {
     journal: Journal,
@@ -17,7 +17,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// An observer that says this much.
+    /// An observer with this verbosity.
     #[must_use]
     pub fn new(journal: Journal, verbosity: Verbosity) -> Self {
         Self { journal, verbosity }
@@ -68,10 +68,11 @@ impl Observer for Lines {
             Event::Error(error) => self.say(Verbosity::Quiet, &format!("pktcat: {error}")),
             Event::Detail(line) => self.say(Verbosity::Verbose, line),
             Event::Summary(counters) => {
-                // One that was asked for in the middle of a run is always printed.
+                // SIGUSR1 asks for a summary in the middle of a run, which is printed at every
+                // verbosity.
                 let least = if counters.last { Verbosity::Verbose } else { Verbosity::Quiet };
                 self.say(least, &summary(counters));
-                // Loss is worth a line to everybody who wants to hear anything.
+                // Losses are reported unless `--quiet` was given.
                 if counters.last && self.verbosity == Verbosity::Normal {
                     self.say_losses(counters);
                 }

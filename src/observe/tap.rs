@@ -1,8 +1,8 @@
-//! What passes the sockets, for everything that must know of it: counters and observers.
+//! Counters and observers of the traffic of a run.
 //!
-//! The socket ends tell a [`Tap`] what they moved and what happened; they do not know who
-//! listens. Observers see every byte, so the fast ways that move bytes unseen are open only
-//! while [`Tap::is_watched`] is false.
+//! The ends of connections report to a [`Tap`] what they moved and what happened, and must not know
+//! which observers there are. Bytes that the kernel moves by itself (splice(2)) cannot be observed,
+//! so that is done only while [`Tap::is_watched`] is false.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::net::address::{Address, Protocol};
 pub use crate::observe::activity::Activity;
-pub use crate::observe::link::{End, Link};
+pub use crate::observe::link::{Link, Side};
 
-/// Which way bytes went.
+/// The direction of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// From us to the peer.
@@ -25,21 +25,21 @@ pub enum Direction {
 /// One write or read of a stream, or one datagram.
 #[derive(Debug)]
 pub struct Transfer<'a> {
-    /// Which way.
+    /// Its direction.
     pub direction: Direction,
-    /// Between whom.
+    /// The link it belongs to.
     pub link: &'a Link,
     /// The payload.
     pub bytes: &'a [u8],
-    /// Payload bytes that went this way on this link before.
+    /// Payload bytes that passed in this direction on this link before it.
     pub offset: u64,
-    /// Counts the transfers this way on this link, from 1.
+    /// Its number among the transfers in this direction on this link, from 1.
     pub number: u64,
-    /// The length of a datagram that did not fit the buffer.
+    /// The full length in bytes of a datagram that was truncated to the buffer.
     pub cut_from: Option<usize>,
 }
 
-/// What happened besides bytes passing.
+/// What happened, other than transfers.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A listener is ready.
@@ -48,7 +48,7 @@ pub enum Event<'a> {
         protocol: Protocol,
         /// The bound address.
         address: Address,
-        /// Whether the user left the port to the system and so must be told.
+        /// Whether the user gave port 0, so that the chosen port must be reported.
         must_be_told: bool,
     },
     /// We connected.
@@ -57,23 +57,24 @@ pub enum Event<'a> {
     Accepted(&'a Link),
     /// The first datagram of a peer came.
     Peer(&'a Link),
-    /// The peer closed its half: its FIN came.
+    /// The peer closed its sending half: its FIN was received.
     PeerClosed(&'a Link),
-    /// We closed our half: our FIN is sent.
+    /// This program closed its sending half: it sent its FIN.
     WeClosed(&'a Link),
     /// The connection is over.
     Closed(&'a Link),
-    /// The connection broke; told once.
+    /// The peer reset the connection; reported once per link.
     Reset(&'a Link),
-    /// We end the connection with a reset: what was sent is not all that was to be sent.
+    /// This program resets the connection, because it could not send everything: a FIN would claim
+    /// that the data is complete.
     WeReset(&'a Link),
-    /// The network said that nobody is there (ICMP port unreachable).
+    /// An ICMP port unreachable message was received.
     Refused(&'a Link),
-    /// This many more datagrams were dropped by the kernel since the last word of it.
+    /// The kernel dropped this many datagrams since the last such event.
     Dropped(u64),
-    /// Something went wrong; the run may go on.
+    /// An error, which may or may not end the run.
     Error(&'a Error),
-    /// Worth a line with `-v`.
+    /// A line for `-v`.
     Detail(&'a str),
     /// The counters so far.
     Summary(&'a Summary),
@@ -82,9 +83,9 @@ pub enum Event<'a> {
 /// The counters of a run. Bytes are payload bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// What the run is about.
+    /// The protocol of the run.
     pub protocol: Protocol,
-    /// Since the run began.
+    /// Time since the run began.
     pub elapsed: Duration,
     /// Payload bytes sent.
     pub sent_bytes: u64,
@@ -98,39 +99,40 @@ pub struct Summary {
     pub kernel_drops: u64,
     /// Datagrams longer than the buffer they were received into.
     pub cut: u64,
-    /// UDP peers heard.
+    /// UDP peers that have sent a datagram.
     pub peers: u64,
-    /// Datagrams of peers that may not come in (`--allow`, `--deny`).
+    /// Datagrams received from peers that the access list refuses (`--allow`, `--deny`).
     pub ignored: u64,
-    /// Datagrams that could not be sent: the system refused them, or had no room for too long.
+    /// Datagrams that could not be sent: the kernel refused them, or had no buffer for too long.
     pub unsent: u64,
-    /// Whether it is printed because the run has ended.
+    /// Whether the run has ended; otherwise SIGUSR1 asked for it.
     pub last: bool,
 }
 
-/// Somebody who wants to know.
+/// Receives the transfers and events of a run.
 pub trait Observer {
-    /// Bytes passed, `at` after the start of the run.
+    /// Called for every transfer; `at` is the time since the start of the run.
     fn transfer(&mut self, at: Duration, transfer: &Transfer<'_>);
 
-    /// Something happened, `at` after the start of the run.
+    /// Called for every event; `at` is the time since the start of the run.
     fn event(&mut self, at: Duration, event: &Event<'_>);
 
-    /// Whether it wants to see bytes, or only events.
+    /// Whether [`transfer`](Self::transfer) is to be called. While no observer wants it, bytes may
+    /// be spliced.
     fn wants_bytes(&self) -> bool {
         true
     }
 
-    /// How often it wants to hear of the counters, if at all.
+    /// How often [`tick`](Self::tick) is to be called, if at all.
     fn period(&self) -> Option<Duration> {
         None
     }
 
-    /// The counters now. Comes late when the loop is busy, and never twice within a period.
+    /// Called with the counters, at most once in a period; later when the loop is busy.
     fn tick(&mut self, _counters: &Summary) {}
 }
 
-/// Counters and observers of one run.
+/// The counters and the observers of one run.
 pub struct Tap {
     started: Instant,
     sent_bytes: Cell<u64>,
@@ -153,7 +155,7 @@ impl fmt::Debug for Tap {
 }
 
 impl Tap {
-    /// A tap that nobody listens to yet.
+    /// A tap without observers.
     #[must_use]
     pub fn new(started: Instant) -> Self {
         Self {
@@ -172,19 +174,19 @@ impl Tap {
         }
     }
 
-    /// Adds somebody who wants to know.
+    /// Adds an observer.
     pub fn add(&self, observer: Box<dyn Observer>) {
         self.watched.set(self.watched.get() || observer.wants_bytes());
         self.observers.borrow_mut().push(observer);
     }
 
-    /// Whether somebody wants to see the bytes that pass.
+    /// Whether an observer wants to see the bytes.
     #[must_use]
     pub fn is_watched(&self) -> bool {
         self.watched.get()
     }
 
-    /// One message, or one write, left.
+    /// Reports one datagram or one write that was sent.
     pub fn sent(&self, link: &Link, bytes: &[u8]) {
         self.sent_unseen(Some(link), bytes.len(), 1);
         if self.is_watched() {
@@ -192,7 +194,7 @@ impl Tap {
         }
     }
 
-    /// Messages or writes left that nobody wanted to see.
+    /// Counts datagrams or writes whose bytes no observer sees.
     pub fn sent_unseen(&self, link: Option<&Link>, bytes: usize, messages: usize) {
         add(&self.sent_bytes, bytes as u64);
         add(&self.sent_messages, messages as u64);
@@ -201,7 +203,7 @@ impl Tap {
         }
     }
 
-    /// One message, or one read, came; `cut_from` is the length of a datagram that was cut.
+    /// Reports one datagram or one read; `cut_from` is the full length of a truncated datagram.
     pub fn received(&self, link: &Link, bytes: &[u8], cut_from: Option<usize>) {
         self.received_unseen(Some(link), bytes.len(), 1);
         add(&self.cut, u64::from(cut_from.is_some()));
@@ -210,7 +212,7 @@ impl Tap {
         }
     }
 
-    /// Messages or reads came that nobody wanted to see.
+    /// Counts datagrams or reads whose bytes no observer sees.
     pub fn received_unseen(&self, link: Option<&Link>, bytes: usize, messages: usize) {
         add(&self.received_bytes, bytes as u64);
         add(&self.received_messages, messages as u64);
@@ -233,24 +235,24 @@ impl Tap {
         }
     }
 
-    /// Datagrams came whose sender may not come in.
+    /// Counts datagrams received from peers that the access list refuses.
     pub fn ignored(&self, messages: usize) {
         add(&self.ignored, messages as u64);
     }
 
-    /// Datagrams are lost that could not be sent.
+    /// Counts datagrams that could not be sent and are lost.
     pub fn unsent(&self, messages: usize) {
         add(&self.unsent, messages as u64);
     }
 
-    /// Something happened.
+    /// Reports an event to all observers.
     pub fn event(&self, event: &Event<'_>) {
         match event {
             Event::Peer(_) => add(&self.peers, 1),
-            // Both directions of a connection notice that it broke.
+            // Reading and writing both meet the reset; it is reported once.
             Event::Reset(link) | Event::WeReset(link) if link.reset.get().is_some() => return,
-            Event::Reset(link) => link.reset.set(Some(End::Peers)),
-            Event::WeReset(link) => link.reset.set(Some(End::Ours)),
+            Event::Reset(link) => link.reset.set(Some(Side::Peers)),
+            Event::WeReset(link) => link.reset.set(Some(Side::Ours)),
             _ => {}
         }
         let at = self.started.elapsed();
@@ -259,7 +261,7 @@ impl Tap {
         }
     }
 
-    /// Tells the counters to those who asked for them regularly.
+    /// Gives the counters to the observers.
     pub fn tick(&self, counters: &Summary) {
         for observer in self.observers.borrow_mut().iter_mut() {
             observer.tick(counters);
@@ -272,7 +274,7 @@ impl Tap {
         self.started.elapsed()
     }
 
-    /// The kernel has dropped this many datagrams in all.
+    /// Notes how many datagrams the kernel has dropped in total, and reports the new ones.
     pub fn dropped(&self, total: u64) {
         let more = total.saturating_sub(self.kernel_drops.replace(total));
         if more > 0 {
@@ -299,7 +301,7 @@ impl Tap {
         }
     }
 
-    /// Payload bytes that have passed, both ways together.
+    /// Payload bytes sent and received.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.sent_bytes.get() + self.received_bytes.get()

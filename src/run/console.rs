@@ -1,9 +1,9 @@
-//! Where lines for people and programs go: standard error and files of the user's choice.
+//! Writes text to standard error, to standard output or to a file, without blocking.
 //!
-//! A reader that stalls must not stall the loop, and one that is slow must not lose or reorder
-//! lines: what finds no room waits here, and while much waits, no bytes are moved that would add
-//! to it. A standard error that goes away is `/dev/null` from then on; a file that does is an
-//! error. The results of the commands that print some go to standard output in the same way.
+//! A reader that stalls must not stall the loop, and a slow one must get all lines in order: text
+//! that does not fit waits in memory, and while much of it waits, no data is moved that would add
+//! to it. When standard error fails, its text is discarded from then on; when a file fails, that is
+//! an error of the run.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -16,37 +16,37 @@ use crate::io::reactor::Reactor;
 use crate::io::stdio::{Local, Which};
 use crate::observe::journal::{Journal, Text};
 
-/// This much text may wait before no more bytes are moved.
+/// Bytes of text that may wait before no more data is moved.
 const MOST_WAITING: usize = 256 * 1024;
 
 /// A journal and the device it goes to.
 #[derive(Debug)]
 pub struct Console {
     journal: Journal,
-    device: Device,
+    device: ConsoleDevice,
     destination: Destination,
     failure: Option<Error>,
 }
 
 #[derive(Debug)]
-enum Device {
-    /// Nothing has been said yet.
+enum ConsoleDevice {
+    /// Standard error, before the first line.
     Unopened,
-    /// A file that holds something already, which stays until [`Console::begin`].
+    /// A file that is not empty; its content stays until [`Console::begin`].
     Kept(File),
     Open(Local),
-    /// Its reader is gone, or it never was there.
+    /// It failed, or its reader has closed it.
     Gone,
 }
 
-/// Where text goes, and with that what it means when it can go there no more.
+/// Where the text goes, which decides what a failure to write means.
 #[derive(Debug)]
 enum Destination {
-    /// No more is said.
+    /// Nothing: the text is discarded.
     Stderr,
-    /// An error, unless the reader left: it has seen enough.
+    /// An error, unless the reader has closed it: then it wants no more.
     Stdout,
-    /// An error. The file is one of the user's choice.
+    /// An error.
     File(PathBuf),
 }
 
@@ -62,51 +62,53 @@ impl Destination {
 }
 
 impl Console {
-    fn new(device: Device, destination: Destination) -> Self {
+    fn new(device: ConsoleDevice, destination: Destination) -> Self {
         Self { journal: Journal::default(), device, destination, failure: None }
     }
 
-    /// The console on standard error; the descriptor is not touched before there is a line.
+    /// The console on standard error. The descriptor is taken over when the first line is written.
     #[must_use]
     pub fn stderr() -> Self {
-        Self::new(Device::Unopened, Destination::Stderr)
+        Self::new(ConsoleDevice::Unopened, Destination::Stderr)
     }
 
-    /// Standard output, for the results of commands that print some.
+    /// The console on standard output, for the results of a command.
     ///
     /// # Errors
     /// When there are no descriptors left.
     pub fn stdout(reactor: &mut Reactor) -> Result<Self> {
         let local = Local::take(Which::Stdout, reactor)?;
-        Ok(Self::new(Device::Open(local), Destination::Stdout))
+        Ok(Self::new(ConsoleDevice::Open(local), Destination::Stdout))
     }
 
-    /// A console on a file that [`open`] opened. What the file holds stays there until
+    /// A console on a file that [`open`] opened. Its present content stays until
     /// [`begin`](Self::begin).
     ///
     /// # Errors
-    /// When the system has no room for another watch.
+    /// When epoll cannot watch it.
     pub fn file(path: PathBuf, file: File, reactor: &mut Reactor) -> Result<Self> {
         let holds_something = file.metadata().is_ok_and(|there| there.is_file() && there.len() > 0);
         let device = if holds_something {
-            Device::Kept(file)
+            ConsoleDevice::Kept(file)
         } else {
             let local = Local::opened(file, reactor);
-            Device::Open(local.map_err(|cause| Error::local("open", path.display(), &cause))?)
+            ConsoleDevice::Open(
+                local.map_err(|cause| Error::local("open", path.display(), &cause))?,
+            )
         };
         Ok(Self::new(device, Destination::File(path)))
     }
 
-    /// From now on there is something to be written: what a file held before is gone.
+    /// Truncates a file that was not empty, and allows writing to it.
     pub fn begin(&mut self, reactor: &mut Reactor) {
-        self.device = match std::mem::replace(&mut self.device, Device::Gone) {
-            Device::Kept(file) => {
+        self.device = match std::mem::replace(&mut self.device, ConsoleDevice::Gone) {
+            ConsoleDevice::Kept(file) => {
                 let emptied = file.set_len(0).and_then(|()| Local::opened(file, reactor));
                 match emptied {
-                    Ok(local) => Device::Open(local),
+                    Ok(local) => ConsoleDevice::Open(local),
                     Err(cause) => {
                         self.failure = self.destination.failure("write", &cause);
-                        Device::Gone
+                        ConsoleDevice::Gone
                     }
                 }
             }
@@ -114,35 +116,35 @@ impl Console {
         };
     }
 
-    /// Whether nobody reads any more.
+    /// Whether it has failed or its reader is gone.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         match &self.device {
-            Device::Gone => true,
-            Device::Open(local) => local.hung_up(),
-            Device::Unopened | Device::Kept(_) => false,
+            ConsoleDevice::Gone => true,
+            ConsoleDevice::Open(local) => local.hung_up(),
+            ConsoleDevice::Unopened | ConsoleDevice::Kept(_) => false,
         }
     }
 
-    /// A handle for adding text.
+    /// A handle for appending text.
     #[must_use]
     pub fn journal(&self) -> Journal {
         self.journal.clone()
     }
 
-    /// Whether so much waits that nothing should happen that adds to it.
+    /// Whether more than 256 KiB wait, so that no more should be added.
     #[must_use]
     pub fn is_congested(&self) -> bool {
         self.journal.0.borrow().waiting() > MOST_WAITING
     }
 
-    /// Why the destination takes no more, where that matters; told once.
+    /// Takes the error of a destination that failed, if it is an error of the run.
     pub fn failure(&mut self) -> Option<Error> {
         self.failure.take()
     }
 
-    /// Writes what there is room for; `false` while something still waits for its reader. What is
-    /// for a file whose contents are still kept waits for the run to begin, and for nobody else.
+    /// Writes as much as fits; `false` while text waits for the reader. Text for a file that
+    /// [`begin`](Self::begin) has not truncated yet does not count as waiting.
     pub fn flush(&mut self, reactor: &mut Reactor) -> bool {
         let journal = self.journal();
         let mut text = journal.0.borrow_mut();
@@ -150,40 +152,40 @@ impl Console {
             return self.flush_device();
         }
         match self.device {
-            Device::Kept(_) => return true,
-            Device::Unopened => match Local::take(Which::Stderr, reactor) {
-                Ok(local) => self.device = Device::Open(local),
+            ConsoleDevice::Kept(_) => return true,
+            ConsoleDevice::Unopened => match Local::take(Which::Stderr, reactor) {
+                Ok(local) => self.device = ConsoleDevice::Open(local),
                 Err(_) => {
-                    // No descriptor is left to write without waiting, which is what a person must
-                    // be told now. The next line tries again: it may be the error of this run.
+                    // There are no descriptors left for non-blocking writing, and that very error
+                    // may have to be reported: so this write may block. The next line tries again.
                     let _ = io::stderr().write_all(&text.bytes[text.written..]);
                     *text = Text::default();
                     return true;
                 }
             },
-            Device::Open(_) | Device::Gone => {}
+            ConsoleDevice::Open(_) | ConsoleDevice::Gone => {}
         }
-        while let Device::Open(local) = &mut self.device
+        while let ConsoleDevice::Open(local) = &mut self.device
             && text.waiting() > 0
         {
             match local.write(&text.bytes[text.written..]) {
-                // Nothing moves where signals interrupt every call.
+                // 0 bytes: signals keep interrupting the call.
                 Ok(Progress::Blocked | Progress::Moved(0)) => return false,
                 Ok(Progress::Moved(n)) => text.took(n),
-                Ok(Progress::End) => self.device = Device::Gone,
+                Ok(Progress::End) => self.device = ConsoleDevice::Gone,
                 Err(cause) => self.failed(&cause),
             }
         }
         if text.waiting() > 0 {
-            // What is left has no reader.
+            // The rest has no reader.
             *text = Text::default();
         }
         self.flush_device()
     }
 
-    /// Lets out what left the journal and has not reached the reader yet.
+    /// Writes what the descriptor holds back; `false` when not all of it fits.
     fn flush_device(&mut self) -> bool {
-        while let Device::Open(local) = &mut self.device {
+        while let ConsoleDevice::Open(local) = &mut self.device {
             match local.flush() {
                 Ok(Progress::Moved(_)) => {}
                 Ok(Progress::Blocked) => return false,
@@ -195,13 +197,13 @@ impl Console {
     }
 
     fn failed(&mut self, cause: &io::Error) {
-        self.device = Device::Gone;
+        self.device = ConsoleDevice::Gone;
         self.failure = self.destination.failure("write", cause);
     }
 }
 
-/// Opens a file of the user's choice for writing, or creates it; what it holds stays for now.
-/// `None` when it is a FIFO that nobody reads yet.
+/// Opens a file for writing, or creates it, without truncating it. `None` when it is a FIFO that
+/// has no reader yet.
 ///
 /// # Errors
 /// When it cannot be opened.
@@ -210,7 +212,8 @@ pub fn open(path: &Path) -> io::Result<Option<File>> {
         .write(true)
         .create(true)
         .truncate(false)
-        // So that neither a FIFO without a reader (ENXIO, open(2)) nor a slow one is waited for here.
+        // Otherwise opening a FIFO would block until it has a reader, and so would writing to one
+        // whose reader is slow; now it is ENXIO (open(2)) and EAGAIN.
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path);
     match opened {
@@ -219,7 +222,7 @@ pub fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Whether opening failed because this is a FIFO that nobody reads yet.
+/// Whether opening failed because the file is a FIFO without a reader.
 #[must_use]
 pub fn awaits_reader(cause: &io::Error, path: &Path) -> bool {
     let is_fifo = || std::fs::metadata(path).is_ok_and(|there| there.file_type().is_fifo());

@@ -1,10 +1,10 @@
-//! Limits in time: when one is over, how long it was, and which option set it.
+//! Time limits: when each ends, how long it is, and which option has set it.
 
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result, Status};
 
-/// A point in time that something must not wait beyond.
+/// A time limit for something to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     at: Instant,
@@ -13,13 +13,13 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// `given` after `from`, as `option` says.
+    /// A limit that ends `given` after `from`; `option` is the option that set it.
     #[must_use]
     pub fn new(option: &'static str, given: Duration, from: Instant) -> Self {
         Self { at: from + given, given, option }
     }
 
-    /// When it is over.
+    /// When it ends.
     #[must_use]
     pub fn at(&self) -> Instant {
         self.at
@@ -31,17 +31,17 @@ impl Limit {
         self.given
     }
 
-    /// Whether it was over at `looked_at`, the time by which everything that was ready is known; see
+    /// Whether it had ended at `looked_at`, the time up to which all events are known; see
     /// [`Session::looked_at`](crate::run::session::Session::looked_at).
     #[must_use]
     pub fn is_over(&self, looked_at: Instant) -> bool {
         looked_at >= self.at
     }
 
-    /// Fails when it was over at `looked_at`; `why` says what has not come in time.
+    /// Fails when it had ended at `looked_at`; `why` says what did not happen in time.
     ///
     /// # Errors
-    /// Then.
+    /// [`error`](Self::error), then.
     pub fn check(&self, looked_at: Instant, why: impl FnOnce() -> String) -> Result<()> {
         match self.is_over(looked_at) {
             true => Err(self.error(&why())),
@@ -49,7 +49,7 @@ impl Limit {
         }
     }
 
-    /// The error of what it ends; `why` says what has not come in time.
+    /// The error of a limit that has passed; `why` says what did not happen in time.
     #[must_use]
     pub fn error(&self, why: &str) -> Error {
         let given = humantime::format_duration(self.given);
@@ -58,7 +58,7 @@ impl Limit {
     }
 }
 
-/// When the first of these limits is over.
+/// When the first of these limits ends.
 #[must_use]
 pub fn nearest(limits: impl IntoIterator<Item = Option<Limit>>) -> Option<Instant> {
     limits.into_iter().flatten().map(|limit| limit.at).min()

@@ -1,4 +1,4 @@
-//! What every part of one run shares: the reactor, the console, the counters and the clock.
+//! What all parts of one run share: the reactor, the console, the counters and the time limit.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -15,40 +15,40 @@ use crate::run::console::Console;
 use crate::run::limits::Limit;
 use crate::sys;
 
-/// How often, at most, observers hear of the counters.
+/// How often the kernel's counts of dropped datagrams are read, unless an observer has a period.
 const TICK: Duration = Duration::from_millis(100);
 
 /// The shared parts of one run.
 pub struct Session {
     /// The event loop.
     pub reactor: Reactor,
-    /// Lines for people.
+    /// Standard error.
     pub console: Console,
-    /// How much is said.
+    /// How much is reported there.
     pub verbosity: Verbosity,
-    /// What passes, and who wants to know.
+    /// Counters and observers.
     pub tap: Rc<Tap>,
-    /// When the whole run must be over (`--timeout`).
+    /// The limit of the whole run (`--timeout`).
     limit: Option<Limit>,
     protocol: Protocol,
-    /// Paths of local sockets, to be removed at the end.
+    /// Paths of local sockets, which are removed at the end.
     pub names: Vec<Name>,
-    /// Whether a child has ended since somebody looked.
+    /// Set when a child has ended; whoever looks for ended children clears it.
     pub child_ended: bool,
-    /// Datagram sockets whose dropped datagrams are counted.
+    /// The datagram sockets whose dropped datagrams the summary counts.
     drops_of: Vec<Rc<Socket>>,
-    /// What was dropped at those that are gone.
+    /// Datagrams dropped at sockets that were closed.
     drops_before: u64,
-    /// Files of the user's choice that are written to.
+    /// The dump and capture files.
     files: Vec<Console>,
     /// When the next tick is due.
     next_tick: Instant,
-    /// How often somebody must hear of the counters, even when nothing happens.
+    /// How often observers want the counters, even if nothing happens.
     period: Option<Duration>,
 }
 
 impl Session {
-    /// Begins a run that nobody observes yet.
+    /// Begins a run without observers.
     ///
     /// # Errors
     /// When the system has no descriptors left.
@@ -78,18 +78,18 @@ impl Session {
         })
     }
 
-    /// Adds somebody who wants to know.
+    /// Adds an observer.
     pub fn observe(&mut self, observer: Box<dyn Observer>) {
         self.period = [self.period, observer.period()].into_iter().flatten().min();
         self.tap.add(observer);
     }
 
-    /// Adds a file that is written to; the run fails when it does.
+    /// Adds a file to write to. If the file fails, the run fails.
     pub fn add_file(&mut self, file: Console) {
         self.files.push(file);
     }
 
-    /// Tells everybody who wants to know what happened.
+    /// Reports an event to all observers.
     pub fn event(&mut self, event: &Event<'_>) {
         if matches!(event, Event::Listening { .. } | Event::Connected(_)) {
             self.begin_files();
@@ -98,15 +98,15 @@ impl Session {
         self.flush();
     }
 
-    /// There is something to write from now on: files lose what they held before. A run that fails
-    /// before that leaves them as they were.
+    /// Truncates the files and allows writing to them. A run that fails before this leaves the
+    /// files unchanged.
     pub fn begin_files(&mut self) {
         for file in &mut self.files {
             file.begin(&mut self.reactor);
         }
     }
 
-    /// Writes what there is room for; `false` while something still waits.
+    /// Writes as much text as fits; `false` while some of it waits.
     fn flush(&mut self) -> bool {
         let mut done = self.console.flush(&mut self.reactor);
         for file in &mut self.files {
@@ -115,20 +115,20 @@ impl Session {
         done
     }
 
-    /// Whether so much text waits for its readers that no bytes should move that add to it.
+    /// Whether so much text waits that no data should be moved that adds to it.
     #[must_use]
     pub fn is_congested(&mut self) -> bool {
         !self.flush()
             && (self.console.is_congested() || self.files.iter().any(Console::is_congested))
     }
 
-    /// From now on the summary tells what the kernel dropped at this socket.
+    /// From now on the summary counts the datagrams that the kernel drops at this socket.
     pub fn count_drops_of(&mut self, socket: &Rc<Socket>) {
         self.drops_of.push(Rc::clone(socket));
     }
 
-    /// The run goes on without this datagram socket: nobody watches it any more, and what was dropped
-    /// at it stays counted. It is closed when the caller lets go of it.
+    /// Stops watching a datagram socket. The datagrams dropped at it stay counted. Dropping the
+    /// last `Rc` closes it.
     pub fn leave(&mut self, socket: &Rc<Socket>, latch: &Latch) {
         self.reactor.forget(&**socket, latch);
         let known = self.drops_of.len();
@@ -138,15 +138,16 @@ impl Session {
         }
     }
 
-    /// Sleeps until something is ready, `deadline` or the end of the run's time.
+    /// Sleeps until something is ready, or `deadline` or the limit of the run has come.
     ///
     /// # Errors
-    /// When the poller fails, the run's time is over or a signal stops it.
+    /// When polling fails, the limit of the run has passed, a file cannot be written, or a signal
+    /// stops the run.
     pub fn wait(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.wait_for(deadline, Expected::Whenever)
     }
 
-    /// As [`wait`](Self::wait), knowing when something is expected.
+    /// As [`wait`](Self::wait), with a hint on how soon something will be ready.
     ///
     /// # Errors
     /// As for [`wait`](Self::wait).
@@ -159,8 +160,8 @@ impl Session {
         self.check()
     }
 
-    /// As [`wait`](Self::wait) without a deadline, for those who measure what they wait for: no
-    /// clock is read unless the run itself has a limit or an observer a period.
+    /// As [`wait`](Self::wait) without a deadline. It reads no clock unless the run has a limit or
+    /// an observer a period, because that would add to the times that a caller measures.
     ///
     /// # Errors
     /// As for [`wait`](Self::wait).
@@ -173,7 +174,7 @@ impl Session {
         self.check()
     }
 
-    /// Takes notice of what is ready, without sleeping.
+    /// Updates what is ready, without sleeping.
     ///
     /// # Errors
     /// As for [`wait`](Self::wait).
@@ -182,8 +183,8 @@ impl Session {
         self.check()
     }
 
-    /// The time by which everything that was ready is known, by which ends are judged that come
-    /// when nothing has come in time; see [`Reactor::looked_at`].
+    /// The time up to which all events are known; time limits are judged by it. See
+    /// [`Reactor::looked_at`].
     #[must_use]
     pub fn looked_at(&self) -> Instant {
         self.reactor.looked_at()
@@ -211,7 +212,8 @@ impl Session {
         }
     }
 
-    /// Tells observers how far things are, and what the kernel has dropped by now.
+    /// If it is time, gives the counters to the observers and updates the count of dropped
+    /// datagrams.
     fn tick(&mut self, now: Instant) {
         if now < self.next_tick {
             return;
@@ -224,7 +226,7 @@ impl Session {
         self.flush();
     }
 
-    /// Tells the counters so far.
+    /// Reports the counters so far.
     fn summary(&mut self, last: bool) {
         self.count_drops();
         let summary = self.tap.summary(self.protocol, last);
@@ -239,21 +241,22 @@ impl Session {
         }
     }
 
-    /// Ends the run: the error if there is one, the summary, and everything said is written.
+    /// Ends the run: reports the error, if there is one, and the summary, and writes all text that
+    /// waits.
     ///
     /// # Errors
-    /// The result as it was given, its error marked as told; else what kept text from being written.
+    /// The error in `result`, marked as reported; otherwise what kept text from being written.
     pub fn finish(mut self, result: Result<()>) -> Result<()> {
         let result = result.map_err(|error| self.tell(error));
         self.summary(true);
         let result = match result {
-            // A run that was told to stop does not wait for somebody to read its last words.
+            // After a signal to stop, a reader that is slow is not waited for.
             Err(error) if matches!(error.status, Status::Stopped(_)) => {
                 self.flush();
                 Err(error)
             }
             Err(error) => {
-                // It came first, so it is what the run ends with.
+                // The run ends with its first error.
                 let _ = self.drain();
                 Err(error)
             }
@@ -273,10 +276,10 @@ impl Session {
         }
     }
 
-    /// Waits until everything said is written.
+    /// Waits until all text is written.
     ///
     /// # Errors
-    /// When a signal or the end of the run's time comes first: then it is not done.
+    /// When a signal to stop or the limit of the run comes first.
     fn drain(&mut self) -> Result<()> {
         let end = self.limit.map(|limit| limit.at());
         while !self.flush() {
@@ -304,17 +307,19 @@ impl Session {
     }
 }
 
-/// Tells small talk from bulk and from silence, from what passed between two waits.
+/// Guesses from the bytes between two waits whether small messages go back and forth, or bulk data,
+/// or nothing.
 #[derive(Debug, Default)]
 pub struct Lull {
     bytes: u64,
 }
 
-/// So little between two waits is small talk; waiting for bulk may cost a sleep.
+/// Up to this many bytes between two waits count as small messages. For bulk data, sleeping is
+/// cheap.
 const SMALL_TALK: u64 = 16 * 1024;
 
 impl Lull {
-    /// Whether an answer may come at once: something has passed since the last wait, but little.
+    /// [`Expected::Soon`] when some, but not many, bytes have passed since the last call.
     pub fn expected(&mut self, tap: &Tap) -> Expected {
         let now = tap.bytes();
         let passed = now - std::mem::replace(&mut self.bytes, now);

@@ -1,17 +1,17 @@
-//! Port lists: `22,80,8000-8100,https` to the set of ports it means.
+//! Parses port lists such as `22,80,8000-8100,https`.
 
 use crate::error::{Error, Result};
 use crate::net::address::{Protocol, port_number};
 
-/// The ports to ask, in ascending order, each once and none of them 0.
+/// The ports to probe, in ascending order, without duplicates; 1 to 65535.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ports(Vec<u16>);
 
 impl Ports {
-    /// Reads numbers, ranges and service names between commas.
+    /// Parses numbers, ranges and service names separated by commas.
     ///
     /// # Errors
-    /// A usage error that says at which character of the list the trouble is.
+    /// A usage error that says at which character of the list the fault is.
     pub fn parse(list: &str, protocol: Protocol) -> Result<Self> {
         let mut asked = vec![false; usize::from(u16::MAX) + 1];
         let mut position = 1;
@@ -41,7 +41,8 @@ fn range(word: &str, protocol: Protocol) -> std::result::Result<(u16, u16), Stri
     if word.is_empty() {
         return Err("a port is missing".to_owned());
     }
-    // Service names have hyphens too (`http-alt`): a range is told by its digits.
+    // Service names may have hyphens (`http-alt`), so it is a range only if both sides are digits
+    // or empty.
     let is_range = |(first, last): &(&str, &str)| is_number_or_empty(first, last);
     if let Some((first, last)) = word.split_once('-').filter(is_range) {
         if first.is_empty() || last.is_empty() {
@@ -67,7 +68,7 @@ fn is_number_or_empty(first: &str, last: &str) -> bool {
     first.bytes().chain(last.bytes()).all(|byte| byte.is_ascii_digit())
 }
 
-/// A port somebody can be reached at.
+/// Parses a port number from 1 to 65535.
 fn number(digits: &str) -> std::result::Result<u16, String> {
     match digits.parse() {
         Ok(0) => Err("nobody can be reached at port 0".to_owned()),

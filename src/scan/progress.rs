@@ -1,7 +1,7 @@
 //! The progress bar of a long scan, on a terminal.
 //!
-//! The bar is drawn into memory and leaves through the console like every other line: a
-//! terminal that is stopped does not stop the scan.
+//! The bar is drawn into memory and written through the console like every other line, so that a
+//! terminal that is stopped (Ctrl-S) does not stop the scan.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,37 +10,37 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use crate::observe::journal::Journal;
-use crate::scan::report::Tally;
+use crate::scan::report::PortTally;
 
-/// A scan that takes no longer shows no bar.
+/// The bar appears when the scan has taken this long.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Between two looks of the bar.
+/// Time between two redraws.
 const STEP: Duration = Duration::from_millis(100);
 
-/// Fits the narrowest terminals in use.
+/// Short enough for 80 columns.
 const TEMPLATE: &str = "[{bar:24}] {pos}/{len} ports, {msg} open, {eta} left";
 
-/// A bar, or none.
+/// The progress bar, or none.
 #[derive(Debug)]
-pub struct Progress(Option<Bar>);
+pub struct ScanBar(Option<DrawnBar>);
 
 #[derive(Debug)]
-struct Bar {
+struct DrawnBar {
     bar: ProgressBar,
     screen: Screen,
     next: Instant,
     is_shown: bool,
 }
 
-impl Progress {
+impl ScanBar {
     /// No bar.
     #[must_use]
     pub fn none() -> Self {
         Self(None)
     }
 
-    /// A bar for so many ports on a terminal of this width.
+    /// A bar for this number of ports on a terminal of `width` columns.
     #[must_use]
     pub fn new(ports: usize, width: u16) -> Self {
         let screen = Screen { width, text: Arc::default() };
@@ -49,18 +49,18 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
             bar.set_style(style.progress_chars("=> "));
         }
-        Self(Some(Bar { bar, screen, next: Instant::now() + PATIENCE, is_shown: false }))
+        Self(Some(DrawnBar { bar, screen, next: Instant::now() + PATIENCE, is_shown: false }))
     }
 
-    /// When the bar should look different.
+    /// When the bar is to be redrawn.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.0.as_ref().map(|bar| bar.next)
     }
 
-    /// Draws the bar if it is time to.
-    pub fn update(&mut self, now: Instant, tally: &Tally, journal: &Journal) {
-        let Some(Bar { bar, screen, next, is_shown }) = &mut self.0 else {
+    /// Draws the bar if that is due.
+    pub fn update(&mut self, now: Instant, tally: &PortTally, journal: &Journal) {
+        let Some(DrawnBar { bar, screen, next, is_shown }) = &mut self.0 else {
             return;
         };
         if now < *next {
@@ -74,8 +74,8 @@ impl Progress {
         screen.move_to(journal);
     }
 
-    /// Makes room for a line; the bar comes back below it with its next update. Tells whether
-    /// there was a bar.
+    /// Removes the bar, so that a line can be printed; the next update draws it again. Returns
+    /// whether it was shown.
     pub fn clear(&mut self, journal: &Journal) -> bool {
         let Some(bar) = self.0.as_mut().filter(|bar| bar.is_shown) else {
             return false;
@@ -85,24 +85,24 @@ impl Progress {
         true
     }
 
-    /// The bar goes away for good.
+    /// Removes the bar for good.
     pub fn end(&mut self, journal: &Journal) {
         self.clear(journal);
         if let Some(bar) = self.0.take() {
-            // What it draws at its end has no place any more.
+            // Without this the bar would draw itself once more when it is dropped.
             bar.bar.finish_and_clear();
         }
     }
 }
 
-/// To the first column, and nothing on the line (ECMA-48: CR, EL).
+/// Returns to the start of the line and clears it (ECMA-48: CR, EL).
 const CLEAR_LINE: &[u8] = b"\r\x1b[2K";
 
 /// A terminal in memory.
 #[derive(Debug, Clone)]
 struct Screen {
     width: u16,
-    // The bar wants to be sent between threads, though nobody here does that.
+    // indicatif requires `Send`, although there is only one thread.
     text: Arc<Mutex<Vec<u8>>>,
 }
 
@@ -173,9 +173,9 @@ mod tests {
 
     #[test]
     fn a_bar_comes_late_and_goes_without_a_trace() {
-        let mut progress = Progress::new(100, 80);
+        let mut progress = ScanBar::new(100, 80);
         let journal = Journal::default();
-        let mut tally = Tally::new(Protocol::Tcp, 100);
+        let mut tally = PortTally::new(Protocol::Tcp, 100);
         tally.open = 3;
         tally.closed = 47;
         let text = || {

@@ -1,4 +1,4 @@
-//! What a scan found, as lines for people or JSON, and what it means for the exit status.
+//! The results of a scan as text or JSON, and the exit status they lead to.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use crate::net::address::Protocol;
 
 /// What a port answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    /// Nothing that tells: no answer in time, or a router said that the host is out of reach.
+pub enum PortState {
+    /// No answer in time, or a router said that the host is unreachable.
     Silent,
-    /// It was refused: a reset over TCP, ICMP port unreachable over UDP.
+    /// Refused: a reset over TCP, ICMP port unreachable over UDP.
     Closed,
-    /// Somebody answered.
+    /// A connection was made over TCP, or a datagram came back over UDP.
     Open,
 }
 
-impl State {
-    /// The word for it. Silence means a filter over TCP, where every host should answer, and
-    /// nothing over UDP, where an open port need not.
+impl PortState {
+    /// The word for it in the results. Over TCP every host should answer, so silence means a
+    /// filter. Over UDP an open port need not answer, so silence means nothing.
     #[must_use]
     pub fn word(self, protocol: Protocol) -> &'static str {
         match (self, protocol) {
@@ -37,23 +37,23 @@ impl State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
     /// Its answer.
-    pub state: State,
-    /// How long the answer took; silence takes no time.
+    pub state: PortState,
+    /// How long the answer took; `None` for silence.
     pub time: Option<Duration>,
 }
 
 /// What the lines on standard output look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum LineFormat {
     /// `22/tcp open 0.14ms ssh`
     Text,
-    /// One object a line (`--json`).
+    /// One JSON object per line (`--json`).
     Json,
 }
 
-/// The object of one port. Every key is there in every line.
+/// The JSON object of one port. Every line has every key; a missing value is null.
 #[derive(Serialize)]
-struct Line<'a> {
+struct PortLine<'a> {
     port: u16,
     protocol: &'a str,
     state: &'a str,
@@ -62,19 +62,20 @@ struct Line<'a> {
     service: Option<&'a str>,
 }
 
-/// Adds a port's line. The service is what the port is usually for, not what was found there.
+/// Adds a port's line. `service` is the name that the system's list has for the port; the scan does
+/// not identify what runs there.
 pub fn write_line(
     out: &mut Vec<u8>,
-    format: Format,
+    format: LineFormat,
     (port, protocol): (u16, Protocol),
     found: Found,
     service: Option<&str>,
 ) {
     let state = found.state.word(protocol);
     match format {
-        Format::Text => {
+        LineFormat::Text => {
             let mut line = format!("{port}/{protocol} {state}");
-            if let (State::Open, Some(time)) = (found.state, found.time) {
+            if let (PortState::Open, Some(time)) = (found.state, found.time) {
                 line += &format!(" {:.2}ms", time.as_secs_f64() * 1e3);
             }
             if let Some(service) = service {
@@ -82,11 +83,11 @@ pub fn write_line(
             }
             out.extend_from_slice(line.as_bytes());
         }
-        Format::Json => {
+        LineFormat::Json => {
             let protocol = protocol.to_string();
-            // Whole microseconds: more would be digits that mean nothing.
+            // Whole microseconds; the measurement is no more precise.
             let time = found.time.map(|time| time.as_micros() as f64 / 1e6);
-            let line = Line { port, protocol: &protocol, state, time, service };
+            let line = PortLine { port, protocol: &protocol, state, time, service };
             // Writing numbers and strings into memory cannot fail.
             let _ = serde_json::to_writer(&mut *out, &line);
         }
@@ -96,10 +97,10 @@ pub fn write_line(
 
 /// How many ports gave which answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tally {
+pub struct PortTally {
     /// TCP or UDP.
     pub protocol: Protocol,
-    /// Ports that were to be asked.
+    /// Ports that were to be probed.
     pub asked: usize,
     /// Open ports.
     pub open: usize,
@@ -109,38 +110,38 @@ pub struct Tally {
     pub silent: usize,
 }
 
-/// When a scan is a success.
+/// What makes a scan a success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// When every port is open.
+    /// Every port is open.
     All,
-    /// When one is (`--any`).
+    /// One port is open (`--any`).
     Any,
 }
 
-impl Tally {
-    /// Nothing known yet of so many ports.
+impl PortTally {
+    /// Counts for `asked` ports without an answer yet.
     #[must_use]
     pub fn new(protocol: Protocol, asked: usize) -> Self {
         Self { protocol, asked, open: 0, closed: 0, silent: 0 }
     }
 
-    /// One more port is known.
-    pub fn count(&mut self, state: State) {
+    /// Counts the answer of one more port.
+    pub fn count(&mut self, state: PortState) {
         *match state {
-            State::Open => &mut self.open,
-            State::Closed => &mut self.closed,
-            State::Silent => &mut self.silent,
+            PortState::Open => &mut self.open,
+            PortState::Closed => &mut self.closed,
+            PortState::Silent => &mut self.silent,
         } += 1;
     }
 
-    /// Ports that are known.
+    /// Ports whose answer is known.
     #[must_use]
     pub fn known(&self) -> usize {
         self.open + self.closed + self.silent
     }
 
-    /// The exit status of a whole scan, if it is no success.
+    /// The exit status of a complete scan; `None` when it is a success.
     #[must_use]
     pub fn failure(&self, wanted: Wanted) -> Option<Status> {
         let enough = match wanted {
@@ -155,9 +156,9 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for PortTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let silent = State::Silent.word(self.protocol);
+        let silent = PortState::Silent.word(self.protocol);
         write!(f, "{} open, {} closed, {} {silent}", self.open, self.closed, self.silent)?;
         match self.asked - self.known() {
             0 => Ok(()),
@@ -170,7 +171,12 @@ impl fmt::Display for Tally {
 mod tests {
     use super::*;
 
-    fn line(format: Format, state: State, micros: Option<u64>, service: Option<&str>) -> String {
+    fn line(
+        format: LineFormat,
+        state: PortState,
+        micros: Option<u64>,
+        service: Option<&str>,
+    ) -> String {
         let mut out = Vec::new();
         let found = Found { state, time: micros.map(Duration::from_micros) };
         write_line(&mut out, format, (22, Protocol::Tcp), found, service);
@@ -179,29 +185,29 @@ mod tests {
 
     #[test]
     fn lines_for_people() {
-        let text = |state, micros, service| line(Format::Text, state, micros, service);
-        assert_eq!(text(State::Open, Some(141), Some("ssh")), "22/tcp open 0.14ms ssh\n");
-        assert_eq!(text(State::Open, Some(1_012_000), None), "22/tcp open 1012.00ms\n");
-        assert_eq!(text(State::Closed, Some(141), None), "22/tcp closed\n");
-        assert_eq!(text(State::Silent, None, None), "22/tcp filtered\n");
-        assert_eq!(State::Silent.word(Protocol::Udp), "no answer");
+        let text = |state, micros, service| line(LineFormat::Text, state, micros, service);
+        assert_eq!(text(PortState::Open, Some(141), Some("ssh")), "22/tcp open 0.14ms ssh\n");
+        assert_eq!(text(PortState::Open, Some(1_012_000), None), "22/tcp open 1012.00ms\n");
+        assert_eq!(text(PortState::Closed, Some(141), None), "22/tcp closed\n");
+        assert_eq!(text(PortState::Silent, None, None), "22/tcp filtered\n");
+        assert_eq!(PortState::Silent.word(Protocol::Udp), "no answer");
     }
 
     #[test]
     fn lines_for_programs() {
         assert_eq!(
-            line(Format::Json, State::Open, Some(141), Some("ssh")),
+            line(LineFormat::Json, PortState::Open, Some(141), Some("ssh")),
             "{\"port\":22,\"protocol\":\"tcp\",\"state\":\"open\",\"time\":0.000141,\"service\":\"ssh\"}\n"
         );
         assert_eq!(
-            line(Format::Json, State::Silent, None, None),
+            line(LineFormat::Json, PortState::Silent, None, None),
             "{\"port\":22,\"protocol\":\"tcp\",\"state\":\"filtered\",\"time\":null,\"service\":null}\n"
         );
     }
 
     #[test]
     fn the_status_follows_from_the_counts() {
-        let tally = |open, closed, silent| Tally {
+        let tally = |open, closed, silent| PortTally {
             protocol: Protocol::Tcp,
             asked: open + closed + silent,
             open,
@@ -222,11 +228,11 @@ mod tests {
 
     #[test]
     fn the_counts_say_what_is_not_known() {
-        let mut tally = Tally::new(Protocol::Udp, 3);
-        tally.count(State::Open);
+        let mut tally = PortTally::new(Protocol::Udp, 3);
+        tally.count(PortState::Open);
         assert_eq!(tally.to_string(), "1 open, 0 closed, 0 no answer, 2 not known");
-        tally.count(State::Silent);
-        tally.count(State::Closed);
+        tally.count(PortState::Silent);
+        tally.count(PortState::Closed);
         assert_eq!(tally.to_string(), "1 open, 1 closed, 1 no answer");
     }
 }

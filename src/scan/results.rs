@@ -1,6 +1,7 @@
-//! What is known of each port, and standard output, where it is shown.
+//! The answers of the ports, and writing them to standard output.
 //!
-//! Lines come in the order of the ports, each as soon as all ports before it are known.
+//! Lines are in the order of the ports (unless shuffled); each is written as soon as the answers of
+//! all ports before it are known.
 
 use crate::error::Result;
 use crate::io::reactor::Reactor;
@@ -8,12 +9,12 @@ use crate::net::address::{Protocol, service_name};
 use crate::observe::journal::Journal;
 use crate::run::console::Console;
 use crate::scan::plan::Order;
-use crate::scan::report::{Format, Found, State, Tally, write_line};
+use crate::scan::report::{Found, LineFormat, PortState, PortTally, write_line};
 
 /// Which ports are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
-    /// Those that are open.
+pub enum ShownPorts {
+    /// Only open ones.
     Open,
     /// Every one (`--all`).
     All,
@@ -22,29 +23,29 @@ pub enum Shown {
 /// Whether open ports are shown with the names of services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Names {
-    /// The system's list is asked.
+    /// Yes, from the system's service list (services(5)).
     Shown,
     /// Numbers only (`-n`).
     Omitted,
 }
 
-/// Whether somebody reads standard output.
+/// Whether standard output still has a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
-    /// As far as one can know.
+pub enum OutputReader {
+    /// It has, as far as is known.
     There,
-    /// The pipe is closed.
+    /// The reading end of the pipe was closed.
     Gone,
 }
 
-/// What lines look like.
+/// What is shown, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
     /// Text or JSON.
-    pub format: Format,
+    pub format: LineFormat,
     /// Which ports.
-    pub shown: Shown,
-    /// With names or without.
+    pub shown: ShownPorts,
+    /// Whether service names are shown.
     pub names: Names,
     /// In which order.
     pub order: Order,
@@ -56,24 +57,24 @@ pub struct Results {
     style: Style,
     ports: Vec<u16>,
     found: Vec<Option<Found>>,
-    /// All ports before this place are known and shown.
+    /// Index of the first port that was not shown yet.
     next: usize,
-    tally: Tally,
+    tally: PortTally,
     text: Journal,
     stdout: Console,
-    /// Whether something has been shown that has not reached its reader yet.
+    /// Whether lines wait to be written.
     waiting: bool,
 }
 
 impl Results {
-    /// Nothing is known yet of these ports, which ascend.
+    /// No answers yet for these ports, which must be in ascending order.
     #[must_use]
     pub fn new(style: Style, protocol: Protocol, ports: Vec<u16>, stdout: Console) -> Self {
         Self {
             style,
             found: vec![None; ports.len()],
             next: 0,
-            tally: Tally::new(protocol, ports.len()),
+            tally: PortTally::new(protocol, ports.len()),
             ports,
             text: stdout.journal(),
             stdout,
@@ -83,11 +84,11 @@ impl Results {
 
     /// The counts so far.
     #[must_use]
-    pub fn tally(&self) -> Tally {
+    pub fn tally(&self) -> PortTally {
         self.tally
     }
 
-    /// Whether every port is known.
+    /// Whether the answers of all ports are known.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.tally.known() == self.ports.len()
@@ -99,13 +100,13 @@ impl Results {
         self.waiting
     }
 
-    /// Whether so much text waits that there should not be more.
+    /// Whether so much text waits that no more should be added.
     #[must_use]
     pub fn is_congested(&self) -> bool {
         self.stdout.is_congested()
     }
 
-    /// A port is known, for good.
+    /// Notes the final answer of a port.
     pub fn settle(&mut self, port: u16, found: Found) {
         let Ok(place) = self.ports.binary_search(&port) else {
             return;
@@ -122,7 +123,7 @@ impl Results {
         }
     }
 
-    /// No more will be known: what waits for a port before it is shown.
+    /// No more answers will come: shows the ports that waited for one before them.
     pub fn conclude(&mut self) {
         for place in self.next..self.ports.len() {
             if let Some(found) = self.found[place] {
@@ -133,8 +134,8 @@ impl Results {
     }
 
     fn show(&mut self, port: u16, found: Found) {
-        let is_open = found.state == State::Open;
-        if !is_open && self.style.shown == Shown::Open {
+        let is_open = found.state == PortState::Open;
+        if !is_open && self.style.shown == ShownPorts::Open {
             return;
         }
         let protocol = self.tally.protocol;
@@ -148,16 +149,16 @@ impl Results {
         self.waiting = true;
     }
 
-    /// Writes what there is room for, and tells whether anybody still reads.
+    /// Writes as much as fits, and returns whether there still is a reader.
     ///
     /// # Errors
-    /// When standard output fails for another reason than that its reader left.
-    pub fn write(&mut self, reactor: &mut Reactor) -> Result<Reader> {
+    /// When standard output fails, other than by its reader's closing it.
+    pub fn write(&mut self, reactor: &mut Reactor) -> Result<OutputReader> {
         self.waiting = !self.stdout.flush(reactor);
         match self.stdout.failure() {
             Some(failure) => Err(failure),
-            None if self.stdout.is_gone() => Ok(Reader::Gone),
-            None => Ok(Reader::There),
+            None if self.stdout.is_gone() => Ok(OutputReader::Gone),
+            None => Ok(OutputReader::There),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! TCP ports are asked by connecting to them.
+//! Probes TCP ports by connecting to them.
 //!
-//! On the own machine the answer is there before connect(2) returns, so it is called a second
-//! time at once, and after a refusal the same socket serves for the next port: two system calls
-//! a port, and the poller only for those that are really far away.
+//! Over loopback the answer is there before connect(2) returns EINPROGRESS, so a second connect(2)
+//! fetches it at once. After a refusal the socket is used again for the next port. That makes two
+//! system calls per port; only distant ports need epoll.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,18 +19,19 @@ use crate::error::{Error, Result};
 use crate::io::reactor::{Latch, Reactor};
 use crate::net::address::Protocol;
 use crate::net::socket;
-use crate::scan::report::{Found, State};
+use crate::scan::report::{Found, PortState};
 
-/// Connections under way.
-pub(super) struct Connects {
+/// The connections in progress.
+pub(super) struct TcpProber {
     targets: Vec<Target>,
     timeout: Duration,
-    /// By the number of the latch.
+    /// Indexed by the id of the latch.
     pending: Vec<Option<Pending>>,
     in_flight: usize,
-    /// When to give up, earliest first. A connection that was answered stays here until then.
+    /// When to give a connection up, earliest first. A connection that was answered stays here
+    /// until then.
     ends: VecDeque<(Instant, usize, Job)>,
-    /// Sockets that can be connected again, by target.
+    /// Sockets that can be used again, by target.
     spare: Vec<Vec<Socket>>,
 }
 
@@ -41,16 +42,16 @@ struct Pending {
     started: Instant,
 }
 
-/// What connect(2) says.
-enum Verdict {
+/// The outcome of a connect(2).
+enum ConnectOutcome {
     Waiting,
     Connected,
-    Answered(State),
+    Answered(PortState),
     NoRoom(io::Error),
     Impossible(io::Error),
 }
 
-impl Connects {
+impl TcpProber {
     pub(super) fn new(targets: Vec<Target>, timeout: Duration) -> Self {
         let spare = targets.iter().map(|_| Vec::new()).collect();
         Self { targets, timeout, pending: Vec::new(), in_flight: 0, ends: VecDeque::new(), spare }
@@ -61,25 +62,25 @@ impl Connects {
             return Ok(socket);
         }
         open(address, Protocol::Tcp).or_else(|cause| {
-            // Those kept for another address may be what is in the way.
+            // The sockets kept for other addresses may be what has used the descriptors up.
             self.spare.iter_mut().for_each(Vec::clear);
             if is_no_room(&cause) { open(address, Protocol::Tcp) } else { Err(cause) }
         })
     }
 
     fn no_room(&self, address: SocketAddr, cause: &io::Error) -> Result<Asked> {
-        // As long as something is under way, there will be room again.
+        // While probes are in flight, there will be room when they end.
         if self.in_flight > 0 { Ok(Asked::NoRoom) } else { Err(failed(address, cause)) }
     }
 
-    /// Takes a connection's answer, if it has one, and keeps its socket for the next.
+    /// Collects the answer of a connection, if there is one, and keeps its socket for the next.
     fn check(&mut self, id: usize, reactor: &mut Reactor, answers: &mut Vec<Answer>) -> Result<()> {
         let Some(Some(pending)) = self.pending.get(id) else {
             return Ok(());
         };
         let address = self.targets[pending.job.target].at(pending.job.port);
         let verdict = judge(pending.socket.connect(&address.into()));
-        if matches!(verdict, Verdict::Waiting) {
+        if matches!(verdict, ConnectOutcome::Waiting) {
             return Ok(());
         }
         let Some(Pending { socket, latch, job, started }) = self.remove(id) else {
@@ -87,13 +88,13 @@ impl Connects {
         };
         reactor.forget(&socket, &latch);
         let state = match verdict {
-            Verdict::Waiting => return Ok(()),
-            Verdict::Connected => connected(&socket, address),
-            Verdict::Answered(state) => {
+            ConnectOutcome::Waiting => return Ok(()),
+            ConnectOutcome::Connected => connected(&socket, address),
+            ConnectOutcome::Answered(state) => {
                 self.keep(job, socket, state);
                 state
             }
-            Verdict::NoRoom(cause) | Verdict::Impossible(cause) => {
+            ConnectOutcome::NoRoom(cause) | ConnectOutcome::Impossible(cause) => {
                 return Err(failed(address, &cause));
             }
         };
@@ -101,9 +102,10 @@ impl Connects {
         Ok(())
     }
 
-    /// A socket that was refused can be connected again; one whose connection was made cannot.
-    fn keep(&mut self, job: Job, socket: Socket, state: State) {
-        if state == State::Closed {
+    /// Keeps the socket if it was refused: it can be connected again, unlike one that was
+    /// connected.
+    fn keep(&mut self, job: Job, socket: Socket, state: PortState) {
+        if state == PortState::Closed {
             self.spare[job.target].push(socket);
         }
     }
@@ -115,7 +117,7 @@ impl Connects {
     }
 }
 
-impl Prober for Connects {
+impl Prober for TcpProber {
     fn ask(&mut self, job: Job, reactor: &mut Reactor, answers: &mut Vec<Answer>) -> Result<Asked> {
         let address = self.targets[job.target].at(job.port);
         let socket = match self.open(job, address) {
@@ -126,22 +128,22 @@ impl Prober for Connects {
         let to = SockAddr::from(address);
         let started = Instant::now();
         let mut verdict = judge(socket.connect(&to));
-        if matches!(verdict, Verdict::Waiting) {
+        if matches!(verdict, ConnectOutcome::Waiting) {
             verdict = judge(socket.connect(&to));
         }
         match verdict {
-            Verdict::Waiting => {}
-            Verdict::Connected => {
+            ConnectOutcome::Waiting => {}
+            ConnectOutcome::Connected => {
                 answers.push(answer(job, connected(&socket, address), started));
                 return Ok(Asked::Yes);
             }
-            Verdict::Answered(state) => {
+            ConnectOutcome::Answered(state) => {
                 self.keep(job, socket, state);
                 answers.push(answer(job, state, started));
                 return Ok(Asked::Yes);
             }
-            Verdict::NoRoom(cause) => return self.no_room(address, &cause),
-            Verdict::Impossible(cause) => return Err(failed(address, &cause)),
+            ConnectOutcome::NoRoom(cause) => return self.no_room(address, &cause),
+            ConnectOutcome::Impossible(cause) => return Err(failed(address, &cause)),
         }
         let latch = reactor
             .watch(&socket, Interest::WRITABLE)
@@ -156,7 +158,7 @@ impl Prober for Connects {
         Ok(Asked::Yes)
     }
 
-    /// The kernel repeats a SYN by itself.
+    /// The kernel retransmits a lost SYN by itself.
     fn ask_again(&mut self, _: Instant, _: &mut Vec<Answer>) -> Result<Option<Asked>> {
         Ok(None)
     }
@@ -179,11 +181,11 @@ impl Prober for Connects {
             if !self.pending.get(id).is_some_and(is_it) {
                 continue;
             }
-            // It may have been answered while the loop was busy elsewhere.
+            // The answer may have come since the last poll.
             self.check(id, reactor, answers)?;
             if let Some(late) = self.remove(id) {
                 reactor.forget(&late.socket, &late.latch);
-                answers.push(Answer { job, found: Found { state: State::Silent, time: None } });
+                answers.push(Answer { job, found: Found { state: PortState::Silent, time: None } });
             }
         }
         Ok(())
@@ -202,31 +204,31 @@ impl Prober for Connects {
     }
 }
 
-fn answer(job: Job, state: State, started: Instant) -> Answer {
-    let time = (state != State::Silent).then(|| started.elapsed());
+fn answer(job: Job, state: PortState, started: Instant) -> Answer {
+    let time = (state != PortState::Silent).then(|| started.elapsed());
     Answer { job, found: Found { state, time } }
 }
 
-/// What a connection that was made tells. Where nobody listens, the system may pick the asked
-/// port itself as the one to connect from, and the connection meets itself (simultaneous open,
-/// RFC 9293, 3.5).
-fn connected(socket: &Socket, target: SocketAddr) -> State {
+/// The state that a connection proves. On this machine the kernel may choose the probed port as the
+/// source port; then, with no listener there, the socket connects to itself (simultaneous open, RFC
+/// 9293, 3.5).
+fn connected(socket: &Socket, target: SocketAddr) -> PortState {
     let is_own = |local: SocketAddr| (local.ip(), local.port()) == (target.ip(), target.port());
     let local = socket::local_address(socket).and_then(|local| local.internet());
-    if local.is_some_and(is_own) { State::Closed } else { State::Open }
+    if local.is_some_and(is_own) { PortState::Closed } else { PortState::Open }
 }
 
-fn judge(result: io::Result<()>) -> Verdict {
+fn judge(result: io::Result<()>) -> ConnectOutcome {
     let Err(cause) = result else {
-        return Verdict::Connected;
+        return ConnectOutcome::Connected;
     };
     match cause.raw_os_error() {
-        Some(libc::EINPROGRESS | libc::EALREADY) => Verdict::Waiting,
-        Some(libc::EISCONN) => Verdict::Connected,
-        Some(libc::ECONNREFUSED) => Verdict::Answered(State::Closed),
+        Some(libc::EINPROGRESS | libc::EALREADY) => ConnectOutcome::Waiting,
+        Some(libc::EISCONN) => ConnectOutcome::Connected,
+        Some(libc::ECONNREFUSED) => ConnectOutcome::Answered(PortState::Closed),
         // The handshake was completed before the connection was broken: somebody listens.
-        Some(libc::ECONNRESET | libc::EPIPE) => Verdict::Answered(State::Open),
-        // ICMP, and firewalls of our own (icmp(7), connect(2)).
+        Some(libc::ECONNRESET | libc::EPIPE) => ConnectOutcome::Answered(PortState::Open),
+        // ICMP messages (icmp(7)) and rules of this machine's firewall (connect(2)).
         Some(
             libc::ETIMEDOUT
             | libc::EHOSTUNREACH
@@ -238,13 +240,13 @@ fn judge(result: io::Result<()>) -> Verdict {
             | libc::ECONNABORTED
             | libc::EACCES
             | libc::EPERM,
-        ) => Verdict::Answered(State::Silent),
-        _ if is_no_room(&cause) => Verdict::NoRoom(cause),
-        _ => Verdict::Impossible(cause),
+        ) => ConnectOutcome::Answered(PortState::Silent),
+        _ if is_no_room(&cause) => ConnectOutcome::NoRoom(cause),
+        _ => ConnectOutcome::Impossible(cause),
     }
 }
 
-/// Whether descriptors, memory or ports to send from have run out.
+/// Whether descriptors, memory or source ports have run out.
 fn is_no_room(cause: &io::Error) -> bool {
     matches!(
         cause.raw_os_error(),

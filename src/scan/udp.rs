@@ -1,9 +1,9 @@
-//! UDP ports are asked by sending them a datagram, a few times.
+//! Probes UDP ports by sending each a datagram, up to three times.
 //!
-//! One socket a target serves all its ports. A reply tells its port by where it came from, a
-//! refusal by the error queue (IP_RECVERR, ip(7)), which keeps the destination of the datagram
-//! that an ICMP message is about. Most open ports do not answer what they do not understand, so
-//! silence means nothing.
+//! One socket per target serves all ports. The source address of a reply says which port it is
+//! from. For a refusal the error queue says so (IP_RECVERR, ip(7)): it has the destination of the
+//! datagram that caused the ICMP message. Most services ignore a datagram that they do not
+//! understand, so silence means nothing.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -21,35 +21,35 @@ use crate::error::{Error, Result};
 use crate::io::reactor::{Latch, Reactor};
 use crate::net::address::Protocol;
 use crate::net::socket;
-use crate::scan::report::{Found, State};
+use crate::scan::report::{Found, PortState};
 use crate::sys::{self, Icmp, IcmpKind};
 
-/// Datagrams sent to a port that does not answer: any of them may be lost, and so may the reply.
+/// Datagrams sent to a port that does not answer: each of them, and each reply, may be lost.
 const SENDS: u32 = 3;
 
-/// A datagram is sent again after this part of the time that an answer may take: the last one
-/// leaves at half of it.
+/// A datagram is repeated after a PAUSES-th part of the time that an answer may take, so that the
+/// last one is sent at half of that time.
 const PAUSES: u32 = 4;
 
-/// Room for the replies and the ICMP messages that wait in the kernel.
+/// Bytes of receive buffer for replies and ICMP messages.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// Replies, and ICMP messages, that are taken before signals and the clock are looked at again:
-/// somebody may send more of them than can ever be taken.
+/// Replies, and ICMP messages, that are read before signals and deadlines are looked at: a peer may
+/// send them faster than they can be read.
 const MOST_AT_ONCE: usize = 256;
 
-/// Questions under way.
-pub(super) struct Datagrams {
-    ends: Vec<End>,
+/// The probes in flight.
+pub(super) struct UdpProber {
+    ends: Vec<ProbeSocket>,
     payload: Vec<u8>,
     timeout: Duration,
     flights: HashMap<Key, Flight>,
-    /// By how often a question was asked: when it is asked again or, after the last time, given
-    /// up; earliest first. A question that was answered stays until then.
+    /// Queue N is for questions that were sent N + 1 times: when to repeat them or, in the last
+    /// queue, to give them up; earliest first. A question that was answered stays until then.
     due: [VecDeque<(Instant, Key)>; SENDS as usize],
 }
 
-/// A question's target and port: each is asked at most once.
+/// Target and port of a question. There is at most one question for each.
 type Key = (usize, u16);
 
 struct Flight {
@@ -58,30 +58,30 @@ struct Flight {
 }
 
 /// The socket for one target.
-struct End {
+struct ProbeSocket {
     target: Target,
     socket: Socket,
     latch: Rc<Latch>,
     own_port: u16,
 }
 
-/// What a socket has for us.
-enum Reply {
+/// The result of receiving.
+enum Heard {
     From(SocketAddr),
-    /// An ICMP message came in between.
+    /// No datagram: the call returned an ICMP message as an error, or was interrupted.
     Icmp,
     None,
 }
 
-/// What became of a datagram.
+/// The result of sending a datagram.
 enum Sent {
     Yes,
     NoRoom,
 }
 
-impl Datagrams {
+impl UdpProber {
     pub(super) fn new(plan: &Plan, reactor: &mut Reactor) -> Result<Self> {
-        let ends = plan.targets.iter().map(|target| End::new(*target, reactor));
+        let ends = plan.targets.iter().map(|target| ProbeSocket::new(*target, reactor));
         Ok(Self {
             ends: ends.collect::<Result<_>>()?,
             payload: plan.payload.clone(),
@@ -91,15 +91,15 @@ impl Datagrams {
         })
     }
 
-    /// An ICMP message about a datagram of ours.
+    /// Handles an ICMP message about a probe.
     fn hear(&mut self, target: usize, icmp: &Icmp, answers: &mut Vec<Answer>) {
         let state = match icmp.kind {
-            IcmpKind::PortUnreachable => State::Closed,
-            // A router says that it gives up: there is nothing to wait for.
+            IcmpKind::PortUnreachable => PortState::Closed,
+            // A router has given up, so no answer will come.
             IcmpKind::HostUnreachable | IcmpKind::NetworkUnreachable | IcmpKind::Prohibited => {
-                State::Silent
+                PortState::Silent
             }
-            // The next try may get through.
+            // A repeated probe may get through.
             IcmpKind::TimeExceeded | IcmpKind::TooLong => return,
         };
         if icmp.about.ip() == self.ends[target].target.address.ip() {
@@ -107,24 +107,25 @@ impl Datagrams {
         }
     }
 
-    fn answer(&mut self, key: Key, state: State, answers: &mut Vec<Answer>) {
-        // Nothing under way: a second answer, or one that is too late.
+    fn answer(&mut self, key: Key, state: PortState, answers: &mut Vec<Answer>) {
+        // Otherwise it is a second answer, or one that is too late.
         if let Some(Flight { job, started }) = self.flights.remove(&key) {
-            let time = (state != State::Silent).then(|| started.elapsed());
+            let time = (state != PortState::Silent).then(|| started.elapsed());
             answers.push(Answer { job, found: Found { state, time } });
         }
     }
 
-    /// Takes the replies and ICMP messages of a target: what is left stays readable.
+    /// Reads the replies and ICMP messages of a target, up to a limit; the latch stays readable for
+    /// the rest.
     fn listen(&mut self, target: usize, answers: &mut Vec<Answer>) -> Result<()> {
         for _ in 0..MOST_AT_ONCE {
             self.hear_all(target, answers)?;
             match self.ends[target].next_reply()? {
-                Reply::From(peer) if peer.ip() == self.ends[target].target.address.ip() => {
-                    self.answer((target, peer.port()), State::Open, answers);
+                Heard::From(peer) if peer.ip() == self.ends[target].target.address.ip() => {
+                    self.answer((target, peer.port()), PortState::Open, answers);
                 }
-                Reply::From(_) | Reply::Icmp => {}
-                Reply::None => {
+                Heard::From(_) | Heard::Icmp => {}
+                Heard::None => {
                     self.ends[target].latch.not_readable();
                     break;
                 }
@@ -133,7 +134,7 @@ impl Datagrams {
         Ok(())
     }
 
-    /// Takes the ICMP messages of a target; tells whether there was any.
+    /// Reads the ICMP messages of a target; returns whether there were any.
     fn hear_all(&mut self, target: usize, answers: &mut Vec<Answer>) -> Result<bool> {
         let mut heard = false;
         for _ in 0..MOST_AT_ONCE {
@@ -144,8 +145,8 @@ impl Datagrams {
         Ok(heard)
     }
 
-    /// Sends a probe. The send call also tells of ICMP messages about those before it, which
-    /// say nothing of this one.
+    /// Sends a probe. send(2) also returns errors that ICMP messages about earlier probes have
+    /// caused; then it is called again.
     fn send(&mut self, key: Key, answers: &mut Vec<Answer>) -> Result<Sent> {
         let (target, port) = key;
         loop {
@@ -158,8 +159,8 @@ impl Datagrams {
                 _ if self.hear_all(target, answers)? => {}
                 Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => return Ok(Sent::NoRoom),
                 Some(libc::EINTR) => {}
-                // The network is down for the moment, or a firewall of our own is in the way:
-                // it is as if the datagram were lost.
+                // The network is down, or this machine's firewall rejects the datagram: it counts
+                // as lost.
                 Some(
                     libc::EPERM
                     | libc::ECONNREFUSED
@@ -174,15 +175,16 @@ impl Datagrams {
     }
 }
 
-impl Prober for Datagrams {
+impl Prober for UdpProber {
     fn ask(&mut self, job: Job, _: &mut Reactor, answers: &mut Vec<Answer>) -> Result<Asked> {
         let key = (job.target, job.port);
         let started = Instant::now();
         self.flights.insert(key, Flight { job, started });
-        let End { target, own_port, .. } = &self.ends[job.target];
+        let ProbeSocket { target, own_port, .. } = &self.ends[job.target];
         if job.port == *own_port && target.local == target.address.ip() {
-            // The system gave us this port, so nobody else is there; we would hear ourselves.
-            self.answer(key, State::Closed, answers);
+            // The port belongs to this socket, so no service has it; the probe would come back as a
+            // reply.
+            self.answer(key, PortState::Closed, answers);
             return Ok(Asked::Yes);
         }
         match self.send(key, answers)? {
@@ -212,7 +214,8 @@ impl Prober for Datagrams {
                 let next = if asked + 1 < self.due.len() - 1 {
                     now + self.timeout / PAUSES
                 } else {
-                    // With a low --rate the last one may leave late; it gets its time as well.
+                    // With a low --rate the last datagram may be sent late; it gets half of the
+                    // time all the same.
                     (flight.started + self.timeout).max(now + self.timeout / 2)
                 };
                 self.due[asked + 1].push_back((next, key));
@@ -234,7 +237,7 @@ impl Prober for Datagrams {
             if let Some(last) = self.due.last_mut() {
                 last.pop_front();
             }
-            self.answer(key, State::Silent, answers);
+            self.answer(key, PortState::Silent, answers);
         }
         Ok(())
     }
@@ -256,14 +259,15 @@ impl Prober for Datagrams {
     }
 }
 
-impl End {
+impl ProbeSocket {
     fn new(target: Target, reactor: &mut Reactor) -> Result<Self> {
         let address = target.address;
         let failed = |cause: io::Error| failed("open", address, &cause);
         let socket = open(address, Protocol::Udp).map_err(failed)?;
-        // Many answers may come at once. What the system does not grant is no error.
+        // Many answers may come at once. A smaller buffer is no error.
         let _ = sys::raise_receive_buffer(&socket, RECEIVE_BUFFER);
-        // Bound to one address, it does not hear what goes to others of this machine.
+        // Bound to one address, the socket does not receive datagrams to other addresses of this
+        // machine.
         let mut from = address;
         from.set_ip(target.local);
         from.set_port(0);
@@ -280,14 +284,14 @@ impl End {
         sys::next_icmp(&self.socket).map_err(|cause| self.failed(&cause))
     }
 
-    fn next_reply(&self) -> Result<Reply> {
-        // Who sent it is all that matters.
+    fn next_reply(&self) -> Result<Heard> {
+        // Only the sender matters; the payload may be truncated.
         let mut byte = [MaybeUninit::uninit()];
         match self.socket.recv_from(&mut byte) {
-            Ok((_, peer)) => Ok(peer.as_socket().map_or(Reply::Icmp, Reply::From)),
+            Ok((_, peer)) => Ok(peer.as_socket().map_or(Heard::Icmp, Heard::From)),
             Err(cause) => match cause.raw_os_error() {
-                Some(libc::EAGAIN) => Ok(Reply::None),
-                // The error queue has it, if it is about one of our datagrams.
+                Some(libc::EAGAIN) => Ok(Heard::None),
+                // An ICMP message is in the error queue if it is about a probe.
                 Some(
                     libc::EINTR
                     | libc::ECONNREFUSED
@@ -300,7 +304,7 @@ impl End {
                     | libc::EMSGSIZE
                     | libc::EPROTO
                     | libc::EACCES,
-                ) => Ok(Reply::Icmp),
+                ) => Ok(Heard::Icmp),
                 _ => Err(self.failed(&cause)),
             },
         }

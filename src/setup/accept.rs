@@ -1,4 +1,4 @@
-//! The listening side of TCP: who comes in, and when nobody can.
+//! Accepting connections: access list, limit of clients, and pausing when accept(2) fails.
 
 use std::io;
 use std::rc::Rc;
@@ -15,44 +15,44 @@ use crate::net::socket;
 use crate::observe::tap::Event;
 use crate::run::session::Session;
 
-/// How long to wait before trying again when accepting failed by a cause that may pass: descriptors
-/// or memory of the whole system have run out, or every connection was gone before it was taken.
+/// How long to pause after accept(2) failed for a reason that may pass: descriptors or memory have
+/// run out, or all waiting connections had failed already.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A listening socket.
+/// A listening stream socket with its access list and limit of clients.
 pub struct Acceptor {
     socket: Socket,
     latch: Rc<Latch>,
     local: Address,
     access: AccessList,
     most: Option<usize>,
-    /// Since accepting failed: when to try again, unless somebody leaves before.
+    /// Set while accepting pauses after a failure.
     paused: Option<Pause>,
-    /// The causes that the user was told of (errno(3)): each is told once.
+    /// The errors that were reported (errno(3)). Each is reported once.
     told: Vec<i32>,
 }
 
-/// Why nobody is accepted for a while.
+/// A pause in accepting.
 #[derive(Debug, Clone, Copy)]
 struct Pause {
     until: Instant,
     lacks: Lack,
 }
 
-/// What is missing for accepting the next client.
+/// What has to change before the next connection can be accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lack {
-    /// Descriptors or memory, which whoever leaves gives back.
+    /// Descriptors or memory have to become free, which a client that leaves may do.
     Room,
-    /// Nothing that anybody here could give.
+    /// Nothing that this program could do.
     Nothing,
 }
 
 impl Acceptor {
-    /// Watches a listening socket. At most `most` clients are let in at once.
+    /// Watches a listening socket. At most `most` clients are accepted at the same time.
     ///
     /// # Errors
-    /// When it cannot be watched.
+    /// When epoll cannot watch it.
     pub fn new(
         socket: Socket,
         access: AccessList,
@@ -67,7 +67,7 @@ impl Acceptor {
         Ok(Self { socket, latch, local, access, most, paused: None, told: Vec::new() })
     }
 
-    /// Our end of a connection to `peer`, as far as it need not be asked for.
+    /// The address that the socket is bound to.
     #[must_use]
     pub fn local(&self) -> Address {
         self.local.clone()
@@ -78,31 +78,31 @@ impl Acceptor {
         session.reactor.forget(&self.socket, &self.latch);
     }
 
-    /// When accepting is to be tried again after it failed.
+    /// When a pause after a failure ends.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.paused.map(|pause| pause.until)
     }
 
-    /// Whether somebody waits who can come in only when somebody else leaves.
+    /// Whether a connection waits for descriptors or memory.
     #[must_use]
     pub fn lacks_room(&self) -> bool {
         self.paused.is_some_and(|pause| pause.lacks == Lack::Room)
     }
 
-    /// How many clients may be here at once.
+    /// The most clients at the same time, if limited.
     #[must_use]
     pub fn most(&self) -> Option<usize> {
         self.most
     }
 
-    /// A client has left: there may be room for another.
+    /// Ends a pause, because a client has left and may have made room.
     pub fn resume(&mut self) {
         self.paused = None;
     }
 
-    /// The next client that may come in, `present` being here already; `None` when nobody waits,
-    /// or nobody can be let in now.
+    /// Accepts the next client that is not refused; `present` is the number of clients now. `None`
+    /// when no connection waits, or accepting pauses.
     ///
     /// # Errors
     /// When the listening socket itself failed.

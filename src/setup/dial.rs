@@ -1,8 +1,8 @@
-//! Connecting over TCP: every address of a name, several at a time when the first is slow.
+//! Connecting over TCP: tries all addresses of a name, several at a time if the first is slow.
 //!
-//! The order and the pause follow RFC 8305 ("Happy Eyeballs"): families take turns, and the next
-//! address is tried when the one before has failed or has been silent for 250 ms. Addresses that the
-//! name server gives late join those that wait for their turn.
+//! Order and delay follow RFC 8305 ("Happy Eyeballs"): families alternate, and the next address is
+//! tried when all before it have failed or 250 ms after the last one. Addresses that a name server
+//! returns late are added to those that wait.
 
 use std::collections::VecDeque;
 use std::io;
@@ -27,19 +27,19 @@ use crate::sys;
 /// "Connection Attempt Delay" (RFC 8305, section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Where to send from, and through what kind of socket.
+/// The source of a connection, and its socket options.
 #[derive(Debug, Clone, Default)]
 pub struct From {
-    /// Addresses of this machine; the first of the target's family is used. Empty: any.
+    /// Source addresses; the first of the target's family is used. If empty, the kernel chooses.
     pub addresses: Vec<SocketAddr>,
-    /// Port; 0 is any.
+    /// Source port; with 0 the kernel chooses.
     pub port: u16,
-    /// Options of the socket.
+    /// Socket options.
     pub options: Options,
 }
 
 impl From {
-    /// Binds a socket that will connect to `target`.
+    /// Binds a socket that is to connect to `target`.
     fn bind(&self, socket: &Socket, target: SocketAddr, protocol: Protocol) -> Result<()> {
         let Some(mut from) = self.pick(target) else {
             return Ok(());
@@ -47,21 +47,21 @@ impl From {
         from.set_port(self.port);
         let shared = match protocol {
             _ if self.port == 0 => Ok(()),
-            // The port may still be in TIME-WAIT from the last run.
+            // The port may still be in TIME-WAIT from an earlier run.
             Protocol::Tcp => socket.set_reuse_address(true),
             Protocol::Udp => self.options.share_port(socket, from),
         };
-        // Where it is refused, binding says so.
+        // If this fails and matters, bind(2) fails too.
         drop(shared);
         socket
             .bind(&from.into())
             .map_err(|cause| socket::failure::binding("bind", from, protocol, &cause))
     }
 
-    /// Those of `targets` that can be reached from here: an address reaches its own family.
+    /// The `targets` that have the family of a source address.
     ///
     /// # Errors
-    /// A usage error when there are none.
+    /// A usage error when there are none, and none can follow.
     pub fn reachable(&self, targets: Addresses) -> Result<Addresses> {
         let Some(first) = self.addresses.first() else { return Ok(targets) };
         let is_mixed = self.addresses.iter().any(|from| from.is_ipv4() != first.is_ipv4());
@@ -79,7 +79,7 @@ impl From {
         Ok(near)
     }
 
-    /// Where to bind; `None` leaves it to the system.
+    /// The address to bind to; `None` leaves it to the kernel.
     fn pick(&self, target: SocketAddr) -> Option<SocketAddr> {
         let same = |from: &&SocketAddr| from.is_ipv4() == target.is_ipv4();
         let any = match target {
@@ -90,13 +90,13 @@ impl From {
     }
 }
 
-/// A connection that was made.
+/// An established connection.
 pub struct Connected {
     /// The socket, non-blocking.
     pub socket: Socket,
     /// Its readiness.
     pub latch: Rc<Latch>,
-    /// Who answered.
+    /// The address that was connected to.
     pub peer: Address,
 }
 
@@ -109,7 +109,8 @@ struct Attempt {
 /// Connects to the first of `addresses` that answers, within `limit`.
 ///
 /// # Errors
-/// When none answers; the most telling cause. When a signal or the run's own limit comes first.
+/// When all addresses fail: the most telling error. When `limit`, a signal or the limit of the run
+/// comes first.
 pub fn connect(
     session: &mut Session,
     mut addresses: Addresses,
@@ -117,7 +118,7 @@ pub fn connect(
     limit: Option<Limit>,
 ) -> Result<Connected> {
     let mut queue: VecDeque<SocketAddr> = interleaved(addresses.known()).into();
-    // Within a short limit every address has its turn too.
+    // With a short limit the delay is shorter, so that every address is tried within it.
     let left = |limit: Limit| limit.at().saturating_duration_since(Instant::now());
     let number = u32::try_from(queue.len()).unwrap_or(u32::MAX).max(1);
     let share = limit.map(|limit| left(limit) / number);
@@ -184,10 +185,10 @@ pub fn connect(
     }
 }
 
-/// So many addresses are named in an error; a name may have very many.
+/// How many addresses an error lists; a name may have very many.
 const NAMED: usize = 3;
 
-/// The error for attempts that were under way when the limit passed.
+/// The error for the attempts that had no answer when the limit passed.
 fn unanswered(attempts: &[Attempt], limit: Duration) -> Error {
     let name = |attempt: &Attempt| socket::name(&attempt.peer.into(), Protocol::Tcp);
     let mut peers = attempts.iter().take(NAMED).map(name).collect::<Vec<_>>().join(", ");
@@ -198,7 +199,7 @@ fn unanswered(attempts: &[Attempt], limit: Duration) -> Error {
     Error::new(Status::TimedOut, "connect", peers, why).hint("-w sets the limit")
 }
 
-/// Families in turn, each in the resolver's order (RFC 8305, section 4).
+/// Alternates the families; each keeps the resolver's order (RFC 8305, 4).
 fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<SocketAddr>, Vec<SocketAddr>) =
@@ -234,13 +235,13 @@ fn start(session: &mut Session, peer: SocketAddr, from: &From) -> Result<Attempt
     Ok(Attempt { socket, latch, peer })
 }
 
-/// What has become of an attempt; `None` while it is under way.
+/// The result of an attempt; `None` while it is in progress.
 fn check(attempt: &Attempt) -> Option<Result<()>> {
     if !attempt.latch.writable() {
         return None;
     }
-    // Looking at what has arrived tells an error without taking it away from what arrived before
-    // it: a peer may answer and reset at once.
+    // A peer may send data and reset the connection at once. Peeking returns that data if there is
+    // any, and leaves it to be read; SO_ERROR would return the reset and lose it.
     let mut first = [MaybeUninit::uninit()];
     match sys::again(|| attempt.socket.peek(&mut first)) {
         Ok(_) => {}
@@ -250,15 +251,16 @@ fn check(attempt: &Attempt) -> Option<Result<()>> {
                 return None;
             }
         }
-        // An unanswered SYN is refused; what is reset was a connection.
+        // A SYN that is answered by a reset gives ECONNREFUSED, so ECONNRESET is the reset of an
+        // established connection.
         Err(cause) if cause.kind() == io::ErrorKind::ConnectionReset => {
             let name = socket::name(&attempt.peer.into(), Protocol::Tcp);
             return Some(Err(Error::network("receive", name, &cause)));
         }
         Err(cause) => return Some(Err(failed(attempt.peer, &cause))),
     }
-    // Without a listener, a connection to a port of the own machine can meet itself, when the
-    // kernel picks that very port to send from (simultaneous open, RFC 9293, 3.5).
+    // Without a listener, a socket that connects to a port of this machine can connect to itself,
+    // if the kernel chooses the same port as the source (simultaneous open, RFC 9293, 3.5).
     if socket::local_address(&attempt.socket) == Some(attempt.peer.into()) {
         let cause = io::Error::from_raw_os_error(libc::ECONNREFUSED);
         return Some(Err(failed(attempt.peer, &cause)));
@@ -266,10 +268,10 @@ fn check(attempt: &Attempt) -> Option<Result<()>> {
     Some(Ok(()))
 }
 
-/// Connects a datagram socket: to the first address the machine has a route to.
+/// Connects a datagram socket to the first address that this machine has a route to.
 ///
 /// # Errors
-/// When there is none; the first one's cause.
+/// When there is none: the most telling error.
 pub fn connect_datagram(addresses: &[SocketAddr], from: &From) -> Result<(Socket, SocketAddr)> {
     let mut failures = Failures::default();
     for &peer in addresses {
@@ -280,7 +282,7 @@ pub fn connect_datagram(addresses: &[SocketAddr], from: &From) -> Result<(Socket
             socket.connect(&peer.into()).map_err(|cause| {
                 socket::failure::refused_here(&socket, peer, Protocol::Udp, from.port, &cause)
             })?;
-            // Where it is refused only "port unreachable" is heard.
+            // If this fails, the kernel reports "port unreachable" only.
             let _ = sys::hear_icmp(&socket, peer);
             Ok(socket)
         });
@@ -301,7 +303,8 @@ impl Failures {
         self.0.push(error);
     }
 
-    /// A refusal tells more than silence, and silence more than a missing route.
+    /// The error to report: a refusal tells more than a timeout, and a timeout more than a missing
+    /// route.
     fn most_telling(self) -> Error {
         let tried = self.0.len();
         let telling = self.0.into_iter().min_by_key(|error| match error.status {

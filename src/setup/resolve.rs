@@ -1,26 +1,28 @@
-//! Names looked up while the run goes on hearing signals and its limits: getaddrinfo(3) can be given
-//! neither, so it waits on a thread of its own, which is left behind when nobody wants its answer.
+//! Looks names up without blocking the loop. getaddrinfo(3) can be neither interrupted nor limited
+//! in time, so it runs on a thread of its own; the thread is abandoned when its answer is no longer
+//! wanted.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result, Status};
-use crate::net::address::{self, Family, Lookup, Target};
+use crate::net::address::{self, Family, HostPort, Lookup};
 use crate::run::limits::Limit;
 use crate::run::session::Session;
 
-/// "Resolution Delay" (RFC 8305, section 3): so long the addresses of one family are waited for
-/// when those of the other are there.
+/// "Resolution Delay" (RFC 8305, 3): how long to wait for the addresses of one family once those of
+/// the other are known.
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
 /// All addresses of a target, in the order in which they should be tried.
 ///
 /// # Errors
-/// Unresolved names, literals of the other family, `limit` passing first, and what ends a run.
+/// When the name cannot be resolved, the host is an address of the other family, `limit` passes
+/// first, or a signal or the limit of the run ends it.
 pub fn resolve(
     session: &mut Session,
-    target: &Target,
+    target: &HostPort,
     port: u16,
     (family, lookup): (Family, Lookup),
     limit: Option<Limit>,
@@ -54,16 +56,15 @@ pub fn resolve_host(
     }
 }
 
-/// The addresses of a target that can be tried now; others may follow. Where the name server has
-/// not given all within 50 ms, it is asked for each family alone, so that one that is slow to come
-/// holds up nobody who has the other. (The one question for both comes first because its answer is
-/// in the order of RFC 6724, and most servers need no longer.)
+/// The addresses of a target that are known soon; others may follow. One look-up asks for both
+/// families, because its answer is in the order of RFC 6724. If it takes longer than 50 ms, each
+/// family is looked up by itself as well, so that a slow answer for one does not delay the other.
 ///
 /// # Errors
 /// As for [`resolve`].
 pub fn find(
     session: &mut Session,
-    target: &Target,
+    target: &HostPort,
     port: u16,
     (family, lookup): (Family, Lookup),
     limit: Option<Limit>,
@@ -82,7 +83,7 @@ pub fn find(
         match both.look() {
             Some(Err(error)) if addresses.known.is_empty() => return Err(error),
             Some(Ok(all)) => return Ok(Addresses::all(all)),
-            // What the one question missed another has found.
+            // The look-up of both has failed, but that of one family has found addresses.
             Some(Err(_)) => return Ok(addresses),
             None => {}
         }
@@ -111,7 +112,7 @@ pub fn find(
     }
 }
 
-/// Sleeps until an answer may have come, or something else has to be done.
+/// Sleeps until an answer may have come, or `deadline` or `limit` is reached.
 fn wait(
     session: &mut Session,
     host: &str,
@@ -126,24 +127,24 @@ fn wait(
     session.wait(limit.map(|limit| limit.at()).into_iter().chain(deadline).min())
 }
 
-/// The addresses of a name as far as they are known.
+/// The addresses of a name: those that are known, and the look-ups still in progress.
 #[derive(Debug)]
 pub struct Addresses {
     known: Vec<SocketAddr>,
-    /// Questions whose answers have not come.
+    /// Look-ups without an answer yet.
     asked: Vec<Question>,
-    /// Those of the other family are of no use.
+    /// Addresses of another family are dropped.
     family: Family,
 }
 
 impl Addresses {
-    /// These, and no more will come.
+    /// A complete list of addresses.
     #[must_use]
     pub fn all(known: Vec<SocketAddr>) -> Self {
         Self { known, asked: Vec::new(), family: Family::Any }
     }
 
-    /// Those of this family only, also of those that are still to come.
+    /// Keeps only this family, also among addresses that are still to come.
     #[must_use]
     pub fn of_family(mut self, family: Family) -> Self {
         self.family = family;
@@ -151,26 +152,26 @@ impl Addresses {
         self
     }
 
-    /// Those that were known first.
+    /// The addresses known so far.
     #[must_use]
     pub fn known(&self) -> &[SocketAddr] {
         &self.known
     }
 
-    /// Whether no more can come.
+    /// Whether no more addresses can come.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.asked.is_empty()
     }
 
-    /// Those that have come since somebody last looked.
+    /// Takes the addresses that have come since the last call.
     pub fn news(&mut self) -> Vec<SocketAddr> {
         let mut news = Vec::new();
         let (known, family) = (&mut self.known, self.family);
         self.asked.retain(|question| match question.look() {
             None => true,
             Some(answer) => {
-                // One that failed has nothing to add.
+                // A failed look-up adds nothing.
                 for address in answer.unwrap_or_default() {
                     if is_of(family, &address) && !known.contains(&address) {
                         known.push(address);
@@ -192,7 +193,7 @@ fn is_of(family: Family, address: &SocketAddr) -> bool {
     }
 }
 
-/// A look-up under way.
+/// A look-up in progress.
 #[derive(Debug)]
 struct Question {
     host: String,
@@ -200,17 +201,17 @@ struct Question {
 }
 
 impl Question {
-    /// Asks; the answer wakes the loop.
+    /// Starts a look-up; its answer wakes the loop.
     fn ask(session: &mut Session, host: &str, port: u16, family: Family) -> Result<Self> {
         let waker = session.reactor.waker().map_err(|cause| Error::system("event loop", &cause))?;
         let wake = move || {
-            // Only a loop that is gone cannot be woken.
+            // Fails only when the loop has ended.
             let _ = waker.wake();
         };
         Ok(Self { host: host.to_owned(), answer: address::ask(host, port, family, wake) })
     }
 
-    /// The answer, once it has come.
+    /// The answer, if it has come.
     fn look(&self) -> Option<Result<Vec<SocketAddr>>> {
         match self.answer.try_recv() {
             Ok(result) => Some(result),

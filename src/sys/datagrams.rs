@@ -7,7 +7,7 @@ use std::path::Path;
 use socket2::{SockAddr, SockRef};
 
 use super::facts::{Fetch, Offload, Received};
-use super::linux::datagrams::{self, Target};
+use super::linux::datagrams::{self, Recipient};
 use super::retry::again;
 use crate::peer::{Address, Route};
 
@@ -113,7 +113,7 @@ impl Sender {
             Some(Route { peer: Address::Unix(path), .. }) => {
                 return send_each(socket, bytes, segment, path.as_deref());
             }
-            Some(Route { peer: Address::Internet(to), local }) => Some(Target::new(*to, *local)),
+            Some(Route { peer: Address::Internet(to), local }) => Some(Recipient::new(*to, *local)),
             None => None,
         };
         let fd = socket.as_fd();
@@ -143,7 +143,7 @@ impl Sender {
         fd: BorrowedFd<'_>,
         bytes: &[u8],
         segment: usize,
-        to: Option<&Target>,
+        to: Option<&Recipient>,
     ) -> io::Result<usize> {
         if bytes.len() > segment {
             match self.handover {
@@ -155,7 +155,7 @@ impl Sender {
                         return Ok(train.len());
                     }
                 }
-                Handover::Batched if !to.is_some_and(Target::is_picky) => {
+                Handover::Batched if !to.is_some_and(Recipient::is_picky) => {
                     let messages = datagrams::send_batched(fd, bytes, segment, to)?;
                     return Ok(bytes.len().min(messages * segment));
                 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::compare::measure::run::Ending;
 use crate::compare::{Came, Comparison, Script, Side};
 use crate::error::{Error, Result, Status};
-use crate::net::address::Shown;
+use crate::net::address::DisplayAddress;
 
 #[derive(Serialize)]
 struct Whole {
@@ -136,7 +136,7 @@ impl One {
 pub fn object(comparison: &Comparison) -> Result<String> {
     let pacing = &comparison.pacing;
     let whole = Whole {
-        peer: Shown(comparison.peer).to_string(),
+        peer: DisplayAddress(comparison.peer).to_string(),
         built_in_peer: comparison.is_built_in,
         messages: pacing.count,
         message_bytes: match &comparison.script {

@@ -8,7 +8,7 @@ use crate::compare::show::text::{
     Grid, counted, grouped, percent, rate, rounded, time, time_or_dash, wrap,
 };
 use crate::compare::{Came, Comparison, Script, Side};
-use crate::net::address::Shown;
+use crate::net::address::DisplayAddress;
 
 /// The whole table, with what it is about above it and how it was counted below.
 #[must_use]
@@ -47,7 +47,7 @@ fn head(comparison: &Comparison, text: &mut String) {
             format!("one every {interval}, {} at a time at most", grouped(window))
         }
     };
-    let peer = Shown(comparison.peer);
+    let peer = DisplayAddress(comparison.peer);
     let whom = if comparison.is_built_in { "its own echo at" } else { "the echo at" };
     let sentence = format!("{messages}, {pace}, to {whom} {peer}");
     wrap("", &sentence, text);

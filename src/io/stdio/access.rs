@@ -1,4 +1,4 @@
-//! How a descriptor is read and written without ever waiting.
+//! Ways to read and write a descriptor without blocking.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -9,20 +9,21 @@ use nix::sys::socket::MsgFlags;
 
 use crate::sys;
 
-/// How a descriptor is read or written without ever waiting.
+/// How a descriptor is read or written without blocking.
 #[derive(Debug)]
 pub(super) enum Access {
-    /// The description is ours and non-blocking, or a file that never blocks.
+    /// By read(2) and write(2): the file description is private and non-blocking, or a file that
+    /// never blocks.
     Direct,
-    /// A socket: every call says that it must not wait.
+    /// By recv(2) and send(2) with MSG_DONTWAIT.
     Socket,
-    /// Somebody else's pipe: bytes pass through one of ours.
+    /// A shared pipe: bytes are spliced from or to a pipe of this process.
     Detour(Detour),
-    /// Nothing better is possible: poll(2) is asked before every call.
+    /// poll(2) is called before every read(2) and write(2), as nothing better is possible.
     Asked(Asked),
 }
 
-/// A pipe of our own between us and one that is not.
+/// A pipe of this process, between it and a shared pipe.
 #[derive(Debug)]
 pub(super) struct Detour {
     reader: OwnedFd,
@@ -31,12 +32,12 @@ pub(super) struct Detour {
     held: usize,
 }
 
-/// What is read and written when poll(2) says so.
+/// State of a descriptor that is polled before every call.
 #[derive(Debug)]
 pub(super) struct Asked {
-    /// The most that may be written at once without waiting.
+    /// The most bytes that a write(2) takes without blocking once poll(2) says writable.
     piece: usize,
-    /// Bytes that a detour had taken when it turned out to be no way.
+    /// Bytes left in a [`Detour`] when splice(2) was refused.
     rest: Vec<u8>,
 }
 
@@ -46,17 +47,17 @@ impl Access {
         Ok(Self::Detour(Detour { reader, writer, held: 0 }))
     }
 
-    /// For a terminal: one that is ready for writing promises room for one byte.
+    /// For a terminal, which has room for at least one byte once it is writable.
     pub(super) fn asked_terminal() -> Self {
         Self::Asked(Asked { piece: 1, rest: Vec::new() })
     }
 
-    /// For a pipe or a device: a pipe that is ready has room for `PIPE_BUF` bytes (pipe(7)).
+    /// For a pipe or a device. A pipe has room for `PIPE_BUF` bytes once it is writable (pipe(7)).
     pub(super) fn asked() -> Self {
         Self::Asked(Asked { piece: libc::PIPE_BUF, rest: Vec::new() })
     }
 
-    /// Whether bytes that were written have not left yet.
+    /// Whether bytes that were accepted have not reached the descriptor yet.
     pub(super) fn holds_back(&self) -> bool {
         match self {
             Self::Direct | Self::Socket => false,
@@ -66,7 +67,7 @@ impl Access {
     }
 
     /// # Errors
-    /// What read(2) says, `WouldBlock` when nothing is there.
+    /// Those of read(2); `WouldBlock` when nothing is available.
     pub(super) fn read(&mut self, fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Direct => Ok(nix::unistd::read(fd, buffer)?),
@@ -99,7 +100,7 @@ impl Access {
     /// Writes at most `most` bytes.
     ///
     /// # Errors
-    /// What write(2) says, `WouldBlock` when there is no room.
+    /// Those of write(2); `WouldBlock` when there is no room.
     pub(super) fn write(&mut self, fd: &OwnedFd, bytes: &[u8], most: usize) -> io::Result<usize> {
         let bytes = &bytes[..bytes.len().min(most)];
         while self.holds_back() {
@@ -117,14 +118,15 @@ impl Access {
                 detour.held = n;
                 match self.flush(fd) {
                     Err(cause) if !is_for_now(&cause) => Err(cause),
-                    // The bytes are in our hands: taken, though perhaps they have not left yet.
+                    // The bytes are in the pipe of this process: accepted, even if they cannot
+                    // leave it yet.
                     _ => Ok(n),
                 }
             }
         }
     }
 
-    /// Lets some of what is [held back](Self::holds_back) out; how much.
+    /// Writes some of the bytes that are [held back](Self::holds_back); returns how many.
     ///
     /// # Errors
     /// As for [`write`](Self::write).
@@ -154,13 +156,13 @@ impl Access {
     }
 }
 
-/// Whether the same call may do better later.
+/// Whether the same call may succeed later.
 fn is_for_now(cause: &io::Error) -> bool {
     matches!(cause.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-/// Whether an error of splice(2) may mean that it is not to be had, such as EPERM and ENOSYS of a
-/// sandbox. If it means something else, read(2) and write(2) meet it again.
+/// Whether an error may mean that splice(2) is not available, such as EPERM or ENOSYS in a sandbox.
+/// If it means something else, read(2) and write(2) will fail with it as well.
 fn is_refusal(cause: &io::Error) -> bool {
     !is_for_now(cause) && cause.kind() != io::ErrorKind::BrokenPipe
 }
@@ -170,8 +172,8 @@ fn write_piece(fd: &OwnedFd, bytes: &[u8], piece: usize) -> io::Result<usize> {
     Ok(nix::unistd::write(fd, &bytes[..bytes.len().min(piece)])?)
 }
 
-/// `EAGAIN` unless poll(2) finds the descriptor ready. What has no poll of its own always is
-/// (poll(2) cannot tell otherwise), like a regular file.
+/// Fails with `EAGAIN` unless poll(2) finds the descriptor ready. poll(2) always reports files
+/// ready whose driver has no poll operation.
 pub(super) fn ask(fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
     let flags = if interest.is_readable() { PollFlags::POLLIN } else { PollFlags::POLLOUT };
     match polled(fd, flags)?.is_empty() {
@@ -180,7 +182,7 @@ pub(super) fn ask(fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
     }
 }
 
-/// What poll(2) finds now.
+/// The events that poll(2) reports now.
 pub(super) fn polled(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<PollFlags> {
     let mut asked = [PollFd::new(fd, flags)];
     poll(&mut asked, PollTimeout::ZERO)?;

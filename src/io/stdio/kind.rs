@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use nix::fcntl::{FcntlArg, OFlag};
 
-/// What a standard descriptor is, as far as endings care.
+/// The kind of file behind a descriptor, as far as it decides how to read it and when it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `/dev/null`, which is also what a closed descriptor becomes when a program starts.
@@ -19,34 +19,34 @@ pub enum Kind {
     Socket,
     /// A regular file, a block device or a directory.
     File,
-    /// Another device, or what has no place in the file system at all, such as an eventfd.
+    /// Another device, or an object outside the file system, such as an eventfd.
     Other,
 }
 
-/// What fstat(2) and fcntl(2) tell of a descriptor.
+/// What fstat(2) and fcntl(2) say about a descriptor.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Facts {
     pub(super) kind: Kind,
     /// A device's major and minor number.
     device: (u32, u32),
-    /// Bytes in a file. What the kernel makes up as it is read says zero.
+    /// Size in bytes. Files whose content the kernel generates on reading, as in /proc, say 0.
     size: u64,
-    /// In which directions it was opened.
+    /// The access mode: O_RDONLY, O_WRONLY or O_RDWR.
     pub(super) opened: OFlag,
 }
 
-/// `/dev/null` (null(4)).
+/// Major and minor number of `/dev/null` (null(4)).
 const NULL: (u32, u32) = (1, 3);
 
-/// The device that every terminal master is opened by (pts(4)).
+/// Major and minor number of `/dev/ptmx`, which every pseudoterminal master is opened by (pts(4)).
 const TERMINAL_MASTER: (u32, u32) = (5, 2);
 
 impl Facts {
     /// Asks the kernel.
     ///
     /// # Errors
-    /// When it does not tell, which must not be taken for an answer: a file that fstat(2) fails
-    /// on is not `/dev/null`, and a pipe that cannot be asked has an end.
+    /// When a call fails. The caller must not guess the kind then: a file that fstat(2) fails on
+    /// need not be `/dev/null`.
     pub(super) fn of(file: &File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let number = metadata.rdev();
@@ -71,14 +71,14 @@ impl Facts {
         Ok(Self { kind, device, size: metadata.len(), opened: flags & OFlag::O_ACCMODE })
     }
 
-    /// Whether it is the side of a terminal emulator: opening it again would make another
-    /// terminal.
+    /// Whether it is the master side of a pseudoterminal. Opening it again would create another
+    /// one.
     pub(super) fn is_master(&self) -> bool {
         self.kind == Kind::Terminal && self.device == TERMINAL_MASTER
     }
 
-    /// Whether reading may wait for somebody although no file does that: `trace_pipe` and
-    /// `/proc/kmsg` are regular files by name, and devices are what they like.
+    /// Whether reading may block. Regular files do not, except for some in /proc and tracefs, such
+    /// as `/proc/kmsg` and `trace_pipe`, which have size 0; devices may.
     pub(super) fn may_wait(&self) -> bool {
         self.kind == Kind::Other || self.kind == Kind::File && self.size == 0
     }

@@ -1,6 +1,6 @@
-//! Why a socket could not be bound or connected, and what can be done about it.
+//! Errors of binding and connecting, with hints on what to do about them.
 //!
-//! A hint is given only where it is true: the cause alone often has several reasons.
+//! One errno often has several reasons, so a hint is given only after its reason was checked.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +12,7 @@ use crate::net::address::Protocol;
 use crate::net::socket::ends::{local_address, name, probe};
 use crate::sys;
 
-/// The error of binding to an address: `what` is `listen`, or `bind` for the near end of a
+/// The error of bind(2) on this address. `what` is `listen`, or `bind` for the source address of a
 /// connection.
 #[must_use]
 pub fn binding(what: &str, address: SocketAddr, protocol: Protocol, cause: &io::Error) -> Error {
@@ -37,15 +37,16 @@ pub fn binding(what: &str, address: SocketAddr, protocol: Protocol, cause: &io::
     }
 }
 
-/// The error of a connection whose attempt was under way.
+/// The error of a connection attempt that failed after connect(2) had returned EINPROGRESS.
 #[must_use]
 pub fn answered(peer: SocketAddr, cause: &io::Error) -> Error {
     let error = Error::connection("connect", name(&peer.into(), Protocol::Tcp), cause);
     explained(error, peer, 0, cause)
 }
 
-/// Why the system itself refused to connect to `peer` from a port that was asked for, or 0, before
-/// anything was sent. The socket is of no use afterwards.
+/// The error of connect(2) itself, before a packet was sent. `port` is the source port that was
+/// asked for, or 0. The socket must not be used afterwards: it may now allow broadcasts or be
+/// connected.
 #[must_use]
 pub fn refused_here(
     socket: &Socket,
@@ -92,23 +93,24 @@ fn by_route(error: Error, peer: SocketAddr, port: u16, cause: &io::Error) -> Err
     }
 }
 
-/// Whether all that is missing is SO_BROADCAST (socket(7)).
+/// Whether connecting succeeds once SO_BROADCAST is set (socket(7)).
 fn is_broadcast(socket: &Socket, peer: SocketAddr) -> bool {
     socket.set_broadcast(true).and_then(|()| socket.connect(&peer.into())).is_ok()
 }
 
-/// The error of connecting to `peer` from this port, with what its cause means then.
+/// Adds a hint to an error of connecting to `peer`. `port` is the source port that was asked for,
+/// or 0.
 #[must_use]
 pub fn explained(error: Error, peer: SocketAddr, port: u16, cause: &io::Error) -> Error {
     match cause.raw_os_error() {
-        // Over IPv6 also the answer where no address of ours can reach the peer.
+        // IPv6 also says so when this machine has no source address for the peer.
         Some(libc::EADDRNOTAVAIL) if is_out_of_reach(peer) => error
             .with_status(Status::Unreachable)
             .hint("no address of this machine can be sent from"),
         Some(libc::EADDRNOTAVAIL) if port != 0 => {
             error.hint(format!("source port {port} has a connection to it already"))
         }
-        // A datagram socket is told "try again" instead.
+        // For a datagram socket the kernel says EAGAIN instead.
         Some(libc::EADDRNOTAVAIL | libc::EAGAIN) => {
             error.hint("no source port is free: net.ipv4.ip_local_port_range")
         }
@@ -116,12 +118,12 @@ pub fn explained(error: Error, peer: SocketAddr, port: u16, cause: &io::Error) -
     }
 }
 
-/// Whether the machine has no address to send from to this peer.
+/// Whether the kernel has no source address for this peer.
 fn is_out_of_reach(peer: SocketAddr) -> bool {
     probe(peer).is_err_and(|cause| cause.raw_os_error() == Some(libc::EADDRNOTAVAIL))
 }
 
-/// Each interface has a network of link-local addresses of its own (RFC 4007).
+/// Link-local addresses are ambiguous without an interface (RFC 4007).
 fn without_interface(error: Error, address: SocketAddr, cause: &io::Error) -> Error {
     if !lacks_interface(address) || cause.raw_os_error() != Some(libc::EINVAL) {
         return error;

@@ -34,7 +34,7 @@ pub(crate) fn tell_destinations(fd: BorrowedFd<'_>, is_ipv6: bool) -> io::Result
 
 /// Whom a socket that is not connected sends to, in the kernel's words.
 #[derive(Debug)]
-pub(crate) struct Target {
+pub(crate) struct Recipient {
     address: SockaddrStorage,
     from: Option<PacketInfo>,
 }
@@ -46,7 +46,7 @@ enum PacketInfo {
     V6(libc::in6_pktinfo),
 }
 
-impl Target {
+impl Recipient {
     pub(crate) fn new(to: SocketAddr, from: Option<SocketAddr>) -> Self {
         Self { address: to.into(), from: from.map(PacketInfo::new) }
     }
@@ -79,13 +79,13 @@ pub(crate) fn send(
     fd: BorrowedFd<'_>,
     bytes: &[u8],
     segment: Option<usize>,
-    to: Option<&Target>,
+    to: Option<&Recipient>,
 ) -> io::Result<()> {
     let raw = fd.as_raw_fd();
     if segment.is_none() {
         match to {
             None => return Ok(socket::send(raw, bytes, MsgFlags::empty()).map(drop)?),
-            Some(Target { address, from: None }) => {
+            Some(Recipient { address, from: None }) => {
                 return Ok(socket::sendto(raw, bytes, address, MsgFlags::empty()).map(drop)?);
             }
             Some(_) => {}
@@ -112,7 +112,7 @@ pub(crate) fn send_batched(
     fd: BorrowedFd<'_>,
     train: &[u8],
     segment: usize,
-    to: Option<&Target>,
+    to: Option<&Recipient>,
 ) -> io::Result<usize> {
     let (name, name_length) = match to {
         Some(to) => (to.address.as_ptr().cast_mut().cast(), to.address.len()),

@@ -12,7 +12,7 @@ use pktcat::config::compare::impairment;
 use pktcat::engine::framing::{Assembler, Format, Malformed, Position, encode, parse_hex};
 use pktcat::net::access::{AccessList, block};
 use pktcat::net::address::{
-    Address, Family, Lookup, Protocol, Target, port_number, without_server,
+    Address, Family, HostPort, Lookup, Protocol, port_number, without_server,
 };
 use pktcat::scan::ports::Ports;
 use pktcat::units;
@@ -97,7 +97,7 @@ fn assembled<'a>(
 pub fn addresses(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let words: Vec<String> = text.split('\n').map(str::to_owned).collect();
-    let Ok(target) = Target::parse(&words) else { return };
+    let Ok(target) = HostPort::parse(&words) else { return };
     if let Ok(port) = port_number(&target.port, Protocol::Tcp)
         && target.port.starts_with(|first: char| first.is_ascii_digit())
         && target.port.bytes().all(|byte| byte.is_ascii_digit())
@@ -108,12 +108,12 @@ pub fn addresses(bytes: &[u8]) {
     assert!(!host.is_empty());
     if !host.contains(']') {
         let bracketed = format!("[{host}]:{}", target.port);
-        assert_eq!(Target::parse(&[bracketed]).ok().as_ref(), Some(&target));
+        assert_eq!(HostPort::parse(&[bracketed]).ok().as_ref(), Some(&target));
     }
     // What is an address is the same one when it is written down and read again.
     if let Ok(Some(address)) = without_server(host, 80, Family::Any, Lookup::Numeric) {
         let shown = Address::from(address).to_string();
-        let again = Target::parse(std::slice::from_ref(&shown)).expect("an address");
+        let again = HostPort::parse(std::slice::from_ref(&shown)).expect("an address");
         let host = again.host.expect("a host");
         let read = without_server(&host, 80, Family::Any, Lookup::Numeric);
         assert_eq!(read.ok().flatten(), Some(address), "{shown}");
