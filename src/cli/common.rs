@@ -104,7 +104,7 @@ pub struct CommonArgs {
     #[arg(long, value_name = "HEX", action = ArgAction::Append, conflicts_with = "no_stdin", help_heading = "Messages")]
     pub send_hex: Vec<String>,
 
-    /// MessageArg bytes a datagram when the input is raw [default: 1452]
+    /// Payload bytes a datagram when the input is raw [default: 1452]
     #[arg(long, value_name = "N", value_parser = units::size, help_heading = "Messages")]
     pub datagram_size: Option<u64>,
 
