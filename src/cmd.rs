@@ -2,14 +2,14 @@
 
 mod bind;
 mod check;
-pub mod compare;
-pub mod connect;
+pub(crate) mod compare;
+pub(crate) mod connect;
 mod files;
-pub mod listen;
+pub(crate) mod listen;
 mod parts;
 mod port_file;
 mod reply;
-pub mod scan;
+pub(crate) mod scan;
 mod serve;
 mod watch;
 

@@ -9,7 +9,7 @@
 //! The core (account, flow, recognise, impair, wire) knows no sockets and is told the time.
 
 pub mod measure;
-pub mod show;
+pub(crate) mod show;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -41,7 +41,7 @@ const MEMORY_OF_CONTENTS: usize = 1 << 16;
 
 /// What is sent.
 #[derive(Debug, Clone)]
-pub enum Script {
+pub(crate) enum Script {
     /// Messages of so many bytes, made up.
     Generated(usize),
     /// The user's own, and what a look through them found.
@@ -72,7 +72,7 @@ impl Script {
 
     /// Bytes of the longest message.
     #[must_use]
-    pub fn longest(&self) -> usize {
+    pub(crate) fn longest(&self) -> usize {
         match self {
             Self::Generated(size) => *size,
             Self::Given(_, survey) => survey.longest,
@@ -82,7 +82,7 @@ impl Script {
 
 /// How what came back was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Came {
+pub(crate) enum Came {
     /// Reads of a byte stream.
     Reads(u64),
     /// Datagrams.
@@ -91,7 +91,7 @@ pub enum Came {
 
 /// What one protocol did.
 #[derive(Debug)]
-pub struct Side {
+pub(crate) struct Side {
     /// How long it took until the first message could leave, where that takes packets.
     pub set_up: Option<Duration>,
     /// What became of the messages.
@@ -119,7 +119,7 @@ pub struct Side {
 impl Side {
     /// Messages answered per second.
     #[must_use]
-    pub fn messages_per_second(&self) -> Option<f64> {
+    pub(crate) fn messages_per_second(&self) -> Option<f64> {
         let answered = self.counts.received + self.counts.late;
         (answered > 0 && !self.duration.is_zero())
             .then(|| answered as f64 / self.duration.as_secs_f64())
@@ -129,7 +129,7 @@ impl Side {
 impl Side {
     /// Payload bytes answered per second, each message's once.
     #[must_use]
-    pub fn bytes_per_second(&self) -> Option<f64> {
+    pub(crate) fn bytes_per_second(&self) -> Option<f64> {
         let answered = self.counts.received + self.counts.late;
         let replies = answered + self.counts.duplicated + self.counts.unmatched;
         let payload = self.wire.map_or(0, |wire| wire.back.payload) as f64;
@@ -140,7 +140,7 @@ impl Side {
 
 /// Both runs, and what they were about.
 #[derive(Debug)]
-pub struct Comparison {
+pub(crate) struct Comparison {
     /// Whom the messages went to.
     pub peer: SocketAddr,
     /// Whether that is the built-in one.
@@ -163,7 +163,7 @@ pub struct Comparison {
 ///
 /// # Errors
 /// When the connection breaks, or a signal stops the run.
-pub fn over_tcp(
+pub(crate) fn over_tcp(
     runner: &mut Runner<'_>,
     mut stream: Stream,
     set_up: Duration,
@@ -196,7 +196,7 @@ pub fn over_tcp(
 ///
 /// # Errors
 /// When the network says that nobody is there, or a signal stops the run.
-pub fn over_udp(
+pub(crate) fn over_udp(
     runner: &mut Runner<'_>,
     socket: Rc<Socket>,
     peer: SocketAddr,
@@ -233,7 +233,7 @@ pub fn over_udp(
 /// The window that fits into `room` bytes of receive buffer, with messages of up to `longest`
 /// bytes: what one machine sends itself must not be lost for want of room.
 #[must_use]
-pub fn fitted_window(asked: usize, longest: usize, room: Option<usize>) -> usize {
+pub(crate) fn fitted_window(asked: usize, longest: usize, room: Option<usize>) -> usize {
     // The kernel counts what a datagram occupies: its buffer, rounded up, and its bookkeeping
     // (skb truesize; socket(7) on SO_RCVBUF).
     let each = longest + longest / 2 + 1280;
@@ -245,7 +245,7 @@ impl Comparison {
     ///
     /// # Errors
     /// Just that.
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let answers = |side: &Side| side.counts.received + side.counts.late;
         if answers(&self.tcp) + answers(&self.udp) > 0 {
             return Ok(());

@@ -10,9 +10,9 @@ mod place;
 mod scan;
 mod seen;
 
-pub use common::{Common, Reception, Stdin};
-pub use connect::Connect;
-pub use listen::{Listen, Task};
-pub use place::Place;
-pub use scan::Scan;
-pub use seen::{BarSetting, PayloadOutput, Seen, Told, Unchanged};
+pub(crate) use common::{Common, Reception, Stdin};
+pub(crate) use connect::Connect;
+pub(crate) use listen::{Listen, Task};
+pub(crate) use place::Place;
+pub(crate) use scan::Scan;
+pub(crate) use seen::{BarSetting, PayloadOutput, Seen, Told};

@@ -6,18 +6,18 @@
 //! - [`flow`] the two verbs of every end; the ends: [`input`], [`output`], [`stream`], [`datagram`]
 //! - [`batch`] the unit that travels, [`framing`] how bytes and messages map to each other
 
-pub mod batch;
-pub mod datagram;
-pub mod datagram_relay;
-pub mod duplex;
-pub mod ends;
-pub mod flow;
+pub(crate) mod batch;
+pub(crate) mod datagram;
+pub(crate) mod datagram_relay;
+pub(crate) mod duplex;
+pub(crate) mod ends;
+pub(crate) mod flow;
 pub mod framing;
-pub mod input;
-pub mod output;
-pub mod pace;
-pub mod pump;
-pub mod relay;
-pub mod repeat;
-pub mod splice;
-pub mod stream;
+pub(crate) mod input;
+pub(crate) mod output;
+pub(crate) mod pace;
+pub(crate) mod pump;
+pub(crate) mod relay;
+pub(crate) mod repeat;
+pub(crate) mod splice;
+pub(crate) mod stream;

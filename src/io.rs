@@ -1,6 +1,6 @@
 //! Non-blocking input and output: the event loop, the standard descriptors, the result of a call.
 
-pub mod progress;
-pub mod reactor;
-pub mod splice_end;
-pub mod stdio;
+pub(crate) mod progress;
+pub(crate) mod reactor;
+pub(crate) mod splice_end;
+pub(crate) mod stdio;

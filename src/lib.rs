@@ -17,19 +17,22 @@
 //! It is a library so that tests and the man-page generator reach its parts; the program is the
 //! product, and the library's interface may change with it.
 
+// The map is for whoever works on the code: `cargo doc --document-private-items` shows all of it.
+#![allow(rustdoc::private_intra_doc_links)]
+
 pub mod cli;
 pub mod cmd;
 pub mod compare;
 pub mod config;
 pub mod engine;
 pub mod error;
-pub mod io;
+pub(crate) mod io;
 pub mod net;
 pub mod observe;
 pub mod peer;
-pub mod run;
+pub(crate) mod run;
 pub mod scan;
-pub mod serve;
-pub mod setup;
-pub mod sys;
+pub(crate) mod serve;
+pub(crate) mod setup;
+pub(crate) mod sys;
 pub mod units;

@@ -2,6 +2,6 @@
 
 pub mod access;
 pub mod address;
-pub mod local;
-pub mod options;
-pub mod socket;
+pub(crate) mod local;
+pub(crate) mod options;
+pub(crate) mod socket;

@@ -2,12 +2,12 @@
 //! bar.
 
 mod activity;
-pub mod bar;
-pub mod dump;
+pub(crate) mod bar;
+pub(crate) mod dump;
 pub mod hexdump;
-pub mod journal;
-pub mod json;
-pub mod link;
-pub mod pcap;
-pub mod report;
-pub mod tap;
+pub(crate) mod journal;
+pub(crate) mod json;
+pub(crate) mod link;
+pub(crate) mod pcap;
+pub(crate) mod report;
+pub(crate) mod tap;

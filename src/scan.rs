@@ -3,12 +3,12 @@
 //! The modules `tcp` and `udp` know how a port is asked and what an answer is (`probe` is what they
 //! have in common); this one decides when the next is asked and when the scan is over. It knows nothing of names and options.
 
-pub mod plan;
+pub(crate) mod plan;
 pub mod ports;
 mod probe;
-pub mod progress;
-pub mod report;
-pub mod results;
+pub(crate) mod progress;
+pub(crate) mod report;
+pub(crate) mod results;
 mod tcp;
 mod udp;
 
@@ -35,7 +35,7 @@ const PROBES_A_ROUND: usize = 256;
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(5);
 
 /// A scan under way.
-pub struct Scanner {
+pub(crate) struct Scanner {
     plan: Plan,
     prober: Box<dyn Prober>,
     /// Ports that were not probed yet; the last one is next.
@@ -58,7 +58,7 @@ impl Scanner {
     ///
     /// # Errors
     /// When the system has no descriptors left.
-    pub fn new(
+    pub(crate) fn new(
         plan: Plan,
         results: Results,
         console: Console,
@@ -98,7 +98,7 @@ impl Scanner {
     ///
     /// # Errors
     /// When the kernel refuses to probe at all, standard output fails, or a signal stops the scan.
-    pub fn run(&mut self, reactor: &mut Reactor) -> Result<OutputReader> {
+    pub(crate) fn run(&mut self, reactor: &mut Reactor) -> Result<OutputReader> {
         let mut result = self.ask_all(reactor);
         self.progress.end(&self.console.journal());
         if !matches!(result, Ok(OutputReader::Gone)) {
@@ -133,7 +133,7 @@ impl Scanner {
 
     /// The results so far.
     #[must_use]
-    pub fn results(&self) -> &Results {
+    pub(crate) fn results(&self) -> &Results {
         &self.results
     }
 

@@ -1,4 +1,4 @@
 //! Many clients of one listener: the hub with its roles, and programs that are run for clients.
 
-pub mod children;
-pub mod hub;
+pub(crate) mod children;
+pub(crate) mod hub;

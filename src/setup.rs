@@ -1,5 +1,5 @@
 //! What happens before data flows: resolving names, connecting and accepting.
 
-pub mod accept;
-pub mod dial;
-pub mod resolve;
+pub(crate) mod accept;
+pub(crate) mod dial;
+pub(crate) mod resolve;

@@ -2,16 +2,16 @@
 //! functions. `unsafe` and platform differences live below this module and nowhere else.
 
 mod datagrams;
-pub mod descendants;
+pub(crate) mod descendants;
 mod facts;
 mod icmp;
 mod linux;
 mod retry;
 
-pub use datagrams::{Receiver, Sender, Sent};
-pub use facts::{Fetch, Offload, Received, TcpCounts, TcpState};
-pub use icmp::{Icmp, IcmpKind, hear_icmp, next_icmp};
-pub use retry::again;
+pub(crate) use datagrams::{Receiver, Sender};
+pub(crate) use facts::{Fetch, Offload, Received, TcpCounts, TcpState};
+pub(crate) use icmp::{Icmp, IcmpKind, hear_icmp, next_icmp};
+pub(crate) use retry::again;
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,24 +29,24 @@ use crate::peer::Address;
 ///
 /// # Errors
 /// When there are no descriptors left.
-pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(nix::unistd::pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)?)
 }
 
 /// The size of pipes that carry bulk data: what an ordinary user may ask for
 /// (`fs.pipe-max-size`, pipe(7)).
-pub const BULK_PIPE: usize = 1 << 20;
+pub(crate) const BULK_PIPE: usize = 1 << 20;
 
 /// The most that is written to a file at once. The page cache wants memory in pieces as large as the
 /// write: of 1 MiB it finds few, and often cold ones, which takes longer than the calls that are
 /// saved. Streams and dumps are steadier with this, and on the whole faster (ext4, Linux 6.18).
-pub const FILE_PIECE: usize = 256 * 1024;
+pub(crate) const FILE_PIECE: usize = 256 * 1024;
 
 /// Asks for a pipe to hold `bytes` (F_SETPIPE_SZ, pipe(7)).
 ///
 /// # Errors
 /// When it is no pipe, or the user's pipes hold too much already.
-pub fn enlarge_pipe(fd: impl AsFd, bytes: usize) -> io::Result<()> {
+pub(crate) fn enlarge_pipe(fd: impl AsFd, bytes: usize) -> io::Result<()> {
     let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
     nix::fcntl::fcntl(fd, FcntlArg::F_SETPIPE_SZ(bytes))?;
     Ok(())
@@ -56,7 +56,7 @@ pub fn enlarge_pipe(fd: impl AsFd, bytes: usize) -> io::Result<()> {
 ///
 /// # Errors
 /// When it does not give them.
-pub fn take_from_pipe(pipe: &OwnedFd, bytes: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn take_from_pipe(pipe: &OwnedFd, bytes: usize) -> io::Result<Vec<u8>> {
     let mut taken = vec![0; bytes];
     let mut length = 0;
     while length < bytes {
@@ -73,14 +73,14 @@ pub fn take_from_pipe(pipe: &OwnedFd, bytes: usize) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// What splice(2) says; `InvalidInput` when the two cannot be spliced.
-pub fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, bytes: usize) -> io::Result<usize> {
+pub(crate) fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, bytes: usize) -> io::Result<usize> {
     Ok(nix::fcntl::splice(from, None, to, None, bytes, SpliceFFlags::SPLICE_F_NONBLOCK)?)
 }
 
 /// Whether reading from the one and writing to the other would do something now: data, room, or
 /// an error (poll(2)).
 #[must_use]
-pub fn ready(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> (bool, bool) {
+pub(crate) fn ready(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> (bool, bool) {
     let mut both = [PollFd::new(from, PollFlags::POLLIN), PollFd::new(to, PollFlags::POLLOUT)];
     match poll(&mut both, PollTimeout::ZERO) {
         Ok(_) => (both[0].any() == Some(true), both[1].any() == Some(true)),
@@ -93,14 +93,14 @@ pub fn ready(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> (bool, bool) {
 ///
 /// # Errors
 /// What accept4(2) says, `WouldBlock` when nobody waits.
-pub fn accept(listener: impl AsFd) -> io::Result<(Socket, Option<Address>)> {
+pub(crate) fn accept(listener: impl AsFd) -> io::Result<(Socket, Option<Address>)> {
     linux::accept(listener.as_fd())
 }
 
 /// Raises the soft limit of open descriptors to the hard one (RLIMIT_NOFILE, getrlimit(2)); the
 /// limit that is in force then.
 #[must_use]
-pub fn raise_descriptor_limit() -> u64 {
+pub(crate) fn raise_descriptor_limit() -> u64 {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
@@ -112,13 +112,13 @@ pub fn raise_descriptor_limit() -> u64 {
 /// The ports that this process may not bind to: none where it has the privilege
 /// (`net.ipv4.ip_unprivileged_port_start`, ip(7); CAP_NET_BIND_SERVICE, capabilities(7)).
 #[must_use]
-pub fn privileged_ports() -> Option<Range<u16>> {
+pub(crate) fn privileged_ports() -> Option<Range<u16>> {
     linux::privileged_ports()
 }
 
 /// Whether the program was started with this signal ignored.
 #[must_use]
-pub fn is_ignored(signal: i32) -> bool {
+pub(crate) fn is_ignored(signal: i32) -> bool {
     linux::is_ignored(signal)
 }
 
@@ -126,7 +126,7 @@ pub fn is_ignored(signal: i32) -> bool {
 ///
 /// # Errors
 /// When the socket is no TCP socket.
-pub fn tcp_state(socket: impl AsFd) -> io::Result<TcpState> {
+pub(crate) fn tcp_state(socket: impl AsFd) -> io::Result<TcpState> {
     linux::tcp_state(socket.as_fd())
 }
 
@@ -135,7 +135,7 @@ pub fn tcp_state(socket: impl AsFd) -> io::Result<TcpState> {
 ///
 /// # Errors
 /// When the socket is no TCP socket.
-pub fn tcp_counts(socket: impl AsFd) -> io::Result<Option<TcpCounts>> {
+pub(crate) fn tcp_counts(socket: impl AsFd) -> io::Result<Option<TcpCounts>> {
     linux::tcp_counts(socket.as_fd())
 }
 
@@ -144,7 +144,7 @@ pub fn tcp_counts(socket: impl AsFd) -> io::Result<Option<TcpCounts>> {
 ///
 /// # Errors
 /// When the socket is not connected.
-pub fn path_mtu(socket: impl AsFd, peer: SocketAddr) -> io::Result<usize> {
+pub(crate) fn path_mtu(socket: impl AsFd, peer: SocketAddr) -> io::Result<usize> {
     linux::path_mtu(socket.as_fd(), peer)
 }
 
@@ -152,7 +152,7 @@ pub fn path_mtu(socket: impl AsFd, peer: SocketAddr) -> io::Result<usize> {
 ///
 /// # Errors
 /// When the kernel does not tell.
-pub fn unacknowledged(socket: impl AsFd) -> io::Result<u32> {
+pub(crate) fn unacknowledged(socket: impl AsFd) -> io::Result<u32> {
     linux::unacknowledged(socket.as_fd())
 }
 
@@ -165,7 +165,7 @@ pub fn unacknowledged(socket: impl AsFd) -> io::Result<u32> {
 ///
 /// # Errors
 /// When the system does not tell, or does not allow another one.
-pub fn stop_pacing(socket: impl AsFd) -> io::Result<()> {
+pub(crate) fn stop_pacing(socket: impl AsFd) -> io::Result<()> {
     linux::stop_pacing(socket.as_fd())
 }
 
@@ -174,7 +174,7 @@ pub fn stop_pacing(socket: impl AsFd) -> io::Result<()> {
 ///
 /// # Errors
 /// When the kernel does not tell.
-pub fn receive_drops(socket: impl AsFd) -> io::Result<u64> {
+pub(crate) fn receive_drops(socket: impl AsFd) -> io::Result<u64> {
     linux::receive_drops(socket.as_fd())
 }
 
@@ -182,7 +182,7 @@ pub fn receive_drops(socket: impl AsFd) -> io::Result<u64> {
 ///
 /// # Errors
 /// When even an ordinary size is refused.
-pub fn raise_receive_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
+pub(crate) fn raise_receive_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
     linux::raise_receive_buffer(socket.as_fd(), bytes)
 }
 
@@ -191,7 +191,7 @@ pub fn raise_receive_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
 ///
 /// # Errors
 /// When it does not tell.
-pub fn tell_destinations(socket: impl AsFd, is_ipv6: bool) -> io::Result<()> {
+pub(crate) fn tell_destinations(socket: impl AsFd, is_ipv6: bool) -> io::Result<()> {
     linux::datagrams::tell_destinations(socket.as_fd(), is_ipv6)
 }
 
@@ -199,11 +199,11 @@ pub fn tell_destinations(socket: impl AsFd, is_ipv6: bool) -> io::Result<()> {
 ///
 /// # Errors
 /// When it is no terminal.
-pub fn terminal(terminal: impl AsFd) -> io::Result<u32> {
+pub(crate) fn terminal(terminal: impl AsFd) -> io::Result<u32> {
     linux::terminal(terminal.as_fd())
 }
 
 /// How many columns the terminal has behind this descriptor, if it is one that knows.
-pub fn terminal_width(terminal: impl AsFd) -> Option<u16> {
+pub(crate) fn terminal_width(terminal: impl AsFd) -> Option<u16> {
     terminal_size::terminal_size_of(terminal).map(|(width, _)| width.0)
 }

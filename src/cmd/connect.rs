@@ -35,7 +35,7 @@ const UDP_LINGER: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Everything that makes the exit status other than 0.
-pub fn run(config: &Connect) -> Result<()> {
+pub(crate) fn run(config: &Connect) -> Result<()> {
     let common = &config.common;
     let prepare = |_: &mut Session| check::connect(config);
     watch::session(common, prepare, |(), session| match common.protocol {
@@ -63,7 +63,7 @@ fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
     let output = output.of_peer(link.to_string());
     let fin = match common.stdin {
         _ if common.no_shutdown => Fin::Never,
-        Stdin::Ignore => Fin::AtPeerFin,
+        Stdin::Ignore => Fin::AtPeerClose,
         Stdin::Send => Fin::AtInputEnd,
     };
     let rules = common.rules(common.linger.map_or(Silence::Ignored, Silence::AfterInput));

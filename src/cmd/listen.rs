@@ -28,7 +28,7 @@ use crate::setup::resolve;
 ///
 /// # Errors
 /// Everything that makes the exit status other than 0.
-pub fn run(config: &Listen) -> Result<()> {
+pub(crate) fn run(config: &Listen) -> Result<()> {
     let prepare = |session: &mut Session| prepare(config, session);
     watch::session(&config.common, prepare, |ready, session| dispatch(config, ready, session))
 }

@@ -78,7 +78,7 @@ pub(super) fn fin(common: &Common, input: &Input) -> Fin {
     if common.no_shutdown {
         Fin::Never
     } else if nothing_to_say && common.reception == Reception::Write {
-        Fin::AtPeerFin
+        Fin::AtPeerClose
     } else {
         Fin::AtInputEnd
     }

@@ -31,7 +31,7 @@ const RESERVED: u64 = 16;
 ///
 /// # Errors
 /// Everything that makes the exit status other than 0.
-pub fn run(config: &Scan) -> Result<()> {
+pub(crate) fn run(config: &Scan) -> Result<()> {
     let mut session = Session::new(config.protocol, config.verbosity, None)?;
     let limit =
         config.look_up_limit.map(|length| Limit::new("--probe-timeout", length, Instant::now()));

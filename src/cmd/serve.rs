@@ -65,7 +65,7 @@ pub(super) fn hub(
             // Others go on talking when standard input has nothing more to say.
             Some(_) if matches!(config.task, Task::Chat) => Fin::Never,
             Some(input) => fin(common, input),
-            None => Fin::AtPeerFin,
+            None => Fin::AtPeerClose,
         },
         crlf: common.crlf().is_some(),
         input: common.input,

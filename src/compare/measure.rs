@@ -1,16 +1,16 @@
 //! Sending the messages, and the account of what came back.
 
-pub mod account;
-pub mod carrier;
-pub mod datagrams;
-pub mod flow;
+pub(crate) mod account;
+pub(crate) mod carrier;
+pub(crate) mod datagrams;
+pub(crate) mod flow;
 pub mod impair;
-pub mod ledger;
-pub mod messages;
-pub mod peer;
-pub mod recognise;
-pub mod rtt;
-pub mod run;
-pub mod stream;
-pub mod timer;
-pub mod wire;
+pub(crate) mod ledger;
+pub(crate) mod messages;
+pub(crate) mod peer;
+pub(crate) mod recognise;
+pub(crate) mod rtt;
+pub(crate) mod run;
+pub(crate) mod stream;
+pub(crate) mod timer;
+pub(crate) mod wire;

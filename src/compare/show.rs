@@ -1,8 +1,8 @@
 //! What the account says to a person or a program.
 
-pub mod explain;
-pub mod json;
-pub mod plot;
-pub mod svg;
-pub mod table;
-pub mod text;
+pub(crate) mod explain;
+pub(crate) mod json;
+pub(crate) mod plot;
+pub(crate) mod svg;
+pub(crate) mod table;
+pub(crate) mod text;

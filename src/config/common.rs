@@ -23,7 +23,7 @@ const DATAGRAM_SIZE: usize = 1452;
 
 /// Whether standard input is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stdin {
+pub(crate) enum Stdin {
     /// It is the payload.
     Send,
     /// Nothing is sent (`-d`).
@@ -32,7 +32,7 @@ pub enum Stdin {
 
 /// What to do with what is received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reception {
+pub(crate) enum Reception {
     /// Write it to standard output.
     Write,
     /// Nobody wants it (`--send-only`).
@@ -41,7 +41,7 @@ pub enum Reception {
 
 /// Settings that `listen` and `connect` share.
 #[derive(Debug)]
-pub struct Common {
+pub(crate) struct Common {
     /// TCP or UDP.
     pub protocol: Protocol,
     /// Which address family.
@@ -156,13 +156,13 @@ impl Common {
 
     /// Which addresses of a name are wanted, and whether it may be looked up.
     #[must_use]
-    pub fn names(&self) -> (Family, Lookup) {
+    pub(crate) fn names(&self) -> (Family, Lookup) {
         (self.family, self.lookup)
     }
 
     /// The pace of sending, if it is limited.
     #[must_use]
-    pub fn pace(&self) -> Option<Pace> {
+    pub(crate) fn pace(&self) -> Option<Pace> {
         let cuts = match (&self.given, self.input) {
             (None, Format::Raw) => Cuts::Anywhere,
             _ => Cuts::BetweenMessages,
@@ -172,19 +172,19 @@ impl Common {
 
     /// How many datagrams are fetched at a time: none beyond the number that was asked for.
     #[must_use]
-    pub fn fetch(&self) -> Fetch {
+    pub(crate) fn fetch(&self) -> Fetch {
         if self.count.is_some() { Fetch::One } else { Fetch::Many }
     }
 
     /// How standard input is converted.
     #[must_use]
-    pub fn crlf(&self) -> Option<Crlf> {
+    pub(crate) fn crlf(&self) -> Option<Crlf> {
         self.crlf.then(Crlf::default)
     }
 
     /// What ends a run besides that both sides are done.
     #[must_use]
-    pub fn rules(&self, silence: Silence) -> Rules {
+    pub(crate) fn rules(&self, silence: Silence) -> Rules {
         Rules {
             until_fin: self.until_fin,
             send_only: self.reception == Reception::Discard,
@@ -199,7 +199,7 @@ impl Common {
     ///
     /// # Errors
     /// When the datagram size or a message of the command line is over it.
-    pub fn datagrams(&self, limit: usize) -> Result<Wire> {
+    pub(crate) fn datagrams(&self, limit: usize) -> Result<Wire> {
         if self.datagram_size > limit {
             return Err(Error::usage(
                 format!("--datagram-size {}", self.datagram_size),

@@ -31,7 +31,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The peer that the messages are sent to.
 #[derive(Debug)]
-pub enum Peer {
+pub(crate) enum Peer {
     /// A peer given on the command line.
     Other(HostPort),
     /// The built-in peer, and what it does to UDP replies (`--impair`).
@@ -40,7 +40,7 @@ pub enum Peer {
 
 /// What is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CompareOutput {
+pub(crate) enum CompareOutput {
     /// The table.
     Table {
         /// With a sentence for every difference (`--explain`).
@@ -54,7 +54,7 @@ pub enum CompareOutput {
 
 /// Settings of `pktcat compare`.
 #[derive(Debug)]
-pub struct Compare {
+pub(crate) struct Compare {
     /// The peer that the messages are sent to.
     pub peer: Peer,
     /// Which address family.
@@ -80,7 +80,7 @@ impl Compare {
     ///
     /// # Errors
     /// Usage errors; a file of messages that cannot be read or is malformed.
-    pub fn new(args: CompareArgs) -> Result<Self> {
+    pub(crate) fn new(args: CompareArgs) -> Result<Self> {
         let peer = match (&args.address[..], &args.impair) {
             ([], None) => Peer::BuiltIn(None),
             ([], Some(words)) => Peer::BuiltIn(Some(impairment(words)?)),

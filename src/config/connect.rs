@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// Settings of `pktcat connect`.
 #[derive(Debug)]
-pub struct Connect {
+pub(crate) struct Connect {
     /// Whom to.
     pub place: Place,
     /// What it shares with `listen`.
@@ -32,7 +32,7 @@ impl Connect {
     ///
     /// # Errors
     /// Usage errors.
-    pub fn new(args: ConnectArgs, payloads: &MessageArgs) -> Result<Self> {
+    pub(crate) fn new(args: ConnectArgs, payloads: &MessageArgs) -> Result<Self> {
         let place = Place::new(args.common.unix.as_ref(), &args.address)?;
         if let Place::Internet(target) = &place
             && target.host.is_none()

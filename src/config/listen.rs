@@ -17,7 +17,7 @@ use crate::net::access::{self, AccessList};
 
 /// Settings of `pktcat listen`.
 #[derive(Debug)]
-pub struct Listen {
+pub(crate) struct Listen {
     /// Where.
     pub place: Place,
     /// What it shares with `connect`.
@@ -49,7 +49,7 @@ pub struct Listen {
 
 /// What a listener does with its clients.
 #[derive(Debug)]
-pub enum Task {
+pub(crate) enum Task {
     /// Connect them to standard input and output.
     Relay,
     /// `--echo`
@@ -121,7 +121,7 @@ impl Listen {
     ///
     /// # Errors
     /// Usage errors.
-    pub fn new(mut args: ListenArgs, payloads: &MessageArgs) -> Result<Self> {
+    pub(crate) fn new(mut args: ListenArgs, payloads: &MessageArgs) -> Result<Self> {
         let both = args.tcp && args.common.udp;
         let keep_open = args.keep_open || args.chat;
         let task = Task::of(&mut args)?;
@@ -212,7 +212,7 @@ impl Listen {
     ///
     /// # Errors
     /// When an entry is not an address block, an address or a name that resolves.
-    pub fn access(
+    pub(crate) fn access(
         &self,
         mut look_up: impl FnMut(&str) -> Result<Vec<SocketAddr>>,
     ) -> Result<AccessList> {

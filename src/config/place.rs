@@ -7,7 +7,7 @@ use crate::net::address::HostPort;
 
 /// Where to listen or whom to connect to.
 #[derive(Debug)]
-pub enum Place {
+pub(crate) enum Place {
     /// A host and a port.
     Internet(HostPort),
     /// The path of a local socket.

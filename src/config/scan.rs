@@ -16,7 +16,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Settings of `pktcat scan`.
 #[derive(Debug)]
-pub struct Scan {
+pub(crate) struct Scan {
     /// The host whose ports are probed.
     pub target: HostPort,
     /// The ports to probe.
@@ -50,7 +50,7 @@ impl Scan {
     ///
     /// # Errors
     /// Usage errors.
-    pub fn new(args: ScanArgs, payloads: &MessageArgs) -> Result<Self> {
+    pub(crate) fn new(args: ScanArgs, payloads: &MessageArgs) -> Result<Self> {
         let target = HostPort::parse(&args.address)?;
         if target.host.is_none() && !args.address.iter().any(|word| word.starts_with(':')) {
             return Err(Error::usage(&target.port, "the ports are missing")

@@ -12,7 +12,7 @@ use crate::sys;
 
 /// The reports of a run, and where they go.
 #[derive(Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// How events and errors are written to standard error.
     pub told: Told,
     /// The hex dump on standard error (`--hex`).
@@ -29,7 +29,7 @@ pub struct Seen {
 
 /// The format of events and errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub(crate) enum Told {
     /// Lines for people.
     Text,
     /// JSON lines (`--json`); with `-x` they contain the bytes.
@@ -38,7 +38,7 @@ pub enum Told {
 
 /// Whether a progress bar is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BarSetting {
+pub(crate) enum BarSetting {
     /// No.
     None,
     /// Yes, on standard error.
@@ -50,7 +50,7 @@ pub enum BarSetting {
 
 /// Says that standard input is sent unchanged, so that its size is the number of bytes to send.
 #[derive(Debug, Clone, Copy)]
-pub struct Unchanged;
+pub(crate) struct Unchanged;
 
 /// Bytes from the offset of standard input to its end; `None` unless it is a regular file.
 fn size(_: Unchanged) -> Option<u64> {
@@ -61,7 +61,7 @@ fn size(_: Unchanged) -> Option<u64> {
 
 /// Where the received payload is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PayloadOutput {
+pub(crate) enum PayloadOutput {
     /// On standard output.
     Stdout,
     /// Only in the dump, because standard output and the dump are the same terminal.
@@ -71,7 +71,7 @@ pub enum PayloadOutput {
 impl Seen {
     /// Settings from the arguments. `sending` is given when standard input is sent unchanged.
     #[must_use]
-    pub fn new(args: SeeingArgs, sending: Option<Unchanged>) -> Self {
+    pub(crate) fn new(args: SeeingArgs, sending: Option<Unchanged>) -> Self {
         let same = args.hex && is_same_terminal(io::stdout(), io::stderr());
         let told = match (args.json, args.hex) {
             (false, _) => Told::Text,

@@ -12,7 +12,7 @@ use crate::peer::Route;
 /// most batches a train is one message. The kernel sends and receives datagrams the same way
 /// (UDP_SEGMENT and UDP_GRO, udp(7)).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// Where in the arena the bytes are.
     pub range: Range<usize>,
     /// Bytes of each message; not 0 unless the message is empty.
@@ -24,12 +24,12 @@ pub struct Frame {
 impl Frame {
     /// How many messages the train has.
     #[must_use]
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         if self.range.is_empty() { 1 } else { self.range.len().div_ceil(self.segment) }
     }
 
     /// The messages of the train, `bytes` being all of its bytes.
-    pub fn messages<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn messages<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let empty = bytes.is_empty().then_some(bytes);
         empty.into_iter().chain(bytes.chunks(self.segment.max(1)))
     }
@@ -37,7 +37,7 @@ impl Frame {
 
 /// Bytes in an arena, the front part of it cut into frames.
 #[derive(Debug)]
-pub struct Batch {
+pub(crate) struct Batch {
     arena: Vec<u8>,
     /// Bytes before this belong to frames, those from here to `filled` are not cut yet.
     cut: usize,
@@ -50,43 +50,43 @@ pub struct Batch {
 impl Batch {
     /// A batch with room for `capacity` bytes.
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self { arena: vec![0; capacity], cut: 0, filled: 0, frames: VecDeque::new(), waiting: 0 }
     }
 
     /// Whether no message waits.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
     /// How many messages wait.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.waiting
     }
 
     /// The oldest train and its bytes.
     #[must_use]
-    pub fn front(&self) -> Option<(&Frame, &[u8])> {
+    pub(crate) fn front(&self) -> Option<(&Frame, &[u8])> {
         self.frames.front().map(|frame| (frame, &self.arena[frame.range.clone()]))
     }
 
     /// Bytes that a frame holds.
     #[must_use]
-    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
+    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
         &self.arena[range]
     }
 
     /// Drops the oldest train: it has left.
-    pub fn pop(&mut self) {
+    pub(crate) fn pop(&mut self) {
         if let Some(frame) = self.frames.pop_front() {
             self.waiting -= frame.count();
         }
     }
 
     /// Takes bytes off the front of the oldest train, and drops it when none are left.
-    pub fn consume(&mut self, bytes: usize) {
+    pub(crate) fn consume(&mut self, bytes: usize) {
         let Some(frame) = self.frames.front_mut() else { return };
         if bytes >= frame.range.len() {
             self.pop();
@@ -97,21 +97,15 @@ impl Batch {
         self.waiting += frame.count();
     }
 
-    /// Whether there is no room left behind the last byte.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.filled == self.arena.len()
-    }
-
     /// How many bytes were read but not yet cut into messages.
     #[must_use]
-    pub fn uncut(&self) -> usize {
+    pub(crate) fn uncut(&self) -> usize {
         self.filled - self.cut
     }
 
     /// Room for reading into; [`filled`](Self::filled) tells how much was read. Uncut bytes move
     /// to the front first when no frame holds the arena.
-    pub fn spare(&mut self) -> &mut [u8] {
+    pub(crate) fn spare(&mut self) -> &mut [u8] {
         if self.frames.is_empty() && self.cut > 0 {
             self.arena.copy_within(self.cut..self.filled, 0);
             self.filled -= self.cut;
@@ -121,26 +115,26 @@ impl Batch {
     }
 
     /// `bytes` more were read into the spare room.
-    pub fn filled(&mut self, bytes: usize) {
+    pub(crate) fn filled(&mut self, bytes: usize) {
         self.filled = (self.filled + bytes).min(self.arena.len());
     }
 
     /// The next `bytes` uncut bytes are a train of messages of `segment` bytes.
-    pub fn cut(&mut self, bytes: usize, segment: usize) {
+    pub(crate) fn cut(&mut self, bytes: usize, segment: usize) {
         let end = (self.cut + bytes).min(self.filled);
         self.add(Frame { range: self.cut..end, segment, from: None });
         self.cut = end;
     }
 
     /// Adds a train at a place in the arena chosen by the caller: batched receiving.
-    pub fn place(&mut self, range: Range<usize>, segment: usize, from: Option<Route>) {
+    pub(crate) fn place(&mut self, range: Range<usize>, segment: usize, from: Option<Route>) {
         self.cut = self.cut.max(range.end);
         self.filled = self.filled.max(range.end);
         self.add(Frame { range, segment, from });
     }
 
     /// Adds a message by copying its parts.
-    pub fn push(&mut self, parts: &[&[u8]]) {
+    pub(crate) fn push(&mut self, parts: &[&[u8]]) {
         let length = parts.iter().map(|part| part.len()).sum();
         if self.spare().len() < length {
             // A message longer than the arena; readers bound how long one can be.
@@ -159,7 +153,7 @@ impl Batch {
     }
 
     /// Forgets everything and hands out the whole arena.
-    pub fn reset(&mut self) -> &mut [u8] {
+    pub(crate) fn reset(&mut self) -> &mut [u8] {
         self.frames.clear();
         self.waiting = 0;
         self.cut = 0;

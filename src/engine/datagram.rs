@@ -16,9 +16,9 @@ use socket2::Socket;
 use hearing::Hearing;
 use passed::Passed;
 use peers::KnownPeers;
-pub use peers::Peers;
+pub(crate) use peers::Peers;
 use reports::Reports;
-pub use rounds::Handed;
+pub(crate) use rounds::Handed;
 use rounds::{PORTION, Round};
 
 use crate::engine::batch::Batch;
@@ -36,16 +36,16 @@ use crate::sys::{Fetch, Offload, Received, Receiver, Sender};
 
 /// The most payload a UDP datagram carries over IPv4: 65,535 less 20 bytes of IPv4 header and 8
 /// of UDP header (RFC 791, RFC 768).
-pub const LONGEST_IPV4: usize = 65_507;
+pub(crate) const LONGEST_IPV4: usize = 65_507;
 
 /// The same over IPv6, whose header is not counted in its length (RFC 8200).
-pub const LONGEST_IPV6: usize = 65_527;
+pub(crate) const LONGEST_IPV6: usize = 65_527;
 
 /// Room that a batch for receiving must have.
-pub const RECEIVE_ROOM: usize = Receiver::ROOM;
+pub(crate) const RECEIVE_ROOM: usize = Receiver::ROOM;
 
 /// A bound or connected, non-blocking datagram socket.
-pub struct Datagram {
+pub(crate) struct Datagram {
     socket: Rc<Socket>,
     latch: Rc<Latch>,
     local: Address,
@@ -64,7 +64,7 @@ pub struct Datagram {
 impl Datagram {
     /// Takes a non-blocking socket that the reactor already watches.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         socket: Rc<Socket>,
         latch: Rc<Latch>,
         peers: Peers,
@@ -96,20 +96,20 @@ impl Datagram {
     }
 
     /// There are other addresses: what is sent is kept for them until somebody answers.
-    pub fn keep_for_others(&mut self) {
+    pub(crate) fn keep_for_others(&mut self) {
         self.repeat = Repeat::begun();
     }
 
     /// Whether nothing would be lost by going on with another address.
     #[must_use]
-    pub fn can_move(&self) -> bool {
+    pub(crate) fn can_move(&self) -> bool {
         matches!(self.repeat, Repeat::Kept(..))
     }
 
     /// Goes on with a socket that is connected to another address, and sends it what the one
     /// before got; the socket and the latch of that one, and whether sending failed. What was to be
     /// sent is kept all the same.
-    pub fn move_to(
+    pub(crate) fn move_to(
         &mut self,
         socket: Rc<Socket>,
         latch: Rc<Latch>,
@@ -132,49 +132,49 @@ impl Datagram {
     }
 
     /// From now on datagrams of peers that may not come in are counted and not delivered.
-    pub fn guard(&mut self, access: AccessList) {
+    pub(crate) fn guard(&mut self, access: AccessList) {
         self.access = Some(access);
     }
 
     /// Whether there is somebody to send to.
     #[must_use]
-    pub fn has_peer(&self) -> bool {
+    pub(crate) fn has_peer(&self) -> bool {
         self.known.has_any()
     }
 
     /// How much has passed, with all peers together.
     #[must_use]
-    pub fn activity(&self) -> Activity {
+    pub(crate) fn activity(&self) -> Activity {
         self.passed.activity()
     }
 
     /// Whether receiving has met nothing more for now.
     #[must_use]
-    pub fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         !self.latch.readable()
     }
 
     /// Our port.
     #[must_use]
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.local.internet().map_or(0, |local| local.port())
     }
 
     /// Whether sending may find room.
     #[must_use]
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.latch.writable()
     }
 
     /// Sends a train to a peer of its own: how many of its bytes are dealt with, `None` when there
     /// was no room for any.
-    pub fn answer(&mut self, bytes: &[u8], segment: usize, to: &Route) -> Option<usize> {
+    pub(crate) fn answer(&mut self, bytes: &[u8], segment: usize, to: &Route) -> Option<usize> {
         // Not connected: failures are told to the observers, and no error comes back.
         self.send(bytes, segment, to).unwrap_or(None)
     }
 
     /// A train finds no room for so long that it is lost.
-    pub fn lose(&self, bytes: &[u8], segment: usize) {
+    pub(crate) fn lose(&self, bytes: &[u8], segment: usize) {
         self.passed.tap.unsent(bytes.len().div_ceil(segment.max(1)).max(1));
     }
 
@@ -222,7 +222,7 @@ impl Datagram {
     }
 
     /// Tells something that concerns one of many peers, unless there was such a line just now.
-    pub fn tell(&mut self, error: &Error) {
+    pub(crate) fn tell(&mut self, error: &Error) {
         self.reports.tell(error, &self.passed.tap);
     }
 
@@ -239,7 +239,7 @@ impl Datagram {
     }
 
     /// Sends a train to the peer heard last or to all, as far as there are any.
-    pub fn send_to_peers(&mut self, bytes: &[u8], segment: usize) -> Handed {
+    pub(crate) fn send_to_peers(&mut self, bytes: &[u8], segment: usize) -> Handed {
         match &self.known.peers {
             Peers::Last(Some(to)) | Peers::Connected(to) => {
                 let to = to.clone();

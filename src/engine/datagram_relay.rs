@@ -32,11 +32,11 @@ const STEPS_BETWEEN_LOOKS: u32 = 16;
 const STEPS_AT_THE_END: u32 = 256;
 
 /// A datagram socket connected to the next address of a name, if there is one more.
-pub type NextAddress =
+pub(crate) type NextAddress =
     Box<dyn FnMut(&mut Session) -> Result<Option<(Rc<Socket>, Rc<Latch>, Address)>>>;
 
 /// One datagram socket and what it is connected to on this side.
-pub struct DatagramRelay {
+pub(crate) struct DatagramRelay {
     input: Input,
     output: Output,
     socket: Datagram,
@@ -50,7 +50,7 @@ pub struct DatagramRelay {
 impl DatagramRelay {
     /// An relay ready to run.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         input: Input,
         output: Output,
         socket: Datagram,
@@ -74,7 +74,7 @@ impl DatagramRelay {
     /// The same relay with the name's other addresses: where the first ones turn out to have
     /// nobody, the next gets what was sent.
     #[must_use]
-    pub fn or(mut self, next: NextAddress) -> Self {
+    pub(crate) fn or(mut self, next: NextAddress) -> Self {
         self.socket.keep_for_others();
         self.others = Some(next);
         self
@@ -85,7 +85,7 @@ impl DatagramRelay {
     /// # Errors
     /// When an end failed, the network said that nobody is there, a limit passed or a signal came. What had
     /// arrived by then has been written, as far as standard output takes it.
-    pub fn run(&mut self, session: &mut Session) -> Result<()> {
+    pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
         let result = self.run_to_end(session);
         if result.is_err() {
             self.write_what_arrived();

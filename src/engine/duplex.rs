@@ -10,7 +10,7 @@ use crate::io::progress::Progress;
 use crate::observe::tap::Activity;
 
 /// Where our payload comes from.
-pub trait Speaker: Source {
+pub(crate) trait Speaker: Source {
     /// Whether a person types it.
     fn is_terminal(&self) -> bool;
 
@@ -19,7 +19,7 @@ pub trait Speaker: Source {
 }
 
 /// Where what is received goes.
-pub trait Listener: Sink {
+pub(crate) trait Listener: Sink {
     /// What has become of whoever reads it.
     fn reader(&self) -> Reader;
 
@@ -28,7 +28,7 @@ pub trait Listener: Sink {
 }
 
 /// A connection, which has two halves.
-pub trait Duplex: Source + Sink + Standing {
+pub(crate) trait Duplex: Source + Sink + Standing {
     /// How much has passed.
     fn activity(&self) -> Activity;
 

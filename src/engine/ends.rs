@@ -16,18 +16,18 @@ const ACKNOWLEDGED_CHECK: Duration = Duration::from_millis(20);
 
 /// When the sending half is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fin {
+pub(crate) enum Fin {
     /// When standard input has ended.
     AtInputEnd,
     /// When the peer has closed its half: we have nothing to say.
-    AtPeerFin,
+    AtPeerClose,
     /// Not before the connection is over (`--no-shutdown`).
     Never,
 }
 
 /// What our side may still say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Saying {
+pub(crate) enum Saying {
     /// Standard input still flows.
     More,
     /// It is a terminal: whoever sits there has nobody to talk to any more.
@@ -38,18 +38,18 @@ pub enum Saying {
 
 /// Whether the sending half of a connection is to be closed now.
 #[must_use]
-pub fn closes_sending(fin: Fin, until_fin: bool, saying: Saying, peer_closed: bool) -> bool {
+pub(crate) fn closes_sending(fin: Fin, until_fin: bool, saying: Saying, peer_closed: bool) -> bool {
     match (saying, peer_closed) {
         (Saying::Nothing, false) => fin == Fin::AtInputEnd,
         (Saying::Nothing | Saying::Terminal, true) => true,
-        (Saying::More, true) => until_fin || fin == Fin::AtPeerFin,
+        (Saying::More, true) => until_fin || fin == Fin::AtPeerClose,
         (Saying::More | Saying::Terminal, false) => false,
     }
 }
 
 /// When silence is an end (`--linger`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Silence {
+pub(crate) enum Silence {
     /// Never.
     Ignored,
     /// This long after standard input has ended, somebody has come and the last has arrived.
@@ -60,7 +60,7 @@ pub enum Silence {
 
 /// What ends a run besides that everybody is done.
 #[derive(Debug, Clone, Copy)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// End once the peer's FIN has come and all it sent is written.
     pub until_fin: bool,
     /// Nothing is to be received: the run is over when everything is sent.
@@ -77,7 +77,7 @@ pub struct Rules {
 
 /// Whether there is somebody to talk to from the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Company {
+pub(crate) enum Company {
     /// The peer is connected.
     Here,
     /// Whoever comes first is waited for.
@@ -86,7 +86,7 @@ pub enum Company {
 
 /// What is under way from the peer to whoever reads what arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pending {
+pub(crate) enum Pending {
     /// Nothing: all that came has been read and written.
     Nothing,
     /// The socket may hold something that has not been read.
@@ -98,7 +98,7 @@ pub enum Pending {
 impl Pending {
     /// What these two facts mean together.
     #[must_use]
-    pub fn of(is_read: bool, is_written: bool) -> Self {
+    pub(crate) fn of(is_read: bool, is_written: bool) -> Self {
         match (is_read, is_written) {
             (_, false) => Self::Unwritten,
             (false, true) => Self::Unread,
@@ -109,7 +109,7 @@ impl Pending {
 
 /// What has become of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
+pub(crate) enum Reader {
     /// It may want more.
     Wants,
     /// As many messages as were asked for have been written.
@@ -120,7 +120,7 @@ pub enum Reader {
 
 /// The sending half of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sending {
+pub(crate) enum Sending {
     /// There may be more to send.
     Open,
     /// Everything is sent; the FIN waits for the peer's.
@@ -133,7 +133,7 @@ pub enum Sending {
 
 /// Both halves of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Halves {
+pub(crate) struct Halves {
     /// Ours.
     pub sending: Sending,
     /// Whether the peer's FIN has come and all before it is written.
@@ -144,7 +144,7 @@ pub struct Halves {
 
 /// What the verdict is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subject {
+pub(crate) enum Subject {
     /// One connection.
     Connection(Halves),
     /// Datagrams, which have no halves.
@@ -157,7 +157,7 @@ pub enum Subject {
 }
 
 /// What only the socket itself can tell; it is asked only when an end depends on it.
-pub trait Standing {
+pub(crate) trait Standing {
     /// Whether the peer's kernel has acknowledged all that was sent, our FIN included.
     ///
     /// # Errors
@@ -179,7 +179,7 @@ pub trait Standing {
 
 /// Where there is no one socket whose standing could be asked for.
 #[derive(Debug, Clone, Copy)]
-pub struct Here;
+pub(crate) struct Here;
 
 impl Standing for Here {
     fn has_settled(&self) -> Result<bool> {
@@ -197,7 +197,7 @@ impl Standing for Here {
 
 /// The answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The run goes on.
     GoOn,
     /// The run is over, and all is well.
@@ -215,7 +215,7 @@ pub enum Verdict {
 
 /// What is known of one run, and how it ends.
 #[derive(Debug)]
-pub struct Ends {
+pub(crate) struct Ends {
     rules: Rules,
     started: Instant,
     came: Option<Instant>,
@@ -229,7 +229,7 @@ pub struct Ends {
 impl Ends {
     /// A run that begins now.
     #[must_use]
-    pub fn new(rules: Rules, company: Company, now: Instant) -> Self {
+    pub(crate) fn new(rules: Rules, company: Company, now: Instant) -> Self {
         Self {
             rules,
             started: now,
@@ -243,7 +243,7 @@ impl Ends {
     }
 
     /// Somebody has come, though nothing has passed yet.
-    pub fn somebody_came(&mut self, now: Instant) {
+    pub(crate) fn somebody_came(&mut self, now: Instant) {
         self.came.get_or_insert(now);
         // Whoever comes has time to speak.
         self.moved_at = Some(now);
@@ -251,23 +251,23 @@ impl Ends {
     }
 
     /// Standard input has ended and all of it is sent.
-    pub fn input_ended(&mut self, now: Instant) {
+    pub(crate) fn input_ended(&mut self, now: Instant) {
         self.input_ended.get_or_insert(now);
     }
 
     /// What was sent has to be waited for anew: it went to another peer now.
-    pub fn sent_anew(&mut self, now: Instant) {
+    pub(crate) fn sent_anew(&mut self, now: Instant) {
         self.input_ended = self.input_ended.map(|_| now);
     }
 
     /// Whether standard input has ended.
     #[must_use]
-    pub fn has_input_ended(&self) -> bool {
+    pub(crate) fn has_input_ended(&self) -> bool {
         self.input_ended.is_some()
     }
 
     /// Takes note of what has passed in all, and of what is under way: that is no silence.
-    pub fn note(&mut self, activity: Activity, pending: Pending, now: Instant) {
+    pub(crate) fn note(&mut self, activity: Activity, pending: Pending, now: Instant) {
         let is_unwritten = pending == Pending::Unwritten && self.arrived_at.is_some();
         if activity.arrived != self.seen.arrived || is_unwritten {
             self.arrived_at = Some(now);
@@ -284,7 +284,7 @@ impl Ends {
     ///
     /// # Errors
     /// When a limit is over, or the peer is gone.
-    pub fn verdict(
+    pub(crate) fn verdict(
         &self,
         reader: Reader,
         subject: Subject,
@@ -369,7 +369,7 @@ impl Ends {
 
     /// When to look again though nothing happens.
     #[must_use]
-    pub fn deadline(&self, subject: Subject, now: Instant) -> Option<Instant> {
+    pub(crate) fn deadline(&self, subject: Subject, now: Instant) -> Option<Instant> {
         let check = match subject {
             Subject::Connection(halves) if self.waits_for_acknowledgement(halves) => {
                 Some(now + ACKNOWLEDGED_CHECK)

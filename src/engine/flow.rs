@@ -11,11 +11,11 @@ use crate::io::progress::Progress;
 use crate::io::splice_end::SpliceEnd;
 
 /// So many bytes at once mean that much flows.
-pub const BULK: usize = 32 * 1024;
+pub(crate) const BULK: usize = 32 * 1024;
 
 /// How much a sink may take in one call; what pacing asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Allowance {
+pub(crate) struct Allowance {
     /// Messages that may leave.
     pub messages: usize,
     /// Bytes that may leave; a message that has begun to leave may exceed it.
@@ -26,7 +26,7 @@ pub struct Allowance {
 
 /// Where a stream of bytes may be cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cuts {
+pub(crate) enum Cuts {
     /// Between any two bytes.
     Anywhere,
     /// Between messages, each of which is written at once.
@@ -35,13 +35,13 @@ pub enum Cuts {
 
 impl Allowance {
     /// No limit.
-    pub const ALL: Self =
+    pub(crate) const ALL: Self =
         Self { messages: usize::MAX, bytes: usize::MAX, cuts: Cuts::BetweenMessages };
 
     /// The front part of a train of messages of `segment` bytes that may leave when so many messages
     /// and bytes have left already: whole messages. `None` when nothing may.
     #[must_use]
-    pub fn train<'a>(
+    pub(crate) fn train<'a>(
         &self,
         bytes: &'a [u8],
         segment: usize,
@@ -59,7 +59,7 @@ impl Allowance {
 
     /// The front part of `bytes` that may leave when `moved` bytes have left already.
     #[must_use]
-    pub fn front<'a>(&self, bytes: &'a [u8], moved: usize) -> &'a [u8] {
+    pub(crate) fn front<'a>(&self, bytes: &'a [u8], moved: usize) -> &'a [u8] {
         match self.cuts {
             Cuts::Anywhere => &bytes[..bytes.len().min(self.bytes.saturating_sub(moved))],
             Cuts::BetweenMessages => bytes,
@@ -68,7 +68,7 @@ impl Allowance {
 }
 
 /// Where bytes come from.
-pub trait Source {
+pub(crate) trait Source {
     /// Puts what has come into the batch.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ pub trait Source {
 }
 
 /// Where bytes go to.
-pub trait Sink {
+pub(crate) trait Sink {
     /// Takes messages from the front of the batch.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ const SCRATCH: usize = 32 * 1024;
 
 /// What messages become on the way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wire {
+pub(crate) enum Wire {
     /// A byte stream: newlines and lengths travel with the messages.
     Stream,
     /// Datagrams: raw input is cut into pieces of `size` bytes, no message is over `limit`.
@@ -29,7 +29,7 @@ pub enum Wire {
 
 /// Where the payload comes from.
 #[derive(Debug)]
-pub enum InputSource {
+pub(crate) enum InputSource {
     /// Standard input.
     Local(Local),
     /// Messages from the command line.
@@ -49,7 +49,7 @@ enum Pause {
 
 /// The source of what is sent.
 #[derive(Debug)]
-pub struct Input {
+pub(crate) struct Input {
     from: InputSource,
     wire: Wire,
     format: Format,
@@ -62,7 +62,7 @@ pub struct Input {
 impl Input {
     /// An input that cuts `from` by `format`; with `crlf`, LF leaves as CRLF.
     #[must_use]
-    pub fn new(from: InputSource, format: Format, wire: Wire, crlf: Option<Crlf>) -> Self {
+    pub(crate) fn new(from: InputSource, format: Format, wire: Wire, crlf: Option<Crlf>) -> Self {
         let limit = match wire {
             Wire::Stream => framing::LONGEST_MESSAGE,
             Wire::Datagrams { limit, .. } => limit,
@@ -73,26 +73,26 @@ impl Input {
 
     /// Whether standard input is `/dev/null` or was closed: there is nothing to say.
     #[must_use]
-    pub fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(&self.from, InputSource::Local(local) if local.kind() == Kind::Null)
     }
 
     /// Whether nothing is to be sent, which is known before anything has been read.
     #[must_use]
-    pub fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         matches!(self.from, InputSource::Nothing) || self.is_null()
     }
 
     /// Whether a person at a terminal is the source.
     #[must_use]
-    pub fn is_terminal(&self) -> bool {
+    pub(crate) fn is_terminal(&self) -> bool {
         matches!(&self.from, InputSource::Local(local) if local.kind() == Kind::Terminal)
     }
 
     /// Whether something is left to be sent: a message, what can be read now, or the beginning of a
     /// message whose rest has yet to be read.
     #[must_use]
-    pub fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         match &self.from {
             InputSource::Nothing => false,
             InputSource::Given(messages) => !messages.is_empty(),
@@ -213,7 +213,7 @@ fn push_message(batch: &mut Batch, format: Format, wire: Wire, crlf: bool, messa
 }
 
 /// The parts of a message as it travels in a stream: with its newline or its length, the `prefix`.
-pub fn in_stream<'a>(
+pub(crate) fn in_stream<'a>(
     format: Format,
     crlf: bool,
     prefix: &'a [u8; 4],

@@ -30,7 +30,7 @@ const DIRECT: usize = 4 * 1024;
 
 /// The sink of what is received.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     device: Device,
     encoder: Encoder,
     wanted: Wanted,
@@ -43,7 +43,12 @@ impl Output {
     /// An output to standard output, or to nowhere without one. `stream` says that bytes come
     /// from a byte stream and have to be cut into messages; `count` is how many are wanted.
     #[must_use]
-    pub fn new(local: Option<Local>, format: Format, stream: bool, count: Option<u64>) -> Self {
+    pub(crate) fn new(
+        local: Option<Local>,
+        format: Format,
+        stream: bool,
+        count: Option<u64>,
+    ) -> Self {
         Self {
             device: local.map_or(Device::Discard, Device::Local),
             encoder: Encoder::new(format, stream),
@@ -55,41 +60,41 @@ impl Output {
 
     /// The same output, with every datagram behind a tag that says who sent it.
     #[must_use]
-    pub fn tagged(mut self) -> Self {
+    pub(crate) fn tagged(mut self) -> Self {
         self.encoder.tag_senders();
         self
     }
 
     /// The same output, with every message behind a tag that names this peer.
     #[must_use]
-    pub fn tagged_with(mut self, peer: &Address) -> Self {
+    pub(crate) fn tagged_with(mut self, peer: &Address) -> Self {
         self.encoder.tag_peer(peer);
         self
     }
 
     /// The same output, for what this peer sends.
     #[must_use]
-    pub fn of_peer(mut self, peer: String) -> Self {
+    pub(crate) fn of_peer(mut self, peer: String) -> Self {
         self.encoder.of_peer(peer);
         self
     }
 
     /// The same output for messages that somebody else has cut; see [`message`](Self::message).
     #[must_use]
-    pub fn of_whole_messages(mut self) -> Self {
+    pub(crate) fn of_whole_messages(mut self) -> Self {
         self.encoder.of_whole_messages();
         self
     }
 
     /// Whether the reader of standard output is gone.
     #[must_use]
-    pub fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         self.device.is_broken()
     }
 
     /// What has become of the reader.
     #[must_use]
-    pub fn reader(&self) -> Reader {
+    pub(crate) fn reader(&self) -> Reader {
         if self.is_broken() {
             Reader::Gone
         } else if self.has_enough() && self.pending.is_empty() {
@@ -101,46 +106,46 @@ impl Output {
 
     /// Whether nothing waits to be written.
     #[must_use]
-    pub fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.pending.is_empty() && !self.device.holds_back()
     }
 
     /// Whether more may be added by [`message`](Self::message).
     #[must_use]
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.pending.len() < GATHER
     }
 
     /// Adds a whole message, behind a tag that says who sent it. [`flush`](Sink::flush) writes it.
-    pub fn message(&mut self, tag: &str, message: &[u8]) {
+    pub(crate) fn message(&mut self, tag: &str, message: &[u8]) {
         self.encoder.message(tag, message, &mut self.wanted, &mut self.pending);
     }
 
     /// Whether messages are counted.
     #[must_use]
-    pub fn counts(&self) -> bool {
+    pub(crate) fn counts(&self) -> bool {
         self.wanted.is_counted()
     }
 
     /// Whether all the messages that were asked for have come.
     #[must_use]
-    pub fn has_enough(&self) -> bool {
+    pub(crate) fn has_enough(&self) -> bool {
         self.wanted.is_satisfied()
     }
 
     /// How many more messages are wanted; 0 where nobody counts.
     #[must_use]
-    pub fn still_wanted(&self) -> u64 {
+    pub(crate) fn still_wanted(&self) -> u64 {
         self.wanted.left()
     }
 
     /// A message that is not to be written has come.
-    pub fn unwritten(&mut self) {
+    pub(crate) fn unwritten(&mut self) {
         self.wanted.take();
     }
 
     /// Everything is written: lets the reader see the end, if it is still there.
-    pub fn close(&mut self, reactor: &mut Reactor) {
+    pub(crate) fn close(&mut self, reactor: &mut Reactor) {
         self.device.close(reactor);
     }
 
@@ -149,7 +154,7 @@ impl Output {
     ///
     /// # Errors
     /// What writing meets, and what ends a run that waits.
-    pub fn write_out(&mut self, session: &mut Session, result: &Result<()>) -> Result<()> {
+    pub(crate) fn write_out(&mut self, session: &mut Session, result: &Result<()>) -> Result<()> {
         loop {
             match self.flush()? {
                 Progress::End => return Ok(()),

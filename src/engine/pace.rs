@@ -13,7 +13,7 @@ const CATCH_UP: Duration = Duration::from_millis(20);
 
 /// The pace of one direction.
 #[derive(Debug)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// Between the starts of two messages.
     interval: Option<Duration>,
     /// Bytes a second.
@@ -29,7 +29,7 @@ pub struct Pace {
 impl Pace {
     /// A pace, if anything is limited at all.
     #[must_use]
-    pub fn new(interval: Option<Duration>, rate: Option<u64>, cuts: Cuts) -> Option<Self> {
+    pub(crate) fn new(interval: Option<Duration>, rate: Option<u64>, cuts: Cuts) -> Option<Self> {
         let interval = interval.filter(|interval| !interval.is_zero());
         (interval.is_some() || rate.is_some()).then_some(Self {
             interval,
@@ -42,7 +42,7 @@ impl Pace {
     }
 
     /// What may leave now; `None` when it is too early for anything.
-    pub fn allowance(&mut self, now: Instant) -> Option<Allowance> {
+    pub(crate) fn allowance(&mut self, now: Instant) -> Option<Allowance> {
         self.now = Some(now);
         let messages = match (self.interval, self.message_due) {
             (Some(_), Some(due)) if due > now => return None,
@@ -65,7 +65,7 @@ impl Pace {
     }
 
     /// This much left.
-    pub fn spent(&mut self, messages: usize, bytes: usize) {
+    pub(crate) fn spent(&mut self, messages: usize, bytes: usize) {
         let Some(now) = self.now else { return };
         let start = |due: Option<Instant>| match due {
             Some(due) if now.saturating_duration_since(due) <= CATCH_UP => due,
@@ -83,7 +83,7 @@ impl Pace {
 
     /// When something may leave again.
     #[must_use]
-    pub fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         self.message_due.max(self.bytes_due)
     }
 }

@@ -15,7 +15,7 @@ use crate::sys::Offload;
 
 /// Which end of a pump failed.
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// What bytes come from. Everything it gave before has been delivered.
     Source(Error),
     /// What bytes go to.
@@ -43,7 +43,7 @@ enum Conduit {
 
 /// The state of one direction.
 #[derive(Debug)]
-pub struct Pump {
+pub(crate) struct Pump {
     batch: Batch,
     phase: Phase,
     conduit: Conduit,
@@ -58,7 +58,7 @@ pub struct Pump {
 impl Pump {
     /// A pump with a batch of its own; `pace` slows its draining.
     #[must_use]
-    pub fn new(batch: Batch, offload: Offload, pace: Option<Pace>) -> Self {
+    pub(crate) fn new(batch: Batch, offload: Offload, pace: Option<Pace>) -> Self {
         // Whoever paces has to cut.
         let offload = if pace.is_some() { Offload::Portable } else { offload };
         Self {
@@ -72,21 +72,15 @@ impl Pump {
         }
     }
 
-    /// Whether the source has ended and all of it has been drained.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        self.phase == Phase::Done
-    }
-
     /// Whether the source has failed and that has yet to be told.
     #[must_use]
-    pub fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.failure.is_some()
     }
 
     /// Whether nothing is under way inside the pump.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         let held = match &self.conduit {
             Conduit::Copy(_) => 0,
             Conduit::Splice(splice) => splice.held(),
@@ -96,7 +90,7 @@ impl Pump {
 
     /// When the pace allows the next message, if it is what the pump waits for.
     #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.batch.is_empty() || self.is_full {
             true => None,
             false => self.pace.as_ref().and_then(Pace::next),
@@ -107,7 +101,7 @@ impl Pump {
     ///
     /// # Errors
     /// When an end failed. A source's failure comes after all it gave has been delivered.
-    pub fn step(
+    pub(crate) fn step(
         &mut self,
         source: &mut impl Source,
         sink: &mut impl Sink,

@@ -30,7 +30,7 @@ const STEPS_AT_THE_END: u32 = 256;
 
 /// What became of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub(crate) enum Turn {
     /// Something moved; there may be more.
     Moved,
     /// Nothing can be done before an end is ready or a deadline has come.
@@ -40,7 +40,7 @@ pub enum Turn {
 }
 
 /// One connection and what it is connected to on this side.
-pub struct Relay<I, O, C> {
+pub(crate) struct Relay<I, O, C> {
     input: I,
     output: O,
     stream: C,
@@ -58,7 +58,7 @@ pub struct Relay<I, O, C> {
 impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
     /// A relay ready to run; `fin` says when the sending half is closed.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         (input, output): (I, O),
         stream: C,
         fin: Fin,
@@ -232,7 +232,7 @@ impl Relay<Input, Output, Stream> {
     /// # Errors
     /// When an end failed, a limit passed or a signal came. What had arrived by then has been written, as far
     /// as standard output takes it.
-    pub fn run(&mut self, session: &mut Session) -> Result<()> {
+    pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
         let mut result = self.run_to_end(session);
         if result.is_err() {
             self.write_what_arrived();

@@ -24,7 +24,7 @@ const CHUNK: usize = sys::BULK_PIPE;
 
 /// What one step did.
 #[derive(Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// Bytes moved, or none could.
     Progress(Progress),
     /// Nothing came from the source. Only reading it tells why: its end, nothing there for now, or
@@ -38,7 +38,7 @@ pub enum Step {
 
 /// Which end failed.
 #[derive(Debug)]
-pub enum Failed {
+pub(crate) enum Failed {
     /// Reading. What came before the failure may still be there to be read.
     Source(Error),
     /// Writing.
@@ -47,7 +47,7 @@ pub enum Failed {
 
 /// A direct or a two-stage way for bytes.
 #[derive(Debug)]
-pub enum Splice {
+pub(crate) enum Splice {
     /// One of the two ends is a pipe.
     Direct,
     /// Through a pipe of our own.
@@ -61,7 +61,7 @@ pub enum Splice {
 
 impl Splice {
     /// A way from `source` to `sink`, if the kernel has one and they allow it.
-    pub fn between(source: &impl Source, sink: &impl Sink) -> Option<Self> {
+    pub(crate) fn between(source: &impl Source, sink: &impl Sink) -> Option<Self> {
         let (from, to) = (source.splice_end()?, sink.splice_end()?);
         if from.kind == SpliceKind::Pipe || to.kind == SpliceKind::Pipe {
             return Some(Self::Direct);
@@ -75,7 +75,11 @@ impl Splice {
     ///
     /// # Errors
     /// When an end failed.
-    pub fn step(&mut self, source: &mut impl Source, sink: &mut impl Sink) -> Result<Step, Failed> {
+    pub(crate) fn step(
+        &mut self,
+        source: &mut impl Source,
+        sink: &mut impl Sink,
+    ) -> Result<Step, Failed> {
         match self {
             Self::Direct => direct(source, sink),
             Self::Through { pipe, held: held @ 0 } => match from_source(&pipe.1, held, source)? {
@@ -88,7 +92,7 @@ impl Splice {
 
     /// Bytes that have left the source and not reached the sink.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         match self {
             Self::Direct => 0,
             Self::Through { held, .. } => *held,
@@ -99,7 +103,7 @@ impl Splice {
     ///
     /// # Errors
     /// When our own pipe does not give it back: these bytes are lost.
-    pub fn rescue(&mut self, batch: &mut Batch) -> io::Result<()> {
+    pub(crate) fn rescue(&mut self, batch: &mut Batch) -> io::Result<()> {
         let Self::Through { pipe, held } = self else { return Ok(()) };
         let bytes = sys::take_from_pipe(&pipe.0, *held)?;
         *held = 0;

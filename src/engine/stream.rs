@@ -8,7 +8,7 @@
 
 mod transport;
 
-pub use transport::Transport;
+pub(crate) use transport::Transport;
 
 use std::io;
 use std::rc::Rc;
@@ -27,7 +27,7 @@ use crate::sys::TcpState;
 
 /// A connected, non-blocking stream socket. Observers are told what passes and what happens to it.
 #[derive(Debug)]
-pub struct Stream {
+pub(crate) struct Stream {
     transport: Transport,
     link: Rc<Link>,
     tap: Rc<Tap>,
@@ -36,25 +36,25 @@ pub struct Stream {
 impl Stream {
     /// Takes a connected, non-blocking socket that the reactor already watches.
     #[must_use]
-    pub fn new(socket: Socket, latch: Rc<Latch>, link: Rc<Link>, tap: Rc<Tap>) -> Self {
+    pub(crate) fn new(socket: Socket, latch: Rc<Latch>, link: Rc<Link>, tap: Rc<Tap>) -> Self {
         Self { transport: Transport::new(socket, latch), link, tap }
     }
 
     /// Who the two ends are.
     #[must_use]
-    pub fn link(&self) -> &Link {
+    pub(crate) fn link(&self) -> &Link {
         &self.link
     }
 
     /// Its readiness.
     #[must_use]
-    pub fn latch(&self) -> &Latch {
+    pub(crate) fn latch(&self) -> &Latch {
         self.transport.latch()
     }
 
     /// How much has passed.
     #[must_use]
-    pub fn activity(&self) -> Activity {
+    pub(crate) fn activity(&self) -> Activity {
         self.link.activity()
     }
 
@@ -62,7 +62,7 @@ impl Stream {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub fn receive(&mut self, buffer: &mut [u8]) -> Result<Progress> {
+    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> Result<Progress> {
         let progress =
             self.transport.receive(buffer).map_err(|cause| self.broken("receive", &cause))?;
         match progress {
@@ -78,7 +78,7 @@ impl Stream {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub fn send(&mut self, bytes: &[u8]) -> Result<Progress> {
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<Progress> {
         let progress = self.transport.send(bytes).map_err(|cause| self.broken("send", &cause))?;
         if let Progress::Moved(n) = progress
             && n > 0
@@ -93,7 +93,7 @@ impl Stream {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub fn close_write(&mut self) -> Result<Progress> {
+    pub(crate) fn close_write(&mut self) -> Result<Progress> {
         let progress =
             self.transport.close_write().map_err(|cause| match cause.raw_os_error() {
                 // What is no longer connected has been reset, and a read has met that already.
@@ -110,40 +110,40 @@ impl Stream {
 
     /// Closing it will be a reset: a stream that is cut off must not look like one that is whole.
     /// (A local socket knows no resets.)
-    pub fn abort(&self) {
+    pub(crate) fn abort(&self) {
         if self.transport.abort().is_ok() && self.link.is_tcp() {
             self.tap.event(&Event::WeReset(&self.link));
         }
     }
 
     /// The connection is over, however it ended.
-    pub fn over(&self) {
+    pub(crate) fn over(&self) {
         self.tap.event(&Event::Closed(&self.link));
     }
 
     /// Bytes sent that the peer's system has not acknowledged; `None` when ours does not tell.
     #[must_use]
-    pub fn unacknowledged(&self) -> Option<u32> {
+    pub(crate) fn unacknowledged(&self) -> Option<u32> {
         self.transport.unacknowledged()
     }
 
     /// Whether the connection has failed, or both its halves are closed, as far as a wake-up told.
     #[must_use]
-    pub fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.latch().failed()
     }
 
     /// What became of a connection that [has failed](Self::has_failed) after the peer's FIN, where
     /// no read can tell any more.
     #[must_use]
-    pub fn failure(&self) -> Error {
+    pub(crate) fn failure(&self) -> Error {
         let cause = self.transport.take_error().unwrap_or_else(Some);
         self.broken("receive", &cause.unwrap_or(io::ErrorKind::BrokenPipe.into()))
     }
 
     /// Whether reading has met nothing more for now.
     #[must_use]
-    pub fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.transport.is_drained()
     }
 

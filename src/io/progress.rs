@@ -5,7 +5,7 @@ use std::io;
 /// What one call did. `End` is a value of its own, because moving 0 bytes is not the end: a
 /// datagram may be empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
+pub(crate) enum Progress {
     /// This many bytes moved; 0 for an empty message, or when a signal interrupted the call.
     Moved(usize),
     /// Nothing can move now; the reactor tells when to try again.
@@ -20,7 +20,7 @@ impl Progress {
     /// # Errors
     /// All but two: `EAGAIN` is `Blocked`. `EINTR` is `Moved(0)`: the descriptor is still ready, so
     /// no new event will come, and the loop has to try again without sleeping.
-    pub fn of_read(result: io::Result<usize>) -> io::Result<Self> {
+    pub(crate) fn of_read(result: io::Result<usize>) -> io::Result<Self> {
         match result {
             Ok(0) => Ok(Self::End),
             Ok(n) => Ok(Self::Moved(n)),
@@ -32,7 +32,7 @@ impl Progress {
     ///
     /// # Errors
     /// As for [`of_read`](Self::of_read).
-    pub fn of_write(result: io::Result<usize>) -> io::Result<Self> {
+    pub(crate) fn of_write(result: io::Result<usize>) -> io::Result<Self> {
         result.map(Self::Moved).or_else(Self::of_error)
     }
 

@@ -22,7 +22,7 @@ use crate::sys;
 
 /// Whether a descriptor may be ready. Both directions start as ready; the first call tells.
 #[derive(Debug)]
-pub struct Latch {
+pub(crate) struct Latch {
     readable: Cell<bool>,
     writable: Cell<bool>,
     failed: Cell<bool>,
@@ -44,46 +44,46 @@ impl Latch {
     }
 
     /// A small number that identifies this latch while its descriptor is watched.
-    pub fn id(&self) -> usize {
+    pub(crate) fn id(&self) -> usize {
         self.token.0
     }
 
     /// Whether epoll watches the descriptor. It refuses regular files and `/dev/null`, which count
     /// as always ready.
-    pub fn is_watched(&self) -> bool {
+    pub(crate) fn is_watched(&self) -> bool {
         self.token != UNWATCHED
     }
 
     /// Whether reading is worth a try.
-    pub fn readable(&self) -> bool {
+    pub(crate) fn readable(&self) -> bool {
         self.readable.get()
     }
 
     /// Whether writing is worth a try.
-    pub fn writable(&self) -> bool {
+    pub(crate) fn writable(&self) -> bool {
         self.writable.get()
     }
 
     /// Whether the other end has hung up or the descriptor has failed since it was registered.
-    pub fn failed(&self) -> bool {
+    pub(crate) fn failed(&self) -> bool {
         self.failed.get()
     }
 
     /// Notes that reading returned `EWOULDBLOCK`. A descriptor that is not watched stays readable.
-    pub fn not_readable(&self) {
+    pub(crate) fn not_readable(&self) {
         self.readable.set(!self.is_watched());
     }
 
     /// Notes that reading failed for a reason whose end causes no event: a terminal while this
     /// process is a background job, or an error that may pass. If the reactor was told to
     /// [retry](Reactor::retry) this latch, it becomes readable again 250 ms later.
-    pub fn not_readable_for_now(&self) {
+    pub(crate) fn not_readable_for_now(&self) {
         self.readable.set(false);
         self.retry.set(true);
     }
 
     /// Notes that writing returned `EWOULDBLOCK`. A descriptor that is not watched stays writable.
-    pub fn not_writable(&self) {
+    pub(crate) fn not_writable(&self) {
         self.writable.set(!self.is_watched());
     }
 }
@@ -94,7 +94,7 @@ const WAKER: Token = Token(usize::MAX - 2);
 
 /// A signal that the run handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
+pub(crate) enum Signal {
     /// SIGINT or SIGTERM: stop, and end by this signal's number.
     Stop(i32),
     /// SIGUSR1: print the summary so far.
@@ -108,7 +108,7 @@ const RETRY: Duration = Duration::from_millis(250);
 
 /// How soon the caller expects something to be ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expected {
+pub(crate) enum Expected {
     /// Perhaps at once: small messages go back and forth.
     Soon,
     /// Unknown.
@@ -122,7 +122,7 @@ const LONGEST_LOOK: Duration = Duration::from_micros(50);
 const SHORT_WAIT: Duration = Duration::from_micros(120);
 
 /// The event loop: epoll, the latches it sets, and the signals that have come.
-pub struct Reactor {
+pub(crate) struct Reactor {
     poll: Poll,
     events: Events,
     latches: Vec<Option<Rc<Latch>>>,
@@ -156,7 +156,7 @@ impl Reactor {
     ///
     /// # Errors
     /// When the system has no descriptors left.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
         // A shell without job control ignores SIGINT for `command &`; that has to stay so.
         let wanted = [SIGINT, SIGTERM, SIGUSR1].into_iter();
@@ -181,7 +181,7 @@ impl Reactor {
     /// judged by this time and not by the present: after a SIGSTOP the process continues late, and
     /// the events that came while it was stopped have not been polled yet.
     #[must_use]
-    pub fn looked_at(&self) -> Instant {
+    pub(crate) fn looked_at(&self) -> Instant {
         self.looked_at
     }
 
@@ -189,7 +189,7 @@ impl Reactor {
     ///
     /// # Errors
     /// When the handler cannot be set.
-    pub fn hear_children(&mut self) -> io::Result<()> {
+    pub(crate) fn hear_children(&mut self) -> io::Result<()> {
         // The signal mask is inherited: if the parent had SIGCHLD blocked, it would never come.
         let mut child = SigSet::empty();
         child.add(nix::sys::signal::Signal::SIGCHLD);
@@ -199,7 +199,7 @@ impl Reactor {
 
     /// From now on makes this latch readable again some time after it was [not readable for
     /// now](Latch::not_readable_for_now).
-    pub fn retry(&mut self, latch: &Rc<Latch>) {
+    pub(crate) fn retry(&mut self, latch: &Rc<Latch>) {
         self.retried.push(Rc::clone(latch));
     }
 
@@ -207,7 +207,7 @@ impl Reactor {
     ///
     /// # Errors
     /// When the system has no descriptors left.
-    pub fn waker(&mut self) -> io::Result<Arc<Waker>> {
+    pub(crate) fn waker(&mut self) -> io::Result<Arc<Waker>> {
         if let Some(waker) = &self.waker {
             return Ok(Arc::clone(waker));
         }
@@ -221,7 +221,7 @@ impl Reactor {
     ///
     /// # Errors
     /// When epoll cannot watch it, such as for want of memory.
-    pub fn watch(&mut self, fd: impl AsFd, interest: Interest) -> io::Result<Rc<Latch>> {
+    pub(crate) fn watch(&mut self, fd: impl AsFd, interest: Interest) -> io::Result<Rc<Latch>> {
         let index = self.free.pop().unwrap_or(self.latches.len());
         let raw = fd.as_fd().as_raw_fd();
         match self.poll.registry().register(&mut SourceFd(&raw), Token(index), interest) {
@@ -246,13 +246,13 @@ impl Reactor {
     }
 
     /// The [`id`](Latch::id)s of the latches that the last wait or look has set.
-    pub fn fired(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn fired(&self) -> impl Iterator<Item = usize> {
         self.events.iter().map(|event| event.token().0).filter(|id| *id < self.latches.len())
     }
 
     /// Forgets a descriptor that is about to be closed and has no duplicate: closing the last one
     /// removes it from epoll (epoll(7)).
-    pub fn release(&mut self, latch: &Latch) {
+    pub(crate) fn release(&mut self, latch: &Latch) {
         if latch.is_watched() {
             self.latches[latch.token.0] = None;
             self.free.push(latch.token.0);
@@ -260,7 +260,7 @@ impl Reactor {
     }
 
     /// Forgets a descriptor; to be called before it is closed.
-    pub fn forget(&mut self, fd: impl AsFd, latch: &Latch) {
+    pub(crate) fn forget(&mut self, fd: impl AsFd, latch: &Latch) {
         if latch.is_watched() {
             let raw = fd.as_fd().as_raw_fd();
             // Fails only for a descriptor that epoll does not have, which is as good.
@@ -278,7 +278,7 @@ impl Reactor {
     ///
     /// # Errors
     /// When the poller itself fails.
-    pub fn wait(&mut self, deadline: Option<Instant>, expected: Expected) -> io::Result<()> {
+    pub(crate) fn wait(&mut self, deadline: Option<Instant>, expected: Expected) -> io::Result<()> {
         let begun = Instant::now();
         let mut timeout = deadline.map(|at| at.saturating_duration_since(begun));
         for latch in self.retried.iter().filter(|latch| latch.retry.take()) {
@@ -307,7 +307,7 @@ impl Reactor {
     ///
     /// # Errors
     /// When the poller itself fails.
-    pub fn sleep(&mut self) -> io::Result<()> {
+    pub(crate) fn sleep(&mut self) -> io::Result<()> {
         self.poll(None, None)
     }
 
@@ -315,7 +315,7 @@ impl Reactor {
     ///
     /// # Errors
     /// When the poller itself fails.
-    pub fn look(&mut self) -> io::Result<()> {
+    pub(crate) fn look(&mut self) -> io::Result<()> {
         self.poll(Some(Instant::now()), Some(Duration::ZERO))
     }
 
@@ -375,7 +375,7 @@ impl Reactor {
     }
 
     /// Takes the oldest signal that has not been handled.
-    pub fn signal(&mut self) -> Option<Signal> {
+    pub(crate) fn signal(&mut self) -> Option<Signal> {
         if self.heard.is_empty() { None } else { Some(self.heard.remove(0)) }
     }
 }

@@ -6,7 +6,7 @@ use crate::io::reactor::Latch;
 
 /// The kind of a descriptor that can be spliced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SpliceKind {
+pub(crate) enum SpliceKind {
     /// A pipe or FIFO.
     Pipe,
     /// A stream socket.
@@ -17,7 +17,7 @@ pub enum SpliceKind {
 
 /// A descriptor that can be spliced. The bytes do not pass through this program.
 #[derive(Debug)]
-pub struct SpliceEnd<'a> {
+pub(crate) struct SpliceEnd<'a> {
     /// The descriptor, non-blocking.
     pub fd: BorrowedFd<'a>,
     /// Its readiness.

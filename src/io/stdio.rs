@@ -37,11 +37,11 @@ use crate::sys;
 use access::{Access, ask};
 use kind::Facts;
 
-pub use kind::Kind;
+pub(crate) use kind::Kind;
 
 /// A standard descriptor, or a file that the program opened, for non-blocking use.
 #[derive(Debug)]
-pub struct Local {
+pub(crate) struct Local {
     fd: OwnedFd,
     kind: Kind,
     access: Access,
@@ -51,7 +51,7 @@ pub struct Local {
 
 /// The three standard descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
+pub(crate) enum Which {
     /// Descriptor 0.
     Stdin,
     /// Descriptor 1.
@@ -116,7 +116,7 @@ impl Local {
     ///
     /// # Errors
     /// When fstat(2) or fcntl(2) fails on it, or there are no descriptors left.
-    pub fn take(which: Which, reactor: &mut Reactor) -> Result<Self> {
+    pub(crate) fn take(which: Which, reactor: &mut Reactor) -> Result<Self> {
         let failed = |cause: io::Error| Error::system("open", &cause);
         let shared = File::from(which.share().map_err(failed)?);
         // The kind of file decides how the run ends, so it must not be guessed.
@@ -186,7 +186,7 @@ impl Local {
     ///
     /// # Errors
     /// When the system has no room for another watch.
-    pub fn opened(file: File, reactor: &mut Reactor) -> io::Result<Self> {
+    pub(crate) fn opened(file: File, reactor: &mut Reactor) -> io::Result<Self> {
         let kind = Facts::of(&file)?.kind;
         let latch = reactor.watch(&file, Interest::WRITABLE)?;
         Ok(Self { fd: file.into(), kind, access: Access::Direct, latch, name: "file" })
@@ -194,30 +194,30 @@ impl Local {
 
     /// What kind of file it is.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
 
     /// `stdin`, `stdout` or `stderr`.
     #[must_use]
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.name
     }
 
     /// Whether the other end of a pipe, socket or terminal is gone.
     #[must_use]
-    pub fn hung_up(&self) -> bool {
+    pub(crate) fn hung_up(&self) -> bool {
         self.latch.failed()
     }
 
     /// Whether bytes that [`write`](Self::write) accepted have not reached the descriptor yet.
     #[must_use]
-    pub fn holds_back(&self) -> bool {
+    pub(crate) fn holds_back(&self) -> bool {
         self.access.holds_back()
     }
 
     /// Enlarges the buffer of a pipe, so that both ends need fewer calls for bulk data.
-    pub fn widen(&self) {
+    pub(crate) fn widen(&self) {
         if self.kind == Kind::Pipe {
             // Refused beyond the user's limit (pipe-user-pages-soft, pipe(7)); the old size will
             // do.
@@ -227,7 +227,7 @@ impl Local {
 
     /// Whether bytes can be read now. At end of file there are none.
     #[must_use]
-    pub fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         match (self.kind, &self.access) {
             (Kind::Null, _) => false,
             (_, access) if access.holds_back() => true,
@@ -249,7 +249,7 @@ impl Local {
 
     /// The descriptor, if bytes may be spliced from or to it.
     #[must_use]
-    pub fn splice_end(&self) -> Option<SpliceEnd<'_>> {
+    pub(crate) fn splice_end(&self) -> Option<SpliceEnd<'_>> {
         let kind = match (&self.access, self.kind) {
             (Access::Direct, Kind::Pipe) => SpliceKind::Pipe,
             (Access::Direct, Kind::File | Kind::Null) => SpliceKind::File,
@@ -259,7 +259,7 @@ impl Local {
     }
 
     /// Closes the descriptor: the reader of a pipe now sees end of file.
-    pub fn close(self, reactor: &mut Reactor) {
+    pub(crate) fn close(self, reactor: &mut Reactor) {
         if self.kind == Kind::Socket && self.name == "stdout" {
             // Standard input may be the same socket; closing one of two descriptors would send no
             // FIN.
@@ -273,7 +273,7 @@ impl Local {
     ///
     /// # Errors
     /// Those of read(2), but not EIO from the terminal of a background job: that is `Blocked`.
-    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Progress> {
         if self.kind == Kind::Null {
             // It may be open for writing only: nohup(1) does that to standard input.
             return Ok(Progress::End);
@@ -299,7 +299,7 @@ impl Local {
     ///
     /// # Errors
     /// Those of write(2); `BrokenPipe` when the reader has closed its end.
-    pub fn write(&mut self, bytes: &[u8]) -> io::Result<Progress> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<Progress> {
         if !self.latch.writable() {
             return Ok(Progress::Blocked);
         }
@@ -316,7 +316,7 @@ impl Local {
     ///
     /// # Errors
     /// As for [`write`](Self::write).
-    pub fn flush(&mut self) -> io::Result<Progress> {
+    pub(crate) fn flush(&mut self) -> io::Result<Progress> {
         if !self.holds_back() {
             return Ok(Progress::End);
         }

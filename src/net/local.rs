@@ -18,7 +18,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// The path of a socket that this program bound. Dropping the value removes the path.
 #[derive(Debug)]
-pub struct Name {
+pub(crate) struct Name {
     path: PathBuf,
     /// The file that was bound: another file at this path is not removed.
     identity: Option<Identity>,
@@ -126,7 +126,7 @@ fn open(protocol: Protocol) -> io::Result<Socket> {
 ///
 /// # Errors
 /// When the path is in use or cannot be bound.
-pub fn bind(path: &Path, protocol: Protocol) -> Result<(Socket, Name)> {
+pub(crate) fn bind(path: &Path, protocol: Protocol) -> Result<(Socket, Name)> {
     let (socket, name) = bound(path, protocol)?;
     if protocol == Protocol::Tcp {
         socket.listen(i32::MAX).map_err(|cause| failed("listen", path, &cause))?;
@@ -180,7 +180,7 @@ fn take_over(path: &Path, socket: &Socket, address: &SockAddr) -> io::Result<()>
 ///
 /// # Errors
 /// When no process listens at the path, or `own` cannot be bound.
-pub fn connect(
+pub(crate) fn connect(
     path: &Path,
     protocol: Protocol,
     own: Option<&Path>,

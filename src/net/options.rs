@@ -16,7 +16,7 @@ const UDP_RECEIVE_BUFFER: usize = 64 << 20;
 
 /// When the kernel sends small TCP writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SmallWrites {
+pub(crate) enum SmallWrites {
     /// At once (TCP_NODELAY, tcp(7)): the peer may be waiting for a line that a person has typed.
     #[default]
     AtOnce,
@@ -27,7 +27,7 @@ pub enum SmallWrites {
 
 /// Options for every socket of a run. `None`, `false` and an empty list leave the system's default.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
+pub(crate) struct Options {
     /// SO_RCVBUF in bytes.
     pub receive_buffer: Option<usize>,
     /// SO_SNDBUF in bytes.
@@ -51,7 +51,7 @@ pub struct Options {
 
 /// A multicast group and the interface to join it on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Group {
+pub(crate) struct Group {
     address: IpAddr,
     /// Index of the interface; 0 lets the system choose one.
     interface: u32,
@@ -62,7 +62,7 @@ impl Group {
     ///
     /// # Errors
     /// A usage error when it is no multicast address, or there is no such interface.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let (host, interface) = match text.split_once('%') {
             Some((host, name)) => {
                 let index = interface_index(name).ok_or_else(|| {
@@ -86,7 +86,7 @@ impl Options {
     ///
     /// # Errors
     /// When an option that was asked for cannot be set.
-    pub fn apply(&self, socket: &Socket, v6: bool, protocol: Protocol) -> Result<()> {
+    pub(crate) fn apply(&self, socket: &Socket, v6: bool, protocol: Protocol) -> Result<()> {
         let set = |what: &str, result: io::Result<()>| {
             result.map_err(|cause| {
                 Error::network("socket option", what, &cause).with_status(Status::Failure)
@@ -136,7 +136,7 @@ impl Options {
     ///
     /// # Errors
     /// When an option that was asked for cannot be set.
-    pub fn apply_local(&self, socket: &Socket) -> Result<()> {
+    pub(crate) fn apply_local(&self, socket: &Socket) -> Result<()> {
         let buffers = Self {
             receive_buffer: self.receive_buffer,
             send_buffer: self.send_buffer,
@@ -152,7 +152,7 @@ impl Options {
     ///
     /// # Errors
     /// When the system refuses it.
-    pub fn share_port(&self, socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    pub(crate) fn share_port(&self, socket: &Socket, address: SocketAddr) -> io::Result<()> {
         if self.groups.is_empty() && !address.ip().is_multicast() {
             return Ok(());
         }
@@ -163,7 +163,7 @@ impl Options {
     ///
     /// # Errors
     /// When the system refuses one.
-    pub fn join(&self, socket: &Socket) -> Result<()> {
+    pub(crate) fn join(&self, socket: &Socket) -> Result<()> {
         for group in &self.groups {
             let result = match group.address {
                 IpAddr::V4(address) if group.interface == 0 => {
@@ -193,7 +193,7 @@ impl Options {
 
     /// The buffer sizes that the kernel granted, for `-v`; `None` when none were asked for.
     #[must_use]
-    pub fn granted(&self, socket: &Socket) -> Option<String> {
+    pub(crate) fn granted(&self, socket: &Socket) -> Option<String> {
         let socket = SockRef::from(socket);
         let mut parts = Vec::new();
         if self.receive_buffer.is_some() {

@@ -1,7 +1,7 @@
 //! Creating, binding and accepting sockets, and what can be asked of a socket.
 
 mod ends;
-pub mod failure;
+pub(crate) mod failure;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::net::options::Options;
 use crate::sys::{self, Icmp, IcmpKind};
 use ends::stays_here;
 
-pub use ends::{local_address, local_port, local_towards, name, peer_address};
+pub(crate) use ends::{local_address, local_port, local_towards, name, peer_address};
 
 /// Connections that may wait to be accepted: the most that the kernel allows, which cuts it to
 /// net.core.somaxconn (listen(2)).
@@ -26,7 +26,7 @@ const BACKLOG: i32 = i32::MAX;
 /// # Errors
 /// When the kernel does not support the family, there are no descriptors left, or an option is
 /// refused.
-pub fn open(
+pub(crate) fn open(
     what: &str,
     address: SocketAddr,
     protocol: Protocol,
@@ -50,7 +50,7 @@ pub fn open(
 ///
 /// # Errors
 /// When none can be bound: the error of the first.
-pub fn bind_first(
+pub(crate) fn bind_first(
     addresses: &[SocketAddr],
     family: Family,
     protocol: Protocol,
@@ -126,7 +126,7 @@ const MOST_PASSED_OVER: usize = 64;
 /// `WouldBlock` when no connection waits; [a cause that may pass](may_pass) when descriptors or
 /// memory have run out, or all skipped connections had failed; any other when the listening socket
 /// itself failed.
-pub fn accept(listener: &Socket) -> io::Result<(Socket, Option<Address>)> {
+pub(crate) fn accept(listener: &Socket) -> io::Result<(Socket, Option<Address>)> {
     let mut passed_over = 0;
     loop {
         match sys::accept(listener) {
@@ -138,13 +138,13 @@ pub fn accept(listener: &Socket) -> io::Result<(Socket, Option<Address>)> {
 
 /// Whether [accepting](accept) may succeed later after it failed with this error.
 #[must_use]
-pub fn may_pass(cause: &io::Error) -> bool {
+pub(crate) fn may_pass(cause: &io::Error) -> bool {
     is_exhaustion(cause) || is_gone(cause)
 }
 
 /// Whether accept(2) ran out of descriptors or memory, which closing a connection frees.
 #[must_use]
-pub fn is_exhaustion(cause: &io::Error) -> bool {
+pub(crate) fn is_exhaustion(cause: &io::Error) -> bool {
     matches!(cause.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
@@ -173,14 +173,14 @@ fn is_gone(cause: &io::Error) -> bool {
 ///
 /// # Errors
 /// When the system refuses.
-pub fn reset_on_close(socket: &Socket) -> io::Result<()> {
+pub(crate) fn reset_on_close(socket: &Socket) -> io::Result<()> {
     socket.set_linger(Some(Duration::ZERO))
 }
 
 /// Prepares a stream socket for bulk data: turns pacing off when the connection never leaves this
 /// machine. [`open`] has done so for loopback addresses. Pacing that has begun stays in use, but no
 /// longer limits the rate.
-pub fn expect_bulk(socket: &Socket) {
+pub(crate) fn expect_bulk(socket: &Socket) {
     let (local, peer) = (local_address(socket), peer_address(socket));
     if let (Some(local), Some(peer)) = (local, peer)
         && stays_here(&local, &peer)
@@ -193,7 +193,7 @@ pub fn expect_bulk(socket: &Socket) {
 /// Why a call on a connected datagram socket failed, in the words of the ICMP message that made it
 /// fail, if one did. `None` when that is nothing to end for: a datagram was too long for the path, and
 /// the system cuts those to come.
-pub fn datagram_failed(
+pub(crate) fn datagram_failed(
     socket: &Socket,
     what: &str,
     peer: &Address,

@@ -4,7 +4,7 @@ use std::ops::{Add, Sub};
 
 /// How much has passed at one connection or service. Both numbers only grow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Activity {
+pub(crate) struct Activity {
     /// Reads or datagrams that came.
     pub arrived: u64,
     /// Reads, writes and datagrams, both ways together.
@@ -13,13 +13,13 @@ pub struct Activity {
 
 impl Activity {
     /// So many reads or datagrams came.
-    pub fn received(&mut self, messages: usize) {
+    pub(crate) fn received(&mut self, messages: usize) {
         self.arrived += messages as u64;
         self.moved += messages as u64;
     }
 
     /// So many writes or datagrams left.
-    pub fn sent(&mut self, messages: usize) {
+    pub(crate) fn sent(&mut self, messages: usize) {
         self.moved += messages as u64;
     }
 }

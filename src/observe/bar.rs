@@ -29,7 +29,7 @@ const CLEAR_LINE: &str = "\r\x1b[2K";
 
 /// Draws the counters as a bar.
 #[derive(Debug)]
-pub struct Bar {
+pub(crate) struct Bar {
     journal: Journal,
     paper: Paper,
     bar: ProgressBar,
@@ -51,7 +51,7 @@ enum State {
 impl Bar {
     /// A bar that is drawn into this journal; `size` is the number of bytes to send, if known.
     #[must_use]
-    pub fn new(journal: Journal, size: Option<u64>) -> Self {
+    pub(crate) fn new(journal: Journal, size: Option<u64>) -> Self {
         let paper = Paper::default();
         // This kind of target has no refresh limit of its own; PERIOD is the limit.
         let target = ProgressDrawTarget::term_like(Box::new(paper.clone()));

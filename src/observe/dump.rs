@@ -18,7 +18,7 @@ use crate::observe::tap::{Direction, Event, Link, Observer, Transfer};
 
 /// Writes every transfer and event as text.
 #[derive(Debug)]
-pub struct Dump {
+pub(crate) struct Dump {
     journal: Journal,
     paint: Paint,
 }
@@ -35,7 +35,7 @@ impl fmt::Display for At {
 impl Dump {
     /// A dump into this journal.
     #[must_use]
-    pub fn new(journal: Journal, paint: Paint) -> Self {
+    pub(crate) fn new(journal: Journal, paint: Paint) -> Self {
         Self { journal, paint }
     }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 /// How much is reported on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verbosity {
+pub(crate) enum Verbosity {
     /// Errors only (`--quiet`).
     Quiet,
     /// Also what a user must know: the port that the system chose, and losses.
@@ -16,7 +16,7 @@ pub enum Verbosity {
 
 /// A handle to text that waits to be written; every observer has one.
 #[derive(Debug, Clone, Default)]
-pub struct Journal(pub(crate) Rc<RefCell<Text>>);
+pub(crate) struct Journal(pub(crate) Rc<RefCell<Text>>);
 
 #[derive(Debug, Default)]
 pub(crate) struct Text {
@@ -46,7 +46,7 @@ impl Text {
 
 impl Journal {
     /// Adds a line.
-    pub fn line(&self, line: &str) {
+    pub(crate) fn line(&self, line: &str) {
         self.append(|text| {
             text.extend_from_slice(line.as_bytes());
             text.push(b'\n');
@@ -54,13 +54,13 @@ impl Journal {
     }
 
     /// Lets `write` append to the text.
-    pub fn append(&self, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn append(&self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.0.borrow_mut().bytes);
     }
 
     /// Whether everything has been written.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.borrow().waiting() == 0
     }
 }

@@ -19,7 +19,7 @@ use crate::peer::is_unsafe_to_show;
 
 /// Whether `data` events carry the bytes themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bytes {
+pub(crate) enum Bytes {
     /// As a string of hex digits (`-x`).
     Shown,
     /// Only how many there are.
@@ -28,7 +28,7 @@ pub enum Bytes {
 
 /// Writes an object for every event and every transfer.
 #[derive(Debug)]
-pub struct Json {
+pub(crate) struct Json {
     journal: Journal,
     verbosity: Verbosity,
     bytes: Bytes,
@@ -42,7 +42,12 @@ pub struct Json {
 impl Json {
     /// An observer of a run that began at `started`.
     #[must_use]
-    pub fn new(journal: Journal, verbosity: Verbosity, bytes: Bytes, started: SystemTime) -> Self {
+    pub(crate) fn new(
+        journal: Journal,
+        verbosity: Verbosity,
+        bytes: Bytes,
+        started: SystemTime,
+    ) -> Self {
         Self { journal, verbosity, bytes, started, local: None }
     }
 

@@ -11,7 +11,7 @@ use crate::observe::activity::Activity;
 
 /// One peer of one socket, and what has passed between them.
 #[derive(Debug)]
-pub struct Link {
+pub(crate) struct Link {
     /// TCP or UDP.
     pub protocol: Protocol,
     /// Our end.
@@ -25,7 +25,7 @@ pub struct Link {
 
 /// One of the two ends of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub(crate) enum Side {
     /// This program.
     Ours,
     /// The peer, or the network in its place.
@@ -49,7 +49,11 @@ impl DirectionCount {
 impl Link {
     /// A link on which nothing has passed yet.
     #[must_use]
-    pub fn new(protocol: Protocol, local: impl Into<Address>, peer: impl Into<Address>) -> Self {
+    pub(crate) fn new(
+        protocol: Protocol,
+        local: impl Into<Address>,
+        peer: impl Into<Address>,
+    ) -> Self {
         let (sent, received) = (DirectionCount::default(), DirectionCount::default());
         Self {
             protocol,
@@ -63,45 +67,45 @@ impl Link {
 
     /// A link between this socket and its peer.
     #[must_use]
-    pub fn of(socket: &Socket, protocol: Protocol, peer: Address) -> Self {
+    pub(crate) fn of(socket: &Socket, protocol: Protocol, peer: Address) -> Self {
         let local = socket::local_address(socket).unwrap_or_else(|| peer.clone());
         Self::new(protocol, local, peer)
     }
 
     /// The protocol as people name it: `tcp`, `udp`, or `unix` for both kinds of local sockets.
     #[must_use]
-    pub fn transport(&self) -> &'static str {
+    pub(crate) fn transport(&self) -> &'static str {
         transport(self.protocol, &self.local)
     }
 
     /// Whether it is a TCP connection.
     #[must_use]
-    pub fn is_tcp(&self) -> bool {
+    pub(crate) fn is_tcp(&self) -> bool {
         self.protocol == Protocol::Tcp && matches!(self.peer, Address::Internet(_))
     }
 
     /// How much has passed.
     #[must_use]
-    pub fn activity(&self) -> Activity {
+    pub(crate) fn activity(&self) -> Activity {
         let arrived = self.received.messages.get();
         Activity { arrived, moved: arrived + self.sent.messages.get() }
     }
 
     /// Payload bytes that have been sent so far.
     #[must_use]
-    pub fn sent_bytes(&self) -> u64 {
+    pub(crate) fn sent_bytes(&self) -> u64 {
         self.sent.bytes.get()
     }
 
     /// Payload bytes that have been received so far.
     #[must_use]
-    pub fn received_bytes(&self) -> u64 {
+    pub(crate) fn received_bytes(&self) -> u64 {
         self.received.bytes.get()
     }
 
     /// Whether the connection broke.
     #[must_use]
-    pub fn reset_by(&self) -> Option<Side> {
+    pub(crate) fn reset_by(&self) -> Option<Side> {
         self.reset.get()
     }
 }

@@ -38,7 +38,7 @@ const ACK: u8 = 16;
 
 /// Writes every transfer, and the events of a connection, as packets.
 #[derive(Debug)]
-pub struct Capture {
+pub(crate) struct Capture {
     journal: Journal,
     /// The wall clock when the run began; the steady clock tells the rest.
     started: SystemTime,
@@ -67,7 +67,7 @@ const FIRST_NUMBER: u32 = 1000;
 impl Capture {
     /// A capture into this journal, of a run that began at `started`.
     #[must_use]
-    pub fn new(journal: Journal, started: SystemTime) -> Self {
+    pub(crate) fn new(journal: Journal, started: SystemTime) -> Self {
         journal.append(|out| {
             out.extend_from_slice(&0xA1B2_C3D4_u32.to_le_bytes());
             for version in [2_u16, 4] {

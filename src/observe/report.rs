@@ -11,7 +11,7 @@ use crate::observe::tap::{Event, Observer, Summary, Transfer};
 
 /// Writes a line for every event that the verbosity includes.
 #[derive(Debug)]
-pub struct Lines {
+pub(crate) struct Lines {
     journal: Journal,
     verbosity: Verbosity,
 }
@@ -19,7 +19,7 @@ pub struct Lines {
 impl Lines {
     /// An observer with this verbosity.
     #[must_use]
-    pub fn new(journal: Journal, verbosity: Verbosity) -> Self {
+    pub(crate) fn new(journal: Journal, verbosity: Verbosity) -> Self {
         Self { journal, verbosity }
     }
 
@@ -91,7 +91,7 @@ impl Observer for Lines {
 /// The summary of a run, one line: bytes and messages each way, duration, rate; for UDP also
 /// what the kernel dropped, what was cut, and how many peers were heard.
 #[must_use]
-pub fn summary(counters: &Summary) -> String {
+pub(crate) fn summary(counters: &Summary) -> String {
     let (out, into) = match counters.protocol {
         Protocol::Tcp => ("write", "read"),
         Protocol::Udp => ("datagram", "datagram"),
@@ -120,7 +120,7 @@ pub fn summary(counters: &Summary) -> String {
 
 /// A number with its noun: `1 read`, `2 reads`.
 #[must_use]
-pub fn counted(n: u64, noun: &str) -> String {
+pub(crate) fn counted(n: u64, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 

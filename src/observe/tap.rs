@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::net::address::{Address, Protocol};
-pub use crate::observe::activity::Activity;
-pub use crate::observe::link::{Link, Side};
+pub(crate) use crate::observe::activity::Activity;
+pub(crate) use crate::observe::link::{Link, Side};
 
 /// The direction of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub(crate) enum Direction {
     /// From us to the peer.
     Sent,
     /// From the peer to us.
@@ -24,7 +24,7 @@ pub enum Direction {
 
 /// One write or read of a stream, or one datagram.
 #[derive(Debug)]
-pub struct Transfer<'a> {
+pub(crate) struct Transfer<'a> {
     /// Its direction.
     pub direction: Direction,
     /// The link it belongs to.
@@ -41,7 +41,7 @@ pub struct Transfer<'a> {
 
 /// What happened, other than transfers.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub(crate) enum Event<'a> {
     /// A listener is ready.
     Listening {
         /// The protocol.
@@ -82,7 +82,7 @@ pub enum Event<'a> {
 
 /// The counters of a run. Bytes are payload bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// The protocol of the run.
     pub protocol: Protocol,
     /// Time since the run began.
@@ -110,7 +110,7 @@ pub struct Summary {
 }
 
 /// Receives the transfers and events of a run.
-pub trait Observer {
+pub(crate) trait Observer {
     /// Called for every transfer; `at` is the time since the start of the run.
     fn transfer(&mut self, at: Duration, transfer: &Transfer<'_>);
 
@@ -133,7 +133,7 @@ pub trait Observer {
 }
 
 /// The counters and the observers of one run.
-pub struct Tap {
+pub(crate) struct Tap {
     started: Instant,
     sent_bytes: Cell<u64>,
     sent_messages: Cell<u64>,
@@ -157,7 +157,7 @@ impl fmt::Debug for Tap {
 impl Tap {
     /// A tap without observers.
     #[must_use]
-    pub fn new(started: Instant) -> Self {
+    pub(crate) fn new(started: Instant) -> Self {
         Self {
             started,
             sent_bytes: Cell::default(),
@@ -175,19 +175,19 @@ impl Tap {
     }
 
     /// Adds an observer.
-    pub fn add(&self, observer: Box<dyn Observer>) {
+    pub(crate) fn add(&self, observer: Box<dyn Observer>) {
         self.watched.set(self.watched.get() || observer.wants_bytes());
         self.observers.borrow_mut().push(observer);
     }
 
     /// Whether an observer wants to see the bytes.
     #[must_use]
-    pub fn is_watched(&self) -> bool {
+    pub(crate) fn is_watched(&self) -> bool {
         self.watched.get()
     }
 
     /// Reports one datagram or one write that was sent.
-    pub fn sent(&self, link: &Link, bytes: &[u8]) {
+    pub(crate) fn sent(&self, link: &Link, bytes: &[u8]) {
         self.sent_unseen(Some(link), bytes.len(), 1);
         if self.is_watched() {
             self.show(Direction::Sent, link, bytes, None);
@@ -195,7 +195,7 @@ impl Tap {
     }
 
     /// Counts datagrams or writes whose bytes no observer sees.
-    pub fn sent_unseen(&self, link: Option<&Link>, bytes: usize, messages: usize) {
+    pub(crate) fn sent_unseen(&self, link: Option<&Link>, bytes: usize, messages: usize) {
         add(&self.sent_bytes, bytes as u64);
         add(&self.sent_messages, messages as u64);
         if let Some(link) = link {
@@ -204,7 +204,7 @@ impl Tap {
     }
 
     /// Reports one datagram or one read; `cut_from` is the full length of a truncated datagram.
-    pub fn received(&self, link: &Link, bytes: &[u8], cut_from: Option<usize>) {
+    pub(crate) fn received(&self, link: &Link, bytes: &[u8], cut_from: Option<usize>) {
         self.received_unseen(Some(link), bytes.len(), 1);
         add(&self.cut, u64::from(cut_from.is_some()));
         if self.is_watched() {
@@ -213,7 +213,7 @@ impl Tap {
     }
 
     /// Counts datagrams or reads whose bytes no observer sees.
-    pub fn received_unseen(&self, link: Option<&Link>, bytes: usize, messages: usize) {
+    pub(crate) fn received_unseen(&self, link: Option<&Link>, bytes: usize, messages: usize) {
         add(&self.received_bytes, bytes as u64);
         add(&self.received_messages, messages as u64);
         if let Some(link) = link {
@@ -236,17 +236,17 @@ impl Tap {
     }
 
     /// Counts datagrams received from peers that the access list refuses.
-    pub fn ignored(&self, messages: usize) {
+    pub(crate) fn ignored(&self, messages: usize) {
         add(&self.ignored, messages as u64);
     }
 
     /// Counts datagrams that could not be sent and are lost.
-    pub fn unsent(&self, messages: usize) {
+    pub(crate) fn unsent(&self, messages: usize) {
         add(&self.unsent, messages as u64);
     }
 
     /// Reports an event to all observers.
-    pub fn event(&self, event: &Event<'_>) {
+    pub(crate) fn event(&self, event: &Event<'_>) {
         match event {
             Event::Peer(_) => add(&self.peers, 1),
             // Reading and writing both meet the reset; it is reported once.
@@ -262,7 +262,7 @@ impl Tap {
     }
 
     /// Gives the counters to the observers.
-    pub fn tick(&self, counters: &Summary) {
+    pub(crate) fn tick(&self, counters: &Summary) {
         for observer in self.observers.borrow_mut().iter_mut() {
             observer.tick(counters);
         }
@@ -270,12 +270,12 @@ impl Tap {
 
     /// Time since the start of the run.
     #[must_use]
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
     /// Notes how many datagrams the kernel has dropped in total, and reports the new ones.
-    pub fn dropped(&self, total: u64) {
+    pub(crate) fn dropped(&self, total: u64) {
         let more = total.saturating_sub(self.kernel_drops.replace(total));
         if more > 0 {
             self.event(&Event::Dropped(more));
@@ -284,7 +284,7 @@ impl Tap {
 
     /// The counters so far; `last` when the run has ended.
     #[must_use]
-    pub fn summary(&self, protocol: Protocol, last: bool) -> Summary {
+    pub(crate) fn summary(&self, protocol: Protocol, last: bool) -> Summary {
         Summary {
             protocol,
             elapsed: self.started.elapsed(),
@@ -303,7 +303,7 @@ impl Tap {
 
     /// Payload bytes sent and received.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.sent_bytes.get() + self.received_bytes.get()
     }
 }

@@ -21,7 +21,7 @@ const MOST_WAITING: usize = 256 * 1024;
 
 /// A journal and the device it goes to.
 #[derive(Debug)]
-pub struct Console {
+pub(crate) struct Console {
     journal: Journal,
     device: ConsoleDevice,
     destination: Destination,
@@ -68,7 +68,7 @@ impl Console {
 
     /// The console on standard error. The descriptor is taken over when the first line is written.
     #[must_use]
-    pub fn stderr() -> Self {
+    pub(crate) fn stderr() -> Self {
         Self::new(ConsoleDevice::Unopened, Destination::Stderr)
     }
 
@@ -76,7 +76,7 @@ impl Console {
     ///
     /// # Errors
     /// When there are no descriptors left.
-    pub fn stdout(reactor: &mut Reactor) -> Result<Self> {
+    pub(crate) fn stdout(reactor: &mut Reactor) -> Result<Self> {
         let local = Local::take(Which::Stdout, reactor)?;
         Ok(Self::new(ConsoleDevice::Open(local), Destination::Stdout))
     }
@@ -86,7 +86,7 @@ impl Console {
     ///
     /// # Errors
     /// When epoll cannot watch it.
-    pub fn file(path: PathBuf, file: File, reactor: &mut Reactor) -> Result<Self> {
+    pub(crate) fn file(path: PathBuf, file: File, reactor: &mut Reactor) -> Result<Self> {
         let holds_something = file.metadata().is_ok_and(|there| there.is_file() && there.len() > 0);
         let device = if holds_something {
             ConsoleDevice::Kept(file)
@@ -100,7 +100,7 @@ impl Console {
     }
 
     /// Truncates a file that was not empty, and allows writing to it.
-    pub fn begin(&mut self, reactor: &mut Reactor) {
+    pub(crate) fn begin(&mut self, reactor: &mut Reactor) {
         self.device = match std::mem::replace(&mut self.device, ConsoleDevice::Gone) {
             ConsoleDevice::Kept(file) => {
                 let emptied = file.set_len(0).and_then(|()| Local::opened(file, reactor));
@@ -118,7 +118,7 @@ impl Console {
 
     /// Whether it has failed or its reader is gone.
     #[must_use]
-    pub fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         match &self.device {
             ConsoleDevice::Gone => true,
             ConsoleDevice::Open(local) => local.hung_up(),
@@ -128,24 +128,24 @@ impl Console {
 
     /// A handle for appending text.
     #[must_use]
-    pub fn journal(&self) -> Journal {
+    pub(crate) fn journal(&self) -> Journal {
         self.journal.clone()
     }
 
     /// Whether more than 256 KiB wait, so that no more should be added.
     #[must_use]
-    pub fn is_congested(&self) -> bool {
+    pub(crate) fn is_congested(&self) -> bool {
         self.journal.0.borrow().waiting() > MOST_WAITING
     }
 
     /// Takes the error of a destination that failed, if it is an error of the run.
-    pub fn failure(&mut self) -> Option<Error> {
+    pub(crate) fn failure(&mut self) -> Option<Error> {
         self.failure.take()
     }
 
     /// Writes as much as fits; `false` while text waits for the reader. Text for a file that
     /// [`begin`](Self::begin) has not truncated yet does not count as waiting.
-    pub fn flush(&mut self, reactor: &mut Reactor) -> bool {
+    pub(crate) fn flush(&mut self, reactor: &mut Reactor) -> bool {
         let journal = self.journal();
         let mut text = journal.0.borrow_mut();
         if text.waiting() == 0 {
@@ -207,7 +207,7 @@ impl Console {
 ///
 /// # Errors
 /// When it cannot be opened.
-pub fn open(path: &Path) -> io::Result<Option<File>> {
+pub(crate) fn open(path: &Path) -> io::Result<Option<File>> {
     let opened = File::options()
         .write(true)
         .create(true)
@@ -224,7 +224,7 @@ pub fn open(path: &Path) -> io::Result<Option<File>> {
 
 /// Whether opening failed because the file is a FIFO without a reader.
 #[must_use]
-pub fn awaits_reader(cause: &io::Error, path: &Path) -> bool {
+pub(crate) fn awaits_reader(cause: &io::Error, path: &Path) -> bool {
     let is_fifo = || std::fs::metadata(path).is_ok_and(|there| there.file_type().is_fifo());
     cause.raw_os_error() == Some(libc::ENXIO) && is_fifo()
 }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result, Status};
 
 /// A time limit for something to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit {
+pub(crate) struct Limit {
     at: Instant,
     given: Duration,
     option: &'static str,
@@ -15,26 +15,26 @@ pub struct Limit {
 impl Limit {
     /// A limit that ends `given` after `from`; `option` is the option that set it.
     #[must_use]
-    pub fn new(option: &'static str, given: Duration, from: Instant) -> Self {
+    pub(crate) fn new(option: &'static str, given: Duration, from: Instant) -> Self {
         Self { at: from + given, given, option }
     }
 
     /// When it ends.
     #[must_use]
-    pub fn at(&self) -> Instant {
+    pub(crate) fn at(&self) -> Instant {
         self.at
     }
 
     /// How long it is.
     #[must_use]
-    pub fn given(&self) -> Duration {
+    pub(crate) fn given(&self) -> Duration {
         self.given
     }
 
     /// Whether it had ended at `looked_at`, the time up to which all events are known; see
     /// [`Session::looked_at`](crate::run::session::Session::looked_at).
     #[must_use]
-    pub fn is_over(&self, looked_at: Instant) -> bool {
+    pub(crate) fn is_over(&self, looked_at: Instant) -> bool {
         looked_at >= self.at
     }
 
@@ -42,7 +42,7 @@ impl Limit {
     ///
     /// # Errors
     /// [`error`](Self::error), then.
-    pub fn check(&self, looked_at: Instant, why: impl FnOnce() -> String) -> Result<()> {
+    pub(crate) fn check(&self, looked_at: Instant, why: impl FnOnce() -> String) -> Result<()> {
         match self.is_over(looked_at) {
             true => Err(self.error(&why())),
             false => Ok(()),
@@ -51,7 +51,7 @@ impl Limit {
 
     /// The error of a limit that has passed; `why` says what did not happen in time.
     #[must_use]
-    pub fn error(&self, why: &str) -> Error {
+    pub(crate) fn error(&self, why: &str) -> Error {
         let given = humantime::format_duration(self.given);
         let why = format!("{why} after {given}");
         Error::new(Status::TimedOut, "timed out", "", why).hint(self.option)
@@ -60,6 +60,6 @@ impl Limit {
 
 /// When the first of these limits ends.
 #[must_use]
-pub fn nearest(limits: impl IntoIterator<Item = Option<Limit>>) -> Option<Instant> {
+pub(crate) fn nearest(limits: impl IntoIterator<Item = Option<Limit>>) -> Option<Instant> {
     limits.into_iter().flatten().map(|limit| limit.at).min()
 }

@@ -19,7 +19,7 @@ use crate::sys;
 const TICK: Duration = Duration::from_millis(100);
 
 /// The shared parts of one run.
-pub struct Session {
+pub(crate) struct Session {
     /// The event loop.
     pub reactor: Reactor,
     /// Standard error.
@@ -52,7 +52,7 @@ impl Session {
     ///
     /// # Errors
     /// When the system has no descriptors left.
-    pub fn new(
+    pub(crate) fn new(
         protocol: Protocol,
         verbosity: Verbosity,
         timeout: Option<Duration>,
@@ -79,18 +79,18 @@ impl Session {
     }
 
     /// Adds an observer.
-    pub fn observe(&mut self, observer: Box<dyn Observer>) {
+    pub(crate) fn observe(&mut self, observer: Box<dyn Observer>) {
         self.period = [self.period, observer.period()].into_iter().flatten().min();
         self.tap.add(observer);
     }
 
     /// Adds a file to write to. If the file fails, the run fails.
-    pub fn add_file(&mut self, file: Console) {
+    pub(crate) fn add_file(&mut self, file: Console) {
         self.files.push(file);
     }
 
     /// Reports an event to all observers.
-    pub fn event(&mut self, event: &Event<'_>) {
+    pub(crate) fn event(&mut self, event: &Event<'_>) {
         if matches!(event, Event::Listening { .. } | Event::Connected(_)) {
             self.begin_files();
         }
@@ -100,7 +100,7 @@ impl Session {
 
     /// Truncates the files and allows writing to them. A run that fails before this leaves the
     /// files unchanged.
-    pub fn begin_files(&mut self) {
+    pub(crate) fn begin_files(&mut self) {
         for file in &mut self.files {
             file.begin(&mut self.reactor);
         }
@@ -117,19 +117,19 @@ impl Session {
 
     /// Whether so much text waits that no data should be moved that adds to it.
     #[must_use]
-    pub fn is_congested(&mut self) -> bool {
+    pub(crate) fn is_congested(&mut self) -> bool {
         !self.flush()
             && (self.console.is_congested() || self.files.iter().any(Console::is_congested))
     }
 
     /// From now on the summary counts the datagrams that the kernel drops at this socket.
-    pub fn count_drops_of(&mut self, socket: &Rc<Socket>) {
+    pub(crate) fn count_drops_of(&mut self, socket: &Rc<Socket>) {
         self.drops_of.push(Rc::clone(socket));
     }
 
     /// Stops watching a datagram socket. The datagrams dropped at it stay counted. Dropping the
     /// last `Rc` closes it.
-    pub fn leave(&mut self, socket: &Rc<Socket>, latch: &Latch) {
+    pub(crate) fn leave(&mut self, socket: &Rc<Socket>, latch: &Latch) {
         self.reactor.forget(&**socket, latch);
         let known = self.drops_of.len();
         self.drops_of.retain(|counted| !Rc::ptr_eq(counted, socket));
@@ -143,7 +143,7 @@ impl Session {
     /// # Errors
     /// When polling fails, the limit of the run has passed, a file cannot be written, or a signal
     /// stops the run.
-    pub fn wait(&mut self, deadline: Option<Instant>) -> Result<()> {
+    pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> Result<()> {
         self.wait_for(deadline, Expected::Whenever)
     }
 
@@ -151,7 +151,7 @@ impl Session {
     ///
     /// # Errors
     /// As for [`wait`](Self::wait).
-    pub fn wait_for(&mut self, deadline: Option<Instant>, expected: Expected) -> Result<()> {
+    pub(crate) fn wait_for(&mut self, deadline: Option<Instant>, expected: Expected) -> Result<()> {
         let tick = self.period.map(|_| self.next_tick);
         let nearest =
             [deadline, self.limit.map(|limit| limit.at()), tick].into_iter().flatten().min();
@@ -165,7 +165,7 @@ impl Session {
     ///
     /// # Errors
     /// As for [`wait`](Self::wait).
-    pub fn sleep(&mut self) -> Result<()> {
+    pub(crate) fn sleep(&mut self) -> Result<()> {
         if self.limit.is_some() || self.period.is_some() {
             return self.wait(None);
         }
@@ -178,7 +178,7 @@ impl Session {
     ///
     /// # Errors
     /// As for [`wait`](Self::wait).
-    pub fn look(&mut self) -> Result<()> {
+    pub(crate) fn look(&mut self) -> Result<()> {
         self.reactor.look().map_err(|cause| Error::system("poll", &cause))?;
         self.check()
     }
@@ -186,7 +186,7 @@ impl Session {
     /// The time up to which all events are known; time limits are judged by it. See
     /// [`Reactor::looked_at`].
     #[must_use]
-    pub fn looked_at(&self) -> Instant {
+    pub(crate) fn looked_at(&self) -> Instant {
         self.reactor.looked_at()
     }
 
@@ -246,7 +246,7 @@ impl Session {
     ///
     /// # Errors
     /// The error in `result`, marked as reported; otherwise what kept text from being written.
-    pub fn finish(mut self, result: Result<()>) -> Result<()> {
+    pub(crate) fn finish(mut self, result: Result<()>) -> Result<()> {
         let result = result.map_err(|error| self.tell(error));
         self.summary(true);
         let result = match result {
@@ -310,7 +310,7 @@ impl Session {
 /// Guesses from the bytes between two waits whether small messages go back and forth, or bulk data,
 /// or nothing.
 #[derive(Debug, Default)]
-pub struct Lull {
+pub(crate) struct Lull {
     bytes: u64,
 }
 
@@ -320,7 +320,7 @@ const SMALL_TALK: u64 = 16 * 1024;
 
 impl Lull {
     /// [`Expected::Soon`] when some, but not many, bytes have passed since the last call.
-    pub fn expected(&mut self, tap: &Tap) -> Expected {
+    pub(crate) fn expected(&mut self, tap: &Tap) -> Expected {
         let now = tap.bytes();
         let passed = now - std::mem::replace(&mut self.bytes, now);
         if (1..=SMALL_TALK).contains(&passed) { Expected::Soon } else { Expected::Whenever }

@@ -11,7 +11,7 @@ use crate::net::socket;
 
 /// An address of the host that is scanned.
 #[derive(Debug, Clone, Copy)]
-pub struct Target {
+pub(crate) struct Target {
     /// Where probes go; its port means nothing.
     pub address: SocketAddr,
     /// Where this machine's probes come from.
@@ -23,7 +23,7 @@ impl Target {
     ///
     /// # Errors
     /// Why it has none, in the system's words.
-    pub fn new(mut address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn new(mut address: SocketAddr) -> io::Result<Self> {
         // Connecting a datagram socket looks the route up and sends nothing. Any port will do.
         address.set_port(9);
         let socket = open(address, Protocol::Udp)?;
@@ -44,7 +44,7 @@ impl Target {
 
 /// The order in which ports are asked and shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub(crate) enum Order {
     /// From the lowest up.
     Ascending,
     /// Asked at random, shown as the answers come (`--shuffle`).
@@ -53,7 +53,7 @@ pub enum Order {
 
 /// What is asked, and how fast.
 #[derive(Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// TCP or UDP.
     pub protocol: Protocol,
     /// The addresses of one machine. A port is open if it is open at any of them; the next one

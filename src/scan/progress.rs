@@ -23,7 +23,7 @@ const TEMPLATE: &str = "[{bar:24}] {pos}/{len} ports, {msg} open, {eta} left";
 
 /// The progress bar, or none.
 #[derive(Debug)]
-pub struct ScanBar(Option<DrawnBar>);
+pub(crate) struct ScanBar(Option<DrawnBar>);
 
 #[derive(Debug)]
 struct DrawnBar {
@@ -36,13 +36,13 @@ struct DrawnBar {
 impl ScanBar {
     /// No bar.
     #[must_use]
-    pub fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self(None)
     }
 
     /// A bar for this number of ports on a terminal of `width` columns.
     #[must_use]
-    pub fn new(ports: usize, width: u16) -> Self {
+    pub(crate) fn new(ports: usize, width: u16) -> Self {
         let screen = Screen { width, text: Arc::default() };
         let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
         let bar = ProgressBar::with_draw_target(Some(ports as u64), target);
@@ -54,12 +54,12 @@ impl ScanBar {
 
     /// When the bar is to be redrawn.
     #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.0.as_ref().map(|bar| bar.next)
     }
 
     /// Draws the bar if that is due.
-    pub fn update(&mut self, now: Instant, tally: &PortTally, journal: &Journal) {
+    pub(crate) fn update(&mut self, now: Instant, tally: &PortTally, journal: &Journal) {
         let Some(DrawnBar { bar, screen, next, is_shown }) = &mut self.0 else {
             return;
         };
@@ -76,7 +76,7 @@ impl ScanBar {
 
     /// Removes the bar, so that a line can be printed; the next update draws it again. Returns
     /// whether it was shown.
-    pub fn clear(&mut self, journal: &Journal) -> bool {
+    pub(crate) fn clear(&mut self, journal: &Journal) -> bool {
         let Some(bar) = self.0.as_mut().filter(|bar| bar.is_shown) else {
             return false;
         };
@@ -86,7 +86,7 @@ impl ScanBar {
     }
 
     /// Removes the bar for good.
-    pub fn end(&mut self, journal: &Journal) {
+    pub(crate) fn end(&mut self, journal: &Journal) {
         self.clear(journal);
         if let Some(bar) = self.0.take() {
             // Without this the bar would draw itself once more when it is dropped.

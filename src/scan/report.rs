@@ -10,7 +10,7 @@ use crate::net::address::Protocol;
 
 /// What a port answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PortState {
+pub(crate) enum PortState {
     /// No answer in time, or a router said that the host is unreachable.
     Silent,
     /// Refused: a reset over TCP, ICMP port unreachable over UDP.
@@ -23,7 +23,7 @@ impl PortState {
     /// The word for it in the results. Over TCP every host should answer, so silence means a
     /// filter. Over UDP an open port need not answer, so silence means nothing.
     #[must_use]
-    pub fn word(self, protocol: Protocol) -> &'static str {
+    pub(crate) fn word(self, protocol: Protocol) -> &'static str {
         match (self, protocol) {
             (Self::Open, _) => "open",
             (Self::Closed, _) => "closed",
@@ -35,7 +35,7 @@ impl PortState {
 
 /// What is known of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// Its answer.
     pub state: PortState,
     /// How long the answer took; `None` for silence.
@@ -44,7 +44,7 @@ pub struct Found {
 
 /// What the lines on standard output look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LineFormat {
+pub(crate) enum LineFormat {
     /// `22/tcp open 0.14ms ssh`
     Text,
     /// One JSON object per line (`--json`).
@@ -64,7 +64,7 @@ struct PortLine<'a> {
 
 /// Adds a port's line. `service` is the name that the system's list has for the port; the scan does
 /// not identify what runs there.
-pub fn write_line(
+pub(crate) fn write_line(
     out: &mut Vec<u8>,
     format: LineFormat,
     (port, protocol): (u16, Protocol),
@@ -97,7 +97,7 @@ pub fn write_line(
 
 /// How many ports gave which answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PortTally {
+pub(crate) struct PortTally {
     /// TCP or UDP.
     pub protocol: Protocol,
     /// Ports that were to be probed.
@@ -112,7 +112,7 @@ pub struct PortTally {
 
 /// What makes a scan a success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub(crate) enum Wanted {
     /// Every port is open.
     All,
     /// One port is open (`--any`).
@@ -122,12 +122,12 @@ pub enum Wanted {
 impl PortTally {
     /// Counts for `asked` ports without an answer yet.
     #[must_use]
-    pub fn new(protocol: Protocol, asked: usize) -> Self {
+    pub(crate) fn new(protocol: Protocol, asked: usize) -> Self {
         Self { protocol, asked, open: 0, closed: 0, silent: 0 }
     }
 
     /// Counts the answer of one more port.
-    pub fn count(&mut self, state: PortState) {
+    pub(crate) fn count(&mut self, state: PortState) {
         *match state {
             PortState::Open => &mut self.open,
             PortState::Closed => &mut self.closed,
@@ -137,13 +137,13 @@ impl PortTally {
 
     /// Ports whose answer is known.
     #[must_use]
-    pub fn known(&self) -> usize {
+    pub(crate) fn known(&self) -> usize {
         self.open + self.closed + self.silent
     }
 
     /// The exit status of a complete scan; `None` when it is a success.
     #[must_use]
-    pub fn failure(&self, wanted: Wanted) -> Option<Status> {
+    pub(crate) fn failure(&self, wanted: Wanted) -> Option<Status> {
         let enough = match wanted {
             Wanted::All => self.asked,
             Wanted::Any => 1,

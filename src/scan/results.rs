@@ -13,7 +13,7 @@ use crate::scan::report::{Found, LineFormat, PortState, PortTally, write_line};
 
 /// Which ports are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShownPorts {
+pub(crate) enum ShownPorts {
     /// Only open ones.
     Open,
     /// Every one (`--all`).
@@ -22,7 +22,7 @@ pub enum ShownPorts {
 
 /// Whether open ports are shown with the names of services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Names {
+pub(crate) enum Names {
     /// Yes, from the system's service list (services(5)).
     Shown,
     /// Numbers only (`-n`).
@@ -31,7 +31,7 @@ pub enum Names {
 
 /// Whether standard output still has a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutputReader {
+pub(crate) enum OutputReader {
     /// It has, as far as is known.
     There,
     /// The reading end of the pipe was closed.
@@ -40,7 +40,7 @@ pub enum OutputReader {
 
 /// What is shown, and how.
 #[derive(Debug, Clone, Copy)]
-pub struct Style {
+pub(crate) struct Style {
     /// Text or JSON.
     pub format: LineFormat,
     /// Which ports.
@@ -53,7 +53,7 @@ pub struct Style {
 
 /// The answers so far.
 #[derive(Debug)]
-pub struct Results {
+pub(crate) struct Results {
     style: Style,
     ports: Vec<u16>,
     found: Vec<Option<Found>>,
@@ -69,7 +69,7 @@ pub struct Results {
 impl Results {
     /// No answers yet for these ports, which must be in ascending order.
     #[must_use]
-    pub fn new(style: Style, protocol: Protocol, ports: Vec<u16>, stdout: Console) -> Self {
+    pub(crate) fn new(style: Style, protocol: Protocol, ports: Vec<u16>, stdout: Console) -> Self {
         Self {
             style,
             found: vec![None; ports.len()],
@@ -84,30 +84,30 @@ impl Results {
 
     /// The counts so far.
     #[must_use]
-    pub fn tally(&self) -> PortTally {
+    pub(crate) fn tally(&self) -> PortTally {
         self.tally
     }
 
     /// Whether the answers of all ports are known.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.tally.known() == self.ports.len()
     }
 
     /// Whether there is text to write.
     #[must_use]
-    pub fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         self.waiting
     }
 
     /// Whether so much text waits that no more should be added.
     #[must_use]
-    pub fn is_congested(&self) -> bool {
+    pub(crate) fn is_congested(&self) -> bool {
         self.stdout.is_congested()
     }
 
     /// Notes the final answer of a port.
-    pub fn settle(&mut self, port: u16, found: Found) {
+    pub(crate) fn settle(&mut self, port: u16, found: Found) {
         let Ok(place) = self.ports.binary_search(&port) else {
             return;
         };
@@ -124,7 +124,7 @@ impl Results {
     }
 
     /// No more answers will come: shows the ports that waited for one before them.
-    pub fn conclude(&mut self) {
+    pub(crate) fn conclude(&mut self) {
         for place in self.next..self.ports.len() {
             if let Some(found) = self.found[place] {
                 self.show(self.ports[place], found);
@@ -153,7 +153,7 @@ impl Results {
     ///
     /// # Errors
     /// When standard output fails, other than by its reader's closing it.
-    pub fn write(&mut self, reactor: &mut Reactor) -> Result<OutputReader> {
+    pub(crate) fn write(&mut self, reactor: &mut Reactor) -> Result<OutputReader> {
         self.waiting = !self.stdout.flush(reactor);
         match self.stdout.failure() {
             Some(failure) => Err(failure),

@@ -38,7 +38,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const BUFFER: usize = 64 * 1024;
 
 /// Programs that are running, and whose connection each has.
-pub struct Children<'a> {
+pub(crate) struct Children<'a> {
     words: &'a [OsString],
     keep_open: bool,
     first: Option<Limit>,
@@ -78,7 +78,7 @@ enum Duplicates {
 impl<'a> Children<'a> {
     /// Nobody yet; `words` are the program and its arguments.
     #[must_use]
-    pub fn new(words: &'a [OsString], keep_open: bool, first: Option<Duration>) -> Self {
+    pub(crate) fn new(words: &'a [OsString], keep_open: bool, first: Option<Duration>) -> Self {
         let duplicates = match descendants::adopt_orphans() {
             Ok(()) => Duplicates::Kept,
             Err(_) => Duplicates::None,
@@ -100,7 +100,7 @@ impl<'a> Children<'a> {
     /// # Errors
     /// For the last two, and when the program cannot be started for the one client, or its
     /// connection broke.
-    pub fn run(&mut self, acceptor: Acceptor, session: &mut Session) -> Result<()> {
+    pub(crate) fn run(&mut self, acceptor: Acceptor, session: &mut Session) -> Result<()> {
         let result = self.run_to_end(acceptor, session);
         for Running { child, .. } in &self.running {
             if let Ok(pid) = i32::try_from(child.id()) {

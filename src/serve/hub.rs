@@ -8,7 +8,7 @@
 mod broadcast;
 mod client;
 mod loops;
-pub mod role;
+pub(crate) mod role;
 mod service;
 mod state;
 mod table;
@@ -37,7 +37,7 @@ use client::{Client, Sending};
 use role::Role;
 use service::Service;
 
-pub use state::{Hub, Parts, Settings};
+pub(crate) use state::{Hub, Parts, Settings};
 
 /// Clients accepted before the others get their turn again.
 const ACCEPTS_AT_ONCE: usize = 64;
@@ -54,7 +54,7 @@ impl Hub {
     ///
     /// # Errors
     /// For the last two, when an end of ours fails, and when the one client's connection broke.
-    pub fn run(&mut self, session: &mut Session) -> Result<()> {
+    pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
         let mut result = self.run_to_end(session);
         for id in self.clients.ids() {
             if let Some(mut client) = self.clients.take(id) {

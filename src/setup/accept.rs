@@ -20,7 +20,7 @@ use crate::run::session::Session;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// A listening stream socket with its access list and limit of clients.
-pub struct Acceptor {
+pub(crate) struct Acceptor {
     socket: Socket,
     latch: Rc<Latch>,
     local: Address,
@@ -53,7 +53,7 @@ impl Acceptor {
     ///
     /// # Errors
     /// When epoll cannot watch it.
-    pub fn new(
+    pub(crate) fn new(
         socket: Socket,
         access: AccessList,
         most: Option<usize>,
@@ -69,35 +69,35 @@ impl Acceptor {
 
     /// The address that the socket is bound to.
     #[must_use]
-    pub fn local(&self) -> Address {
+    pub(crate) fn local(&self) -> Address {
         self.local.clone()
     }
 
     /// Closes the listening socket.
-    pub fn close(self, session: &mut Session) {
+    pub(crate) fn close(self, session: &mut Session) {
         session.reactor.forget(&self.socket, &self.latch);
     }
 
     /// When a pause after a failure ends.
     #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.paused.map(|pause| pause.until)
     }
 
     /// Whether a connection waits for descriptors or memory.
     #[must_use]
-    pub fn lacks_room(&self) -> bool {
+    pub(crate) fn lacks_room(&self) -> bool {
         self.paused.is_some_and(|pause| pause.lacks == Lack::Room)
     }
 
     /// The most clients at the same time, if limited.
     #[must_use]
-    pub fn most(&self) -> Option<usize> {
+    pub(crate) fn most(&self) -> Option<usize> {
         self.most
     }
 
     /// Ends a pause, because a client has left and may have made room.
-    pub fn resume(&mut self) {
+    pub(crate) fn resume(&mut self) {
         self.paused = None;
     }
 
@@ -106,7 +106,7 @@ impl Acceptor {
     ///
     /// # Errors
     /// When the listening socket itself failed.
-    pub fn next(
+    pub(crate) fn next(
         &mut self,
         present: usize,
         session: &mut Session,

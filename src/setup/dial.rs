@@ -29,7 +29,7 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// The source of a connection, and its socket options.
 #[derive(Debug, Clone, Default)]
-pub struct From {
+pub(crate) struct From {
     /// Source addresses; the first of the target's family is used. If empty, the kernel chooses.
     pub addresses: Vec<SocketAddr>,
     /// Source port; with 0 the kernel chooses.
@@ -62,7 +62,7 @@ impl From {
     ///
     /// # Errors
     /// A usage error when there are none, and none can follow.
-    pub fn reachable(&self, targets: Addresses) -> Result<Addresses> {
+    pub(crate) fn reachable(&self, targets: Addresses) -> Result<Addresses> {
         let Some(first) = self.addresses.first() else { return Ok(targets) };
         let is_mixed = self.addresses.iter().any(|from| from.is_ipv4() != first.is_ipv4());
         let family = match (is_mixed, first) {
@@ -91,7 +91,7 @@ impl From {
 }
 
 /// An established connection.
-pub struct Connected {
+pub(crate) struct Connected {
     /// The socket, non-blocking.
     pub socket: Socket,
     /// Its readiness.
@@ -111,7 +111,7 @@ struct Attempt {
 /// # Errors
 /// When all addresses fail: the most telling error. When `limit`, a signal or the limit of the run
 /// comes first.
-pub fn connect(
+pub(crate) fn connect(
     session: &mut Session,
     mut addresses: Addresses,
     from: &From,
@@ -272,7 +272,10 @@ fn check(attempt: &Attempt) -> Option<Result<()>> {
 ///
 /// # Errors
 /// When there is none: the most telling error.
-pub fn connect_datagram(addresses: &[SocketAddr], from: &From) -> Result<(Socket, SocketAddr)> {
+pub(crate) fn connect_datagram(
+    addresses: &[SocketAddr],
+    from: &From,
+) -> Result<(Socket, SocketAddr)> {
     let mut failures = Failures::default();
     for &peer in addresses {
         let opened = socket::open("connect", peer, Protocol::Udp, &from.options);

@@ -20,7 +20,7 @@ const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 /// # Errors
 /// When the name cannot be resolved, the host is an address of the other family, `limit` passes
 /// first, or a signal or the limit of the run ends it.
-pub fn resolve(
+pub(crate) fn resolve(
     session: &mut Session,
     target: &HostPort,
     port: u16,
@@ -37,7 +37,7 @@ pub fn resolve(
 ///
 /// # Errors
 /// As for [`resolve`].
-pub fn resolve_host(
+pub(crate) fn resolve_host(
     session: &mut Session,
     host: &str,
     port: u16,
@@ -62,7 +62,7 @@ pub fn resolve_host(
 ///
 /// # Errors
 /// As for [`resolve`].
-pub fn find(
+pub(crate) fn find(
     session: &mut Session,
     target: &HostPort,
     port: u16,
@@ -129,7 +129,7 @@ fn wait(
 
 /// The addresses of a name: those that are known, and the look-ups still in progress.
 #[derive(Debug)]
-pub struct Addresses {
+pub(crate) struct Addresses {
     known: Vec<SocketAddr>,
     /// Look-ups without an answer yet.
     asked: Vec<Question>,
@@ -140,13 +140,13 @@ pub struct Addresses {
 impl Addresses {
     /// A complete list of addresses.
     #[must_use]
-    pub fn all(known: Vec<SocketAddr>) -> Self {
+    pub(crate) fn all(known: Vec<SocketAddr>) -> Self {
         Self { known, asked: Vec::new(), family: Family::Any }
     }
 
     /// Keeps only this family, also among addresses that are still to come.
     #[must_use]
-    pub fn of_family(mut self, family: Family) -> Self {
+    pub(crate) fn of_family(mut self, family: Family) -> Self {
         self.family = family;
         self.known.retain(|address| is_of(family, address));
         self
@@ -154,18 +154,18 @@ impl Addresses {
 
     /// The addresses known so far.
     #[must_use]
-    pub fn known(&self) -> &[SocketAddr] {
+    pub(crate) fn known(&self) -> &[SocketAddr] {
         &self.known
     }
 
     /// Whether no more addresses can come.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.asked.is_empty()
     }
 
     /// Takes the addresses that have come since the last call.
-    pub fn news(&mut self) -> Vec<SocketAddr> {
+    pub(crate) fn news(&mut self) -> Vec<SocketAddr> {
         let mut news = Vec::new();
         let (known, family) = (&mut self.known, self.family);
         self.asked.retain(|question| match question.look() {

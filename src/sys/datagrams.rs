@@ -13,7 +13,7 @@ use crate::peer::{Address, Route};
 
 /// What became of a train that was to be sent.
 #[derive(Debug)]
-pub struct Sent {
+pub(crate) struct Sent {
     /// Bytes that left.
     pub bytes: usize,
     /// Datagrams that left.
@@ -24,7 +24,7 @@ pub struct Sent {
 
 /// Receives datagrams, as many at a time as the system can and the user wants.
 #[derive(Debug)]
-pub struct Receiver {
+pub(crate) struct Receiver {
     batched: Option<datagrams::BatchReceiver>,
     fetch: Fetch,
 }
@@ -34,11 +34,11 @@ impl Receiver {
     const SLOT: usize = 64 * 1024;
 
     /// Bytes that the buffer should have.
-    pub const ROOM: usize = datagrams::RECEIVE_BATCH * Self::SLOT;
+    pub(crate) const ROOM: usize = datagrams::RECEIVE_BATCH * Self::SLOT;
 
     /// A receiver for this socket.
     #[must_use]
-    pub fn new(socket: impl AsFd, offload: Offload, fetch: Fetch) -> Self {
+    pub(crate) fn new(socket: impl AsFd, offload: Offload, fetch: Fetch) -> Self {
         let batched = (offload == Offload::All && fetch == Fetch::Many)
             .then(|| datagrams::BatchReceiver::new(socket.as_fd()));
         Self { batched, fetch }
@@ -49,7 +49,7 @@ impl Receiver {
     /// # Errors
     /// What recvmsg(2) says, `WouldBlock` when nothing is left. Datagrams received before the
     /// error are in `into` all the same.
-    pub fn receive(
+    pub(crate) fn receive(
         &mut self,
         socket: impl AsFd,
         buffer: &mut [u8],
@@ -85,14 +85,14 @@ enum Handover {
 
 /// Sends datagrams, as many at a time as the system can.
 #[derive(Debug)]
-pub struct Sender {
+pub(crate) struct Sender {
     handover: Handover,
 }
 
 impl Sender {
     /// A sender that has yet to find out what the system and the route can.
     #[must_use]
-    pub fn new(offload: Offload) -> Self {
+    pub(crate) fn new(offload: Offload) -> Self {
         let handover = match offload {
             Offload::All => Handover::Segmented(datagrams::MOST_SEGMENTS),
             Offload::Portable => Handover::Single,
@@ -101,7 +101,7 @@ impl Sender {
     }
 
     /// Sends a train of datagrams of `segment` bytes; empty `bytes` are one empty datagram.
-    pub fn send(
+    pub(crate) fn send(
         &mut self,
         socket: impl AsFd,
         bytes: &[u8],

@@ -18,13 +18,13 @@ const MOST_LOOKS: usize = 8;
 ///
 /// # Errors
 /// When the system does not know that.
-pub fn adopt_orphans() -> io::Result<()> {
+pub(crate) fn adopt_orphans() -> io::Result<()> {
     Ok(prctl::set_child_subreaper(true)?)
 }
 
 /// Which children have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// This one, and nobody has waited for it yet; it is left so.
     One(i32),
     /// None more for now.
@@ -35,7 +35,7 @@ pub enum Ended {
 
 /// A child that has ended.
 #[must_use]
-pub fn ended_child() -> Ended {
+pub(crate) fn ended_child() -> Ended {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     match super::again(|| waitid(Id::All, flags).map_err(io::Error::from)) {
         Ok(status) => status.pid().map_or(Ended::NoMore, |child| Ended::One(child.as_raw())),
@@ -45,7 +45,7 @@ pub fn ended_child() -> Ended {
 }
 
 /// Lets go of an [ended child](ended_child) whose status nobody asks for; whether that was possible.
-pub fn bury(child: i32) -> bool {
+pub(crate) fn bury(child: i32) -> bool {
     waitpid(Pid::from_raw(child), Some(WaitPidFlag::WNOHANG)).is_ok()
 }
 
@@ -54,7 +54,7 @@ pub fn bury(child: i32) -> bool {
 ///
 /// # Errors
 /// When the system does not tell.
-pub fn is_held(socket: BorrowedFd<'_>, except: &[i32]) -> io::Result<bool> {
+pub(crate) fn is_held(socket: BorrowedFd<'_>, except: &[i32]) -> io::Result<bool> {
     let socket = fstat(socket)?;
     let identity = (socket.st_dev, socket.st_ino);
     let ours = || -> io::Result<Vec<i32>> {

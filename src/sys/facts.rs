@@ -6,7 +6,7 @@ use crate::peer::Route;
 
 /// How far a TCP connection has come towards its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TcpState {
+pub(crate) enum TcpState {
     /// We have not sent a FIN.
     Open,
     /// Our FIN is sent and not acknowledged: FIN-WAIT-1, CLOSING, LAST-ACK.
@@ -19,7 +19,7 @@ pub enum TcpState {
 
 /// What a TCP connection has put on the wire and taken from it, as the kernel counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TcpCounts {
+pub(crate) struct TcpCounts {
     /// Segments sent, with SYN, FIN, pure acknowledgments and retransmissions.
     pub segments_out: u64,
     /// Segments received, with SYN, FIN and pure acknowledgments.
@@ -34,7 +34,7 @@ pub struct TcpCounts {
 
 /// Which ways of moving data may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Offload {
+pub(crate) enum Offload {
     /// Everything this system has.
     All,
     /// Only what every system has (`--portable`).
@@ -43,7 +43,7 @@ pub enum Offload {
 
 /// How many datagrams are fetched at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fetch {
+pub(crate) enum Fetch {
     /// As many as there are.
     Many,
     /// One, because nobody may want the next.
@@ -52,7 +52,7 @@ pub enum Fetch {
 
 /// A datagram that was received, or a train of them from one peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
+pub(crate) struct Received {
     /// Where in the buffer its bytes are.
     pub range: Range<usize>,
     /// Bytes of each datagram of the train, the last may be shorter.
@@ -66,7 +66,7 @@ pub struct Received {
 impl Received {
     /// How many datagrams the train has.
     #[must_use]
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         if self.range.is_empty() { 1 } else { self.range.len().div_ceil(self.segment) }
     }
 }

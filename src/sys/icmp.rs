@@ -13,7 +13,7 @@ use crate::peer::canonical;
 
 /// What a host or router on the way says about a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IcmpKind {
+pub(crate) enum IcmpKind {
     /// The host itself: nobody is at this port.
     PortUnreachable,
     /// There is no such host, or it does not speak UDP.
@@ -30,7 +30,7 @@ pub enum IcmpKind {
 
 /// An ICMP message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Icmp {
+pub(crate) struct Icmp {
     /// What it says.
     pub kind: IcmpKind,
     /// Where the datagram was going that it is about.
@@ -44,7 +44,7 @@ pub struct Icmp {
 ///
 /// # Errors
 /// When the system cannot do that.
-pub fn hear_icmp(socket: impl AsFd, address: SocketAddr) -> io::Result<()> {
+pub(crate) fn hear_icmp(socket: impl AsFd, address: SocketAddr) -> io::Result<()> {
     let socket = socket.as_fd();
     if address.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
@@ -60,7 +60,7 @@ pub fn hear_icmp(socket: impl AsFd, address: SocketAddr) -> io::Result<()> {
 ///
 /// # Errors
 /// What recvmsg(2) says.
-pub fn next_icmp(socket: impl AsFd) -> io::Result<Option<Icmp>> {
+pub(crate) fn next_icmp(socket: impl AsFd) -> io::Result<Option<Icmp>> {
     let raw = socket.as_fd().as_raw_fd();
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
     loop {

@@ -10,7 +10,7 @@ const TRIES: u32 = 8;
 ///
 /// # Errors
 /// What the call says; `Interrupted` when it never got through.
-pub fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for _ in 1..TRIES {
         match call() {
             Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}

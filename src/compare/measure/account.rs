@@ -9,11 +9,11 @@ use std::time::Duration;
 use crate::compare::measure::rtt::RoundTrips;
 
 /// A moment, counted from the start of the run.
-pub type At = Duration;
+pub(crate) type At = Duration;
 
 /// Whether a reply is what was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
+pub(crate) enum Condition {
     /// Byte for byte.
     Intact,
     /// Something in it differs, but it is one message of the right length.
@@ -24,7 +24,7 @@ pub enum Condition {
 
 /// How far a message has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// Sent, and counted against the window.
     InFlight,
     /// Sent, and the window waits for it no longer; its reply is still in time.
@@ -40,14 +40,14 @@ pub enum State {
 impl State {
     /// Whether a reply would be in time.
     #[must_use]
-    pub fn is_open(self) -> bool {
+    pub(crate) fn is_open(self) -> bool {
         matches!(self, Self::InFlight | Self::Overdue)
     }
 }
 
 /// What a reply turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The first one to its message, this long after it was sent.
     Answered(Duration),
     /// The first one, after the limit.
@@ -60,7 +60,7 @@ pub enum Outcome {
 
 /// The numbers that a run leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Messages sent: received + late + lost.
     pub sent: u64,
     /// Messages whose reply came in time.
@@ -89,7 +89,7 @@ struct Slot {
 
 /// The account of one run over one protocol.
 #[derive(Debug)]
-pub struct Account {
+pub(crate) struct Account {
     /// How long a reply may take.
     limit: Duration,
     /// The last messages, so many at most.
@@ -109,7 +109,7 @@ pub struct Account {
 impl Account {
     /// An account that remembers at most so many messages, with this limit for replies.
     #[must_use]
-    pub fn new(limit: Duration, most_slots: usize) -> Self {
+    pub(crate) fn new(limit: Duration, most_slots: usize) -> Self {
         Self {
             limit,
             slots: VecDeque::new(),
@@ -125,24 +125,24 @@ impl Account {
 
     /// How many messages were sent, which is the number of the next one.
     #[must_use]
-    pub fn sent_so_far(&self) -> u64 {
+    pub(crate) fn sent_so_far(&self) -> u64 {
         self.counts.sent
     }
 
     /// How many messages wait for a reply that would be in time.
     #[must_use]
-    pub fn open(&self) -> u64 {
+    pub(crate) fn open(&self) -> u64 {
         self.open
     }
 
     /// Whether one more message can be remembered without forgetting an open one.
     #[must_use]
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.counts.sent - self.oldest_open < self.most_slots as u64
     }
 
     /// A message has left; its number.
-    pub fn sent(&mut self, at: At) -> u64 {
+    pub(crate) fn sent(&mut self, at: At) -> u64 {
         if self.slots.len() == self.most_slots {
             self.slots.pop_front();
             self.first += 1;
@@ -171,31 +171,31 @@ impl Account {
 
     /// How far a message has come; `None` when it is forgotten or was never sent.
     #[must_use]
-    pub fn state(&self, number: u64) -> Option<State> {
+    pub(crate) fn state(&self, number: u64) -> Option<State> {
         self.slot(number).map(|slot| slot.state)
     }
 
     /// When a message was sent, if that is remembered.
     #[must_use]
-    pub fn sent_at(&self, number: u64) -> Option<At> {
+    pub(crate) fn sent_at(&self, number: u64) -> Option<At> {
         self.slot(number).map(|slot| slot.sent_at)
     }
 
     /// The open messages, oldest first.
-    pub fn open_messages(&self) -> impl Iterator<Item = u64> {
+    pub(crate) fn open_messages(&self) -> impl Iterator<Item = u64> {
         (self.oldest_open..self.counts.sent)
             .filter(|number| self.state(*number).is_some_and(State::is_open))
     }
 
     /// The window no longer waits for this message.
-    pub fn overdue(&mut self, number: u64) {
+    pub(crate) fn overdue(&mut self, number: u64) {
         if self.state(number) == Some(State::InFlight) {
             self.set(number, State::Overdue);
         }
     }
 
     /// Takes notice of replies that can no longer be in time.
-    pub fn expire(&mut self, now: At) {
+    pub(crate) fn expire(&mut self, now: At) {
         while let Some(slot) = self.slot(self.oldest_open).copied() {
             if slot.state.is_open() {
                 if now.saturating_sub(slot.sent_at) <= self.limit {
@@ -209,13 +209,13 @@ impl Account {
 
     /// When the next message will be lost for want of a reply; [`expire`](Self::expire) first.
     #[must_use]
-    pub fn next_expiry(&self) -> Option<At> {
+    pub(crate) fn next_expiry(&self) -> Option<At> {
         let slot = self.slot(self.oldest_open).filter(|slot| slot.state.is_open())?;
         Some(slot.sent_at + self.limit)
     }
 
     /// A reply to message `number` has come.
-    pub fn reply(&mut self, number: u64, at: At, condition: Condition) -> Outcome {
+    pub(crate) fn reply(&mut self, number: u64, at: At, condition: Condition) -> Outcome {
         let Some(Slot { sent_at, state }) = self.slot(number).copied() else {
             return self.unmatched(condition);
         };
@@ -249,7 +249,7 @@ impl Account {
     }
 
     /// A message of which a byte stream carries nothing, so that nothing can come back of it.
-    pub fn empty_reply(&mut self, number: u64) {
+    pub(crate) fn empty_reply(&mut self, number: u64) {
         if self.state(number).is_some_and(State::is_open) {
             self.set(number, State::Answered);
             self.counts.lost -= 1;
@@ -258,7 +258,7 @@ impl Account {
     }
 
     /// A reply to nothing that was sent has come.
-    pub fn unmatched(&mut self, condition: Condition) -> Outcome {
+    pub(crate) fn unmatched(&mut self, condition: Condition) -> Outcome {
         self.counts.corrupted += u64::from(condition != Condition::Intact);
         self.counts.unmatched += 1;
         Outcome::Unmatched
@@ -275,19 +275,20 @@ impl Account {
 
     /// The counts so far.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         self.counts
     }
 
     /// The round trips of intact replies that came in time.
+    #[cfg(test)]
     #[must_use]
-    pub fn round_trips(&self) -> &RoundTrips {
+    pub(crate) fn round_trips(&self) -> &RoundTrips {
         &self.round_trips
     }
 
     /// The round trips, when the run is over.
     #[must_use]
-    pub fn into_round_trips(self) -> RoundTrips {
+    pub(crate) fn into_round_trips(self) -> RoundTrips {
         self.round_trips
     }
 }

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::io::reactor::Reactor;
 
 /// What carries the messages.
-pub trait Carrier {
+pub(crate) trait Carrier {
     /// Whether a message can begin to leave now.
     fn is_writable(&self) -> bool;
 

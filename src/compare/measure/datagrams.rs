@@ -46,7 +46,7 @@ enum Room {
 }
 
 /// The client's end: a connected socket.
-pub struct Datagrams {
+pub(crate) struct Datagrams {
     socket: Rc<Socket>,
     latch: Rc<Latch>,
     room: Room,
@@ -65,7 +65,7 @@ pub struct Datagrams {
 impl Datagrams {
     /// Takes a connected socket that the reactor watches for reading.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         socket: Rc<Socket>,
         latch: Rc<Latch>,
         peer: SocketAddr,
@@ -102,13 +102,13 @@ impl Datagrams {
 
     /// What went over the wire.
     #[must_use]
-    pub fn wire(&self) -> Wire {
+    pub(crate) fn wire(&self) -> Wire {
         self.wire
     }
 
     /// Datagrams that came.
     #[must_use]
-    pub fn came(&self) -> u64 {
+    pub(crate) fn came(&self) -> u64 {
         self.came
     }
 }

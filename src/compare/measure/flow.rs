@@ -12,7 +12,7 @@ use crate::compare::measure::account::At;
 
 /// The settings of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pacing {
+pub(crate) struct Pacing {
     /// Between the times of two messages.
     pub interval: Duration,
     /// The most messages outstanding at once.
@@ -25,7 +25,7 @@ pub struct Pacing {
 
 /// Whether replies can be missing while later ones come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
+pub(crate) enum Delivery {
     /// A byte stream: whatever comes, comes in order.
     InOrder,
     /// Datagrams: each may be lost or overtaken.
@@ -34,7 +34,7 @@ pub enum Delivery {
 
 /// What may happen next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// A message may leave now.
     Now,
     /// Not before this time.
@@ -67,7 +67,7 @@ struct InFlight {
 
 /// The flow of messages over one protocol.
 #[derive(Debug)]
-pub struct Flow {
+pub(crate) struct Flow {
     pacing: Pacing,
     delivery: Delivery,
     sent: u64,
@@ -81,7 +81,7 @@ pub struct Flow {
 impl Flow {
     /// A flow that has not begun.
     #[must_use]
-    pub fn new(pacing: Pacing, delivery: Delivery) -> Self {
+    pub(crate) fn new(pacing: Pacing, delivery: Delivery) -> Self {
         Self {
             pacing,
             delivery,
@@ -95,7 +95,7 @@ impl Flow {
 
     /// What may happen next.
     #[must_use]
-    pub fn next(&self, now: At) -> Next {
+    pub(crate) fn next(&self, now: At) -> Next {
         if self.sent == self.pacing.count {
             return Next::Done;
         }
@@ -111,7 +111,7 @@ impl Flow {
     }
 
     /// A message has left.
-    pub fn sent(&mut self, number: u64, at: At) {
+    pub(crate) fn sent(&mut self, number: u64, at: At) {
         if self.sent == 0 {
             self.first_at = at;
         }
@@ -121,7 +121,12 @@ impl Flow {
 
     /// A message was answered, `took` after it was sent if the reply says anything about that.
     /// Tells `overdue` of messages that the window no longer waits for.
-    pub fn answered(&mut self, number: u64, took: Option<Duration>, overdue: impl FnMut(u64)) {
+    pub(crate) fn answered(
+        &mut self,
+        number: u64,
+        took: Option<Duration>,
+        overdue: impl FnMut(u64),
+    ) {
         self.in_vain = 0;
         if let Some(took) = took {
             self.usual = Some(match self.usual {
@@ -147,7 +152,7 @@ impl Flow {
     }
 
     /// Stops waiting for messages that have taken much longer than usual.
-    pub fn lose_patience(&mut self, now: At, overdue: impl FnMut(u64)) {
+    pub(crate) fn lose_patience(&mut self, now: At, overdue: impl FnMut(u64)) {
         let Some(end) = self.patience_ends() else { return };
         if now < end {
             return;
@@ -166,7 +171,7 @@ impl Flow {
 
     /// How long the window waits for a message when nothing else comes.
     #[must_use]
-    pub fn patience(&self) -> Duration {
+    pub(crate) fn patience(&self) -> Duration {
         let least = match self.usual {
             None => FIRST_PATIENCE,
             Some((mean, variation)) => (mean + variation * 4).max(LEAST_PATIENCE),
@@ -176,7 +181,7 @@ impl Flow {
 
     /// When the window stops waiting for its oldest message.
     #[must_use]
-    pub fn patience_ends(&self) -> Option<At> {
+    pub(crate) fn patience_ends(&self) -> Option<At> {
         if self.delivery == Delivery::InOrder {
             return None;
         }

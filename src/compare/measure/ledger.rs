@@ -5,7 +5,7 @@ use crate::compare::measure::flow::{Delivery, Flow, Next, Pacing};
 
 /// What was sent, what came back, and what may be sent next.
 #[derive(Debug)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     /// What became of every message.
     pub account: Account,
     flow: Flow,
@@ -20,7 +20,7 @@ pub struct Ledger {
 impl Ledger {
     /// A ledger that remembers the last `memory` messages.
     #[must_use]
-    pub fn new(pacing: Pacing, delivery: Delivery, memory: usize) -> Self {
+    pub(crate) fn new(pacing: Pacing, delivery: Delivery, memory: usize) -> Self {
         Self {
             account: Account::new(pacing.limit, memory),
             flow: Flow::new(pacing, delivery),
@@ -33,7 +33,7 @@ impl Ledger {
 
     /// What may happen next.
     #[must_use]
-    pub fn next(&self, now: At) -> Next {
+    pub(crate) fn next(&self, now: At) -> Next {
         match self.flow.next(now) {
             Next::Now if !self.account.has_room() => Next::Full,
             next => next,
@@ -41,7 +41,7 @@ impl Ledger {
     }
 
     /// A message has left; its number.
-    pub fn sent(&mut self, at: At) -> u64 {
+    pub(crate) fn sent(&mut self, at: At) -> u64 {
         let number = self.account.sent(at);
         self.flow.sent(number, at);
         self.first_sent.get_or_insert(at);
@@ -51,7 +51,7 @@ impl Ledger {
     }
 
     /// A reply has come, to a known message or to none.
-    pub fn reply(&mut self, number: Option<u64>, at: At, condition: Condition) {
+    pub(crate) fn reply(&mut self, number: Option<u64>, at: At, condition: Condition) {
         let Some(number) = number else {
             self.account.unmatched(condition);
             return;
@@ -69,13 +69,13 @@ impl Ledger {
     }
 
     /// An empty message of a byte stream has had its turn.
-    pub fn empty_reply(&mut self, number: u64) {
+    pub(crate) fn empty_reply(&mut self, number: u64) {
         self.account.empty_reply(number);
         self.flow.answered(number, None, |_| ());
     }
 
     /// Takes notice of the time.
-    pub fn tick(&mut self, now: At) {
+    pub(crate) fn tick(&mut self, now: At) {
         self.account.expire(now);
         let account = &mut self.account;
         self.flow.lose_patience(now, |number| account.overdue(number));
@@ -83,7 +83,7 @@ impl Ledger {
 
     /// When something changes of itself.
     #[must_use]
-    pub fn next_change(&self, now: At) -> Option<At> {
+    pub(crate) fn next_change(&self, now: At) -> Option<At> {
         let due = match self.flow.next(now) {
             Next::At(due) => Some(due),
             // A little after the limit, which itself is still in time.
@@ -95,25 +95,25 @@ impl Ledger {
 
     /// How long a reply may reasonably take: a duplicate comes no later than that either.
     #[must_use]
-    pub fn patience(&self) -> At {
+    pub(crate) fn patience(&self) -> At {
         self.flow.patience()
     }
 
     /// When a message last left or was answered.
     #[must_use]
-    pub fn last_event(&self) -> Option<At> {
+    pub(crate) fn last_event(&self) -> Option<At> {
         self.last_sent.max(self.last_answer)
     }
 
     /// Since when messages have been waiting while nothing was answered.
     #[must_use]
-    pub fn unanswered_since(&self) -> Option<At> {
+    pub(crate) fn unanswered_since(&self) -> Option<At> {
         self.unanswered_since
     }
 
     /// From the first message to the last answer.
     #[must_use]
-    pub fn duration(&self) -> At {
+    pub(crate) fn duration(&self) -> At {
         match (self.first_sent, self.last_answer) {
             (Some(first), Some(last)) => last.saturating_sub(first),
             _ => At::ZERO,

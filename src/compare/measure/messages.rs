@@ -12,7 +12,7 @@ use crate::error::{Error, Result, Status};
 
 /// The number and the time, eight bytes each, big-endian; the time is in nanoseconds since the
 /// start of the run.
-pub const HEADER: usize = 16;
+pub(crate) const HEADER: usize = 16;
 
 /// The rest of a made-up message: a piece of noise that begins at another place in each of so
 /// many messages that follow each other, so that no message looks like its neighbours.
@@ -23,7 +23,7 @@ const MOST_KEPT: u64 = 64 << 20;
 
 /// Makes up messages of one size, and knows them again.
 #[derive(Debug, Clone)]
-pub struct Generator {
+pub(crate) struct Generator {
     size: usize,
     noise: Rc<[u8]>,
 }
@@ -31,7 +31,7 @@ pub struct Generator {
 impl Generator {
     /// A generator of messages of `size` bytes, at least [`HEADER`].
     #[must_use]
-    pub fn new(size: usize) -> Self {
+    pub(crate) fn new(size: usize) -> Self {
         let mut random = fastrand::Rng::with_seed(0x706b_7463_6174);
         let noise = (0..size + SHIFTS).map(|_| random.u8(..)).collect();
         Self { size: size.max(HEADER), noise }
@@ -44,7 +44,7 @@ impl Generator {
     }
 
     /// Writes the message of this number, sent at this time.
-    pub fn write(&self, number: u64, at: At, message: &mut Vec<u8>) {
+    pub(crate) fn write(&self, number: u64, at: At, message: &mut Vec<u8>) {
         message.clear();
         message.extend_from_slice(&number.to_be_bytes());
         message.extend_from_slice(&nanos(at).to_be_bytes());
@@ -53,13 +53,13 @@ impl Generator {
 
     /// Bytes of each message.
     #[must_use]
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.size
     }
 
     /// The number and the time that a reply claims; `None` when it is too short for them.
     #[must_use]
-    pub fn read(&self, reply: &[u8]) -> Option<(u64, At)> {
+    pub(crate) fn read(&self, reply: &[u8]) -> Option<(u64, At)> {
         let (number, rest) = reply.split_first_chunk::<8>()?;
         let (time, _) = rest.split_first_chunk::<8>()?;
         Some((u64::from_be_bytes(*number), At::from_nanos(u64::from_be_bytes(*time))))
@@ -67,7 +67,7 @@ impl Generator {
 
     /// How many bytes after number and time are those of this message, of how many.
     #[must_use]
-    pub fn likeness(&self, number: u64, reply: &[u8]) -> (usize, usize) {
+    pub(crate) fn likeness(&self, number: u64, reply: &[u8]) -> (usize, usize) {
         let filler = self.filler(number);
         let rest = reply.get(HEADER..).unwrap_or_default();
         if rest == filler {
@@ -83,7 +83,7 @@ fn nanos(at: At) -> u64 {
 
 /// The user's own messages, cut out of a file; they can be read any number of times.
 #[derive(Debug, Clone)]
-pub struct Given {
+pub(crate) struct Given {
     path: PathBuf,
     /// What was read of something that can be read only once.
     kept: Option<Rc<[u8]>>,
@@ -98,7 +98,7 @@ pub struct Given {
 
 /// What a look through all messages found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Survey {
+pub(crate) struct Survey {
     /// How many.
     pub count: u64,
     /// Bytes of the longest.
@@ -114,7 +114,7 @@ impl Given {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn open(
+    pub(crate) fn open(
         path: &Path,
         format: Format,
         size: usize,
@@ -140,7 +140,7 @@ impl Given {
     ///
     /// # Errors
     /// When the file cannot be read, holds what is no message, or holds none.
-    pub fn survey(&self) -> Result<Survey> {
+    pub(crate) fn survey(&self) -> Result<Survey> {
         let mut reader = self.read()?;
         let mut survey = Survey::default();
         while let Some(message) = reader.next()? {
@@ -159,7 +159,7 @@ impl Given {
     ///
     /// # Errors
     /// When the file cannot be opened.
-    pub fn read(&self) -> Result<Reader> {
+    pub(crate) fn read(&self) -> Result<Reader> {
         let from: Box<dyn Read> = match &self.kept {
             Some(bytes) => Box::new(Cursor::new(Rc::clone(bytes))),
             None => Box::new(
@@ -184,7 +184,7 @@ impl Given {
 }
 
 /// One message after the other out of a file.
-pub struct Reader {
+pub(crate) struct Reader {
     given: Given,
     from: Box<dyn Read>,
     assembler: Assembler,
@@ -200,7 +200,7 @@ impl Reader {
     /// # Errors
     /// When the file cannot be read or holds what is no message.
     #[allow(clippy::should_implement_trait)]
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn next(&mut self) -> Result<Option<Vec<u8>>> {
         if self.left == 0 {
             return Ok(None);
         }
@@ -236,7 +236,7 @@ impl Reader {
 }
 
 /// The messages of one run.
-pub enum Messages {
+pub(crate) enum Messages {
     /// Made up.
     Generated(Generator),
     /// The user's own.
@@ -249,7 +249,7 @@ impl Messages {
     ///
     /// # Errors
     /// When the user's file fails.
-    pub fn next(&mut self, number: u64, at: At, message: &mut Vec<u8>) -> Result<bool> {
+    pub(crate) fn next(&mut self, number: u64, at: At, message: &mut Vec<u8>) -> Result<bool> {
         match self {
             Self::Generated(generator) => {
                 generator.write(number, at, message);

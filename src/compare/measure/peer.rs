@@ -37,7 +37,7 @@ const RETRY: Duration = Duration::from_millis(1);
 type Reply = (Vec<u8>, Route);
 
 /// The peer: a listener, at most one connection, a datagram socket.
-pub struct Peer {
+pub(crate) struct Peer {
     address: SocketAddr,
     listener: (Socket, Rc<Latch>),
     connection: Option<Connection>,
@@ -49,7 +49,7 @@ impl Peer {
     ///
     /// # Errors
     /// When there is none, or the system has no descriptors left.
-    pub fn start(
+    pub(crate) fn start(
         reactor: &mut Reactor,
         family: Family,
         impairment: Option<Impairment>,
@@ -100,26 +100,26 @@ impl Peer {
 
     /// Where it listens.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Its datagram socket, for the count of what the kernel dropped there.
     #[must_use]
-    pub fn datagram_socket(&self) -> Rc<Socket> {
+    pub(crate) fn datagram_socket(&self) -> Rc<Socket> {
         Rc::clone(&self.datagrams.socket)
     }
 
     /// When it has something to do that no readiness tells of.
     #[must_use]
-    pub fn next_due(&self) -> Option<At> {
+    pub(crate) fn next_due(&self) -> Option<At> {
         let impaired = self.datagrams.impairer.as_ref().and_then(Impairer::next_due);
         impaired.into_iter().chain(self.datagrams.retry_at).min()
     }
 
     /// Whether replies to datagrams are still to come.
     #[must_use]
-    pub fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         !self.datagrams.leaving.is_empty() || self.next_due().is_some()
     }
 
@@ -127,7 +127,7 @@ impl Peer {
     ///
     /// # Errors
     /// When the system fails; a connection that breaks only ends.
-    pub fn step(&mut self, reactor: &mut Reactor, now: At) -> Result<bool> {
+    pub(crate) fn step(&mut self, reactor: &mut Reactor, now: At) -> Result<bool> {
         let mut did = self.accept(reactor)?;
         if let Some(connection) = &mut self.connection {
             match connection.step() {

@@ -8,7 +8,7 @@ use crate::compare::measure::account::{Account, At, Condition, State};
 use crate::compare::measure::messages::Generator;
 
 /// Knows replies by what they say.
-pub enum Recogniser {
+pub(crate) enum Recogniser {
     /// Replies to made-up messages carry a number.
     Numbers(Generator),
     /// Replies to the user's own messages are compared with what was sent.
@@ -17,14 +17,18 @@ pub enum Recogniser {
 
 impl Recogniser {
     /// A message has left.
-    pub fn sent(&mut self, number: u64, message: &[u8]) {
+    pub(crate) fn sent(&mut self, number: u64, message: &[u8]) {
         if let Self::Contents(contents) = self {
             contents.sent(number, message);
         }
     }
 
     /// Which message a reply answers, if any, and whether it is what was sent.
-    pub fn recognise(&mut self, reply: &[u8], account: &Account) -> (Option<u64>, Condition) {
+    pub(crate) fn recognise(
+        &mut self,
+        reply: &[u8],
+        account: &Account,
+    ) -> (Option<u64>, Condition) {
         let known = match self {
             Self::Numbers(generator) => by_number(generator, reply, account),
             Self::Contents(contents) => {
@@ -62,7 +66,7 @@ fn by_number(generator: &Generator, reply: &[u8], account: &Account) -> Option<(
 }
 
 /// The contents of the last messages, each as a number made of its bytes.
-pub struct Contents {
+pub(crate) struct Contents {
     /// 64 bits that nobody outside can predict: the chance that two of a million different
     /// messages share them is one in 37 million.
     hasher: RandomState,
@@ -85,7 +89,7 @@ struct Known {
 impl Contents {
     /// Knows the last `memory` messages.
     #[must_use]
-    pub fn new(memory: usize) -> Self {
+    pub(crate) fn new(memory: usize) -> Self {
         Self {
             hasher: RandomState::new(),
             known: HashMap::new(),

@@ -8,7 +8,7 @@ const OCTAVE_BITS: u32 = 10;
 
 /// A histogram of round trips, with the least and the greatest exact, and their jitter.
 #[derive(Debug, Clone, Default)]
-pub struct RoundTrips {
+pub(crate) struct RoundTrips {
     /// How many fell into each bucket; as long as the greatest needs.
     buckets: Vec<u64>,
     count: u64,
@@ -35,7 +35,7 @@ fn span(bucket: usize) -> (u64, u64) {
 
 impl RoundTrips {
     /// Adds one, in the order in which the replies came.
-    pub fn record(&mut self, took: Duration) {
+    pub(crate) fn record(&mut self, took: Duration) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let bucket = bucket(nanos);
         if self.buckets.len() <= bucket {
@@ -57,14 +57,14 @@ impl RoundTrips {
 
     /// How many.
     #[must_use]
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
     /// The time that a share of all round trips did not exceed: 0 is the least, 0.5 the median,
     /// 1 the greatest.
     #[must_use]
-    pub fn quantile(&self, share: f64) -> Option<Duration> {
+    pub(crate) fn quantile(&self, share: f64) -> Option<Duration> {
         if self.count == 0 {
             return None;
         }
@@ -89,12 +89,12 @@ impl RoundTrips {
 
     /// The smoothed difference of round trips that follow each other (RFC 3550, 6.4.1).
     #[must_use]
-    pub fn jitter(&self) -> Option<Duration> {
+    pub(crate) fn jitter(&self) -> Option<Duration> {
         (self.count > 1).then(|| Duration::from_nanos(self.jitter as u64))
     }
 
     /// The buckets that are not empty: their middle, and how many fell into them.
-    pub fn spread(&self) -> impl Iterator<Item = (Duration, u64)> {
+    pub(crate) fn spread(&self) -> impl Iterator<Item = (Duration, u64)> {
         self.buckets.iter().enumerate().filter(|(_, n)| **n > 0).map(|(index, n)| {
             let (least, width) = span(index);
             (Duration::from_nanos(least + width / 2), *n)

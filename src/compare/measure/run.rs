@@ -25,7 +25,7 @@ const LATER_SILENCE: Duration = Duration::from_secs(10);
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub(crate) enum Ending {
     /// Every message was sent, and answered or waited for.
     Complete,
     /// Nothing came back for so long that the rest was not sent.
@@ -33,7 +33,7 @@ pub enum Ending {
 }
 
 /// What all runs share.
-pub struct Runner<'a> {
+pub(crate) struct Runner<'a> {
     session: &'a mut Session,
     peer: Option<Peer>,
     timer: Timer,
@@ -46,7 +46,11 @@ impl<'a> Runner<'a> {
     ///
     /// # Errors
     /// When the system has no descriptors left.
-    pub fn new(session: &'a mut Session, peer: Option<Peer>, pacing: Pacing) -> Result<Self> {
+    pub(crate) fn new(
+        session: &'a mut Session,
+        peer: Option<Peer>,
+        pacing: Pacing,
+    ) -> Result<Self> {
         let timer = Timer::new(&mut session.reactor)?;
         Ok(Self { session, peer, timer, clock: Instant::now(), pacing })
     }
@@ -62,7 +66,7 @@ impl<'a> Runner<'a> {
     ///
     /// # Errors
     /// When the network or the machine fails, or a signal stops the run.
-    pub fn run(
+    pub(crate) fn run(
         &mut self,
         carrier: &mut impl Carrier,
         messages: &mut Messages,
@@ -149,7 +153,7 @@ impl<'a> Runner<'a> {
     ///
     /// # Errors
     /// When the connection breaks.
-    pub fn tear_down(
+    pub(crate) fn tear_down(
         &mut self,
         stream: &mut Stream,
         ledger: &mut Ledger,
@@ -178,7 +182,7 @@ impl<'a> Runner<'a> {
     }
 
     /// The session, between runs.
-    pub fn session(&mut self) -> &mut Session {
+    pub(crate) fn session(&mut self) -> &mut Session {
         self.session
     }
 }

@@ -36,7 +36,7 @@ struct Expected {
 }
 
 /// The client's end of the connection.
-pub struct Stream {
+pub(crate) struct Stream {
     transport: Transport,
     peer: SocketAddr,
     link: Link,
@@ -60,7 +60,7 @@ pub struct Stream {
 impl Stream {
     /// Takes a connected socket.
     #[must_use]
-    pub fn new(socket: Socket, latch: Rc<Latch>, peer: SocketAddr, tap: Rc<Tap>) -> Self {
+    pub(crate) fn new(socket: Socket, latch: Rc<Latch>, peer: SocketAddr, tap: Rc<Tap>) -> Self {
         let link = Link::of(&socket, Protocol::Tcp, peer.into());
         tap.event(&Event::Connected(&link));
         Self {
@@ -117,7 +117,7 @@ impl Stream {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub fn read(&mut self, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool> {
+    pub(crate) fn read(&mut self, now: &dyn Fn() -> At, ledger: &mut Ledger) -> Result<bool> {
         let mut any = self.skip_empty(ledger);
         for _ in 0..BUDGET {
             if self.finished {
@@ -193,7 +193,7 @@ impl Stream {
 
     /// Whether the peer has ended its half.
     #[must_use]
-    pub fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.finished
     }
 
@@ -210,7 +210,7 @@ impl Stream {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub fn close_write(&mut self) -> Result<Progress> {
+    pub(crate) fn close_write(&mut self) -> Result<Progress> {
         match self.transport.close_write() {
             // A read will tell what became of it.
             Err(cause) if cause.kind() == io::ErrorKind::NotConnected => Ok(Progress::End),
@@ -220,31 +220,31 @@ impl Stream {
 
     /// What the kernel counted on this connection.
     #[must_use]
-    pub fn counts(&self) -> Option<TcpCounts> {
+    pub(crate) fn counts(&self) -> Option<TcpCounts> {
         sys::tcp_counts(&self.transport).ok().flatten()
     }
 
     /// What went over the wire, if the kernel counts that.
     #[must_use]
-    pub fn wire(&self) -> Option<Wire> {
+    pub(crate) fn wire(&self) -> Option<Wire> {
         self.counts().map(|counts| wire::of_tcp(&counts, self.bytes_read, self.peer))
     }
 
     /// Reads that found something.
     #[must_use]
-    pub fn reads(&self) -> u64 {
+    pub(crate) fn reads(&self) -> u64 {
         self.reads
     }
 
     /// Messages that came in one read with nothing else in it.
     #[must_use]
-    pub fn boundaries(&self) -> u64 {
+    pub(crate) fn boundaries(&self) -> u64 {
         self.boundaries
     }
 
     /// What the reactor is to forget once it is over.
     #[must_use]
-    pub fn transport(&self) -> &Transport {
+    pub(crate) fn transport(&self) -> &Transport {
         &self.transport
     }
 }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::io::reactor::{Latch, Reactor};
 
 /// A timer that the reactor watches.
-pub struct Timer {
+pub(crate) struct Timer {
     timer: TimerFd,
     /// Held for the reactor: nobody looks at it.
     _latch: Rc<Latch>,
@@ -32,7 +32,7 @@ impl Timer {
     ///
     /// # Errors
     /// When the system has no descriptors left.
-    pub fn new(reactor: &mut Reactor) -> Result<Self> {
+    pub(crate) fn new(reactor: &mut Reactor) -> Result<Self> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).map_err(failed)?;
         let latch = reactor.watch(&timer, Interest::READABLE).map_err(failed)?;
@@ -43,7 +43,7 @@ impl Timer {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn wake_by(&mut self, at: At, now: At) -> Result<()> {
+    pub(crate) fn wake_by(&mut self, at: At, now: At) -> Result<()> {
         if self.rings_at.is_some_and(|rings_at| now < rings_at && rings_at <= at) {
             return Ok(());
         }
@@ -56,7 +56,7 @@ impl Timer {
     }
 
     /// A new time begins: what was set belongs to the old one.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.rings_at = None;
     }
 }

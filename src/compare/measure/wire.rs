@@ -24,7 +24,7 @@ const IPV6_FRAGMENT_HEADER: u64 = 8;
 
 /// What went one way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Traffic {
+pub(crate) struct Traffic {
     /// IP packets.
     pub packets: u64,
     /// Payload bytes, retransmitted ones included.
@@ -36,7 +36,7 @@ pub struct Traffic {
 impl Traffic {
     /// The share of headers in all bytes.
     #[must_use]
-    pub fn overhead(&self) -> f64 {
+    pub(crate) fn overhead(&self) -> f64 {
         if self.bytes == 0 {
             return 0.0;
         }
@@ -45,7 +45,7 @@ impl Traffic {
 
     /// Both ways together.
     #[must_use]
-    pub fn with(self, other: Self) -> Self {
+    pub(crate) fn with(self, other: Self) -> Self {
         Self {
             packets: self.packets + other.packets,
             payload: self.payload + other.payload,
@@ -56,7 +56,7 @@ impl Traffic {
 
 /// What went both offload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Wire {
+pub(crate) struct Wire {
     /// From here.
     pub out: Traffic,
     /// To here.
@@ -70,7 +70,7 @@ fn ip_header(peer: SocketAddr) -> u64 {
 /// What a TCP connection cost, its beginning and its end included. `read` bytes were received;
 /// the kernel's own count of them takes a FIN for a byte.
 #[must_use]
-pub fn of_tcp(counts: &TcpCounts, read: u64, peer: SocketAddr) -> Wire {
+pub(crate) fn of_tcp(counts: &TcpCounts, read: u64, peer: SocketAddr) -> Wire {
     let each = ip_header(peer) + TCP_HEADER + if counts.timestamps { TIMESTAMPS } else { 0 };
     let syn = if counts.timestamps { SYN_OPTIONS } else { SYN_OPTIONS_WITHOUT_TIMESTAMPS };
     let traffic = |packets: u64, payload: u64| Traffic {
@@ -86,7 +86,7 @@ pub fn of_tcp(counts: &TcpCounts, read: u64, peer: SocketAddr) -> Wire {
 
 /// Counts datagrams one by one.
 #[derive(Debug, Clone, Copy)]
-pub struct UdpMeter {
+pub(crate) struct UdpMeter {
     ip_header: u64,
     fragment_header: u64,
     /// Bytes of the longest packet.
@@ -96,7 +96,7 @@ pub struct UdpMeter {
 impl UdpMeter {
     /// A meter for packets of at most `mtu` bytes.
     #[must_use]
-    pub fn new(peer: SocketAddr, mtu: usize) -> Self {
+    pub(crate) fn new(peer: SocketAddr, mtu: usize) -> Self {
         Self {
             ip_header: ip_header(peer),
             fragment_header: if peer.is_ipv4() { 0 } else { IPV6_FRAGMENT_HEADER },
@@ -105,7 +105,7 @@ impl UdpMeter {
     }
 
     /// Adds a datagram with this many bytes of payload.
-    pub fn count(&self, payload: usize, traffic: &mut Traffic) {
+    pub(crate) fn count(&self, payload: usize, traffic: &mut Traffic) {
         let payload = payload as u64;
         let whole = payload + UDP_HEADER;
         let headers = self.ip_header + self.fragment_header;

@@ -5,7 +5,7 @@ use crate::compare::{Came, Comparison, Script, Side};
 
 /// All sentences, each wrapped to the table's width.
 #[must_use]
-pub fn sentences(comparison: &Comparison) -> String {
+pub(crate) fn sentences(comparison: &Comparison) -> String {
     let Comparison { tcp, udp, .. } = comparison;
     let mut all = Vec::new();
     set_up(tcp, &mut all);

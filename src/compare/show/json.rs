@@ -133,7 +133,7 @@ impl One {
 ///
 /// # Errors
 /// When it cannot be written as JSON, which would be an error of the program.
-pub fn object(comparison: &Comparison) -> Result<String> {
+pub(crate) fn object(comparison: &Comparison) -> Result<String> {
     let pacing = &comparison.pacing;
     let whole = Whole {
         peer: DisplayAddress(comparison.peer).to_string(),

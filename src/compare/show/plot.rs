@@ -30,7 +30,7 @@ const ORDINARY: f64 = 0.99;
 
 /// Both protocols' round trips, counted in the same rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rows {
+pub(crate) struct Rows {
     /// The least time of each row, in nanoseconds. A row ends where the next begins, and the last
     /// one does not end.
     pub starts: Vec<u64>,
@@ -43,7 +43,7 @@ pub struct Rows {
 impl Rows {
     /// The rows that fit both; none when nothing came back.
     #[must_use]
-    pub fn new(tcp: &RoundTrips, udp: &RoundTrips) -> Option<Self> {
+    pub(crate) fn new(tcp: &RoundTrips, udp: &RoundTrips) -> Option<Self> {
         let nanos = |share: f64| {
             [tcp, udp].map(|trips| trips.quantile(share).map(|time| time.as_nanos() as u64))
         };
@@ -67,7 +67,7 @@ impl Rows {
 
     /// The greatest share of a protocol's replies in one row.
     #[must_use]
-    pub fn greatest_share(&self) -> f64 {
+    pub(crate) fn greatest_share(&self) -> f64 {
         let greatest = |rows: &[u64]| {
             let all: u64 = rows.iter().sum();
             rows.iter().max().copied().unwrap_or(0) as f64 / all.max(1) as f64
@@ -113,7 +113,7 @@ fn bar(share: f64, greatest: f64) -> String {
 
 /// The drawing.
 #[must_use]
-pub fn draw(comparison: &Comparison) -> String {
+pub(crate) fn draw(comparison: &Comparison) -> String {
     let mut text = String::from("\n");
     let (tcp, udp) = (&comparison.tcp.round_trips, &comparison.udp.round_trips);
     let Some(rows) = Rows::new(tcp, udp) else {

@@ -25,7 +25,7 @@ text{font:13px system-ui,sans-serif;fill:#555}\
 
 /// The picture.
 #[must_use]
-pub fn draw(comparison: &Comparison) -> String {
+pub(crate) fn draw(comparison: &Comparison) -> String {
     let (tcp, udp) = (&comparison.tcp.round_trips, &comparison.udp.round_trips);
     let rows = Rows::new(tcp, udp);
     let count = rows.as_ref().map_or(1, |rows| rows.tcp.len());

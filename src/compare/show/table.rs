@@ -12,7 +12,7 @@ use crate::net::address::DisplayAddress;
 
 /// The whole table, with what it is about above it and how it was counted below.
 #[must_use]
-pub fn table(comparison: &Comparison) -> String {
+pub(crate) fn table(comparison: &Comparison) -> String {
     let Comparison { tcp, udp, .. } = comparison;
     let mut text = String::new();
     head(comparison, &mut text);

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 /// The widest line.
-pub const WIDTH: usize = 80;
+pub(crate) const WIDTH: usize = 80;
 
 /// `1234567` as `1,234,567`.
 #[must_use]
-pub fn grouped(n: u64) -> String {
+pub(crate) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -33,7 +33,7 @@ fn three_digits(value: f64) -> String {
 
 /// A time: `870 ns`, `12.3 µs`, `1.23 ms`, `1.23 s`.
 #[must_use]
-pub fn time(time: Duration) -> String {
+pub(crate) fn time(time: Duration) -> String {
     let nanos = time.as_nanos() as f64;
     let (unit, size) = match time.as_nanos() {
         0..1_000 => return format!("{} ns", time.as_nanos()),
@@ -46,13 +46,13 @@ pub fn time(time: Duration) -> String {
 
 /// A time that may be missing.
 #[must_use]
-pub fn time_or_dash(value: Option<Duration>) -> String {
+pub(crate) fn time_or_dash(value: Option<Duration>) -> String {
     value.map_or_else(|| "-".to_owned(), time)
 }
 
 /// A number that was measured, so that only its first three digits mean anything: `210,000`.
 #[must_use]
-pub fn rounded(value: f64) -> String {
+pub(crate) fn rounded(value: f64) -> String {
     if value < 1000.0 {
         return three_digits(value);
     }
@@ -62,7 +62,7 @@ pub fn rounded(value: f64) -> String {
 
 /// Bytes a second: `13.4 MB/s`.
 #[must_use]
-pub fn rate(bytes: f64) -> String {
+pub(crate) fn rate(bytes: f64) -> String {
     let (unit, size) = match bytes {
         b if b < 1e3 => ("B/s", 1.0),
         b if b < 1e6 => ("kB/s", 1e3),
@@ -74,20 +74,20 @@ pub fn rate(bytes: f64) -> String {
 
 /// A share: `5%`, `2.5%`.
 #[must_use]
-pub fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     let percent = (share * 1000.0).round() / 10.0;
     format!("{percent}%")
 }
 
 /// One thing or many: `1 message`, `2 messages`.
 #[must_use]
-pub fn counted(n: u64, noun: &str) -> String {
+pub(crate) fn counted(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(n), if n == 1 { "" } else { "s" })
 }
 
 /// A paragraph in lines of at most [`WIDTH`] columns, the first begun with `mark`, the others
 /// indented as far.
-pub fn wrap(mark: &str, paragraph: &str, out: &mut String) {
+pub(crate) fn wrap(mark: &str, paragraph: &str, out: &mut String) {
     let indent = mark.chars().count();
     let mut column = indent;
     out.push_str(mark);
@@ -116,7 +116,7 @@ const GAP: usize = 2;
 
 /// A table of names and two cells each. A column is as wide as its longest cell needs.
 #[derive(Debug, Default)]
-pub struct Grid(Vec<Line>);
+pub(crate) struct Grid(Vec<Line>);
 
 #[derive(Debug)]
 enum Line {
@@ -126,12 +126,12 @@ enum Line {
 
 impl Grid {
     /// Adds a row.
-    pub fn row(&mut self, name: &str, [first, second]: [impl Into<String>; 2]) {
+    pub(crate) fn row(&mut self, name: &str, [first, second]: [impl Into<String>; 2]) {
         self.0.push(Line::Row([name.to_owned(), first.into(), second.into()]));
     }
 
     /// Adds a line from side to side.
-    pub fn rule(&mut self) {
+    pub(crate) fn rule(&mut self) {
         self.0.push(Line::Rule);
     }
 
@@ -145,7 +145,7 @@ impl Grid {
     }
 
     /// Writes it at the end of `out`, two columns indented.
-    pub fn write(&self, out: &mut String) {
+    pub(crate) fn write(&self, out: &mut String) {
         let [name, first] = [0, 1].map(|at| LEAST[at].max(self.longest(at) + GAP));
         let rule = RULE.max(name + first + self.longest(2));
         for line in &self.0 {

@@ -11,7 +11,7 @@ use crate::observe::tap::{Event, Link, Tap};
 
 /// Whom datagrams are sent to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Peers {
+pub(crate) enum Peers {
     /// The one the socket is connected to.
     Connected(Route),
     /// The one heard last.

@@ -8,7 +8,7 @@ pub(super) const PORTION: usize = 256;
 
 /// What has become of a train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handed {
+pub(crate) enum Handed {
     /// So many of its bytes are dealt with.
     Bytes(usize),
     /// Some peers have it: the same call goes on with the others.

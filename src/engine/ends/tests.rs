@@ -291,15 +291,15 @@ fn every_order_of_events_has_its_right_end() {
 
 #[test]
 fn the_sending_half_is_closed_by_these_rules() {
-    use Fin::{AtInputEnd, AtPeerFin, Never};
+    use Fin::{AtInputEnd, AtPeerClose, Never};
     use Saying::{More, Nothing, Terminal};
     let table = [
         // (when, --until-fin, what may still be said, the peer's FIN has come) -> closed
         (AtInputEnd, false, Nothing, false, true),
-        (AtPeerFin, false, Nothing, false, false),
+        (AtPeerClose, false, Nothing, false, false),
         (Never, false, Nothing, false, false),
         (AtInputEnd, false, Nothing, true, true),
-        (AtPeerFin, false, Nothing, true, true),
+        (AtPeerClose, false, Nothing, true, true),
         (Never, false, Nothing, true, true),
         (AtInputEnd, false, More, true, false),
         (AtInputEnd, true, More, true, true),

@@ -227,7 +227,7 @@ fn walk(seed: u64) {
         first: None,
         idle: limit(&mut rng),
     };
-    let fin = [Fin::AtInputEnd, Fin::AtPeerFin, Fin::Never][rng.usize(0..3)];
+    let fin = [Fin::AtInputEnd, Fin::AtPeerClose, Fin::Never][rng.usize(0..3)];
     let peer = Peer {
         sends: Rc::clone(&sends),
         takes: Rc::clone(&takes),

@@ -20,7 +20,7 @@ use crate::sys::{self, TcpState};
 
 /// A connected, non-blocking stream socket that the reactor watches.
 #[derive(Debug)]
-pub struct Transport {
+pub(crate) struct Transport {
     socket: Socket,
     latch: Rc<Latch>,
 }
@@ -28,13 +28,13 @@ pub struct Transport {
 impl Transport {
     /// Takes a connected, non-blocking socket and its latch.
     #[must_use]
-    pub fn new(socket: Socket, latch: Rc<Latch>) -> Self {
+    pub(crate) fn new(socket: Socket, latch: Rc<Latch>) -> Self {
         Self { socket, latch }
     }
 
     /// Its readiness.
     #[must_use]
-    pub fn latch(&self) -> &Rc<Latch> {
+    pub(crate) fn latch(&self) -> &Rc<Latch> {
         &self.latch
     }
 
@@ -42,7 +42,7 @@ impl Transport {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Progress> {
+    pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Progress> {
         if !self.latch.readable() {
             return Ok(Progress::Blocked);
         }
@@ -59,7 +59,7 @@ impl Transport {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub fn send(&self, bytes: &[u8]) -> io::Result<Progress> {
+    pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<Progress> {
         if !self.latch.writable() {
             return Ok(Progress::Blocked);
         }
@@ -75,7 +75,7 @@ impl Transport {
 
     /// Whether receiving has met nothing more for now.
     #[must_use]
-    pub fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         !self.latch.readable()
     }
 
@@ -85,7 +85,7 @@ impl Transport {
     /// # Errors
     /// When the connection is broken. Of one that was reset the system says no more than that it is
     /// not connected.
-    pub fn close_write(&self) -> io::Result<Progress> {
+    pub(crate) fn close_write(&self) -> io::Result<Progress> {
         self.socket.shutdown(Shutdown::Write)?;
         Ok(Progress::End)
     }
@@ -94,19 +94,19 @@ impl Transport {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn abort(&self) -> io::Result<()> {
+    pub(crate) fn abort(&self) -> io::Result<()> {
         socket::reset_on_close(&self.socket)
     }
 
     /// Bytes sent that the peer's system has not acknowledged; `None` when ours does not tell.
     #[must_use]
-    pub fn unacknowledged(&self) -> Option<u32> {
+    pub(crate) fn unacknowledged(&self) -> Option<u32> {
         sys::unacknowledged(&self.socket).ok()
     }
 
     /// How far the connection has come towards its end; `None` where that is no TCP connection.
     #[must_use]
-    pub fn state(&self) -> Option<TcpState> {
+    pub(crate) fn state(&self) -> Option<TcpState> {
         sys::tcp_state(&self.socket).ok()
     }
 
@@ -115,18 +115,18 @@ impl Transport {
     ///
     /// # Errors
     /// When the system does not tell.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+    pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.socket.take_error()
     }
 
     /// Much is about to be sent: what would only slow it down is turned off.
-    pub fn expect_bulk(&self) {
+    pub(crate) fn expect_bulk(&self) {
         socket::expect_bulk(&self.socket);
     }
 
     /// What bytes may be spliced through.
     #[must_use]
-    pub fn splice_end(&self) -> SpliceEnd<'_> {
+    pub(crate) fn splice_end(&self) -> SpliceEnd<'_> {
         SpliceEnd { fd: self.socket.as_fd(), latch: &self.latch, kind: SpliceKind::Socket }
     }
 }

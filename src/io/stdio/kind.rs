@@ -8,7 +8,7 @@ use nix::fcntl::{FcntlArg, OFlag};
 
 /// The kind of file behind a descriptor, as far as it decides how to read it and when it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// `/dev/null`, which is also what a closed descriptor becomes when a program starts.
     Null,
     /// A terminal.

@@ -10,13 +10,13 @@ use crate::net::address::{Address, Protocol, canonical, transport};
 
 /// `ADDR:PORT (tcp)`, as errors and lines for people name an end.
 #[must_use]
-pub fn name(address: &Address, protocol: Protocol) -> String {
+pub(crate) fn name(address: &Address, protocol: Protocol) -> String {
     format!("{address} ({})", transport(protocol, address))
 }
 
 /// The address a socket is bound to.
 #[must_use]
-pub fn local_address(socket: &Socket) -> Option<Address> {
+pub(crate) fn local_address(socket: &Socket) -> Option<Address> {
     socket.local_addr().ok().as_ref().and_then(address)
 }
 
@@ -29,20 +29,20 @@ fn address(raw: &SockAddr) -> Option<Address> {
 
 /// The port a socket is bound to; 0 for one without.
 #[must_use]
-pub fn local_port(socket: &Socket) -> u16 {
+pub(crate) fn local_port(socket: &Socket) -> u16 {
     local_address(socket).and_then(|local| local.internet()).map_or(0, |local| local.port())
 }
 
 /// The address a socket is connected to.
 #[must_use]
-pub fn peer_address(socket: &Socket) -> Option<Address> {
+pub(crate) fn peer_address(socket: &Socket) -> Option<Address> {
     socket.peer_addr().ok().as_ref().and_then(address)
 }
 
 /// The address from which a peer is reached by a socket that is bound to `local`: where that is
 /// every address of the machine, the one the system would choose.
 #[must_use]
-pub fn local_towards(local: Address, peer: &Address) -> Address {
+pub(crate) fn local_towards(local: Address, peer: &Address) -> Address {
     match (local.internet(), peer.internet()) {
         (Some(from), Some(to)) if from.ip().is_unspecified() => {
             let ip = chosen_local(canonical(to)).unwrap_or(from.ip());

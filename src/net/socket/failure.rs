@@ -15,7 +15,12 @@ use crate::sys;
 /// The error of bind(2) on this address. `what` is `listen`, or `bind` for the source address of a
 /// connection.
 #[must_use]
-pub fn binding(what: &str, address: SocketAddr, protocol: Protocol, cause: &io::Error) -> Error {
+pub(crate) fn binding(
+    what: &str,
+    address: SocketAddr,
+    protocol: Protocol,
+    cause: &io::Error,
+) -> Error {
     let error = Error::network(what, name(&address.into(), protocol), cause);
     let error = error.with_status(Status::Failure);
     match (cause.raw_os_error(), address.port()) {
@@ -39,7 +44,7 @@ pub fn binding(what: &str, address: SocketAddr, protocol: Protocol, cause: &io::
 
 /// The error of a connection attempt that failed after connect(2) had returned EINPROGRESS.
 #[must_use]
-pub fn answered(peer: SocketAddr, cause: &io::Error) -> Error {
+pub(crate) fn answered(peer: SocketAddr, cause: &io::Error) -> Error {
     let error = Error::connection("connect", name(&peer.into(), Protocol::Tcp), cause);
     explained(error, peer, 0, cause)
 }
@@ -48,7 +53,7 @@ pub fn answered(peer: SocketAddr, cause: &io::Error) -> Error {
 /// asked for, or 0. The socket must not be used afterwards: it may now allow broadcasts or be
 /// connected.
 #[must_use]
-pub fn refused_here(
+pub(crate) fn refused_here(
     socket: &Socket,
     peer: SocketAddr,
     protocol: Protocol,
@@ -71,7 +76,7 @@ pub fn refused_here(
 
 /// The error of looking up the route to `peer`, for a command that cannot broadcast.
 #[must_use]
-pub fn unrouted(error: Error, peer: SocketAddr, cause: &io::Error) -> Error {
+pub(crate) fn unrouted(error: Error, peer: SocketAddr, cause: &io::Error) -> Error {
     let broadcasts = || {
         Socket::new(Domain::for_address(peer), Type::DGRAM, None)
             .is_ok_and(|socket| is_broadcast(&socket, peer))
@@ -101,7 +106,7 @@ fn is_broadcast(socket: &Socket, peer: SocketAddr) -> bool {
 /// Adds a hint to an error of connecting to `peer`. `port` is the source port that was asked for,
 /// or 0.
 #[must_use]
-pub fn explained(error: Error, peer: SocketAddr, port: u16, cause: &io::Error) -> Error {
+pub(crate) fn explained(error: Error, peer: SocketAddr, port: u16, cause: &io::Error) -> Error {
     match cause.raw_os_error() {
         // IPv6 also says so when this machine has no source address for the peer.
         Some(libc::EADDRNOTAVAIL) if is_out_of_reach(peer) => error

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 /// What happens to the data of a client.
 #[derive(Debug)]
-pub enum Role {
+pub(crate) enum Role {
     /// It goes to standard output; standard input goes to every client.
     Relay,
     /// It goes back (RFC 862).
@@ -24,7 +24,7 @@ pub enum Role {
 
 /// A ready-made answer.
 #[derive(Debug)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// Bytes of the command line.
     Bytes(Rc<[u8]>),
     /// A file, read anew for every client, each at its own pace.
@@ -39,7 +39,7 @@ impl Reply {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn piece(&self, offset: u64) -> io::Result<Rc<[u8]>> {
+    pub(crate) fn piece(&self, offset: u64) -> io::Result<Rc<[u8]>> {
         match self {
             Self::Bytes(bytes) if offset == 0 => Ok(Rc::clone(bytes)),
             Self::Bytes(_) => Ok(Rc::from([])),
@@ -64,7 +64,7 @@ const PRINTABLE: usize = 95;
 
 /// All lines of the character generator, several times over: large pieces are sent faster.
 #[must_use]
-pub fn characters() -> Rc<[u8]> {
+pub(crate) fn characters() -> Rc<[u8]> {
     let mut all = Vec::with_capacity(ROUNDS * PRINTABLE * (LINE + 2));
     for start in 0..ROUNDS * PRINTABLE {
         // Below 95, so it is a byte, and 32 more is still ASCII.
@@ -77,20 +77,20 @@ pub fn characters() -> Rc<[u8]> {
 impl Role {
     /// Whether what clients send is written to standard output.
     #[must_use]
-    pub fn writes_output(&self) -> bool {
+    pub(crate) fn writes_output(&self) -> bool {
         matches!(self, Self::Relay | Self::Reply(_) | Self::Chat)
     }
 
     /// Whether standard input is sent to the clients.
     #[must_use]
-    pub fn sends_input(&self) -> bool {
+    pub(crate) fn sends_input(&self) -> bool {
         matches!(self, Self::Relay | Self::Chat)
     }
 
     /// Whether a client that resets its connection is nothing to talk about: for the services of
     /// RFC 862 to 864 it is a usual way to leave.
     #[must_use]
-    pub fn is_service(&self) -> bool {
+    pub(crate) fn is_service(&self) -> bool {
         matches!(self, Self::Echo | Self::Discard | Self::Chargen(_))
     }
 }

@@ -24,7 +24,7 @@ pub(super) const BUFFER: usize = 256 * 1024;
 
 /// How the clients are treated.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Whether more than one client is served.
     pub keep_open: bool,
     /// Bytes that may wait for a client.
@@ -44,7 +44,7 @@ pub struct Settings {
 }
 
 /// What a hub connects.
-pub struct Parts {
+pub(crate) struct Parts {
     /// Where TCP clients come in.
     pub acceptor: Option<Acceptor>,
     /// Where datagrams come in.
@@ -56,7 +56,7 @@ pub struct Parts {
 }
 
 /// A listener and everybody connected to it.
-pub struct Hub {
+pub(crate) struct Hub {
     pub(super) settings: Settings,
     pub(super) role: Role,
     pub(super) acceptor: Option<Acceptor>,
@@ -79,7 +79,7 @@ pub struct Hub {
 impl Hub {
     /// A hub ready to run, for TCP clients, UDP peers or both.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         settings: Settings,
         role: Role,
         parts: Parts,
