@@ -48,7 +48,7 @@ pub(crate) struct DatagramRelay {
 }
 
 impl DatagramRelay {
-    /// An relay ready to run.
+    /// A relay ready to run.
     #[must_use]
     pub(crate) fn new(
         input: Input,

@@ -83,10 +83,10 @@ pub(crate) trait Source {
         None
     }
 
-    /// Bytes were spliced from the splice_end.
+    /// Bytes were spliced from this end.
     fn moved(&mut self, _bytes: usize) {}
 
-    /// What it is to the user that the connection broke behind the splice_end.
+    /// What it is to the user that the connection broke while splicing.
     fn splice_failed(&mut self, cause: &io::Error) -> Error {
         Error::system("splice", cause)
     }
@@ -124,10 +124,10 @@ pub(crate) trait Sink {
         None
     }
 
-    /// Bytes were spliced into the splice_end.
+    /// Bytes were spliced into this end.
     fn moved(&mut self, _bytes: usize) {}
 
-    /// What a failure to splice into the splice_end is to the user; `None` when it only means that
+    /// What a failure to splice into this end is to the user; `None` when it only means that
     /// nobody takes bytes any more.
     fn splice_failed(&mut self, cause: &io::Error) -> Option<Error> {
         Some(Error::system("splice", cause))

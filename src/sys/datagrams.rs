@@ -1,4 +1,4 @@
-//! Datagrams, as many in one system call as the system can, behind one signature for all offload.
+//! Datagrams, as many in one system call as the system can, behind one signature whatever is used.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -54,7 +54,7 @@ impl Traffic {
     }
 }
 
-/// What went both offload.
+/// What went both ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Wire {
     /// From here.

@@ -135,7 +135,7 @@ fn cost(grid: &mut Grid, _: &Comparison, tcp: &Side, udp: &Side) {
     };
     grid.row("retransmissions", [tcp, udp].map(again));
     let tear_down = |side: &Side| match (side.tear_down, side.came) {
-        (Some(took), _) => format!("FIN both offload, {}", time(took)),
+        (Some(took), _) => format!("FIN both ways, {}", time(took)),
         (None, Came::Reads(_)) => "FIN, and the peer's never came".to_owned(),
         (None, Came::Datagrams(_)) => "none".to_owned(),
     };

@@ -64,6 +64,12 @@ fn plain_compare_is_quick_and_fits_the_screen() {
     ] {
         assert!(text.contains(row), "no row {row:?} in\n{text}");
     }
+    let head = "1,000 messages of 64 bytes, 16 at a time, to its own echo at ";
+    for words in
+        [head, "handshake, ", " reads ", " datagrams", "FIN both ways, ", "none: lost is lost"]
+    {
+        assert!(text.contains(words), "no {words:?} in\n{text}");
+    }
 }
 
 fn everything_that_can_be_shown_fits_the_screen() {
