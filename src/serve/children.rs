@@ -8,6 +8,7 @@ mod leaving;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -225,28 +226,32 @@ impl<'a> Children<'a> {
         let link = Link::new(Protocol::Tcp, local.clone(), peer.clone());
         session.event(&Event::Accepted(&link));
         let program = &self.words[0];
-        let failed = |cause: std::io::Error| {
-            Error::local("run", program.to_string_lossy(), &cause).with_status(Status::Failure)
+        // Whoever connected must not take this for the end of an empty answer.
+        let failed = |socket: &Socket, cause: &io::Error| {
+            let _ = socket::reset_on_close(socket);
+            Error::local("run", program.to_string_lossy(), cause).with_status(Status::Failure)
         };
         // The program expects descriptors that wait.
-        socket.set_nonblocking(false).map_err(failed)?;
-        let kept = match self.duplicates {
-            Duplicates::Kept => Some(socket.try_clone().map_err(failed)?),
+        let prepared = socket.set_nonblocking(false).and_then(|()| socket.try_clone());
+        let kept = prepared.map_err(|cause| failed(&socket, &cause))?;
+        let stdin = OwnedFd::from(socket);
+        let started = stdin.try_clone().and_then(|stdout| {
+            Command::new(program)
+                .args(&self.words[1..])
+                .stdin(stdin)
+                .stdout(stdout)
+                .env("PKTCAT_PEER_ADDR", host(&peer))
+                .env("PKTCAT_PEER_PORT", port(&peer))
+                .env("PKTCAT_LOCAL_ADDR", host(&local))
+                .env("PKTCAT_LOCAL_PORT", port(&local))
+                .spawn()
+        });
+        let child = started.map_err(|cause| failed(&kept, &cause))?;
+        let socket = match self.duplicates {
+            Duplicates::Kept => Some(kept),
             Duplicates::None => None,
         };
-        let stdin = OwnedFd::from(socket);
-        let stdout = stdin.try_clone().map_err(failed)?;
-        let child = Command::new(program)
-            .args(&self.words[1..])
-            .stdin(stdin)
-            .stdout(stdout)
-            .env("PKTCAT_PEER_ADDR", host(&peer))
-            .env("PKTCAT_PEER_PORT", port(&peer))
-            .env("PKTCAT_LOCAL_ADDR", host(&local))
-            .env("PKTCAT_LOCAL_PORT", port(&local))
-            .spawn()
-            .map_err(failed)?;
-        self.running.push(Running { child, link, socket: kept });
+        self.running.push(Running { child, link, socket });
         Ok(())
     }
 
