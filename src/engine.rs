@@ -19,5 +19,7 @@ pub(crate) mod pace;
 pub(crate) mod pump;
 pub(crate) mod relay;
 pub(crate) mod repeat;
+#[cfg(test)]
+mod seeds;
 pub(crate) mod splice;
 pub(crate) mod stream;

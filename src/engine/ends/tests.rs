@@ -7,6 +7,7 @@ use std::cell::Cell;
 use fastrand::Rng;
 
 use super::*;
+use crate::engine::seeds::walk_seeds;
 use crate::error::{Error, Status};
 
 /// Orders that are walked.
@@ -274,19 +275,7 @@ fn walk(seed: u64) {
 
 #[test]
 fn every_order_of_events_has_its_right_end() {
-    let seeds = match std::env::var("PKTCAT_SEED") {
-        Ok(seed) => {
-            let seed = seed.parse().expect("PKTCAT_SEED is a number");
-            seed..seed + 1
-        }
-        Err(_) => 0..SEEDS,
-    };
-    for seed in seeds {
-        if let Err(panic) = std::panic::catch_unwind(|| walk(seed)) {
-            eprintln!("PKTCAT_SEED={seed} walks this order again");
-            std::panic::resume_unwind(panic);
-        }
-    }
+    walk_seeds(SEEDS, walk);
 }
 
 #[test]

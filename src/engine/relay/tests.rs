@@ -12,6 +12,7 @@ use fastrand::Rng;
 use super::*;
 use crate::engine::ends::{Reader, Silence, Standing};
 use crate::engine::flow::{Allowance, Sink, Source};
+use crate::engine::seeds::walk_seeds;
 use crate::error::Status;
 use crate::observe::tap::Activity;
 
@@ -322,17 +323,5 @@ fn is_right(
 
 #[test]
 fn every_order_of_events_ends_as_it_should() {
-    let seeds = match std::env::var("PKTCAT_SEED") {
-        Ok(seed) => {
-            let seed = seed.parse().expect("PKTCAT_SEED is a number");
-            seed..seed + 1
-        }
-        Err(_) => 0..SEEDS,
-    };
-    for seed in seeds {
-        if let Err(panic) = std::panic::catch_unwind(|| walk(seed)) {
-            eprintln!("PKTCAT_SEED={seed} walks this order again");
-            std::panic::resume_unwind(panic);
-        }
-    }
+    walk_seeds(SEEDS, walk);
 }
