@@ -97,7 +97,7 @@ fn datagrams(config: &Listen, access: AccessList, session: &mut Session) -> Resu
 }
 
 /// Waits for the first client and closes the listening socket. Whether anybody reads standard output
-/// is asked once there is one: a client must not find the acceptor shut because of that.
+/// is asked once there is one: a client must not be turned away because of that.
 fn first_client(
     config: &Listen,
     mut acceptor: Acceptor,
