@@ -5,6 +5,7 @@ mod check;
 pub(crate) mod compare;
 pub(crate) mod connect;
 mod files;
+pub(crate) mod forward;
 pub(crate) mod listen;
 mod parts;
 mod port_file;
@@ -32,6 +33,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<()> {
     match cli.command {
         Command::Listen(args) => listen::run(&config::Listen::new(args, &payloads)?),
         Command::Connect(args) => connect::run(&config::Connect::new(args, &payloads)?),
+        Command::Forward(args) => forward::run(&config::Forward::new(args)?),
         Command::Scan(args) => scan::run(&config::Scan::new(args, &payloads)?),
         Command::Compare(args) => compare::run(&config::compare::Compare::new(args)?),
         Command::Completions { shell } => print(cli::completions::script(shell).as_bytes()),

@@ -163,6 +163,16 @@ impl Error {
         self
     }
 
+    /// The same error with a word on what or whom it concerns, besides any hint.
+    #[must_use]
+    pub fn about(mut self, what: impl fmt::Display) -> Self {
+        self.hint = Some(match self.hint {
+            Some(hint) => format!("{what}; {hint}"),
+            None => what.to_string(),
+        });
+        self
+    }
+
     /// The same error, after somebody told the user.
     #[must_use]
     pub fn told(mut self) -> Self {

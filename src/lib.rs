@@ -4,7 +4,8 @@
 //!
 //! - [`cmd`] one file a command: it wires the parts and moves no bytes
 //! - [`config`] words become settings that make sense together; [`cli`] the words and the help
-//! - [`serve`] many clients of one listener, [`scan`] asking ports, [`compare`] TCP against UDP
+//! - [`serve`] many clients of one listener, [`forward`] between clients and a server,
+//!   [`scan`] asking ports, [`compare`] TCP against UDP
 //! - [`engine`] how bytes and datagrams travel between two ends, and every way a run ends;
 //!   [`setup`] names become addresses, addresses become connections
 //! - [`run`] what every part of one run shares: the loop, the console, the counters, the clock
@@ -26,6 +27,7 @@ pub mod compare;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub(crate) mod forward;
 pub(crate) mod io;
 pub mod net;
 pub mod observe;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -10,28 +11,58 @@ use socket2::Socket;
 use super::files::READER_CHECK;
 use super::parts::{tell_granted, watch_socket};
 use super::port_file;
-use crate::config::{Listen, Place};
+use crate::config::{Common, Listen, Place};
 use crate::engine::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
 use crate::error::{Error, Result};
 use crate::net::access::AccessList;
-use crate::net::address::{Family, HostPort, Protocol};
+use crate::net::address::{Family, HostPort, Lookup, Protocol};
 use crate::net::local;
+use crate::net::options::Options;
 use crate::net::socket;
 use crate::observe::tap::Event;
 use crate::run::console;
 use crate::run::session::Session;
 use crate::setup::resolve;
 
+/// Where to listen, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Binding<'a> {
+    pub place: &'a Place,
+    pub family: Family,
+    pub lookup: Lookup,
+    pub options: &'a Options,
+    /// The file that the port number is written to.
+    pub port_file: Option<&'a Path>,
+}
+
+impl<'a> From<&'a Listen> for Binding<'a> {
+    fn from(config: &'a Listen) -> Self {
+        let Common { family, lookup, options, .. } = &config.common;
+        Self {
+            place: &config.place,
+            family: *family,
+            lookup: *lookup,
+            options,
+            port_file: config.port_file.as_deref(),
+        }
+    }
+}
+
 /// Binds to the port or the path.
-pub(super) fn bind(config: &Listen, protocol: Protocol, session: &mut Session) -> Result<Socket> {
-    match &config.place {
+pub(super) fn bind<'a>(
+    binding: impl Into<Binding<'a>>,
+    protocol: Protocol,
+    session: &mut Session,
+) -> Result<Socket> {
+    let binding = binding.into();
+    match binding.place {
         Place::Internet(target) => {
             let port = target.port_number(protocol)?;
-            bind_to(config, target, protocol, port, session)
+            bind_to(binding, target, protocol, port, session)
         }
         Place::Unix(path) => {
             let (socket, name) = local::bind(path, protocol)?;
-            config.common.options.apply_local(&socket)?;
+            binding.options.apply_local(&socket)?;
             session.names.push(name);
             Ok(socket)
         }
@@ -39,20 +70,20 @@ pub(super) fn bind(config: &Listen, protocol: Protocol, session: &mut Session) -
 }
 
 /// Binds to a port of the target's addresses.
-pub(super) fn bind_to(
-    config: &Listen,
+pub(super) fn bind_to<'a>(
+    binding: impl Into<Binding<'a>>,
     target: &HostPort,
     protocol: Protocol,
     port: u16,
     session: &mut Session,
 ) -> Result<Socket> {
-    let common = &config.common;
+    let Binding { family, lookup, options, .. } = binding.into();
     let addresses = match &target.host {
-        None => unspecified(port, common.family),
-        Some(_) => resolve::resolve(session, target, port, common.names(), None)?,
+        None => unspecified(port, family),
+        Some(_) => resolve::resolve(session, target, port, (family, lookup), None)?,
     };
-    let bound = socket::bind_first(&addresses, common.family, protocol, &common.options)?;
-    tell_granted(&common.options, &bound, session);
+    let bound = socket::bind_first(&addresses, family, protocol, options)?;
+    tell_granted(options, &bound, session);
     Ok(bound)
 }
 
@@ -68,13 +99,14 @@ fn unspecified(port: u16, family: Family) -> Vec<SocketAddr> {
 }
 
 /// Tells the port to whoever asked, once everything is ready for the first client.
-pub(super) fn announce(
-    config: &Listen,
+pub(super) fn announce<'a>(
+    binding: impl Into<Binding<'a>>,
     sockets: &[(Protocol, &Socket)],
     session: &mut Session,
 ) -> Result<()> {
+    let Binding { place, port_file: file, .. } = binding.into();
     for &(protocol, socket) in sockets {
-        let must_be_told = match &config.place {
+        let must_be_told = match place {
             Place::Internet(target) => target.port_number(protocol)? == 0,
             Place::Unix(_) => false,
         };
@@ -82,7 +114,7 @@ pub(super) fn announce(
             session.event(&Event::Listening { protocol, address, must_be_told });
         }
     }
-    if let (Some(path), Some((_, socket))) = (&config.port_file, sockets.first()) {
+    if let (Some(path), Some((_, socket))) = (file, sockets.first()) {
         let port = socket::local_port(socket);
         while let Err(cause) = port_file::write(path, port) {
             let is_full = cause.kind() == io::ErrorKind::WouldBlock;

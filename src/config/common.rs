@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::messages::format;
 use super::network::{family, lookup, options};
-use super::seen::{Seen, Unchanged};
+use super::seen::{Seen, Unchanged, verbosity};
 use crate::cli::{CommonArgs, MessageArgs};
 use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
 use crate::engine::ends::{Rules, Silence};
@@ -140,11 +140,7 @@ impl Common {
             count: args.count,
             interval: args.interval,
             rate: args.rate,
-            verbosity: match (args.quiet, args.verbose) {
-                (true, _) => Verbosity::Quiet,
-                (_, true) => Verbosity::Verbose,
-                _ => Verbosity::Normal,
-            },
+            verbosity: verbosity(args.quiet, args.verbose),
             options: options(&args.socket)?,
             offload: if args.portable { Offload::Portable } else { Offload::All },
             seen: Seen::new(args.seeing, unchanged),

@@ -5,15 +5,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
+use super::access;
 use super::common::Common;
 use super::distinct;
 use super::place::Place;
 use crate::cli::{FormatArg, ListenArgs, MessageArg, MessageArgs};
 use crate::engine::framing;
 use crate::error::{Error, Result};
-use crate::net::access::{self, AccessList};
+use crate::net::access::AccessList;
 
 /// Settings of `pktcat listen`.
 #[derive(Debug)]
@@ -214,24 +213,8 @@ impl Listen {
     /// When an entry is not an address block, an address or a name that resolves.
     pub(crate) fn access(
         &self,
-        mut look_up: impl FnMut(&str) -> Result<Vec<SocketAddr>>,
+        look_up: impl FnMut(&str) -> Result<Vec<SocketAddr>>,
     ) -> Result<AccessList> {
-        let mut blocks = |texts: &[String]| -> Result<Vec<_>> {
-            let mut blocks = Vec::new();
-            for text in texts {
-                match access::block(text) {
-                    Some(block) => blocks.push(block),
-                    None if text.contains('/') => {
-                        return Err(Error::usage(text, "is no block of addresses"));
-                    }
-                    None => {
-                        let found = look_up(text)?;
-                        blocks.extend(found.iter().map(|address| IpNet::from(address.ip())));
-                    }
-                }
-            }
-            Ok(blocks)
-        };
-        Ok(AccessList { allowed: blocks(&self.allow)?, denied: blocks(&self.deny)? })
+        access::list(&self.allow, &self.deny, look_up)
     }
 }

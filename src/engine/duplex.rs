@@ -43,6 +43,15 @@ pub(crate) trait Duplex: Source + Sink + Standing {
     fn close_write(&mut self) -> Result<Progress>;
 }
 
+/// A connection that can be one side of a tunnel.
+pub(crate) trait Side: Duplex {
+    /// Closing it will be a reset: what was sent on it is not all that was to be sent.
+    fn reset(&self);
+
+    /// Bytes sent that the peer's system has not acknowledged; `None` when ours does not tell.
+    fn unacknowledged(&self) -> Option<u32>;
+}
+
 impl Speaker for Input {
     fn is_terminal(&self) -> bool {
         self.is_terminal()
@@ -74,5 +83,15 @@ impl Duplex for Stream {
 
     fn close_write(&mut self) -> Result<Progress> {
         self.close_write()
+    }
+}
+
+impl Side for Stream {
+    fn reset(&self) {
+        self.abort();
+    }
+
+    fn unacknowledged(&self) -> Option<u32> {
+        self.unacknowledged()
     }
 }

@@ -82,10 +82,12 @@ impl Splice {
     ) -> Result<Step, Failed> {
         match self {
             Self::Direct => direct(source, sink),
-            Self::Through { pipe, held: held @ 0 } => match from_source(&pipe.1, held, source)? {
-                None => into_sink(&pipe.0, held, sink),
-                Some(step) => Ok(step),
-            },
+            Self::Through { pipe, held: held @ 0 } => {
+                match from_source(&pipe.1, held, source, sink)? {
+                    None => into_sink(&pipe.0, held, sink),
+                    Some(step) => Ok(step),
+                }
+            }
             Self::Through { pipe, held } => into_sink(&pipe.0, held, sink),
         }
     }
@@ -148,13 +150,16 @@ fn from_source(
     pipe: &OwnedFd,
     held: &mut usize,
     source: &mut impl Source,
+    sink: &impl Sink,
 ) -> Result<Option<Step>, Failed> {
-    let Some(from) = source.splice_end() else { return Ok(Some(Step::Refused)) };
+    let (Some(from), Some(to)) = (source.splice_end(), sink.splice_end()) else {
+        return Ok(Some(Step::Refused));
+    };
     if !from.latch.readable() {
         return Ok(Some(Step::Progress(Progress::Blocked)));
     }
     let is_socket = from.kind == SpliceKind::Socket;
-    let most = if is_socket { sys::FILE_PIECE } else { CHUNK };
+    let most = if to.kind == SpliceKind::File { sys::FILE_PIECE } else { CHUNK };
     match sys::splice(from.fd, pipe.as_fd(), most) {
         Ok(0) => Ok(Some(Step::Read)),
         Ok(n) => {

@@ -49,13 +49,14 @@ pub struct Cmd {
     env: Vec<(OsString, OsString)>,
 }
 
-/// pktcat with these arguments, and the words of `PKTCAT_TEST_ARGS` after `listen` or `connect`.
+/// pktcat with these arguments, and the words of `PKTCAT_TEST_ARGS` after `listen`, `connect` or
+/// `forward`.
 pub fn pktcat<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Cmd {
     let mut cmd = program(env!("CARGO_BIN_EXE_pktcat"), [""; 0]);
     let mut args = args.into_iter();
     if let Some(subcommand) = args.next() {
         cmd = cmd.arg(&subcommand);
-        if ["listen", "connect"].iter().any(|&known| subcommand.as_ref() == known) {
+        if ["listen", "connect", "forward"].iter().any(|&known| subcommand.as_ref() == known) {
             cmd.words.extend(extra_args());
         }
     }
