@@ -19,16 +19,16 @@ use mio::Interest;
 use socket2::Socket;
 
 use measure::account::Counts;
-use measure::datagrams::Datagrams;
+use measure::datagrams::UdpCarrier;
 use measure::flow::{Delivery, Pacing};
 use measure::impair::Impairment;
 use measure::ledger::Ledger;
 use measure::messages::{Generator, Given, Messages, Survey};
 use measure::recognise::{Contents, Recogniser};
 use measure::rtt::RoundTrips;
-use measure::run::{Ending, Runner};
-use measure::stream::Stream;
-use measure::wire::Wire;
+use measure::run::{RunEnd, Runner};
+use measure::stream::TcpCarrier;
+use measure::wire::WireTraffic;
 
 use crate::error::{Error, Result, Status};
 use crate::sys;
@@ -91,7 +91,7 @@ pub(crate) enum Came {
 
 /// What one protocol did.
 #[derive(Debug)]
-pub(crate) struct Side {
+pub(crate) struct ProtocolResult {
     /// How long it took until the first message could leave, where that takes packets.
     pub set_up: Option<Duration>,
     /// What became of the messages.
@@ -105,7 +105,7 @@ pub(crate) struct Side {
     /// From the first message to the last answer.
     pub duration: Duration,
     /// Packets and bytes; none where the system does not count them.
-    pub wire: Option<Wire>,
+    pub wire: Option<WireTraffic>,
     /// Packets sent again, where that exists and is counted.
     pub retransmissions: Option<u64>,
     /// How long the end took, where that takes packets and the peer took part.
@@ -113,10 +113,10 @@ pub(crate) struct Side {
     /// Replies that the kernel dropped here because nobody fetched them in time.
     pub dropped_here: u64,
     /// How it ended.
-    pub ending: Ending,
+    pub ending: RunEnd,
 }
 
-impl Side {
+impl ProtocolResult {
     /// Messages answered per second.
     #[must_use]
     pub(crate) fn messages_per_second(&self) -> Option<f64> {
@@ -126,7 +126,7 @@ impl Side {
     }
 }
 
-impl Side {
+impl ProtocolResult {
     /// Payload bytes answered per second, each message's once.
     #[must_use]
     pub(crate) fn bytes_per_second(&self) -> Option<f64> {
@@ -154,9 +154,9 @@ pub(crate) struct Comparison {
     /// What the built-in peer did to UDP replies.
     pub impairment: Option<Impairment>,
     /// Over TCP.
-    pub tcp: Side,
+    pub tcp: ProtocolResult,
     /// Over UDP.
-    pub udp: Side,
+    pub udp: ProtocolResult,
 }
 
 /// Sends everything over a connection and ends it.
@@ -165,18 +165,18 @@ pub(crate) struct Comparison {
 /// When the connection breaks, or a signal stops the run.
 pub(crate) fn over_tcp(
     runner: &mut Runner<'_>,
-    mut stream: Stream,
+    mut stream: TcpCarrier,
     set_up: Duration,
     script: &Script,
     pacing: Pacing,
-) -> Result<Side> {
+) -> Result<ProtocolResult> {
     let mut ledger = Ledger::new(pacing, Delivery::InOrder, script.memory());
     let ending = runner.run(&mut stream, &mut script.messages()?, &mut ledger)?;
     let tear_down = runner.tear_down(&mut stream, &mut ledger)?;
     let counts = stream.counts();
     let transport = stream.transport();
     runner.session().reactor.forget(transport, transport.latch());
-    Ok(Side {
+    Ok(ProtocolResult {
         set_up: Some(set_up),
         counts: ledger.account.counts(),
         came: Came::Reads(stream.reads()),
@@ -203,19 +203,19 @@ pub(crate) fn over_udp(
     others: &[Rc<Socket>],
     script: &Script,
     pacing: Pacing,
-) -> Result<Side> {
+) -> Result<ProtocolResult> {
     let session = runner.session();
     let latch = session
         .reactor
         .watch(&*socket, Interest::READABLE)
         .map_err(|cause| Error::system("poll", &cause))?;
     let tap = Rc::clone(&session.tap);
-    let mut datagrams = Datagrams::new(Rc::clone(&socket), latch, peer, script.recogniser(), tap);
+    let mut datagrams = UdpCarrier::new(Rc::clone(&socket), latch, peer, script.recogniser(), tap);
     let mut ledger = Ledger::new(pacing, Delivery::Any, script.memory());
     let ending = runner.run(&mut datagrams, &mut script.messages()?, &mut ledger)?;
     let counts = ledger.account.counts();
     let drops = others.iter().chain([&socket]).filter_map(|s| sys::receive_drops(&**s).ok());
-    Ok(Side {
+    Ok(ProtocolResult {
         set_up: None,
         counts,
         came: Came::Datagrams(datagrams.came()),
@@ -246,7 +246,7 @@ impl Comparison {
     /// # Errors
     /// Just that.
     pub(crate) fn check(&self) -> Result<()> {
-        let answers = |side: &Side| side.counts.received + side.counts.late;
+        let answers = |side: &ProtocolResult| side.counts.received + side.counts.late;
         if answers(&self.tcp) + answers(&self.udp) > 0 {
             return Ok(());
         }

@@ -41,9 +41,9 @@ pub(super) fn write(path: &Path, port: u16) -> io::Result<()> {
     }
     // What a symbolic link points to is replaced, not the link.
     match end_of_links(path)? {
-        End::Path(path) => replace(&path, there.map(|there| there.permissions()), &text),
+        LinkEnd::Path(path) => replace(&path, there.map(|there| there.permissions()), &text),
         // Whoever opened it would not see another file in its place.
-        End::Descriptor(path) => {
+        LinkEnd::Descriptor(path) => {
             File::options().append(true).open(path)?.write_all(text.as_bytes())
         }
     }
@@ -88,21 +88,21 @@ fn standard(there: &fs::Metadata) -> Option<File> {
 }
 
 /// Where symbolic links lead to.
-enum End {
+enum LinkEnd {
     /// A path, whether or not something is there.
     Path(PathBuf),
     /// The name of an open file: `/dev/fd/3`.
     Descriptor(PathBuf),
 }
 
-fn end_of_links(path: &Path) -> io::Result<End> {
+fn end_of_links(path: &Path) -> io::Result<LinkEnd> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
-        let Ok(target) = fs::read_link(&path) else { return Ok(End::Path(path)) };
+        let Ok(target) = fs::read_link(&path) else { return Ok(LinkEnd::Path(path)) };
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         // Links of proc(5) lead to open files, and what they say is no path that must be there.
         if folder.canonicalize().is_ok_and(|folder| folder.starts_with("/proc")) {
-            return Ok(End::Descriptor(path));
+            return Ok(LinkEnd::Descriptor(path));
         }
         path = folder.join(target);
     }

@@ -66,13 +66,13 @@ fn open(path: &Path, longest: Option<usize>, session: &mut Session) -> Result<Re
     if kind.is_dir() {
         return Err(failed(io::ErrorKind::IsADirectory.into()));
     }
-    let ending = if kind.is_fifo() { Ending::OfWriters } else { Ending::OfFile };
+    let empty_read = if kind.is_fifo() { EmptyRead::NoWriter } else { EmptyRead::EndOfFile };
     let most = match longest {
         Some(longest) => longest,
         None if kind.is_fifo() || file.is_terminal() => MOST_KEPT,
         None => return Ok(Reply::File(Rc::new(file))),
     };
-    match (read(&file, most, ending, path, session)?, longest) {
+    match (read(&file, most, empty_read, path, session)?, longest) {
         (Some(bytes), _) => Ok(Reply::Bytes(bytes.into())),
         (None, Some(longest)) => Err(too_long("--reply-file", longest)),
         (None, None) => {
@@ -84,18 +84,18 @@ fn open(path: &Path, longest: Option<usize>, session: &mut Session) -> Result<Re
 
 /// What it means that reading gives nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
+enum EmptyRead {
     /// That there is no more.
-    OfFile,
+    EndOfFile,
     /// That nobody writes to the FIFO: not any more, or not yet (fifo(7)).
-    OfWriters,
+    NoWriter,
 }
 
 /// Reads to the end; `None` when there are more than `most` bytes.
 fn read(
     mut file: &File,
     most: usize,
-    ending: Ending,
+    empty_read: EmptyRead,
     path: &Path,
     session: &mut Session,
 ) -> Result<Option<Vec<u8>>> {
@@ -107,7 +107,7 @@ fn read(
     while bytes.len() <= most {
         match file.read(&mut piece) {
             // A hang-up is only told of once there was a writer.
-            Ok(0) if ending == Ending::OfWriters && !latch.failed() => session.wait(None)?,
+            Ok(0) if empty_read == EmptyRead::NoWriter && !latch.failed() => session.wait(None)?,
             Ok(0) => break,
             Ok(n) => {
                 bytes.extend_from_slice(&piece[..n]);

@@ -26,7 +26,7 @@ use crate::run::session::Session;
 use crate::setup::accept::Acceptor;
 use crate::sys::descendants::{self, Ended};
 
-use leaving::{Leaving, Turn};
+use leaving::{Leaving, LeavingTurn};
 
 /// How long a process that a program leaves behind may take to close the connection: one that has just
 /// been forked has everything open that its parent had.
@@ -191,9 +191,9 @@ impl<'a> Children<'a> {
         while at < self.leaving.len() {
             let turn = self.leaving[at].step(buffer);
             let again = match &turn {
-                Ok(Turn::More) => Some(Instant::now()),
-                Ok(Turn::Until(then)) => Some(*then),
-                Ok(Turn::Over) | Err(_) => None,
+                Ok(LeavingTurn::More) => Some(Instant::now()),
+                Ok(LeavingTurn::Until(then)) => Some(*then),
+                Ok(LeavingTurn::Over) | Err(_) => None,
             };
             if again.is_some() {
                 next = [next, again].into_iter().flatten().min();

@@ -33,7 +33,7 @@ use crate::run::session::{Lull, Session};
 use crate::setup::accept::Acceptor;
 
 use broadcast::Broadcast;
-use client::{Client, Sending};
+use client::{Client, SendHalf};
 use role::Role;
 use service::Service;
 
@@ -159,7 +159,7 @@ impl Hub {
         let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
         let mut client = Box::new(Client::new(stream));
         if self.role.sends_input() && self.closes_sending_of(&client) {
-            client.sending = Sending::Closing;
+            client.sending = SendHalf::Closing;
         }
         self.clients.add(id, client);
     }
@@ -208,7 +208,7 @@ impl Hub {
             let Some(client) = self.clients.get(id) else { continue };
             let closes = client.is_open() && self.closes_sending_of(client);
             if let Some(client) = self.clients.get_mut(id).filter(|_| closes) {
-                client.sending = Sending::Closing;
+                client.sending = SendHalf::Closing;
                 self.clients.list(id);
             }
         }
@@ -272,7 +272,8 @@ impl Hub {
         }
         let mut any = false;
         for client in self.clients.iter_mut() {
-            if client.queued() > 0 || client.answered.is_some() && client.sending != Sending::Closed
+            if client.queued() > 0
+                || client.answered.is_some() && client.sending != SendHalf::Closed
             {
                 client.set_stuck(now);
                 self.anybody_stuck = true;

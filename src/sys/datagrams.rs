@@ -13,7 +13,7 @@ use crate::peer::{Address, Route};
 
 /// What became of a train that was to be sent.
 #[derive(Debug)]
-pub(crate) struct Sent {
+pub(crate) struct SendOutcome {
     /// Bytes that left.
     pub bytes: usize,
     /// Datagrams that left.
@@ -107,7 +107,7 @@ impl Sender {
         bytes: &[u8],
         segment: usize,
         to: Option<&Route>,
-    ) -> Sent {
+    ) -> SendOutcome {
         let to = match to {
             // The kernel cuts no trains for local sockets.
             Some(Route { peer: Address::Unix(path), .. }) => {
@@ -117,7 +117,7 @@ impl Sender {
             None => None,
         };
         let fd = socket.as_fd();
-        let mut sent = Sent { bytes: 0, messages: 0, error: None };
+        let mut sent = SendOutcome { bytes: 0, messages: 0, error: None };
         loop {
             let rest = &bytes[sent.bytes..];
             match again(|| self.send_some(fd, rest, segment, to.as_ref())) {
@@ -190,9 +190,9 @@ impl Sender {
 }
 
 /// Sends datagrams one by one to a local socket with a name.
-fn send_each(socket: impl AsFd, bytes: &[u8], segment: usize, to: Option<&Path>) -> Sent {
+fn send_each(socket: impl AsFd, bytes: &[u8], segment: usize, to: Option<&Path>) -> SendOutcome {
     let socket = SockRef::from(&socket);
-    let mut sent = Sent { bytes: 0, messages: 0, error: None };
+    let mut sent = SendOutcome { bytes: 0, messages: 0, error: None };
     let to = match to {
         Some(path) => SockAddr::unix(path),
         None => Err(io::Error::from_raw_os_error(libc::EDESTADDRREQ)),

@@ -34,17 +34,17 @@ const MOST_WAITING: usize = 65_536;
 const RETRY: Duration = Duration::from_millis(1);
 
 /// A reply and where it goes.
-type Reply = (Vec<u8>, Route);
+type EchoReply = (Vec<u8>, Route);
 
 /// The peer: a listener, at most one connection, a datagram socket.
-pub(crate) struct Peer {
+pub(crate) struct BuiltInPeer {
     address: SocketAddr,
     listener: (Socket, Rc<Latch>),
-    connection: Option<Connection>,
-    datagrams: Datagrams,
+    connection: Option<TcpEcho>,
+    datagrams: UdpEcho,
 }
 
-impl Peer {
+impl BuiltInPeer {
     /// A peer on loopback, on a port that is free for both protocols.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl Peer {
             address,
             listener: (listener, heard),
             connection: None,
-            datagrams: Datagrams {
+            datagrams: UdpEcho {
                 receiver: Receiver::new(&udp, Offload::All, Fetch::Many),
                 socket: Rc::new(udp),
                 latch,
@@ -131,8 +131,8 @@ impl Peer {
         let mut did = self.accept(reactor)?;
         if let Some(connection) = &mut self.connection {
             match connection.step() {
-                Ok(Echo::Going(moved)) => did |= moved,
-                Ok(Echo::Over) | Err(_) => {
+                Ok(EchoStep::Going(moved)) => did |= moved,
+                Ok(EchoStep::Over) | Err(_) => {
                     if let Some(connection) = self.connection.take() {
                         let transport = connection.transport;
                         reactor.forget(&transport, transport.latch());
@@ -155,7 +155,7 @@ impl Peer {
                     .watch(&socket, Interest::READABLE | Interest::WRITABLE)
                     .map_err(|cause| Error::system("poll", &cause))?;
                 let buffer = vec![0; STREAM_BUFFER];
-                self.connection = Some(Connection {
+                self.connection = Some(TcpEcho {
                     transport: Transport::new(socket, latch),
                     buffer,
                     unsent: 0..0,
@@ -171,28 +171,28 @@ impl Peer {
     }
 }
 
-enum Echo {
+enum EchoStep {
     /// Whether anything moved.
     Going(bool),
     Over,
 }
 
-struct Connection {
+struct TcpEcho {
     transport: Transport,
     buffer: Vec<u8>,
     /// The part of the buffer that was read and not written back.
     unsent: std::ops::Range<usize>,
 }
 
-impl Connection {
-    fn step(&mut self) -> io::Result<Echo> {
+impl TcpEcho {
+    fn step(&mut self) -> io::Result<EchoStep> {
         let mut moved = false;
         loop {
             if self.unsent.is_empty() {
                 match self.transport.receive(&mut self.buffer)? {
                     Progress::Moved(n) => self.unsent = 0..n,
-                    Progress::Blocked => return Ok(Echo::Going(moved)),
-                    Progress::End => return Ok(Echo::Over),
+                    Progress::Blocked => return Ok(EchoStep::Going(moved)),
+                    Progress::End => return Ok(EchoStep::Over),
                 }
             }
             match self.transport.send(&self.buffer[self.unsent.clone()])? {
@@ -200,26 +200,26 @@ impl Connection {
                     self.unsent.start += n;
                     moved = true;
                 }
-                Progress::Blocked | Progress::End => return Ok(Echo::Going(moved)),
+                Progress::Blocked | Progress::End => return Ok(EchoStep::Going(moved)),
             }
         }
     }
 }
 
-struct Datagrams {
+struct UdpEcho {
     socket: Rc<Socket>,
     latch: Rc<Latch>,
     receiver: Receiver,
     buffer: Vec<u8>,
     received: Vec<Received>,
     sender: Sender,
-    impairer: Option<Impairer<Reply>>,
-    leaving: VecDeque<Reply>,
+    impairer: Option<Impairer<EchoReply>>,
+    leaving: VecDeque<EchoReply>,
     /// The last reply found no room; the next try is then.
     retry_at: Option<At>,
 }
 
-impl Datagrams {
+impl UdpEcho {
     fn step(&mut self, now: At) -> Result<bool> {
         let mut did = self.receive(now)?;
         if let Some(impairer) = &mut self.impairer {
@@ -259,11 +259,11 @@ impl Datagrams {
             Err(cause) => return Err(Error::system("receive", &cause)),
         }
         let did = !self.received.is_empty();
-        for train in self.received.drain(..) {
-            let Some(from) = train.from else { continue };
-            let bytes = &self.buffer[train.range.clone()];
+        for received in self.received.drain(..) {
+            let Some(from) = received.from else { continue };
+            let bytes = &self.buffer[received.range.clone()];
             let empty = bytes.is_empty().then_some(bytes);
-            for message in empty.into_iter().chain(bytes.chunks(train.segment.max(1))) {
+            for message in empty.into_iter().chain(bytes.chunks(received.segment.max(1))) {
                 match &mut self.impairer {
                     Some(impairer) => impairer.take((message.to_vec(), from.clone()), now),
                     None => self.leaving.push_back((message.to_vec(), from.clone())),

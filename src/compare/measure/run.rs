@@ -7,8 +7,8 @@ use crate::compare::measure::carrier::Carrier;
 use crate::compare::measure::flow::{Delivery, Next, Pacing};
 use crate::compare::measure::ledger::Ledger;
 use crate::compare::measure::messages::Messages;
-use crate::compare::measure::peer::Peer;
-use crate::compare::measure::stream::Stream;
+use crate::compare::measure::peer::BuiltInPeer;
+use crate::compare::measure::stream::TcpCarrier;
 use crate::compare::measure::timer::Timer;
 use crate::error::Result;
 use crate::io::progress::Progress;
@@ -25,7 +25,7 @@ const LATER_SILENCE: Duration = Duration::from_secs(10);
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum RunEnd {
     /// Every message was sent, and answered or waited for.
     Complete,
     /// Nothing came back for so long that the rest was not sent.
@@ -35,7 +35,7 @@ pub(crate) enum Ending {
 /// What all runs share.
 pub(crate) struct Runner<'a> {
     session: &'a mut Session,
-    peer: Option<Peer>,
+    peer: Option<BuiltInPeer>,
     timer: Timer,
     clock: Instant,
     pacing: Pacing,
@@ -48,7 +48,7 @@ impl<'a> Runner<'a> {
     /// When the system has no descriptors left.
     pub(crate) fn new(
         session: &'a mut Session,
-        peer: Option<Peer>,
+        peer: Option<BuiltInPeer>,
         pacing: Pacing,
     ) -> Result<Self> {
         let timer = Timer::new(&mut session.reactor)?;
@@ -71,7 +71,7 @@ impl<'a> Runner<'a> {
         carrier: &mut impl Carrier,
         messages: &mut Messages,
         ledger: &mut Ledger,
-    ) -> Result<Ending> {
+    ) -> Result<RunEnd> {
         // Each run has its own time.
         self.clock = Instant::now();
         self.timer.forget();
@@ -109,14 +109,14 @@ impl<'a> Runner<'a> {
                 };
                 let patience = (self.pacing.limit.max(self.pacing.interval) * SILENCE).max(least);
                 if now >= since + patience {
-                    return Ok(Ending::Silence(patience));
+                    return Ok(RunEnd::Silence(patience));
                 }
                 until(since + patience);
             }
             if ledger.next(now) == Next::Done && ledger.account.open() == 0 {
                 match self.quiet_until(carrier, ledger) {
                     Some(end) if now < end => until(end),
-                    Some(_) => return Ok(Ending::Complete),
+                    Some(_) => return Ok(RunEnd::Complete),
                     None => {}
                 }
             }
@@ -130,7 +130,7 @@ impl<'a> Runner<'a> {
     fn quiet_until(&self, carrier: &impl Carrier, ledger: &Ledger) -> Option<At> {
         match carrier.delivery() {
             Delivery::InOrder => Some(At::ZERO),
-            Delivery::Any if self.peer.as_ref().is_some_and(Peer::is_busy) => None,
+            Delivery::Any if self.peer.as_ref().is_some_and(BuiltInPeer::is_busy) => None,
             Delivery::Any => {
                 Some(ledger.last_event().map_or(At::ZERO, |last| last + ledger.patience()))
             }
@@ -141,7 +141,7 @@ impl<'a> Runner<'a> {
     /// looking around meanwhile would keep the core from a peer on this machine, and change what
     /// is measured.
     fn rest(&mut self, now: At, deadline: Option<At>) -> Result<()> {
-        let due = self.peer.as_ref().and_then(Peer::next_due);
+        let due = self.peer.as_ref().and_then(BuiltInPeer::next_due);
         if let Some(at) = deadline.into_iter().chain(due).min() {
             self.timer.wake_by(at, now)?;
         }
@@ -155,7 +155,7 @@ impl<'a> Runner<'a> {
     /// When the connection breaks.
     pub(crate) fn tear_down(
         &mut self,
-        stream: &mut Stream,
+        stream: &mut TcpCarrier,
         ledger: &mut Ledger,
     ) -> Result<Option<Duration>> {
         let clock = self.clock;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::compare::measure::run::Ending;
-use crate::compare::{Came, Comparison, Script, Side};
+use crate::compare::measure::run::RunEnd;
+use crate::compare::{Came, Comparison, ProtocolResult, Script};
 use crate::error::{Error, Result, Status};
 use crate::net::address::DisplayAddress;
 
@@ -86,7 +86,7 @@ fn micros(time: Duration) -> f64 {
 }
 
 impl One {
-    fn new(side: &Side) -> Self {
+    fn new(side: &ProtocolResult) -> Self {
         let counts = side.counts;
         let quantile = |share: f64| side.round_trips.quantile(share).map(micros);
         let (out, back) = (side.wire.map(|wire| wire.out), side.wire.map(|wire| wire.back));
@@ -124,7 +124,7 @@ impl One {
             retransmissions: side.retransmissions,
             tear_down_us: side.tear_down.map(micros),
             dropped_by_receive_buffers: side.dropped_here,
-            stopped_early: matches!(side.ending, Ending::Silence(_)),
+            stopped_early: matches!(side.ending, RunEnd::Silence(_)),
         }
     }
 }

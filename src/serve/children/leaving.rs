@@ -41,7 +41,7 @@ pub(super) struct Leaving {
 }
 
 /// What has become of a connection.
-pub(super) enum Turn {
+pub(super) enum LeavingTurn {
     /// There may be more to read right away.
     More,
     /// Something may come until then.
@@ -83,7 +83,7 @@ impl Leaving {
     ///
     /// # Errors
     /// When the connection broke.
-    pub(super) fn step(&mut self, buffer: &mut [u8]) -> Result<Turn> {
+    pub(super) fn step(&mut self, buffer: &mut [u8]) -> Result<LeavingTurn> {
         let mut read = 0;
         let was_woken = !self.transport.is_drained();
         while read < TURN {
@@ -91,7 +91,7 @@ impl Leaving {
             match received.map_err(|cause| Error::network("send", &self.link, &cause))? {
                 Progress::Moved(n) => read += n,
                 Progress::Blocked => break,
-                Progress::End => return Ok(Turn::Over),
+                Progress::End => return Ok(LeavingTurn::Over),
             }
         }
         let now = Instant::now();
@@ -108,9 +108,9 @@ impl Leaving {
             Some(since) => (self.last.max(since) + SILENCE).min(since + PATIENCE),
         };
         Ok(match end {
-            end if end <= now => Turn::Over,
-            _ if !self.transport.is_drained() => Turn::More,
-            end => Turn::Until(end),
+            end if end <= now => LeavingTurn::Over,
+            _ if !self.transport.is_drained() => LeavingTurn::More,
+            end => LeavingTurn::Until(end),
         })
     }
 

@@ -21,7 +21,7 @@ struct Piece {
 
 /// The sending half of a client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sending {
+pub(super) enum SendHalf {
     /// More may come to be sent.
     Open,
     /// Nothing more will come; the FIN follows what waits.
@@ -42,7 +42,7 @@ pub(super) struct Client {
     /// Cuts what it sends into messages; made when it first sends.
     pub assembler: Option<Box<Assembler>>,
     /// The sending half.
-    pub sending: Sending,
+    pub sending: SendHalf,
     /// Whether its FIN has come.
     pub ended: bool,
     /// How much of a ready-made answer has been queued; `None` before its first data.
@@ -65,7 +65,7 @@ impl Client {
             queued: 0,
             bulky: false,
             assembler: None,
-            sending: Sending::Open,
+            sending: SendHalf::Open,
             ended: false,
             answered: None,
             stuck: None,
@@ -101,13 +101,13 @@ impl Client {
     /// Whether it can be sent more.
     #[must_use]
     pub(super) fn is_open(&self) -> bool {
-        self.sending == Sending::Open
+        self.sending == SendHalf::Open
     }
 
     /// Whether both halves are closed.
     #[must_use]
     pub(super) fn is_done(&self) -> bool {
-        self.ended && self.sending == Sending::Closed
+        self.ended && self.sending == SendHalf::Closed
     }
 
     /// Others wait for it from now on, if they have not been waiting already.
@@ -179,8 +179,8 @@ impl Client {
         if self.queue.is_empty() {
             // An idle client keeps no memory for a queue.
             self.queue = VecDeque::new();
-            if self.sending == Sending::Closing && self.stream.close_write()? == Progress::End {
-                self.sending = Sending::Closed;
+            if self.sending == SendHalf::Closing && self.stream.close_write()? == Progress::End {
+                self.sending = SendHalf::Closed;
             }
         }
         Ok(Progress::Moved(moved))
@@ -212,7 +212,7 @@ impl Client {
         if self.ended {
             return match self.sending {
                 // A reset after its FIN: no reading would tell, and nothing may be there to be sent.
-                Sending::Open | Sending::Closing if self.stream.has_failed() => {
+                SendHalf::Open | SendHalf::Closing if self.stream.has_failed() => {
                     Err(self.stream.failure())
                 }
                 _ => Ok(Progress::Blocked),

@@ -22,7 +22,7 @@ const MOST_PEERS: usize = 65_536;
 
 /// Whether a peer is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum LoopVerdict {
     Answer,
     /// Not from now on, which is worth a word.
     Pause,
@@ -67,7 +67,7 @@ impl Tally {
 
 impl LoopGuard {
     /// Whether a peer is given so many answers now.
-    pub(super) fn judge(&mut self, peer: &Address, answers: usize, now: Instant) -> Verdict {
+    pub(super) fn judge(&mut self, peer: &Address, answers: usize, now: Instant) -> LoopVerdict {
         if !self.peers.contains_key(peer) {
             if self.peers.len() == MOST_PEERS {
                 // Forged ones, nearly all of them, that never come again.
@@ -75,17 +75,17 @@ impl LoopGuard {
             }
             self.peers.insert(peer.clone(), Tally::new(now));
         }
-        let Some(tally) = self.peers.get_mut(peer) else { return Verdict::Answer };
+        let Some(tally) = self.peers.get_mut(peer) else { return LoopVerdict::Answer };
         match tally.paused_until {
-            Some(end) if now < end => return Verdict::Paused,
+            Some(end) if now < end => return LoopVerdict::Paused,
             Some(_) => *tally = Tally::new(now),
             None => {}
         }
         if tally.count(answers as u64, now) {
             tally.paused_until = Some(now + PAUSE);
-            return Verdict::Pause;
+            return LoopVerdict::Pause;
         }
-        Verdict::Answer
+        LoopVerdict::Answer
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
     /// Answers `rate` datagrams a second for so many seconds; when the first one was refused.
     fn run(guard: &mut LoopGuard, start: Instant, rate: u32, seconds: u32) -> Option<Duration> {
         let times = (0..rate * seconds).map(|n| SECOND * n / rate);
-        times.into_iter().find(|at| guard.judge(&peer(1), 1, start + *at) != Verdict::Answer)
+        times.into_iter().find(|at| guard.judge(&peer(1), 1, start + *at) != LoopVerdict::Answer)
     }
 
     #[test]
@@ -110,10 +110,10 @@ mod tests {
         let (mut guard, start) = (LoopGuard::default(), Instant::now());
         let at = run(&mut guard, start, 1100, 30).unwrap();
         assert!(at >= SECONDS * SECOND && at < (SECONDS + 1) * SECOND, "{at:?}");
-        assert_eq!(guard.judge(&peer(1), 1, start + at + PAUSE / 2), Verdict::Paused);
+        assert_eq!(guard.judge(&peer(1), 1, start + at + PAUSE / 2), LoopVerdict::Paused);
         // Others are answered all the while, and it is again later.
-        assert_eq!(guard.judge(&peer(2), 1, start + at + PAUSE / 2), Verdict::Answer);
-        assert_eq!(guard.judge(&peer(1), 1, start + at + PAUSE), Verdict::Answer);
+        assert_eq!(guard.judge(&peer(2), 1, start + at + PAUSE / 2), LoopVerdict::Answer);
+        assert_eq!(guard.judge(&peer(1), 1, start + at + PAUSE), LoopVerdict::Answer);
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
         let (mut guard, now) = (LoopGuard::default(), Instant::now());
         for n in 0..3 * MOST_PEERS as u32 {
             let forged = SocketAddr::from((n.to_be_bytes(), 2000));
-            assert_eq!(guard.judge(&forged.into(), 1, now), Verdict::Answer);
+            assert_eq!(guard.judge(&forged.into(), 1, now), LoopVerdict::Answer);
             assert!(guard.peers.len() <= MOST_PEERS);
         }
     }

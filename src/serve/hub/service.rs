@@ -19,7 +19,7 @@ use crate::net::address::{Address, Protocol, Route};
 use crate::net::socket;
 use crate::observe::tap::Activity;
 
-use crate::serve::hub::loops::{self, LoopGuard, Verdict};
+use crate::serve::hub::loops::{self, LoopGuard, LoopVerdict};
 use crate::serve::hub::role::{Reply, Role};
 
 /// Ports below this belong to the system's services (RFC 6335, section 6).
@@ -156,9 +156,9 @@ fn may_answer(
     now: Instant,
 ) -> bool {
     match guard.judge(&to.peer, answers, now) {
-        Verdict::Answer => return true,
-        Verdict::Paused => {}
-        Verdict::Pause => {
+        LoopVerdict::Answer => return true,
+        LoopVerdict::Paused => {}
+        LoopVerdict::Pause => {
             let why = format!(
                 "not answered for {}, after more than {} answers a second for {} s",
                 humantime::format_duration(loops::PAUSE),

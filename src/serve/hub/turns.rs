@@ -9,7 +9,7 @@ use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::observe::tap::Event;
 use crate::run::session::Session;
-use crate::serve::hub::client::{Client, Sending};
+use crate::serve::hub::client::{Client, SendHalf};
 use crate::serve::hub::role::Role;
 use crate::serve::hub::state::{BUFFER, Hub};
 
@@ -21,7 +21,7 @@ const MESSAGE_ROOM: usize = 64 << 20;
 
 /// What became of a client's turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Turn {
+enum ClientTurn {
     /// Nothing is to be done until its socket says so.
     Idle,
     /// It waits for something other than its socket.
@@ -49,10 +49,10 @@ impl Hub {
                 }
                 Ok(again) => {
                     self.clients.put_back(id, client);
-                    if again != Turn::Idle {
+                    if again != ClientTurn::Idle {
                         self.clients.list(id);
                     }
-                    moved |= again == Turn::Moved;
+                    moved |= again == ClientTurn::Moved;
                 }
                 Err(error) => {
                     moved = true;
@@ -88,32 +88,32 @@ impl Hub {
         client.assembler = None;
     }
 
-    fn serve(&mut self, client: &mut Client, session: &mut Session) -> Result<Turn> {
+    fn serve(&mut self, client: &mut Client, session: &mut Session) -> Result<ClientTurn> {
         self.refill(client)?;
         let mut turn = match client.flush()? {
-            Progress::Moved(n) if n > 0 => Turn::Moved,
-            _ => Turn::Idle,
+            Progress::Moved(n) if n > 0 => ClientTurn::Moved,
+            _ => ClientTurn::Idle,
         };
         if !self.may_read(client) {
             // What waits for standard output or for others stays in the list, because no event of
             // its own will tell when it may be read again.
             let own_event = client.ended || matches!(self.role, Role::Echo);
-            return Ok(turn.max(if own_event { Turn::Idle } else { Turn::Waiting }));
+            return Ok(turn.max(if own_event { ClientTurn::Idle } else { ClientTurn::Waiting }));
         }
         let most = self.read_size();
         let mut buffer = std::mem::take(&mut self.buffer);
         let result = match client.read(&mut buffer[..most]) {
             // Interrupted by a signal: it comes again, and has sent nothing yet.
             Ok(Progress::Moved(0)) => {
-                turn = Turn::Moved;
+                turn = ClientTurn::Moved;
                 Ok(())
             }
             Ok(Progress::Moved(n)) => {
-                turn = Turn::Moved;
+                turn = ClientTurn::Moved;
                 self.take(client, &buffer[..n])
             }
             Ok(Progress::End) => {
-                turn = Turn::Moved;
+                turn = ClientTurn::Moved;
                 self.client_ended(client, session)
             }
             Ok(Progress::Blocked) => Ok(()),
@@ -165,7 +165,7 @@ impl Hub {
                     .piece(offset)
                     .map_err(|cause| Error::local("read", "--reply-file", &cause))?;
                 if piece.is_empty() {
-                    client.sending = Sending::Closing;
+                    client.sending = SendHalf::Closing;
                 } else {
                     client.answered = Some(offset + piece.len() as u64);
                     client.push(&piece);
@@ -270,7 +270,7 @@ impl Hub {
             Role::Relay | Role::Chat => self.closes_sending_of(client),
         };
         if close && client.is_open() {
-            client.sending = Sending::Closing;
+            client.sending = SendHalf::Closing;
         }
         client.flush().map(drop)
     }
@@ -295,7 +295,7 @@ impl Hub {
     /// Whether a client would take an ordinary end for that of all it was to get, or for our word
     /// that all it sent has been dealt with.
     pub(super) fn is_cut_off(&self, client: &Client, status: Status) -> bool {
-        if client.sending == Sending::Closed {
+        if client.sending == SendHalf::Closed {
             return false;
         }
         if !status.is_told_to_end() {

@@ -150,13 +150,13 @@ const CONTROL: usize = 128;
 /// What the kernel tells of one datagram besides its payload.
 #[repr(C, align(8))]
 #[derive(Debug, Clone, Copy)]
-struct Label {
+struct NameAndControl {
     /// `struct cmsghdr` must be aligned (cmsg(3)).
     control: [u8; CONTROL],
     name: MaybeUninit<libc::sockaddr_storage>,
 }
 
-impl Label {
+impl NameAndControl {
     const EMPTY: Self = Self { control: [0; CONTROL], name: MaybeUninit::uninit() };
 
     /// A header that has the kernel write into this label and into the room that the slice
@@ -176,7 +176,7 @@ impl Label {
     /// What the kernel has written: `whole` is the real length of what is in `room`.
     fn read(&self, header: &libc::msghdr, whole: usize, room: Range<usize>) -> Received {
         let length = whole.min(room.len());
-        let told = Told::read(header);
+        let told = AncillaryData::read(header);
         let peer = address_of(&self.name, header.msg_namelen);
         Received {
             range: room.start..room.start + length,
@@ -196,7 +196,7 @@ pub(crate) fn receive_one(
 ) -> io::Result<Received> {
     let bytes = &mut buffer[room.clone()];
     let mut slice = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-    let mut label = Label::EMPTY;
+    let mut label = NameAndControl::EMPTY;
     let mut header = label.header(&mut slice);
     // SAFETY: the header describes a room of the buffer and a label that are exclusively borrowed
     // and outlive the call.
@@ -208,14 +208,14 @@ pub(crate) fn receive_one(
 /// Receives many datagrams in one call, trains of them unseparated (UDP_GRO, udp(7)).
 #[derive(Debug)]
 pub(crate) struct BatchReceiver {
-    labels: Box<[Label; RECEIVE_BATCH]>,
+    labels: Box<[NameAndControl; RECEIVE_BATCH]>,
 }
 
 impl BatchReceiver {
     pub(crate) fn new(fd: BorrowedFd<'_>) -> Self {
         // A kernel that knows no trains delivers one datagram at a time: nothing is lost.
         let _ = setsockopt(&fd, sockopt::UdpGroSegment, &true);
-        Self { labels: Box::new([Label::EMPTY; RECEIVE_BATCH]) }
+        Self { labels: Box::new([NameAndControl::EMPTY; RECEIVE_BATCH]) }
     }
 
     /// Receives until the socket is empty or the buffer's slots are used.
@@ -254,14 +254,14 @@ impl BatchReceiver {
 
 /// What the control messages of a datagram say.
 #[derive(Debug, Default)]
-struct Told {
+struct AncillaryData {
     /// The size of the datagrams in a train, if the kernel put a train together.
     segment: Option<usize>,
     /// The address of ours it was sent to.
     local: Option<SocketAddr>,
 }
 
-impl Told {
+impl AncillaryData {
     fn read(header: &libc::msghdr) -> Self {
         let mut told = Self::default();
         // SAFETY: the kernel has filled in the control buffer that the header describes.
