@@ -39,7 +39,8 @@ pub(crate) fn run(config: &Compare) -> Result<()> {
 
 fn measure(config: &Compare, session: &mut Session) -> Result<()> {
     check::compare(config)?;
-    // Before anything is measured: what cannot be written need not be drawn.
+    // The file is opened before anything is measured: that it cannot be written should not be found
+    // out after a long run.
     let drawing = config.svg.as_deref().map(|path| files::open(path, session)).transpose()?;
     let comparison = both(config, session)?;
     comparison.check()?;
@@ -77,7 +78,8 @@ fn both(config: &Compare, session: &mut Session) -> Result<Comparison> {
     };
     let set_up = begun.elapsed();
     let stream = TcpCarrier::new(socket, latch, address, Rc::clone(&session.tap));
-    // The address that answered over TCP is the one to compare with.
+    // Of a name's addresses UDP uses the one that has answered over TCP: both must measure the same
+    // peer.
     let (socket, _) = dial::connect_datagram(&[address], &dial::From::default())?;
     let others: Vec<_> = peer.iter().map(BuiltInPeer::datagram_socket).collect();
     let room = others.iter().map(|socket| &**socket).chain([&socket]);

@@ -1,4 +1,4 @@
-//! A run with everybody who wants to know of it, as the settings say.
+//! Runs a command with the observers that the settings ask for.
 
 use std::time::SystemTime;
 
@@ -12,11 +12,13 @@ use crate::observe::pcap::Capture;
 use crate::observe::report::Lines;
 use crate::run::session::Session;
 
-/// Runs something in a session that is observed as the settings say, and ends the session. What
-/// `prepare` finds wrong leaves the files as they were.
+/// Creates a session with observers, calls `prepare` and `run`, and finishes the session. The files of
+/// observers are opened in between, so that a command line in which `prepare` finds a fault leaves them
+/// as they were.
 ///
 /// # Errors
-/// Its error, told to the user; or that a file to be written cannot be.
+/// The error of either of the two, after the user has been told of it; or that a file cannot be
+/// written.
 pub(super) fn session<T>(
     common: &Common,
     prepare: impl FnOnce(&mut Session) -> Result<T>,
@@ -25,7 +27,8 @@ pub(super) fn session<T>(
     let mut session = Session::new(common.protocol, common.verbosity, common.timeout)?;
     let journal = session.console.journal();
     if let BarSetting::Drawn { size } = common.seen.bar {
-        // Before those who write lines: it makes room for them.
+        // The bar comes before the observers that write lines, because it is erased to make room for
+        // them.
         session.observe(Box::new(Bar::new(journal.clone(), size)));
     }
     match common.seen.told {
@@ -48,7 +51,7 @@ pub(super) fn session<T>(
     session.finish(result)
 }
 
-/// Opens the files of the user's choice.
+/// Adds the observers that write to files.
 fn observe_in_files(seen: &Seen, session: &mut Session) -> Result<()> {
     if let Some((path, paint)) = &seen.dump_file {
         let journal = files::open(path, session)?;
