@@ -1,9 +1,10 @@
-//! The differences in plain English: one sentence for each row in which the two differ.
+//! Explains the result (`--explain`): a sentence for each row of the table in which the two protocols
+//! differ.
 
 use crate::compare::show::text::{counted, grouped, percent, time, wrap};
 use crate::compare::{Came, Comparison, ProtocolResult, Script};
 
-/// All sentences, each wrapped to the table's width.
+/// All sentences as a list, wrapped to the width of the table.
 #[must_use]
 pub(crate) fn sentences(comparison: &Comparison) -> String {
     let Comparison { tcp, udp, .. } = comparison;
