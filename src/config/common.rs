@@ -87,10 +87,11 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(super) fn new(args: CommonArgs, payloads: &MessageArgs) -> Result<Self> {
-        let protocol = if args.udp { Protocol::Udp } else { Protocol::Tcp };
-        let input = format(args.input);
-        let output = format(args.output);
+    /// Checks the options that `listen` and `connect` share against each other.
+    ///
+    /// # Errors
+    /// Usage errors.
+    fn check(args: &CommonArgs, protocol: Protocol, input: Format, output: Format) -> Result<()> {
         if args.count.is_some() && protocol == Protocol::Tcp && output == Format::Raw {
             return Err(Error::usage("--count", "a raw TCP stream has no messages to count")
                 .hint("-O lines, hex or frames makes messages of it"));
@@ -107,6 +108,18 @@ impl Common {
         if args.rate == Some(0) {
             return Err(Error::usage("--rate", "must be at least 1 byte a second"));
         }
+        Ok(())
+    }
+
+    /// Turns the options that `listen` and `connect` share into settings.
+    ///
+    /// # Errors
+    /// Usage errors.
+    pub(super) fn new(args: CommonArgs, payloads: &MessageArgs) -> Result<Self> {
+        let protocol = if args.udp { Protocol::Udp } else { Protocol::Tcp };
+        let input = format(args.input);
+        let output = format(args.output);
+        Self::check(&args, protocol, input, output)?;
         let datagram_size = match args.datagram_size {
             None => DATAGRAM_SIZE,
             Some(size) => usize::try_from(size)
