@@ -3,6 +3,7 @@
 //! `--help`, the man pages and the completions are all generated from these definitions;
 //! [`config`](crate::config) checks them against each other and turns them into typed settings.
 
+mod addressing;
 mod command;
 mod common;
 mod compare;
@@ -13,8 +14,10 @@ mod listen;
 mod parse;
 mod scan;
 mod seeing;
+mod socket;
 mod values;
 
+pub use addressing::AddressingArgs;
 pub use command::{Cli, Command};
 pub use common::CommonArgs;
 pub use compare::CompareArgs;
@@ -23,4 +26,5 @@ pub use listen::ListenArgs;
 pub use parse::{MessageArg, MessageArgs, Parsed, parse};
 pub use scan::ScanArgs;
 pub use seeing::{ColorChoice, SeeingArgs};
+pub use socket::SocketArgs;
 pub use values::{CompletionShell, FormatArg};

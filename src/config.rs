@@ -6,6 +6,7 @@ mod connect;
 mod distinct;
 mod listen;
 mod messages;
+mod network;
 mod place;
 mod scan;
 mod seen;

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
+use super::check;
 use super::parts::{input, output, tell_granted, watch_socket};
-use super::{check, watch};
+use super::watch::{self, Watched};
 use crate::config::{Connect, Place, Stdin};
 use crate::engine::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
 use crate::engine::datagram_relay::{DatagramRelay, NextAddress};
@@ -38,7 +39,7 @@ const UDP_LINGER: Duration = Duration::from_secs(1);
 pub(crate) fn run(config: &Connect) -> Result<()> {
     let common = &config.common;
     let prepare = |_: &mut Session| check::connect(config);
-    watch::session(common, prepare, |(), session| match common.protocol {
+    watch::session(Watched::of(common), prepare, |(), session| match common.protocol {
         Protocol::Tcp => tcp(config, session),
         Protocol::Udp => udp(config, session),
     })

@@ -7,7 +7,8 @@ use socket2::Socket;
 
 use super::bind::{announce, bind, longest, open_datagram};
 use super::parts::{fin, input, output, watch_socket};
-use super::{check, reply, serve, watch};
+use super::watch::{self, Watched};
+use super::{check, reply, serve};
 use crate::config::{Listen, Task};
 use crate::engine::datagram_relay::DatagramRelay;
 use crate::engine::ends::{Rules, Silence};
@@ -30,7 +31,9 @@ use crate::setup::resolve;
 /// Everything that makes the exit status other than 0.
 pub(crate) fn run(config: &Listen) -> Result<()> {
     let prepare = |session: &mut Session| prepare(config, session);
-    watch::session(&config.common, prepare, |ready, session| dispatch(config, ready, session))
+    watch::session(Watched::of(&config.common), prepare, |ready, session| {
+        dispatch(config, ready, session)
+    })
 }
 
 /// What is prepared before the sockets are bound.

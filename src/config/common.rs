@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::messages::format;
+use super::network::{family, lookup, options};
 use super::seen::{Seen, Unchanged};
 use crate::cli::{CommonArgs, MessageArgs};
 use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
@@ -13,7 +14,7 @@ use crate::engine::input::Wire;
 use crate::engine::pace::Pace;
 use crate::error::{Error, Result};
 use crate::net::address::{Family, Lookup, Protocol};
-use crate::net::options::{Group, Options, SmallWrites};
+use crate::net::options::Options;
 use crate::observe::journal::Verbosity;
 use crate::sys::{Fetch, Offload};
 
@@ -99,7 +100,7 @@ impl Common {
         if args.crlf && matches!(input, Format::Hex | Format::Frames) {
             return Err(Error::usage("--crlf", "goes with -I raw and -I lines only"));
         }
-        if !args.join.is_empty() && (protocol == Protocol::Tcp || args.unix.is_some()) {
+        if !args.socket.join.is_empty() && (protocol == Protocol::Tcp || args.unix.is_some()) {
             return Err(Error::usage("--join", "only UDP has multicast groups").hint("-u"));
         }
         if args.unix.is_some() && args.seeing.pcap.is_some() {
@@ -135,12 +136,8 @@ impl Common {
         let unchanged = is_unchanged.then_some(Unchanged);
         Ok(Self {
             protocol,
-            family: match (args.ipv4, args.ipv6) {
-                (true, _) => Family::V4,
-                (_, true) => Family::V6,
-                _ => Family::Any,
-            },
-            lookup: if args.numeric { Lookup::Numeric } else { Lookup::Names },
+            family: family(&args.addressing),
+            lookup: lookup(&args.addressing),
             idle: args.idle_timeout,
             timeout: args.timeout,
             stdin: if args.no_stdin { Stdin::Ignore } else { Stdin::Send },
@@ -161,7 +158,7 @@ impl Common {
                 (_, true) => Verbosity::Verbose,
                 _ => Verbosity::Normal,
             },
-            options: options(&args)?,
+            options: options(&args.socket)?,
             offload: if args.portable { Offload::Portable } else { Offload::All },
             seen: Seen::new(args.seeing, unchanged),
         })
@@ -227,26 +224,4 @@ impl Common {
         }
         Ok(Wire::Datagrams { size: self.datagram_size, limit })
     }
-}
-
-fn options(args: &CommonArgs) -> Result<Options> {
-    let buffer = |what: &str, size: Option<u64>| match size {
-        None => Ok(None),
-        // The kernel's own type for it.
-        Some(size) => match i32::try_from(size) {
-            Ok(1..) => Ok(usize::try_from(size).ok()),
-            _ => Err(Error::usage(format!("{what} {size}"), "must be 1 byte to 2 GiB")),
-        },
-    };
-    Ok(Options {
-        receive_buffer: buffer("--rcvbuf", args.rcvbuf)?,
-        send_buffer: buffer("--sndbuf", args.sndbuf)?,
-        ttl: args.ttl,
-        tos: args.tos,
-        broadcast: args.broadcast,
-        groups: args.join.iter().map(|group| Group::parse(group)).collect::<Result<_>>()?,
-        device: args.device.clone(),
-        keepalive: args.keepalive,
-        small_writes: if args.delay { SmallWrites::Gathered } else { SmallWrites::AtOnce },
-    })
 }
