@@ -18,7 +18,7 @@ use crate::net::access::{self, AccessList};
 /// Settings of `pktcat listen`.
 #[derive(Debug)]
 pub(crate) struct Listen {
-    /// Where.
+    /// Where to listen.
     pub place: Place,
     /// What it shares with `connect`.
     pub common: Common,
@@ -93,8 +93,8 @@ impl Task {
     }
 }
 
-/// The first option given that concerns the data, which a command exchanges with its client by
-/// itself.
+/// The first given option about the transferred data. With a command there must be none: the command and
+/// its client exchange data without pktcat in between.
 fn passing(args: &ListenArgs) -> Option<&'static str> {
     let ListenArgs { common, .. } = args;
     let options = [
