@@ -1,4 +1,4 @@
-//! The words of the command line: names, values and help, and no logic.
+//! The definition of the command line: options, values and help, without any logic.
 //!
 //! `--help`, the man pages and the completions are all generated from these definitions;
 //! [`config`](crate::config) checks them against each other and turns them into typed settings.

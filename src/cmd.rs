@@ -1,4 +1,4 @@
-//! One module a command: each wires the parts together and holds no byte-moving code.
+//! One module for each command. It connects the parts that do the work and moves no bytes itself.
 
 mod bind;
 mod check;
@@ -21,10 +21,10 @@ use crate::config;
 use crate::error::Result;
 use parts::print;
 
-/// Carries out a command line.
+/// Runs a command line; `words` begin with the name of the program.
 ///
 /// # Errors
-/// Everything that makes the exit status other than 0.
+/// Whatever makes the exit status other than 0.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<()> {
     let (cli, payloads) = match cli::parse(words)? {
         Parsed::Run(cli, payloads) => (cli, payloads),

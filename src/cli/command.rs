@@ -1,4 +1,4 @@
-//! `pktcat` itself and its subcommands, with what their help says at its end.
+//! `pktcat` itself and its subcommands, with the text at the end of each one's help.
 
 use clap::{Parser, Subcommand};
 
@@ -33,8 +33,8 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The subcommands. The words of each are made when it is the one that is asked for: making all of
-/// them is a twentieth of the time that a short run takes.
+/// The subcommands. clap builds the options of a subcommand only when that one is used (`defer`):
+/// building all of them would be a twentieth of the time of a short run.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum Command {

@@ -1,4 +1,4 @@
-//! The words that `pktcat listen` and `pktcat connect` have in common.
+//! The options that `pktcat listen` and `pktcat connect` have in common.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::socket::SocketArgs;
 use super::values::FormatArg;
 use crate::units;
 
-/// What `listen` and `connect` have in common.
+/// The options that `listen` and `connect` have in common.
 #[derive(Debug, Args)]
 pub struct CommonArgs {
     /// UDP

@@ -1,4 +1,4 @@
-//! The sockets of `pktcat listen`: bound, announced and opened.
+//! The sockets of `pktcat listen`: binding them, and announcing where they listen.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -48,7 +48,7 @@ impl<'a> From<&'a Listen> for Binding<'a> {
     }
 }
 
-/// Binds to the port or the path.
+/// Binds a socket to the port or the path of the command line.
 pub(super) fn bind<'a>(
     binding: impl Into<Binding<'a>>,
     protocol: Protocol,
@@ -69,7 +69,7 @@ pub(super) fn bind<'a>(
     }
 }
 
-/// Binds to a port of the target's addresses.
+/// Binds a socket to `port` of the first address of the host that allows it.
 pub(super) fn bind_to<'a>(
     binding: impl Into<Binding<'a>>,
     target: &HostPort,
@@ -87,7 +87,8 @@ pub(super) fn bind_to<'a>(
     Ok(bound)
 }
 
-/// Every address of this machine; on one without IPv6, those of IPv4.
+/// The addresses to try when no host is given: all of this machine, which is one dual-stack socket, or
+/// on a machine without IPv6 one of IPv4.
 fn unspecified(port: u16, family: Family) -> Vec<SocketAddr> {
     let v6 = (Ipv6Addr::UNSPECIFIED, port).into();
     let v4 = (Ipv4Addr::UNSPECIFIED, port).into();
@@ -98,7 +99,7 @@ fn unspecified(port: u16, family: Family) -> Vec<SocketAddr> {
     }
 }
 
-/// Tells the port to whoever asked, once everything is ready for the first client.
+/// Prints the `listening on` lines and writes the port file, now that clients can connect.
 pub(super) fn announce<'a>(
     binding: impl Into<Binding<'a>>,
     sockets: &[(Protocol, &Socket)],
@@ -127,7 +128,8 @@ pub(super) fn announce<'a>(
     Ok(())
 }
 
-/// A dual-stack socket answers IPv4 peers too, whose limit is the lower one.
+/// The most payload bytes of a datagram that this socket sends. A dual-stack socket has IPv4 peers too,
+/// for which the limit is lower.
 pub(super) fn longest(socket: &Socket, family: Family) -> usize {
     let only_v6 =
         socket::local_address(socket).and_then(|local| local.internet()).is_some_and(|local| {
@@ -136,6 +138,10 @@ pub(super) fn longest(socket: &Socket, family: Family) -> usize {
     if only_v6 { LONGEST_IPV6 } else { LONGEST_IPV4 }
 }
 
+/// The datagram end of a listener, watched by the event loop.
+///
+/// # Errors
+/// When the event loop cannot watch the socket.
 pub(super) fn open_datagram(
     config: &Listen,
     socket: Rc<Socket>,

@@ -1,4 +1,4 @@
-//! A run with everybody who wants to know of it, as the settings say.
+//! Runs a command with the observers that the settings ask for.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +14,7 @@ use crate::observe::pcap::Capture;
 use crate::observe::report::Lines;
 use crate::run::session::Session;
 
-/// What a session is begun with.
+/// The settings of an observed session.
 pub(super) struct Watched<'a> {
     pub protocol: Protocol,
     pub verbosity: Verbosity,
@@ -24,18 +24,20 @@ pub(super) struct Watched<'a> {
 }
 
 impl<'a> Watched<'a> {
-    /// As the settings of `listen` and `connect` say.
+    /// The ones of `listen` and `connect`.
     pub(super) fn of(common: &'a Common) -> Self {
         let Common { protocol, verbosity, timeout, seen, .. } = common;
         Self { protocol: *protocol, verbosity: *verbosity, timeout: *timeout, seen }
     }
 }
 
-/// Runs something in a session that is observed as the settings say, and ends the session. What
-/// `prepare` finds wrong leaves the files as they were.
+/// Creates a session with observers, calls `prepare` and `run`, and finishes the session. The files of
+/// observers are opened in between, so that a command line in which `prepare` finds a fault leaves them
+/// as they were.
 ///
 /// # Errors
-/// Its error, told to the user; or that a file to be written cannot be.
+/// The error of either of the two, after the user has been told of it; or that a file cannot be
+/// written.
 pub(super) fn session<T>(
     watched: Watched<'_>,
     prepare: impl FnOnce(&mut Session) -> Result<T>,
@@ -45,7 +47,8 @@ pub(super) fn session<T>(
     let mut session = Session::new(protocol, verbosity, timeout)?;
     let journal = session.console.journal();
     if let BarSetting::Drawn { size } = seen.bar {
-        // Before those who write lines: it makes room for them.
+        // The bar comes before the observers that write lines, because it is erased to make room for
+        // them.
         session.observe(Box::new(Bar::new(journal.clone(), size)));
     }
     match seen.told {
@@ -68,7 +71,7 @@ pub(super) fn session<T>(
     session.finish(result)
 }
 
-/// Opens the files of the user's choice.
+/// Adds the observers that write to files.
 fn observe_in_files(seen: &Seen, session: &mut Session) -> Result<()> {
     if let Some((path, paint)) = &seen.dump_file {
         let journal = files::open(path, session)?;

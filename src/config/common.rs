@@ -25,18 +25,18 @@ const DATAGRAM_SIZE: usize = 1452;
 /// Whether standard input is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stdin {
-    /// It is the payload.
+    /// It is sent.
     Send,
     /// Nothing is sent (`-d`).
     Ignore,
 }
 
-/// What to do with what is received.
+/// What to do with received data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reception {
     /// Write it to standard output.
     Write,
-    /// Nobody wants it (`--send-only`).
+    /// Discard it (`--send-only`).
     Discard,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Common {
     pub timeout: Option<Duration>,
     /// Whether standard input is sent.
     pub stdin: Stdin,
-    /// Whether what is received is wanted.
+    /// What to do with received data.
     pub reception: Reception,
     /// See `--until-fin`.
     pub until_fin: bool,
@@ -69,29 +69,30 @@ pub(crate) struct Common {
     pub input: Format,
     /// How messages become standard output.
     pub output: Format,
-    /// Messages from the command line, instead of standard input.
+    /// The messages of the command line, if they are sent instead of standard input.
     pub given: Option<Vec<Vec<u8>>>,
     /// Payload bytes of a datagram of raw input.
     pub datagram_size: usize,
-    /// How many messages are wanted.
+    /// After how many received messages the run ends (`--count`).
     pub count: Option<u64>,
     interval: Option<Duration>,
     rate: Option<u64>,
-    /// How much is said.
+    /// How much is reported on standard error.
     pub verbosity: Verbosity,
     /// Socket options.
     pub options: Options,
-    /// Whether bulk data may take fast ways that only this system has.
+    /// Which interfaces of the system may be used to move data.
     pub offload: Offload,
-    /// What is to be seen of the bytes.
+    /// Which reports are made of the transferred bytes.
     pub seen: Seen,
 }
 
 impl Common {
-    pub(super) fn new(args: CommonArgs, payloads: &MessageArgs) -> Result<Self> {
-        let protocol = if args.udp { Protocol::Udp } else { Protocol::Tcp };
-        let input = format(args.input);
-        let output = format(args.output);
+    /// Checks the options that `listen` and `connect` share against each other.
+    ///
+    /// # Errors
+    /// Usage errors.
+    fn check(args: &CommonArgs, protocol: Protocol, input: Format, output: Format) -> Result<()> {
         if args.count.is_some() && protocol == Protocol::Tcp && output == Format::Raw {
             return Err(Error::usage("--count", "a raw TCP stream has no messages to count")
                 .hint("-O lines, hex or frames makes messages of it"));
@@ -108,6 +109,18 @@ impl Common {
         if args.rate == Some(0) {
             return Err(Error::usage("--rate", "must be at least 1 byte a second"));
         }
+        Ok(())
+    }
+
+    /// Turns the options that `listen` and `connect` share into settings.
+    ///
+    /// # Errors
+    /// Usage errors.
+    pub(super) fn new(args: CommonArgs, payloads: &MessageArgs) -> Result<Self> {
+        let protocol = if args.udp { Protocol::Udp } else { Protocol::Tcp };
+        let input = format(args.input);
+        let output = format(args.output);
+        Self::check(&args, protocol, input, output)?;
         let datagram_size = match args.datagram_size {
             None => DATAGRAM_SIZE,
             Some(size) => usize::try_from(size)
@@ -147,7 +160,7 @@ impl Common {
         })
     }
 
-    /// Which addresses of a name are wanted, and whether it may be looked up.
+    /// Which addresses of a host are used, and whether names may be looked up.
     #[must_use]
     pub(crate) fn names(&self) -> (Family, Lookup) {
         (self.family, self.lookup)
@@ -163,19 +176,20 @@ impl Common {
         Pace::new(self.interval, self.rate, cuts)
     }
 
-    /// How many datagrams are fetched at a time: none beyond the number that was asked for.
+    /// How many datagrams are received at a time: with `--count` one, so that none is received after the
+    /// last that is wanted.
     #[must_use]
     pub(crate) fn fetch(&self) -> Fetch {
         if self.count.is_some() { Fetch::One } else { Fetch::Many }
     }
 
-    /// How standard input is converted.
+    /// The conversion of LF to CRLF, if it is wanted.
     #[must_use]
     pub(crate) fn crlf(&self) -> Option<Crlf> {
         self.crlf.then(Crlf::default)
     }
 
-    /// What ends a run besides that both sides are done.
+    /// The rules for the end of a run, besides that both directions are complete.
     #[must_use]
     pub(crate) fn rules(&self, silence: Silence) -> Rules {
         Rules {
