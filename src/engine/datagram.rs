@@ -1,7 +1,12 @@
 //! A datagram socket: UDP, connected to one peer or open to all.
+//!
+//! [`Datagram`] is a socket (`endpoint`), whom it knows and sends to (`peers`), and whose datagrams
+//! it delivers (`admission`).
 
+mod admission;
 mod book;
 mod complaints;
+mod endpoint;
 mod hearing;
 mod passed;
 mod peers;
@@ -13,6 +18,8 @@ use std::rc::Rc;
 
 use socket2::Socket;
 
+use admission::Admission;
+use endpoint::Endpoint;
 use hearing::Hearing;
 use passed::Passed;
 use peers::KnownPeers;
@@ -32,7 +39,7 @@ use crate::net::access::AccessList;
 use crate::net::address::{Address, Protocol, Route};
 use crate::net::socket;
 use crate::observe::tap::{Activity, Tap};
-use crate::sys::{Fetch, Offload, Received, Receiver, Sender};
+use crate::sys::{Fetch, Offload, Received, Receiver};
 
 /// The most payload a UDP datagram carries over IPv4: 65,535 less 20 bytes of IPv4 header and 8
 /// of UDP header (RFC 791, RFC 768).
@@ -46,16 +53,10 @@ pub(crate) const RECEIVE_ROOM: usize = Receiver::ROOM;
 
 /// A bound or connected, non-blocking datagram socket.
 pub(crate) struct Datagram {
-    socket: Rc<Socket>,
-    latch: Rc<Latch>,
-    local: Address,
+    end: Endpoint,
     known: KnownPeers,
-    receiver: Receiver,
+    admission: Admission,
     received: Vec<Received>,
-    sender: Sender,
-    offload: Offload,
-    fetch: Fetch,
-    access: Option<AccessList>,
     repeat: Repeat,
     reports: Reports,
     passed: Passed,
@@ -72,23 +73,15 @@ impl Datagram {
         fetch: Fetch,
         tap: Rc<Tap>,
     ) -> Self {
-        let local = socket::local_address(&socket).unwrap_or(Address::Unix(None));
+        Self::at(Endpoint::new(socket, latch, offload, fetch), peers, tap)
+    }
+
+    fn at(end: Endpoint, peers: Peers, tap: Rc<Tap>) -> Self {
         Self {
-            receiver: Receiver::new(&*socket, offload, fetch),
-            // Local sockets take a train for one datagram.
-            sender: Sender::new(if local.internet().is_some() {
-                offload
-            } else {
-                Offload::Portable
-            }),
-            offload,
-            fetch,
-            socket,
-            latch,
-            known: KnownPeers::new(peers, local.clone()),
-            local,
+            known: KnownPeers::new(peers, end.local.clone()),
+            end,
+            admission: Admission::default(),
             received: Vec::new(),
-            access: None,
             repeat: Repeat::Nothing,
             reports: Reports::new(),
             passed: Passed::new(tap),
@@ -116,7 +109,7 @@ impl Datagram {
         peer: Address,
     ) -> (Rc<Socket>, Rc<Latch>, Result<()>) {
         let (tap, peers) = (Rc::clone(&self.passed.tap), Peers::Connected(peer.into()));
-        let new = Self::new(socket, latch, peers, self.offload, self.fetch, tap);
+        let new = Self::at(self.end.like(socket, latch), peers, tap);
         let old = std::mem::replace(self, new);
         let mut result = Ok(());
         if let (Repeat::Kept(trains, _), Some(to)) = (&old.repeat, self.known.connected().cloned())
@@ -128,12 +121,12 @@ impl Datagram {
         }
         self.repeat = old.repeat;
         self.passed.add(&old.passed);
-        (old.socket, old.latch, result)
+        (old.end.socket, old.end.latch, result)
     }
 
-    /// From now on datagrams of peers that may not come in are counted and not delivered.
+    /// From now on datagrams of peers that the list refuses are counted and not delivered.
     pub(crate) fn guard(&mut self, access: AccessList) {
-        self.access = Some(access);
+        self.admission = Admission::by(access);
     }
 
     /// Whether there is somebody to send to.
@@ -151,19 +144,19 @@ impl Datagram {
     /// Whether receiving has met nothing more for now.
     #[must_use]
     pub(crate) fn is_drained(&self) -> bool {
-        !self.latch.readable()
+        !self.end.latch.readable()
     }
 
     /// Our port.
     #[must_use]
     pub(crate) fn port(&self) -> u16 {
-        self.local.internet().map_or(0, |local| local.port())
+        self.end.local.internet().map_or(0, |local| local.port())
     }
 
     /// Whether sending may find room.
     #[must_use]
     pub(crate) fn has_room(&self) -> bool {
-        self.latch.writable()
+        self.end.latch.writable()
     }
 
     /// Sends a train to a peer of its own: how many of its bytes are dealt with, `None` when there
@@ -182,7 +175,7 @@ impl Datagram {
     /// kept interrupting the call.
     fn send(&mut self, bytes: &[u8], segment: usize, to: &Route) -> Result<Option<usize>> {
         let connected = self.known.connected().is_some();
-        let sent = self.sender.send(&*self.socket, bytes, segment, (!connected).then_some(to));
+        let sent = self.end.send(bytes, segment, (!connected).then_some(to));
         if sent.messages > 0 {
             let link = self.known.link(&to.peer);
             self.passed.sent(&bytes[..sent.bytes], segment, sent.messages, link);
@@ -192,8 +185,7 @@ impl Datagram {
             return Ok(Some(sent.bytes));
         };
         match cause.kind() {
-            io::ErrorKind::WouldBlock => self.latch.not_writable(),
-            io::ErrorKind::Interrupted => {}
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
             // The whole train stays with whoever wanted it sent.
             _ if connected => match self.failed("send", &to.peer, &cause) {
                 Some(error) => return Err(error),
@@ -218,7 +210,7 @@ impl Datagram {
     /// The error for a failed call on a connected socket; `None` when the run goes on all the same.
     fn failed(&self, what: &str, peer: &Address, cause: &io::Error) -> Option<Error> {
         let link = self.known.link(peer);
-        reports::failed(&self.socket, (peer, link), what, cause, &self.passed.tap)
+        reports::failed(&self.end.socket, (peer, link), what, cause, &self.passed.tap)
     }
 
     /// Tells something that concerns one of many peers, unless there was such a line just now.
@@ -230,7 +222,7 @@ impl Datagram {
     /// (RFC 1122, 4.1.3.3); or why nothing can be received any more.
     fn reported(&self) -> Result<()> {
         self.reports.check()?;
-        match (self.socket.take_error(), self.known.connected()) {
+        match (self.end.socket.take_error(), self.known.connected()) {
             (Ok(Some(cause)), Some(to)) => {
                 self.failed("send", &to.peer, &cause).map_or(Ok(()), Err)
             }
@@ -282,16 +274,13 @@ impl Datagram {
     /// not come in.
     fn take(&mut self, batch: &mut Batch, received: &mut Received) -> usize {
         if received.from.is_none()
-            && let Address::Unix(_) = &self.local
+            && let Address::Unix(_) = &self.end.local
             && self.known.connected().is_none()
         {
             // Its sender has no name (unix(7)), which is all there is to know.
             received.from = Some(Address::Unix(None).into());
         }
-        if let (Some(access), Some(from)) = (&self.access, &received.from)
-            && access.refusal(&from.peer).is_some()
-        {
-            self.passed.tap.ignored(received.count());
+        if self.admission.refuses(received, &self.passed.tap) {
             return 0;
         }
         self.repeat = Repeat::Nothing;
@@ -323,12 +312,12 @@ impl Standing for Datagram {
 
 impl Source for Datagram {
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress> {
-        if !self.latch.readable() {
+        if !self.end.latch.readable() {
             return self.reports.said.take().map_or(Ok(Progress::Blocked), Err);
         }
         let mut received = std::mem::take(&mut self.received);
         received.clear();
-        let result = self.receiver.receive(&*self.socket, batch.reset(), &mut received);
+        let result = self.end.receive(batch.reset(), &mut received);
         let bytes = received.iter_mut().map(|one| self.take(batch, one)).sum();
         let any = !received.is_empty();
         self.received = received;
@@ -336,7 +325,6 @@ impl Source for Datagram {
             (Ok(()), _) => self.reports.hearing = Hearing::Good,
             (Err(cause), _) if cause.kind() == io::ErrorKind::WouldBlock => {
                 self.reports.hearing = Hearing::Good;
-                self.latch.not_readable();
             }
             (Err(cause), _) if cause.kind() == io::ErrorKind::Interrupted => {
                 return Ok(Progress::Moved(bytes));
@@ -351,10 +339,10 @@ impl Source for Datagram {
                 return Ok(Progress::Moved(bytes));
             }
             (Err(cause), None) => {
-                let place = socket::name(&self.local, Protocol::Udp);
+                let place = socket::name(&self.end.local, Protocol::Udp);
                 let error = Error::network("receive", place, &cause);
                 let hearing = &mut self.reports.hearing;
-                let progress = hearing.failed(error, &self.latch, &self.passed.tap);
+                let progress = hearing.failed(error, &self.end.latch, &self.passed.tap);
                 return Ok(if any { Progress::Moved(bytes) } else { progress });
             }
         }
@@ -376,7 +364,7 @@ impl Sink for Datagram {
         while let Some((frame, bytes)) = batch.front() {
             let (segment, gone) = (frame.segment, before - batch.len());
             let Some(train) = allowed.train(bytes, segment, gone, moved) else { break };
-            if !self.latch.writable() {
+            if !self.end.latch.writable() {
                 break;
             }
             let sent = match &self.known.peers {
@@ -394,7 +382,7 @@ impl Sink for Datagram {
             let Some(sent) = sent else {
                 // Where there was no room the latch is clear. Else no event will tell when the
                 // interrupted call can be made again: the loop comes round at once.
-                is_interrupted = self.has_peer() && self.latch.writable();
+                is_interrupted = self.has_peer() && self.end.latch.writable();
                 break;
             };
             moved += sent;

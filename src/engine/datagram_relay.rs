@@ -14,7 +14,7 @@ use crate::engine::ends::{Company, Ends, Pending, Rules, Subject, Verdict};
 use crate::engine::input::Input;
 use crate::engine::output::Output;
 use crate::engine::pace::Pace;
-use crate::engine::pump::{Failure, Pump};
+use crate::engine::pump::{Failure, Pump, STEPS_BETWEEN_LOOKS};
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
@@ -24,12 +24,6 @@ use crate::sys::Offload;
 
 /// Room for standard input on its way into datagrams.
 const SEND_ROOM: usize = 256 * 1024;
-
-/// Steps between two looks at signals and deadlines while datagrams flow.
-const STEPS_BETWEEN_LOOKS: u32 = 16;
-
-/// As for a connection: a flood must not keep a stopped run alive.
-const STEPS_AT_THE_END: u32 = 256;
 
 /// A datagram socket connected to the next address of a name, if there is one more.
 pub(crate) type NextAddress =
@@ -88,7 +82,7 @@ impl DatagramRelay {
     pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
         let result = self.run_to_end(session);
         if result.is_err() {
-            self.write_what_arrived();
+            self.down.deliver_the_rest(&mut self.socket, &mut self.output, Instant::now());
         }
         let written = self.output.write_out(session, &result);
         result.and(written)
@@ -209,17 +203,5 @@ impl DatagramRelay {
         let sends = !self.ends.has_input_ended() && !congested;
         let pace = if sends { self.up.deadline() } else { None };
         [self.ends.deadline(Subject::Datagrams, now), pace].into_iter().flatten().min()
-    }
-
-    /// The run is over before its time: what is already here still goes to standard output, as
-    /// far as it takes it without waiting.
-    fn write_what_arrived(&mut self) {
-        let now = Instant::now();
-        for _ in 0..STEPS_AT_THE_END {
-            match self.down.step(&mut self.socket, &mut self.output, now) {
-                Ok(Progress::Moved(_)) => {}
-                _ => return,
-            }
-        }
     }
 }

@@ -5,7 +5,11 @@
 //! order of events. Three parts of the program ask it: the relay of a connection, the relay of
 //! datagrams, and the hub.
 
+mod standing;
+
 use std::time::{Duration, Instant};
+
+pub(crate) use standing::{Here, Standing};
 
 use crate::error::Result;
 use crate::observe::tap::Activity;
@@ -154,45 +158,6 @@ pub(crate) enum Subject {
         /// Nobody is here, and nobody can come.
         deserted: bool,
     },
-}
-
-/// What only the socket itself can tell; it is asked only when an end depends on it.
-pub(crate) trait Standing {
-    /// Whether the peer's kernel has acknowledged all that was sent, our FIN included.
-    ///
-    /// # Errors
-    /// When the connection broke before that.
-    fn has_settled(&self) -> Result<bool>;
-
-    /// Whether the peer's kernel has acknowledged all data that was sent.
-    ///
-    /// # Errors
-    /// When the connection broke before that.
-    fn has_acknowledged(&self) -> Result<bool>;
-
-    /// Whether the peer is still there, as far as the socket has been told.
-    ///
-    /// # Errors
-    /// When it is not.
-    fn check(&self) -> Result<()>;
-}
-
-/// Where there is no one socket whose standing could be asked for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Here;
-
-impl Standing for Here {
-    fn has_settled(&self) -> Result<bool> {
-        Ok(true)
-    }
-
-    fn has_acknowledged(&self) -> Result<bool> {
-        Ok(true)
-    }
-
-    fn check(&self) -> Result<()> {
-        Ok(())
-    }
 }
 
 /// The answer.

@@ -13,6 +13,13 @@ use crate::error::Error;
 use crate::io::progress::Progress;
 use crate::sys::Offload;
 
+/// Steps that a pump takes while data flows, before its user looks for signals and deadlines.
+pub(crate) const STEPS_BETWEEN_LOOKS: u32 = 16;
+
+/// Steps that deliver the rest when a run ends early: more than the buffer of a socket holds, and few
+/// enough that a peer which floods does not keep the run alive.
+const STEPS_AT_THE_END: u32 = 256;
+
 /// Which end of a pump failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -137,6 +144,19 @@ impl Pump {
                 Ok(progress)
             }
             Conduit::Splice(_) => self.splice(source, sink),
+        }
+    }
+
+    /// Delivers what has arrived when a run ends early, as far as the sink takes it without waiting. A
+    /// failure is not reported: the run has a reason to end already.
+    pub(crate) fn deliver_the_rest(
+        &mut self,
+        source: &mut impl Source,
+        sink: &mut impl Sink,
+        now: Instant,
+    ) {
+        for _ in 0..STEPS_AT_THE_END {
+            let Ok(Progress::Moved(_)) = self.step(source, sink, now) else { return };
         }
     }
 

@@ -11,7 +11,7 @@ use crate::engine::flow::Sink as _;
 use crate::engine::input::Input;
 use crate::engine::output::Output;
 use crate::engine::pace::Pace;
-use crate::engine::pump::{Failure, Pump};
+use crate::engine::pump::{Failure, Pump, STEPS_BETWEEN_LOOKS};
 use crate::engine::stream::Stream;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
@@ -20,13 +20,6 @@ use crate::sys::Offload;
 
 /// Room for what is under way in one direction. Larger buffers gain nothing.
 const BUFFER: usize = 128 * 1024;
-
-/// Steps between two looks at signals and deadlines while bytes flow.
-const STEPS_BETWEEN_LOOKS: u32 = 16;
-
-/// A peer that floods must not keep a stopped run alive: this many steps are more than fits into
-/// the socket's buffer.
-const STEPS_AT_THE_END: u32 = 256;
 
 /// What became of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,18 +205,6 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
         let pace = if sends { self.up.deadline() } else { None };
         [self.ends.deadline(self.subject(), now), pace].into_iter().flatten().min()
     }
-
-    /// The run is over before its time: what is already here still goes to standard output, as
-    /// far as it takes it without waiting.
-    fn write_what_arrived(&mut self) {
-        let now = Instant::now();
-        for _ in 0..STEPS_AT_THE_END {
-            match self.down.step(&mut self.stream, &mut self.output, now) {
-                Ok(Progress::Moved(_)) => {}
-                _ => return,
-            }
-        }
-    }
 }
 
 impl Relay<Input, Output, Stream> {
@@ -235,7 +216,7 @@ impl Relay<Input, Output, Stream> {
     pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
         let mut result = self.run_to_end(session);
         if result.is_err() {
-            self.write_what_arrived();
+            self.down.deliver_the_rest(&mut self.stream, &mut self.output, Instant::now());
         }
         if !self.peer_closed {
             let whole = self.output.finish();
