@@ -23,3 +23,5 @@ pub(crate) mod repeat;
 mod seeds;
 pub(crate) mod splice;
 pub(crate) mod stream;
+#[cfg(test)]
+mod traffic;

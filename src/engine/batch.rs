@@ -152,6 +152,12 @@ impl Batch {
         self.frames.push_back(frame);
     }
 
+    /// The whole arena, for a test that receives frame by frame.
+    #[cfg(test)]
+    pub(crate) fn arena(&mut self) -> &mut [u8] {
+        &mut self.arena
+    }
+
     /// Forgets everything and hands out the whole arena.
     pub(crate) fn reset(&mut self) -> &mut [u8] {
         self.frames.clear();

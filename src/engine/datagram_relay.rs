@@ -10,11 +10,14 @@ use socket2::Socket;
 
 use crate::engine::batch::Batch;
 use crate::engine::datagram::{Datagram, RECEIVE_ROOM};
+use crate::engine::duplex::{DatagramEnd, Listener};
 use crate::engine::ends::{Company, Ends, Pending, Rules, Subject, Verdict};
+use crate::engine::flow::Source;
 use crate::engine::input::Input;
 use crate::engine::output::Output;
 use crate::engine::pace::Pace;
 use crate::engine::pump::{Failure, Pump, STEPS_BETWEEN_LOOKS};
+use crate::engine::relay::Turn;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
@@ -22,18 +25,21 @@ use crate::net::address::Address;
 use crate::run::session::{Lull, Session};
 use crate::sys::Offload;
 
-/// Room for standard input on its way into datagrams.
-const SEND_ROOM: usize = 256 * 1024;
+/// Room for standard input on its way into datagrams. Unit tests make many relays, and send little.
+const SEND_ROOM: usize = if cfg!(test) { 4 * 1024 } else { 256 * 1024 };
+
+/// Room for what is received.
+const ROOM: usize = if cfg!(test) { 4 * 1024 } else { RECEIVE_ROOM };
 
 /// A datagram socket connected to the next address of a name, if there is one more.
 pub(crate) type NextAddress =
     Box<dyn FnMut(&mut Session) -> Result<Option<(Rc<Socket>, Rc<Latch>, Address)>>>;
 
 /// One datagram socket and what it is connected to on this side.
-pub(crate) struct DatagramRelay {
-    input: Input,
-    output: Output,
-    socket: Datagram,
+pub(crate) struct DatagramRelay<I = Input, O = Output, D = Datagram> {
+    input: I,
+    output: O,
+    socket: D,
     ends: Ends,
     up: Pump,
     down: Pump,
@@ -41,13 +47,13 @@ pub(crate) struct DatagramRelay {
     others: Option<NextAddress>,
 }
 
-impl DatagramRelay {
+impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
     /// A relay ready to run.
     #[must_use]
     pub(crate) fn new(
-        input: Input,
-        output: Output,
-        socket: Datagram,
+        input: I,
+        output: O,
+        socket: D,
         rules: Rules,
         pace: Option<Pace>,
         now: Instant,
@@ -60,11 +66,100 @@ impl DatagramRelay {
             socket,
             ends: Ends::new(rules, company, now),
             up: Pump::new(Batch::new(SEND_ROOM), Offload::Portable, pace),
-            down: Pump::new(Batch::new(RECEIVE_ROOM), Offload::Portable, None),
+            down: Pump::new(Batch::new(ROOM), Offload::Portable, None),
             others: None,
         }
     }
 
+    /// Moves what can be moved in one step each way, and judges by what was known at `looked_at` whether the
+    /// run is over. While the text about it is `congested`, nothing moves that would add to that.
+    ///
+    /// # Errors
+    /// When an end failed, the network said that nobody is there, or a limit is over.
+    fn turn(&mut self, now: Instant, looked_at: Instant, congested: bool) -> Result<Turn> {
+        let stepped = match congested {
+            true => Ok(false),
+            false => self.step_down(now).and_then(|down| Ok(down | self.step_up(now)?)),
+        };
+        let is_written = self.down.is_empty() && self.output.is_drained();
+        let pending = Pending::of(self.socket.is_drained(), is_written);
+        self.ends.note(self.socket.activity(), pending, now);
+        Ok(match (stepped?, self.is_over(looked_at)?) {
+            (_, true) => Turn::Over,
+            (true, false) => Turn::Moved,
+            (false, false) => Turn::Idle,
+        })
+    }
+
+    /// The socket is connected to another address now.
+    fn begin_anew(&mut self, now: Instant) {
+        // The pump has met the end of what the address before sent.
+        self.down = Pump::new(Batch::new(ROOM), Offload::Portable, None);
+        self.ends.sent_anew(now);
+    }
+
+    fn step_up(&mut self, now: Instant) -> Result<bool> {
+        // Until there is somebody to send to, standard input is not read.
+        if self.ends.has_input_ended() || !self.socket.has_peer() || self.down.has_failed() {
+            return Ok(false);
+        }
+        match self.up.step(&mut self.input, &mut self.socket, now) {
+            Ok(Progress::Moved(_)) => Ok(true),
+            Ok(Progress::Blocked) => Ok(false),
+            Ok(Progress::End) => {
+                self.ends.input_ended(now);
+                Ok(true)
+            }
+            Err(Failure::Sink(error) | Failure::Source(error)) => Err(error),
+        }
+    }
+
+    fn step_down(&mut self, now: Instant) -> Result<bool> {
+        match self.down.step(&mut self.socket, &mut self.output, now) {
+            Ok(Progress::Moved(_)) => Ok(true),
+            Ok(Progress::Blocked | Progress::End) => Ok(false),
+            Err(Failure::Sink(error) | Failure::Source(error)) => Err(error),
+        }
+    }
+
+    fn is_over(&mut self, looked_at: Instant) -> Result<bool> {
+        // A failure that is still to be told must not be taken for an end.
+        if self.down.has_failed() {
+            let is_stuck = self.ends.is_stuck(looked_at);
+            let failure = if is_stuck { self.down.take_failure() } else { None };
+            return failure.map_or(Ok(false), Err);
+        }
+        let reader = self.output.reader();
+        match self.ends.verdict(reader, Subject::Datagrams, &self.socket, looked_at)? {
+            Verdict::GoOn => Ok(false),
+            Verdict::TooFew { wanted, silence } => Err(self.too_few(wanted, silence)),
+            Verdict::Done | Verdict::BrokenSending => Ok(true),
+        }
+    }
+
+    /// Silence has ended the run before as many messages came as were asked for.
+    fn too_few(&self, wanted: u64, silence: Duration) -> Error {
+        let limit = humantime::format_duration(silence);
+        let why = match wanted - self.output.still_wanted() {
+            0 => format!("no reply within {limit}"),
+            came => format!("{came} of {wanted} messages came, then none for {limit}"),
+        };
+        Error::new(Status::TimedOut, "timed out", "", why).hint("--linger waits longer")
+    }
+
+    fn deadline(&self, now: Instant, congested: bool) -> Option<Instant> {
+        // While text waits for its reader, or a failure for being told, nothing is sent, however due it is.
+        let sends = !self.ends.has_input_ended() && !congested && !self.down.has_failed();
+        let pace = if sends { self.up.deadline() } else { None };
+        let ends = match self.down.has_failed() {
+            true => self.ends.stuck_at(),
+            false => self.ends.deadline(Subject::Datagrams, now),
+        };
+        [ends, pace].into_iter().flatten().min()
+    }
+}
+
+impl DatagramRelay {
     /// The same relay with the name's other addresses: where the first ones turn out to have
     /// nobody, the next gets what was sent.
     #[must_use]
@@ -94,27 +189,19 @@ impl DatagramRelay {
         loop {
             let now = Instant::now();
             let congested = session.is_congested();
-            let stepped = match congested {
-                true => Ok(false),
-                false => self.step_down(now).and_then(|down| Ok(down | self.step_up(now)?)),
-            };
-            let is_written = self.down.is_empty() && self.output.is_drained();
-            let pending = Pending::of(self.socket.is_drained(), is_written);
-            self.ends.note(self.socket.activity(), pending, now);
-            let turn = stepped.and_then(|moved| Ok((moved, self.is_over(session.looked_at())?)));
-            let (moved, over) = match turn {
-                Err(error) => (self.go_on_elsewhere(error, session, now)?, false),
+            let turn = match self.turn(now, session.looked_at(), congested) {
+                Err(error) => self.go_on_elsewhere(error, session, now)?,
                 Ok(turn) => turn,
             };
-            if over {
-                return Ok(());
-            }
             steps += 1;
-            if !moved {
-                let expected = lull.expected(&session.tap);
-                session.wait_for(self.deadline(now, congested), expected)?;
-            } else if steps % STEPS_BETWEEN_LOOKS == 0 {
-                session.look()?;
+            match turn {
+                Turn::Over => return Ok(()),
+                Turn::Idle => {
+                    let expected = lull.expected(&session.tap);
+                    session.wait_for(self.deadline(now, congested), expected)?;
+                }
+                Turn::Moved if steps % STEPS_BETWEEN_LOOKS == 0 => session.look()?,
+                Turn::Moved => {}
             }
         }
     }
@@ -125,7 +212,7 @@ impl DatagramRelay {
         mut error: Error,
         session: &mut Session,
         now: Instant,
-    ) -> Result<bool> {
+    ) -> Result<Turn> {
         let is_nobody_there =
             |error: &Error| matches!(error.status, Status::Refused | Status::Unreachable);
         while is_nobody_there(&error) && self.socket.can_move() {
@@ -140,68 +227,15 @@ impl DatagramRelay {
             };
             let (socket, latch, resent) = self.socket.move_to(socket, latch, peer);
             session.leave(&socket, &latch);
-            // The one for receiving has met its source's end.
-            self.down = Pump::new(Batch::new(RECEIVE_ROOM), Offload::Portable, None);
-            self.ends.sent_anew(now);
+            self.begin_anew(now);
             match resent {
-                Ok(()) => return Ok(true),
+                Ok(()) => return Ok(Turn::Moved),
                 Err(nobody_either) => error = nobody_either,
             }
         }
         Err(error)
     }
-
-    fn step_up(&mut self, now: Instant) -> Result<bool> {
-        // Until there is somebody to send to, standard input is not read.
-        if self.ends.has_input_ended() || !self.socket.has_peer() || self.down.has_failed() {
-            return Ok(false);
-        }
-        match self.up.step(&mut self.input, &mut self.socket, now) {
-            Ok(Progress::Moved(_)) => Ok(true),
-            Ok(Progress::Blocked) => Ok(false),
-            Ok(Progress::End) => {
-                self.ends.input_ended(now);
-                Ok(true)
-            }
-            Err(Failure::Sink(error) | Failure::Source(error)) => Err(error),
-        }
-    }
-
-    fn step_down(&mut self, now: Instant) -> Result<bool> {
-        match self.down.step(&mut self.socket, &mut self.output, now) {
-            Ok(Progress::Moved(_)) => Ok(true),
-            Ok(Progress::Blocked | Progress::End) => Ok(false),
-            Err(Failure::Sink(error) | Failure::Source(error)) => Err(error),
-        }
-    }
-
-    fn is_over(&self, looked_at: Instant) -> Result<bool> {
-        // A failure that is still to be told must not be taken for an end.
-        if self.down.has_failed() {
-            return Ok(false);
-        }
-        let reader = self.output.reader();
-        match self.ends.verdict(reader, Subject::Datagrams, &self.socket, looked_at)? {
-            Verdict::GoOn => Ok(false),
-            Verdict::TooFew { wanted, silence } => Err(self.too_few(wanted, silence)),
-            Verdict::Done | Verdict::BrokenSending => Ok(true),
-        }
-    }
-
-    /// Silence has ended the run before as many messages came as were asked for.
-    fn too_few(&self, wanted: u64, silence: Duration) -> Error {
-        let limit = humantime::format_duration(silence);
-        let why = match wanted - self.output.still_wanted() {
-            0 => format!("no reply within {limit}"),
-            came => format!("{came} of {wanted} messages came, then none for {limit}"),
-        };
-        Error::new(Status::TimedOut, "timed out", "", why).hint("--linger waits longer")
-    }
-
-    fn deadline(&self, now: Instant, congested: bool) -> Option<Instant> {
-        // While text waits for its reader nothing is sent, however due it is.
-        let sends = !self.ends.has_input_ended() && !congested;
-        let pace = if sends { self.up.deadline() } else { None };
-        [self.ends.deadline(Subject::Datagrams, now), pace].into_iter().flatten().min()
-    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
-//! The two sides of a relay, as far as it knows them: scripted ones can stand in for both.
+//! What a relay asks of the ends that it stands between, so that a test can put scripted ones there.
 
+use crate::engine::datagram::Datagram;
 use crate::engine::ends::{Reader, Standing};
 use crate::engine::flow::{Sink, Source};
 use crate::engine::input::Input;
@@ -25,6 +26,11 @@ pub(crate) trait Listener: Sink {
 
     /// Whether nothing waits to be written.
     fn is_drained(&self) -> bool;
+
+    /// How many more messages are wanted; 0 where nobody counts.
+    fn still_wanted(&self) -> u64 {
+        0
+    }
 }
 
 /// A connection, which has two halves.
@@ -41,6 +47,18 @@ pub(crate) trait Duplex: Source + Sink + Standing {
     /// # Errors
     /// When the connection is broken.
     fn close_write(&mut self) -> Result<Progress>;
+}
+
+/// A datagram socket. It has no halves to close, and perhaps nobody to send to yet.
+pub(crate) trait DatagramEnd: Source + Sink + Standing {
+    /// How much has passed.
+    fn activity(&self) -> Activity;
+
+    /// Whether receiving has met nothing more for now.
+    fn is_drained(&self) -> bool;
+
+    /// Whether there is somebody to send to.
+    fn has_peer(&self) -> bool;
 }
 
 impl Speaker for Input {
@@ -61,6 +79,10 @@ impl Listener for Output {
     fn is_drained(&self) -> bool {
         self.is_drained()
     }
+
+    fn still_wanted(&self) -> u64 {
+        self.still_wanted()
+    }
 }
 
 impl Duplex for Stream {
@@ -74,5 +96,19 @@ impl Duplex for Stream {
 
     fn close_write(&mut self) -> Result<Progress> {
         self.close_write()
+    }
+}
+
+impl DatagramEnd for Datagram {
+    fn activity(&self) -> Activity {
+        self.activity()
+    }
+
+    fn is_drained(&self) -> bool {
+        self.is_drained()
+    }
+
+    fn has_peer(&self) -> bool {
+        self.has_peer()
     }
 }

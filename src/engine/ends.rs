@@ -345,6 +345,19 @@ impl Ends {
         [limits, check].into_iter().flatten().min()
     }
 
+    /// Whether nothing has passed for too long. Where an end has failed, and what came before has yet to be
+    /// written, nothing else ends the run sooner.
+    #[must_use]
+    pub(crate) fn is_stuck(&self, looked_at: Instant) -> bool {
+        self.idle().is_some_and(|limit| limit.is_over(looked_at))
+    }
+
+    /// When [`is_stuck`](Self::is_stuck) may become true though nothing happens.
+    #[must_use]
+    pub(crate) fn stuck_at(&self) -> Option<Instant> {
+        nearest([self.idle()])
+    }
+
     fn waits_for_acknowledgement(&self, halves: Halves) -> bool {
         halves.sending != Sending::Open && (self.rules.send_only || halves.peer_closed)
     }

@@ -85,6 +85,11 @@ impl Pump {
         self.failure.is_some()
     }
 
+    /// Why the source has failed, if that has yet to be told: whoever asks tells it.
+    pub(crate) fn take_failure(&mut self) -> Option<Error> {
+        self.failure.take()
+    }
+
     /// Whether nothing is under way inside the pump.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {

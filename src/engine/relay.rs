@@ -18,8 +18,9 @@ use crate::io::progress::Progress;
 use crate::run::session::{Lull, Session};
 use crate::sys::Offload;
 
-/// Room for what is under way in one direction. Larger buffers gain nothing.
-const BUFFER: usize = 128 * 1024;
+/// Room for what is under way in one direction. Larger buffers gain nothing; unit tests, which make many
+/// relays, need less.
+const BUFFER: usize = if cfg!(test) { 4 * 1024 } else { 128 * 1024 };
 
 /// What became of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +112,9 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
     fn is_over(&mut self, looked_at: Instant) -> Result<bool> {
         // A failure that is still to be told must not be taken for an end.
         if self.down.has_failed() {
-            return Ok(false);
+            let is_stuck = self.ends.is_stuck(looked_at);
+            let failure = if is_stuck { self.down.take_failure() } else { None };
+            return failure.map_or(Ok(false), Err);
         }
         let reader = self.output.reader();
         match self.ends.verdict(reader, self.subject(), &self.stream, looked_at)? {
@@ -203,7 +206,11 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
         // While text waits for its reader nothing is sent, however due it is.
         let sends = self.sending == Sending::Open && !congested;
         let pace = if sends { self.up.deadline() } else { None };
-        [self.ends.deadline(self.subject(), now), pace].into_iter().flatten().min()
+        let ends = match self.down.has_failed() {
+            true => self.ends.stuck_at(),
+            false => self.ends.deadline(self.subject(), now),
+        };
+        [ends, pace].into_iter().flatten().min()
     }
 }
 
