@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::engine::batch::Batch;
 use crate::engine::flow::{Allowance, BULK, Sink, Source};
 use crate::engine::pace::Pace;
-use crate::engine::splice::{Failed, Splice, Step};
+use crate::engine::splice::{Failed, Kernel, Splice, Step, System};
 use crate::error::Error;
 use crate::io::progress::Progress;
 use crate::sys::Offload;
@@ -39,21 +39,22 @@ enum Phase {
     Done,
 }
 
-/// How bytes get from the source to the sink.
+/// How bytes get from the source to the sink; `P` is a pipe of our own.
 #[derive(Debug)]
-enum Conduit {
+enum Conduit<P> {
     /// Through the batch; splicing may take over when much flows.
     Copy(Offload),
     /// Inside the kernel.
-    Splice(Splice),
+    Splice(Splice<P>),
 }
 
 /// The state of one direction.
 #[derive(Debug)]
-pub(crate) struct Pump {
+pub(crate) struct Pump<K: Kernel = System> {
     batch: Batch,
     phase: Phase,
-    conduit: Conduit,
+    kernel: K,
+    conduit: Conduit<K::Pipe>,
     /// Whether much has flowed.
     bulky: bool,
     failure: Option<Error>,
@@ -66,11 +67,18 @@ impl Pump {
     /// A pump with a batch of its own; `pace` slows its draining.
     #[must_use]
     pub(crate) fn new(batch: Batch, offload: Offload, pace: Option<Pace>) -> Self {
+        Self::with_kernel(System, batch, offload, pace)
+    }
+}
+
+impl<K: Kernel> Pump<K> {
+    fn with_kernel(kernel: K, batch: Batch, offload: Offload, pace: Option<Pace>) -> Self {
         // Whoever paces has to cut.
         let offload = if pace.is_some() { Offload::Portable } else { offload };
         Self {
             batch,
             phase: Phase::Flowing,
+            kernel,
             conduit: Conduit::Copy(offload),
             bulky: false,
             failure: None,
@@ -190,7 +198,7 @@ impl Pump {
         source.widen();
         sink.widen();
         if offload == Offload::All
-            && let Some(splice) = Splice::between(source, sink)
+            && let Some(splice) = Splice::between(&mut self.kernel, source, sink)
         {
             self.conduit = Conduit::Splice(splice);
         }
@@ -202,7 +210,7 @@ impl Pump {
         sink: &mut impl Sink,
     ) -> Result<Progress, Failure> {
         let Conduit::Splice(splice) = &mut self.conduit else { return Ok(Progress::Moved(0)) };
-        match splice.step(source, sink) {
+        match splice.step(&mut self.kernel, source, sink) {
             Ok(Step::Progress(progress)) => Ok(progress),
             Ok(Step::Read) => self.fill(source, sink),
             Ok(Step::SinkEnded) => {
@@ -211,7 +219,7 @@ impl Pump {
             }
             Ok(Step::Refused) => {
                 splice
-                    .rescue(&mut self.batch)
+                    .rescue(&mut self.kernel, &mut self.batch)
                     .map_err(|cause| Failure::Source(Error::system("splice", &cause)))?;
                 self.conduit = Conduit::Copy(Offload::Portable);
                 Ok(Progress::Moved(0))
@@ -254,3 +262,6 @@ impl Pump {
         Ok(progress)
     }
 }
+
+#[cfg(test)]
+mod tests;
