@@ -88,7 +88,7 @@ impl Datagram {
         }
     }
 
-    /// There are other addresses: what is sent is kept for them until somebody answers.
+    /// Keeps copies of what is sent until a peer answers, because there are other addresses to try.
     pub(crate) fn keep_for_others(&mut self) {
         self.repeat = Repeat::begun();
     }
@@ -112,10 +112,9 @@ impl Datagram {
         let new = Self::at(self.end.like(socket, latch), peers, tap);
         let old = std::mem::replace(self, new);
         let mut result = Ok(());
-        if let (Repeat::Kept(trains, _), Some(to)) = (&old.repeat, self.known.connected().cloned())
-        {
-            // A socket that nothing was sent over has room for so little.
-            result = trains
+        if let (Repeat::Kept(calls, _), Some(to)) = (&old.repeat, self.known.connected().cloned()) {
+            // A new socket has room for the little that is kept.
+            result = calls
                 .iter()
                 .try_for_each(|(bytes, segment)| self.send(bytes, *segment, &to).map(drop));
         }
@@ -159,20 +158,20 @@ impl Datagram {
         self.end.latch.writable()
     }
 
-    /// Sends a train to a peer of its own: how many of its bytes are dealt with, `None` when there
-    /// was no room for any.
+    /// Sends datagrams of `segment` bytes, the last possibly shorter, to this peer. Returns how many of
+    /// the bytes need not be sent again, `None` when there was no room for any.
     pub(crate) fn answer(&mut self, bytes: &[u8], segment: usize, to: &Route) -> Option<usize> {
-        // Not connected: failures are told to the observers, and no error comes back.
+        // The socket is not connected: failures are reported to the observers, and not returned.
         self.send(bytes, segment, to).unwrap_or(None)
     }
 
-    /// A train finds no room for so long that it is lost.
+    /// Counts datagrams as lost which have found no room for too long.
     pub(crate) fn lose(&self, bytes: &[u8], segment: usize) {
         self.passed.tap.unsent(bytes.len().div_ceil(segment.max(1)).max(1));
     }
 
-    /// Sends a train to one peer. Bytes that left; `None` when there was no room for any, or signals
-    /// kept interrupting the call.
+    /// Sends datagrams to one peer. Returns how many bytes were sent; `None` when there was no room for
+    /// any, or signals kept interrupting the call.
     fn send(&mut self, bytes: &[u8], segment: usize, to: &Route) -> Result<Option<usize>> {
         let connected = self.known.connected().is_some();
         let sent = self.end.send(bytes, segment, (!connected).then_some(to));
@@ -186,15 +185,15 @@ impl Datagram {
         };
         match cause.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
-            // The whole train stays with whoever wanted it sent.
+            // After an error the caller keeps all of the datagrams.
             _ if connected => match self.failed("send", &to.peer, &cause) {
                 Some(error) => return Err(error),
-                // It was about an earlier one.
+                // It was about an earlier datagram.
                 None if sent.messages == 0 => return self.send(bytes, segment, to),
                 None => {}
             },
             _ => {
-                // One peer's trouble is not the others', and a datagram nobody can have is lost.
+                // The failure of one peer must not end the others. The datagram is lost.
                 self.reports.complain("send", &to.peer, &cause, &self.passed.tap);
                 self.passed.tap.unsent(1);
                 return Ok(Some(bytes.len().min(sent.bytes + segment)));
@@ -213,7 +212,7 @@ impl Datagram {
         reports::failed(&self.end.socket, (peer, link), what, cause, &self.passed.tap)
     }
 
-    /// Tells something that concerns one of many peers, unless there was such a line just now.
+    /// Reports something that concerns one of many peers, unless there was such a line just now.
     pub(crate) fn tell(&mut self, error: &Error) {
         self.reports.tell(error, &self.passed.tap);
     }
@@ -230,7 +229,7 @@ impl Datagram {
         }
     }
 
-    /// Sends a train to the peer heard last or to all, as far as there are any.
+    /// Sends datagrams to the peer that was heard last or to all peers, as far as there are any.
     pub(crate) fn send_to_peers(&mut self, bytes: &[u8], segment: usize) -> Handed {
         match &self.known.peers {
             Peers::Last(Some(to)) | Peers::Connected(to) => {
@@ -239,24 +238,24 @@ impl Datagram {
             }
             Peers::Last(None) => Handed::Bytes(bytes.len()),
             Peers::All(all) if all.is_empty() => Handed::Bytes(bytes.len()),
-            // Not connected: no error comes back.
+            // The socket is not connected: no error is returned.
             Peers::All(_) => self.step_round(bytes, segment).unwrap_or(Handed::NoRoom),
         }
     }
 
-    /// Sends a train to the next peers. A UDP socket that has no room has none for anybody, and has
-    /// it again soon; a local one may have none for one peer that does not read, which the others do
-    /// not wait for: what it misses is lost, and counted.
+    /// Sends datagrams to some more of all peers. If a UDP socket has no room, it has none for any peer,
+    /// and will have some soon. A local socket may have no room for a single peer that does not read; the
+    /// others do not wait for that one, and what it misses is counted as lost.
     fn step_round(&mut self, bytes: &[u8], segment: usize) -> Result<Handed> {
         let mut round = self.known.round.take().unwrap_or_else(|| Round::new(bytes.len()));
-        let train = round.train(bytes);
+        let frame = round.frame(bytes);
         for _ in 0..PORTION {
             let Some(to) = self.known.at(round.next()).cloned() else {
                 let Some(lost) = round.lost() else { return Ok(Handed::NoRoom) };
                 self.passed.tap.unsent(lost);
-                return Ok(Handed::Bytes(train.len()));
+                return Ok(Handed::Bytes(frame.len()));
             };
-            let rest = round.rest(train);
+            let rest = round.rest(frame);
             match self.send(rest, segment, &to)? {
                 Some(sent) => round.sent(sent, rest),
                 None if to.peer.internet().is_some() => {
@@ -270,14 +269,14 @@ impl Datagram {
         Ok(Handed::ToSome)
     }
 
-    /// Takes what was received to the batch, and counts it; how many bytes, none where its sender may
-    /// not come in.
+    /// Adds what was received to the batch, and counts it. Returns how many bytes that is; 0 if the access
+    /// list refuses the sender.
     fn take(&mut self, batch: &mut Batch, received: &mut Received) -> usize {
         if received.from.is_none()
             && let Address::Unix(_) = &self.end.local
             && self.known.connected().is_none()
         {
-            // Its sender has no name (unix(7)), which is all there is to know.
+            // The sender is a socket without a name (unix(7)).
             received.from = Some(Address::Unix(None).into());
         }
         if self.admission.refuses(received, &self.passed.tap) {
@@ -363,25 +362,25 @@ impl Sink for Datagram {
         let before = batch.len();
         while let Some((frame, bytes)) = batch.front() {
             let (segment, gone) = (frame.segment, before - batch.len());
-            let Some(train) = allowed.train(bytes, segment, gone, moved) else { break };
+            let Some(part) = allowed.whole_messages(bytes, segment, gone, moved) else { break };
             if !self.end.latch.writable() {
                 break;
             }
             let sent = match &self.known.peers {
                 Peers::Connected(to) | Peers::Last(Some(to)) => {
                     let to = to.clone();
-                    self.send(train, segment, &to)?
+                    self.send(part, segment, &to)?
                 }
                 Peers::Last(None) => None,
-                Peers::All(_) => match self.step_round(train, segment)? {
+                Peers::All(_) => match self.step_round(part, segment)? {
                     Handed::Bytes(sent) => Some(sent),
                     Handed::ToSome => return Ok(Progress::Moved(moved)),
                     Handed::NoRoom => None,
                 },
             };
             let Some(sent) = sent else {
-                // Where there was no room the latch is clear. Else no event will tell when the
-                // interrupted call can be made again: the loop comes round at once.
+                // If there was no room, the latch is clear. Otherwise the call was interrupted: no event
+                // will follow, so it has to be made again at once.
                 is_interrupted = self.has_peer() && self.end.latch.writable();
                 break;
             };

@@ -1,7 +1,7 @@
 //! Datagrams: standard input and output and a datagram socket.
 //!
-//! There is no connection, so there is no end to hear of: silence, a count, a limit or a signal
-//! ends the run, or the network's word that nobody is there.
+//! Datagrams have no connection and so no end of their own: a run ends after silence, a count, a
+//! limit or a signal, or when the network reports that nobody receives (ICMP).
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
         pace: Option<Pace>,
         now: Instant,
     ) -> Self {
-        // Who connects has somebody there from the start.
+        // A connected socket has a peer from the start.
         let company = if socket.has_peer() { Company::Here } else { Company::Awaited };
         Self {
             input,
@@ -72,10 +72,10 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
     }
 
     /// Moves what can be moved in one step each way, and judges by what was known at `looked_at` whether the
-    /// run is over. While the text about it is `congested`, nothing moves that would add to that.
+    /// run is over. While standard error or a dump is `congested`, nothing moves that would add to it.
     ///
     /// # Errors
-    /// When an end failed, the network said that nobody is there, or a limit is over.
+    /// When an end failed, the network reported that nobody receives, or a limit is over.
     fn turn(&mut self, now: Instant, looked_at: Instant, congested: bool) -> Result<Turn> {
         let stepped = match congested {
             true => Ok(false),
@@ -93,7 +93,7 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
 
     /// The socket is connected to another address now.
     fn begin_anew(&mut self, now: Instant) {
-        // The pump has met the end of what the address before sent.
+        // The old pump has met the failure of the old socket, after which it moves nothing.
         self.down = Pump::new(Batch::new(ROOM), Offload::Portable, None);
         self.ends.sent_anew(now);
     }
@@ -123,7 +123,7 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
     }
 
     fn is_over(&mut self, looked_at: Instant) -> Result<bool> {
-        // A failure that is still to be told must not be taken for an end.
+        // A source has failed, and what came before is not written yet: that is no end.
         if self.down.has_failed() {
             let is_stuck = self.ends.is_stuck(looked_at);
             let failure = if is_stuck { self.down.take_failure() } else { None };
@@ -148,7 +148,7 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
     }
 
     fn deadline(&self, now: Instant, congested: bool) -> Option<Instant> {
-        // While text waits for its reader, or a failure for being told, nothing is sent, however due it is.
+        // Nothing is sent while a dump is congested or a failure is pending, even if the pace would allow it.
         let sends = !self.ends.has_input_ended() && !congested && !self.down.has_failed();
         let pace = if sends { self.up.deadline() } else { None };
         let ends = match self.down.has_failed() {
@@ -160,8 +160,8 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
 }
 
 impl DatagramRelay {
-    /// The same relay with the name's other addresses: where the first ones turn out to have
-    /// nobody, the next gets what was sent.
+    /// The same relay with the other addresses of the name: if the network reports that nobody
+    /// receives at one, what was sent is sent to the next.
     #[must_use]
     pub(crate) fn or(mut self, next: NextAddress) -> Self {
         self.socket.keep_for_others();
@@ -172,7 +172,7 @@ impl DatagramRelay {
     /// Moves datagrams both ways until the run is over; see [`Ends`].
     ///
     /// # Errors
-    /// When an end failed, the network said that nobody is there, a limit passed or a signal came. What had
+    /// When an end failed, the network reported that nobody receives, a limit passed or a signal came. What had
     /// arrived by then has been written, as far as standard output takes it.
     pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
         let result = self.run_to_end(session);
@@ -206,7 +206,8 @@ impl DatagramRelay {
         }
     }
 
-    /// Goes on with the next address when nobody was at this one; else the error itself.
+    /// Goes on with the next address if the error says that nobody receives at this one, and returns
+    /// the error otherwise.
     fn go_on_elsewhere(
         &mut self,
         mut error: Error,
@@ -222,7 +223,7 @@ impl DatagramRelay {
                 Err(end) if matches!(end.status, Status::Stopped(_) | Status::TimedOut) => {
                     return Err(end);
                 }
-                // What is wrong with the others says less than that nobody was here.
+                // The error of the first address says more than what is wrong with the others.
                 Ok(None) | Err(_) => break,
             };
             let (socket, latch, resent) = self.socket.move_to(socket, latch, peer);

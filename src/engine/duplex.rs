@@ -10,9 +10,9 @@ use crate::error::Result;
 use crate::io::progress::Progress;
 use crate::observe::tap::Activity;
 
-/// Where our payload comes from.
+/// Where the payload that is sent comes from.
 pub(crate) trait Speaker: Source {
-    /// Whether a person types it.
+    /// Whether it is a terminal.
     fn is_terminal(&self) -> bool;
 
     /// Whether there is more of it right now, or part of a message has been read.
@@ -21,7 +21,7 @@ pub(crate) trait Speaker: Source {
 
 /// Where what is received goes.
 pub(crate) trait Listener: Sink {
-    /// What has become of whoever reads it.
+    /// Whether its reader wants more.
     fn reader(&self) -> Reader;
 
     /// Whether nothing waits to be written.

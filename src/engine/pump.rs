@@ -33,7 +33,7 @@ pub(crate) enum Failure {
 enum Phase {
     /// The source may have more.
     Flowing,
-    /// The source has ended; the rest is on its way out.
+    /// The source has ended; what it gave has yet to be delivered.
     Finishing,
     /// Nothing will move again.
     Done,
@@ -42,7 +42,7 @@ enum Phase {
 /// How bytes get from the source to the sink; `P` is a pipe of our own.
 #[derive(Debug)]
 enum Conduit<P> {
-    /// Through the batch; splicing may take over when much flows.
+    /// Through the batch. A bulk transfer may change over to splicing.
     Copy(Offload),
     /// Inside the kernel.
     Splice(Splice<P>),
@@ -55,11 +55,11 @@ pub(crate) struct Pump<K: Kernel = System> {
     phase: Phase,
     kernel: K,
     conduit: Conduit<K::Pipe>,
-    /// Whether much has flowed.
+    /// Whether this is a bulk transfer.
     bulky: bool,
     failure: Option<Error>,
     pace: Option<Pace>,
-    /// Whether the sink had no room the last time: then that is what is waited for.
+    /// Whether the sink had no room the last time: then the pump waits for the sink, not for the pace.
     is_full: bool,
 }
 
@@ -73,7 +73,7 @@ impl Pump {
 
 impl<K: Kernel> Pump<K> {
     fn with_kernel(kernel: K, batch: Batch, offload: Offload, pace: Option<Pace>) -> Self {
-        // Whoever paces has to cut.
+        // A pace has to cut the stream into pieces, which splicing does not allow.
         let offload = if pace.is_some() { Offload::Portable } else { offload };
         Self {
             batch,
@@ -87,18 +87,18 @@ impl<K: Kernel> Pump<K> {
         }
     }
 
-    /// Whether the source has failed and that has yet to be told.
+    /// Whether the source has failed and [`step`](Self::step) has yet to return that.
     #[must_use]
     pub(crate) fn has_failed(&self) -> bool {
         self.failure.is_some()
     }
 
-    /// Why the source has failed, if that has yet to be told: whoever asks tells it.
+    /// Why the source has failed, if [`step`](Self::step) has yet to return that; it will not, then.
     pub(crate) fn take_failure(&mut self) -> Option<Error> {
         self.failure.take()
     }
 
-    /// Whether nothing is under way inside the pump.
+    /// Whether the pump holds nothing that the sink has yet to take.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         let held = match &self.conduit {
@@ -108,7 +108,7 @@ impl<K: Kernel> Pump<K> {
         self.batch.is_empty() && held == 0
     }
 
-    /// When the pace allows the next message, if it is what the pump waits for.
+    /// When the pace allows the next message, if the pump waits for that.
     #[must_use]
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.batch.is_empty() || self.is_full {
@@ -152,7 +152,7 @@ impl<K: Kernel> Pump<K> {
                     && n >= BULK
                     && !self.bulky
                 {
-                    self.more_flows(source, sink, offload);
+                    self.begin_bulk(source, sink, offload);
                 }
                 Ok(progress)
             }
@@ -181,7 +181,7 @@ impl<K: Kernel> Pump<K> {
     ) -> Result<Progress, Failure> {
         match source.fill(&mut self.batch) {
             Ok(Progress::End) => self.finish(sink),
-            // What has failed gives no more than it had.
+            // A source that has failed gives what it had left, and then no more.
             Ok(Progress::Blocked) if self.failure.is_some() => self.finish(sink),
             Ok(progress) => Ok(progress),
             Err(error) => {
@@ -191,9 +191,9 @@ impl<K: Kernel> Pump<K> {
         }
     }
 
-    /// Much flows. Small traffic stays with read and write, which need fewer system calls for it
-    /// than splicing does.
-    fn more_flows(&mut self, source: &mut impl Source, sink: &mut impl Sink, offload: Offload) {
+    /// This is a bulk transfer: changes over to splicing if that is possible. For little data, read
+    /// and write need fewer system calls.
+    fn begin_bulk(&mut self, source: &mut impl Source, sink: &mut impl Sink, offload: Offload) {
         self.bulky = true;
         source.widen();
         sink.widen();

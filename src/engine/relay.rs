@@ -76,24 +76,24 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
         }
     }
 
-    /// Whether the peer would take an ordinary end for that of all we had to send, or for our word
-    /// that all it sent has been dealt with.
+    /// Whether the peer would take a FIN for the end of everything we had to send, or for a sign that
+    /// all it sent has been processed, while it is not.
     fn is_cut_off(&self, status: Status) -> bool {
         match self.sending {
-            // Everything has been sent that there was at the moment the run was told to end.
+            // If all that was there when the run was told to end has been sent, nothing is cut off.
             Sending::Open if status.is_told_to_end() => {
                 !self.up.is_empty() || self.input.has_more()
             }
             Sending::Held if status.is_told_to_end() => false,
             Sending::Open | Sending::Held => true,
-            // What took no more need not be broken: the system may have been short of memory.
+            // Sending may have failed without the connection being broken, as for lack of memory.
             Sending::Broken => status != Status::Broken,
             Sending::Closed => false,
         }
     }
 
     /// Moves what can be moved in one step each way, and judges by what was known at `looked_at` whether the
-    /// run is over. While what was said of it is `congested`, nothing moves that would add to it.
+    /// run is over. While standard error or a dump is `congested`, nothing moves that would add to it.
     ///
     /// # Errors
     /// When an end failed, or a limit is over.
@@ -110,7 +110,7 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
     }
 
     fn is_over(&mut self, looked_at: Instant) -> Result<bool> {
-        // A failure that is still to be told must not be taken for an end.
+        // A source has failed, and what came before is not written yet: that is no end.
         if self.down.has_failed() {
             let is_stuck = self.ends.is_stuck(looked_at);
             let failure = if is_stuck { self.down.take_failure() } else { None };
@@ -203,7 +203,7 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
     }
 
     fn deadline(&self, now: Instant, congested: bool) -> Option<Instant> {
-        // While text waits for its reader nothing is sent, however due it is.
+        // While a dump is congested nothing is sent, even if the pace would allow it.
         let sends = self.sending == Sending::Open && !congested;
         let pace = if sends { self.up.deadline() } else { None };
         let ends = match self.down.has_failed() {

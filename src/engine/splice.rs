@@ -1,13 +1,13 @@
 //! Moving bytes from one descriptor to another inside the kernel (splice(2)).
 //!
-//! Pipes and sockets are spliced directly. A file and a socket need a pipe between them, which is
-//! ours and holds what has left the one and not yet reached the other. Nobody sees the bytes, so
-//! the pump uses this only while nobody wants to.
+//! If one end is a pipe, bytes are spliced directly. A file and a socket need a pipe of our own
+//! between them, which holds what has left the one and not yet reached the other. The bytes do not
+//! pass through this program, so the pump splices only while no observer wants to see them.
 //!
-//! What splice(2) says is not always what read(2) and write(2) would say. From a TCP socket it
-//! stops in front of urgent data, by 0 or `EAGAIN`, with bytes behind; a sandbox may refuse it by
-//! any error while it allows the other two. So it is believed when it moves bytes and when it
-//! tells that a connection or a pipe broke. In all other cases copying finds out.
+//! The result of splice(2) is not always that of read(2) and write(2). On a TCP socket it returns 0
+//! or `EAGAIN` in front of urgent data although more bytes follow; a sandbox may refuse it with any
+//! error and allow the other two. So only two results are taken as they are: that bytes moved, and
+//! that a connection or a pipe broke. After all others the pump copies, and that shows what is true.
 
 mod kernel;
 
@@ -30,12 +30,12 @@ const CHUNK: usize = sys::BULK_PIPE;
 pub(crate) enum Step {
     /// Bytes moved, or none could.
     Progress(Progress),
-    /// Nothing came from the source. Only reading it tells why: its end, nothing there for now, or
-    /// urgent data, in front of which splice(2) stops. Splicing may go on after what was read.
+    /// Nothing came from the source, which has to be read to find out why: it has ended, has nothing
+    /// for now, or has urgent data, in front of which splice(2) stops. Splicing may go on afterwards.
     Read,
-    /// Nobody takes what the sink gets.
+    /// Nobody reads what the sink is given any more.
     SinkEnded,
-    /// These two descriptors cannot be spliced; [`Splice::rescue`] what is under way.
+    /// These two descriptors cannot be spliced. [`Splice::rescue`] gives back what is in the pipe.
     Refused,
 }
 
@@ -108,7 +108,7 @@ impl<P> Splice<P> {
         }
     }
 
-    /// Takes back what was under way when the sink refused it.
+    /// Moves what is in the pipe to the batch, because the sink refuses to be spliced into.
     ///
     /// # Errors
     /// When our own pipe does not give it back: these bytes are lost.
@@ -224,9 +224,9 @@ fn into_sink<K: Kernel>(
     }
 }
 
-/// Whether an error is one that a connection ends with. A socket tells of it once (SO_ERROR,
-/// socket(7)), so that copying would meet an end without a cause instead. Every other error may
-/// mean that splicing is not possible here, and if it does not, copying meets it again.
+/// Whether an error is one that a connection ends with. A socket reports it only once (SO_ERROR,
+/// socket(7)), so that copying would meet an end without a cause. Every other error may mean that
+/// splicing is not possible here; if it means something else, copying meets it again.
 fn is_of_connection(kind: io::ErrorKind) -> bool {
     use io::ErrorKind as Kind;
     matches!(
@@ -254,8 +254,8 @@ fn moved(n: usize) -> Step {
     Step::Progress(Progress::Moved(n))
 }
 
-/// `EAGAIN` does not say which end is stuck (splice(2)); poll(2) does. Clearing the latch of an
-/// end that is ready would wait for an edge that never comes.
+/// `EAGAIN` does not say which end is not ready (splice(2)); poll(2) does. If the latch of an end
+/// that is ready were cleared, the loop would wait for an event that never comes.
 fn blocked_end(kernel: &impl Kernel, from: &SpliceEnd<'_>, to: &SpliceEnd<'_>) -> Step {
     let (readable, writable) = kernel.ready(from, to);
     if readable && writable {

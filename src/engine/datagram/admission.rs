@@ -16,7 +16,7 @@ impl Admission {
         Self { list }
     }
 
-    /// Whether the sender is refused. Its datagrams are then counted, and nobody hears of them.
+    /// Whether the sender is refused. Its datagrams are counted as ignored, then.
     pub(super) fn refuses(&self, received: &Received, tap: &Tap) -> bool {
         let Some(from) = received.from.as_ref().filter(|_| !self.list.is_open()) else {
             return false;

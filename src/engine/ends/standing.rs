@@ -1,4 +1,4 @@
-//! What a rule has to ask the socket itself, because nothing that has happened tells.
+//! What a rule has to ask the socket about, because no read or write reports it.
 
 use crate::error::Result;
 
@@ -16,14 +16,14 @@ pub(crate) trait Standing {
     /// When the connection broke before that.
     fn has_acknowledged(&self) -> Result<bool>;
 
-    /// Whether the peer is still there, as far as the socket has been told.
+    /// Whether the peer is still there, as far as the system knows.
     ///
     /// # Errors
     /// When it is not.
     fn check(&self) -> Result<()>;
 }
 
-/// Where there is no one socket whose standing could be asked for.
+/// For runs that have no single socket to ask.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Here;
 

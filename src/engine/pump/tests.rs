@@ -136,6 +136,7 @@ impl Walk {
     /// Blocked: by the sink if something waits to leave, else by the source, or by both as one.
     fn has_reason_to_wait(&self) {
         let world = &self.world;
+        assert!(self.pump.deadline().is_none_or(|at| at > self.now), "the loop would spin");
         let (readable, writable) = (world.from.readable(), world.to.writable());
         if self.pump.is_empty() {
             assert!(!readable || !writable, "reads no more, and could");

@@ -82,7 +82,7 @@ impl Broadcast<'_> {
         let before = batch.len();
         while let Some((frame, bytes)) = batch.front() {
             let (segment, gone) = (frame.segment, before - batch.len());
-            let Some(train) = allowed.train(bytes, segment, gone, moved) else { break };
+            let Some(train) = allowed.whole_messages(bytes, segment, gone, moved) else { break };
             // Only raw input has more than one message in a train, and no marks.
             let prefix = framing::length_prefix(train);
             let marked = in_stream(self.format, self.crlf, &prefix, train).concat();

@@ -173,7 +173,9 @@ impl World {
         let mut moved = 0;
         while let Some((frame, bytes)) = batch.front() {
             let gone = before - batch.len();
-            let Some(train) = allowed.train(bytes, frame.segment, gone, moved) else { break };
+            let Some(part) = allowed.whole_messages(bytes, frame.segment, gone, moved) else {
+                break;
+            };
             if self.unwritable {
                 break;
             }
@@ -183,7 +185,7 @@ impl World {
                 return Ok(Progress::Moved(moved));
             }
             self.refused()?;
-            let messages: Vec<_> = frame.messages(train).collect();
+            let messages: Vec<_> = frame.messages(part).collect();
             let some = &messages[..self.rng.usize(1..=messages.len())];
             some.iter().for_each(|message| self.up.take(message));
             self.activity.sent(some.len());
