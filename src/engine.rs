@@ -24,4 +24,6 @@ pub(crate) mod repeat;
 mod seeds;
 pub(crate) mod splice;
 pub(crate) mod stream;
+#[cfg(test)]
+mod traffic;
 pub(crate) mod tunnel;

@@ -8,7 +8,7 @@ mod icmp;
 mod linux;
 mod retry;
 
-pub(crate) use datagrams::{Receiver, Sender};
+pub(crate) use datagrams::{Receiver, SendOutcome, Sender};
 pub(crate) use facts::{Fetch, Offload, Received, TcpCounts, TcpState};
 pub(crate) use icmp::{Icmp, IcmpKind, hear_icmp, next_icmp};
 pub(crate) use retry::again;

@@ -85,7 +85,7 @@ impl Broadcast<'_> {
         let before = batch.len();
         while let Some((frame, bytes)) = batch.front() {
             let (segment, gone) = (frame.segment, before - batch.len());
-            let Some(front) = allowed.train(bytes, segment, gone, moved) else { break };
+            let Some(front) = allowed.whole_messages(bytes, segment, gone, moved) else { break };
             // One entry of a batch holds several messages only if the input is raw, and raw messages have
             // no delimiters in a stream.
             let prefix = framing::length_prefix(front);
