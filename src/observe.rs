@@ -3,6 +3,7 @@
 
 mod activity;
 pub(crate) mod bar;
+pub(crate) mod course;
 pub(crate) mod dump;
 pub mod hexdump;
 pub(crate) mod journal;
@@ -10,4 +11,5 @@ pub(crate) mod json;
 pub(crate) mod link;
 pub(crate) mod pcap;
 pub(crate) mod report;
+pub(crate) mod stamps;
 pub(crate) mod tap;

@@ -24,13 +24,17 @@ pub(super) fn session<T>(
 ) -> Result<()> {
     let mut session = Session::new(common.protocol, common.verbosity, common.timeout)?;
     let journal = session.console.journal();
+    let stamps = common.seen.stamps;
     if let BarSetting::Drawn { size } = common.seen.bar {
         // Before those who write lines: it makes room for them.
         session.observe(Box::new(Bar::new(journal.clone(), size)));
     }
     match common.seen.told {
         Told::Text => {
-            session.observe(Box::new(Lines::new(journal.clone(), common.verbosity)));
+            let lines = Lines::new(journal.clone(), common.verbosity)
+                .stamped(stamps)
+                .telling(common.seen.leaving);
+            session.observe(Box::new(lines));
         }
         Told::Json(bytes) => {
             let started = wall_clock_at_start(&session);
@@ -39,7 +43,7 @@ pub(super) fn session<T>(
         }
     }
     if let Some(paint) = common.seen.dump {
-        session.observe(Box::new(Dump::new(journal, paint)));
+        session.observe(Box::new(Dump::new(journal, paint).stamped(stamps)));
     }
     let result = prepare(&mut session).and_then(|ready| {
         observe_in_files(&common.seen, &mut session)?;
@@ -52,7 +56,7 @@ pub(super) fn session<T>(
 fn observe_in_files(seen: &Seen, session: &mut Session) -> Result<()> {
     if let Some((path, paint)) = &seen.dump_file {
         let journal = files::open(path, session)?;
-        session.observe(Box::new(Dump::new(journal, *paint)));
+        session.observe(Box::new(Dump::new(journal, *paint).stamped(seen.stamps)));
     }
     if let Some(path) = &seen.pcap {
         let journal = files::open(path, session)?;

@@ -8,6 +8,7 @@ use socket2::Socket;
 use crate::net::address::{Address, Protocol, transport};
 use crate::net::socket;
 use crate::observe::activity::Activity;
+use crate::observe::course::Course;
 
 /// One peer of one socket, and what has passed between them.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct Link {
     pub(super) sent: DirectionCount,
     pub(super) received: DirectionCount,
     pub(super) reset: Cell<Option<Side>>,
+    /// How the connection went.
+    pub course: Course,
 }
 
 /// One of the two ends of a link.
@@ -62,6 +65,7 @@ impl Link {
             sent,
             received,
             reset: Cell::new(None),
+            course: Course::default(),
         }
     }
 
@@ -101,6 +105,12 @@ impl Link {
     #[must_use]
     pub(crate) fn received_bytes(&self) -> u64 {
         self.received.bytes.get()
+    }
+
+    /// One side has reset the connection.
+    pub(super) fn broke(&self, side: Side) {
+        self.reset.set(Some(side));
+        self.course.closed_by(side);
     }
 
     /// Whether the connection broke.

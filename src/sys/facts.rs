@@ -1,6 +1,7 @@
 //! What the system is asked and told, in the same words on every system.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use crate::peer::Route;
 
@@ -28,6 +29,8 @@ pub(crate) struct TcpCounts {
     pub bytes_out: u64,
     /// Segments sent again.
     pub retransmissions: u64,
+    /// The smoothed round trip (RFC 6298); `None` before the first was measured.
+    pub round_trip: Option<Duration>,
     /// Whether segments carry timestamps (RFC 7323), 12 bytes each.
     pub timestamps: bool,
 }

@@ -16,7 +16,7 @@ use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
 use crate::io::splice_end::{SpliceEnd, SpliceKind};
 use crate::net::socket;
-use crate::sys::{self, TcpState};
+use crate::sys::{self, TcpCounts, TcpState};
 
 /// A connected, non-blocking stream socket that the reactor watches.
 #[derive(Debug)]
@@ -108,6 +108,18 @@ impl Transport {
     #[must_use]
     pub(crate) fn state(&self) -> Option<TcpState> {
         sys::tcp_state(&self.socket).ok()
+    }
+
+    /// Whether the peer's FIN has come, read or not; `false` where that is no TCP connection.
+    #[must_use]
+    pub(crate) fn peer_has_closed(&self) -> bool {
+        sys::tcp_peer_has_closed(&self.socket).unwrap_or(false)
+    }
+
+    /// What the kernel has counted and measured; `None` where it does not tell.
+    #[must_use]
+    pub(crate) fn counts(&self) -> Option<TcpCounts> {
+        sys::tcp_counts(&self.socket).ok().flatten()
     }
 
     /// What has happened to the connection that no call has told of yet. The socket may know more

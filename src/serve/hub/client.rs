@@ -142,6 +142,11 @@ impl Client {
         self.stream.abort();
     }
 
+    /// It has left, or is made to leave.
+    pub(super) fn over(&self) {
+        self.stream.over();
+    }
+
     /// Adds bytes to what waits for it.
     pub(super) fn push(&mut self, bytes: &Rc<[u8]>) {
         if !bytes.is_empty() {
