@@ -3,6 +3,7 @@
 
 mod activity;
 pub(crate) mod bar;
+pub(crate) mod connections;
 pub(crate) mod course;
 pub(crate) mod dump;
 pub mod hexdump;

@@ -186,7 +186,7 @@ impl TermLike for Paper {
 mod tests {
     use super::*;
     use crate::net::address::Protocol;
-    use crate::observe::course::Connections;
+    use crate::observe::connections::Connections;
 
     fn counters(sent_bytes: u64, last: bool) -> Summary {
         Summary {

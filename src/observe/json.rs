@@ -13,7 +13,8 @@ use serde_json::ser::{Formatter, Serializer as Writer};
 
 use crate::error::Error;
 use crate::net::address::{Address, Protocol, canonical, transport};
-use crate::observe::course::{Connections, Measured};
+use crate::observe::connections::Connections;
+use crate::observe::course::Measured;
 use crate::observe::journal::{Journal, Verbosity};
 use crate::observe::tap::{Direction, Event, Link, Observer, Side, Summary, Transfer};
 use crate::peer::is_unsafe_to_show;

@@ -8,7 +8,7 @@ use socket2::Socket;
 use crate::net::address::{Address, Protocol, transport};
 use crate::net::socket;
 use crate::observe::activity::Activity;
-use crate::observe::course::Course;
+use crate::observe::course::{Course, Side};
 
 /// One peer of one socket, and what has passed between them.
 #[derive(Debug)]
@@ -24,15 +24,6 @@ pub(crate) struct Link {
     pub(super) reset: Cell<Option<Side>>,
     /// How the connection went.
     pub course: Course,
-}
-
-/// One of the two ends of a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// This program.
-    Ours,
-    /// The peer, or the network in its place.
-    Peers,
 }
 
 /// One direction of a link.

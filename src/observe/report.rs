@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use crate::net::address::{Protocol, transport};
-use crate::observe::course::Connections;
+use crate::observe::connections::Connections;
 use crate::observe::journal::{Journal, Verbosity};
 use crate::observe::stamps::Stamps;
 use crate::observe::tap::{Event, Link, Observer, Side, Summary, Transfer};

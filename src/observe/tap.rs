@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::net::address::{Address, Protocol};
 pub(crate) use crate::observe::activity::Activity;
-use crate::observe::course::Connections;
-pub(crate) use crate::observe::link::{Link, Side};
+use crate::observe::connections::Connections;
+pub(crate) use crate::observe::course::Side;
+pub(crate) use crate::observe::link::Link;
 
 /// The direction of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
