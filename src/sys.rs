@@ -137,6 +137,14 @@ pub(crate) fn tcp_state(socket: impl AsFd) -> io::Result<TcpState> {
     linux::tcp_state(socket.as_fd())
 }
 
+/// Asks the kernel whether the peer's FIN has come, before ours was sent (CLOSE-WAIT).
+///
+/// # Errors
+/// When the socket is no TCP socket.
+pub(crate) fn tcp_peer_has_closed(socket: impl AsFd) -> io::Result<bool> {
+    linux::tcp_peer_has_closed(socket.as_fd())
+}
+
 /// Asks the kernel what a TCP connection has sent and received (TCP_INFO, tcp(7)); `None` when
 /// this system does not count segments.
 ///

@@ -15,6 +15,7 @@ use crate::net::access::AccessList;
 use crate::net::address::{Family, HostPort, Lookup, Protocol};
 use crate::net::options::Options;
 use crate::observe::journal::Verbosity;
+use crate::observe::report::Leaving;
 use crate::sys::Offload;
 
 /// Settings of `pktcat forward`.
@@ -133,7 +134,7 @@ impl Forward {
             once: args.once,
             max_clients: args.max_clients,
             verbosity: verbosity(args.quiet, args.verbose),
-            seen: Seen::new(args.seeing, None),
+            seen: Seen { leaving: Leaving::Told, ..Seen::new(args.seeing, None) },
             options: options(&args.socket)?,
             offload: if args.portable { Offload::Portable } else { Offload::All },
             allow: args.allow,

@@ -22,7 +22,8 @@ use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
 use crate::io::splice_end::SpliceEnd;
-use crate::observe::tap::{Activity, Event, Link, Tap};
+use crate::observe::course::Measured;
+use crate::observe::tap::{Activity, Event, Link, Side, Tap};
 use crate::sys::TcpState;
 
 /// A connected, non-blocking stream socket. Observers are told what passes and what happens to it.
@@ -94,6 +95,10 @@ impl Stream {
     /// # Errors
     /// When the connection is broken.
     pub(crate) fn close_write(&mut self) -> Result<Progress> {
+        // The peer's FIN may have come without having been read.
+        if self.link.course.closed_first().is_none() && self.transport.peer_has_closed() {
+            self.link.course.closed_by(Side::Peers);
+        }
         let progress =
             self.transport.close_write().map_err(|cause| match cause.raw_os_error() {
                 // What is no longer connected has been reset, and a read has met that already.
@@ -118,6 +123,14 @@ impl Stream {
 
     /// The connection is over, however it ended.
     pub(crate) fn over(&self) {
+        if self.link.is_tcp() {
+            if let Some(counts) = self.transport.counts() {
+                let (round_trip, retransmissions) = (counts.round_trip, counts.retransmissions);
+                self.link.course.set_measured(Measured { round_trip, retransmissions });
+            }
+            // Whoever has closed neither half closes both now.
+            self.link.course.closed_by(Side::Ours);
+        }
         self.tap.event(&Event::Closed(&self.link));
     }
 

@@ -9,6 +9,7 @@ use socket2::Socket;
 use crate::net::address::{Address, Protocol, transport};
 use crate::net::socket;
 use crate::observe::activity::Activity;
+use crate::observe::course::{Course, Side};
 
 /// One peer of one socket, and what has passed between them.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Link {
     pub(super) sent: DirectionCount,
     pub(super) received: DirectionCount,
     pub(super) reset: Cell<Option<Side>>,
+    /// How the connection went.
+    pub course: Course,
     /// What a forwarder adds; `None` where this program is one of the two ends.
     pub forwarded: Option<Forwarded>,
 }
@@ -38,15 +41,6 @@ pub(crate) struct Forwarded {
     pub near: Address,
     /// Our address towards TO; [`near`](Self::near) while there is no connection to it.
     pub far: Address,
-}
-
-/// One of the two ends of a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// This program.
-    Ours,
-    /// The peer, or the network in its place.
-    Peers,
 }
 
 /// One direction of a link.
@@ -79,6 +73,7 @@ impl Link {
             sent,
             received,
             reset: Cell::new(None),
+            course: Course::default(),
             forwarded: None,
         }
     }
@@ -125,6 +120,12 @@ impl Link {
     #[must_use]
     pub(crate) fn received_bytes(&self) -> u64 {
         self.received.bytes.get()
+    }
+
+    /// One side has reset the connection.
+    pub(super) fn broke(&self, side: Side) {
+        self.reset.set(Some(side));
+        self.course.closed_by(side);
     }
 
     /// Whether the connection broke.

@@ -1,6 +1,7 @@
 //! Types that the system layer shares with its users, the same for every operating system.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use crate::peer::Route;
 
@@ -29,6 +30,8 @@ pub(crate) struct TcpCounts {
     pub bytes_out: u64,
     /// Segments retransmitted.
     pub retransmissions: u64,
+    /// The smoothed round trip (RFC 6298); `None` before the first was measured.
+    pub round_trip: Option<Duration>,
     /// Whether segments carry timestamps (RFC 7323), 12 bytes each.
     pub timestamps: bool,
 }

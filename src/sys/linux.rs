@@ -13,6 +13,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 use std::{ptr, slice};
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -132,11 +133,19 @@ pub(super) fn tcp_state(fd: BorrowedFd<'_>) -> io::Result<TcpState> {
     })
 }
 
+pub(super) fn tcp_peer_has_closed(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    const CLOSE_WAIT: u8 = 8;
+    let (state, _) = get_option::<u8>(fd, libc::IPPROTO_TCP, libc::TCP_INFO)?;
+    Ok(state == CLOSE_WAIT)
+}
+
 /// Words of `struct tcp_info` (`linux/tcp.h`), counted in 32-bit units; the structure only grows,
 /// and older kernels fill in less of it.
 mod tcp_info {
     /// The byte of options is the second of the second word.
     pub(super) const OPTIONS: usize = 1;
+    /// In microseconds.
+    pub(super) const RTT: usize = 17;
     pub(super) const TOTAL_RETRANS: usize = 25;
     pub(super) const SEGS_OUT: usize = 34;
     pub(super) const SEGS_IN: usize = 35;
@@ -165,6 +174,10 @@ pub(super) fn tcp_counts(fd: BorrowedFd<'_>) -> io::Result<Option<TcpCounts>> {
         segments_in: word(tcp_info::SEGS_IN),
         bytes_out: long(tcp_info::BYTES_SENT),
         retransmissions: word(tcp_info::TOTAL_RETRANS),
+        round_trip: match word(tcp_info::RTT) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros)),
+        },
         timestamps: options & OPTION_TIMESTAMPS != 0,
     };
     // Every connection has sent a SYN or SYN-ACK: a count of 0 means that this kernel does not count.

@@ -48,7 +48,9 @@ mod services;
 mod services_udp;
 mod storms;
 mod taking_over;
+mod telling;
 mod timeouts;
+mod timestamps;
 mod udp;
 mod unix;
 mod unreachable;
@@ -134,7 +136,9 @@ fn all() -> Vec<Trial> {
         services_udp::tests(),
         storms::tests(),
         taking_over::tests(),
+        telling::tests(),
         timeouts::tests(),
+        timestamps::tests(),
         udp::tests(),
         unix::tests(),
         unreachable::tests(),

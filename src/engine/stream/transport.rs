@@ -16,7 +16,7 @@ use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
 use crate::io::splice_end::{SpliceEnd, SpliceKind};
 use crate::net::socket;
-use crate::sys::{self, TcpState};
+use crate::sys::{self, TcpCounts, TcpState};
 
 /// A connected, non-blocking stream socket that the reactor watches.
 #[derive(Debug)]
@@ -107,6 +107,18 @@ impl Transport {
     #[must_use]
     pub(crate) fn state(&self) -> Option<TcpState> {
         sys::tcp_state(&self.socket).ok()
+    }
+
+    /// Whether the peer's FIN has come, read or not; `false` where that is no TCP connection.
+    #[must_use]
+    pub(crate) fn peer_has_closed(&self) -> bool {
+        sys::tcp_peer_has_closed(&self.socket).unwrap_or(false)
+    }
+
+    /// What the kernel has counted and measured; `None` where it does not tell.
+    #[must_use]
+    pub(crate) fn counts(&self) -> Option<TcpCounts> {
+        sys::tcp_counts(&self.socket).ok().flatten()
     }
 
     /// An error of the connection that no call has returned yet (SO_ERROR, socket(7)). The socket may

@@ -146,6 +146,11 @@ impl Client {
         self.stream.abort();
     }
 
+    /// It has left, or is made to leave.
+    pub(super) fn over(&self) {
+        self.stream.over();
+    }
+
     /// Adds bytes to the queue.
     pub(super) fn push(&mut self, bytes: &Rc<[u8]>) {
         if !bytes.is_empty() {

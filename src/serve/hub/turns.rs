@@ -348,7 +348,7 @@ impl Hub {
             client.abort();
             self.failed(error, session);
         }
-        session.event(&Event::Closed(client.link()));
+        client.over();
         self.clients.forget();
         drop(client);
         if let Some(acceptor) = &mut self.acceptor {
