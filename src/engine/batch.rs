@@ -55,6 +55,12 @@ impl Batch {
         Self { arena: vec![0; capacity], cut: 0, filled: 0, frames: VecDeque::new(), waiting: 0 }
     }
 
+    /// How many bytes it was made for.
+    #[must_use]
+    pub(crate) fn room(&self) -> usize {
+        self.arena.len()
+    }
+
     /// Whether no message waits.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {

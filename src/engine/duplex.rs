@@ -61,6 +61,15 @@ pub(crate) trait DatagramEnd: Source + Sink + Standing {
     fn has_peer(&self) -> bool;
 }
 
+/// A connection that can be one side of a tunnel.
+pub(crate) trait Side: Duplex {
+    /// Closing it will be a reset: what was sent on it is not all that was to be sent.
+    fn reset(&self);
+
+    /// Bytes sent that the peer's system has not acknowledged; `None` when ours does not tell.
+    fn unacknowledged(&self) -> Option<u32>;
+}
+
 impl Speaker for Input {
     fn is_terminal(&self) -> bool {
         self.is_terminal()
@@ -110,5 +119,15 @@ impl DatagramEnd for Datagram {
 
     fn has_peer(&self) -> bool {
         self.has_peer()
+    }
+}
+
+impl Side for Stream {
+    fn reset(&self) {
+        self.abort();
+    }
+
+    fn unacknowledged(&self) -> Option<u32> {
+        self.unacknowledged()
     }
 }

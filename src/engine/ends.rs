@@ -16,7 +16,7 @@ use crate::observe::tap::Activity;
 use crate::run::limits::{Limit, nearest};
 
 /// How often the kernel is asked whether everything is acknowledged, should it not say so.
-const ACKNOWLEDGED_CHECK: Duration = Duration::from_millis(20);
+pub(crate) const ACKNOWLEDGED_CHECK: Duration = Duration::from_millis(20);
 
 /// When the sending half is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

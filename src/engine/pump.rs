@@ -20,6 +20,9 @@ pub(crate) const STEPS_BETWEEN_LOOKS: u32 = 16;
 /// enough that a peer which floods does not keep the run alive.
 const STEPS_AT_THE_END: u32 = 256;
 
+/// Bytes of the room that pumps without a batch of their own [borrow](Pump::borrow_room).
+pub(crate) const LENT_ROOM: usize = 128 * 1024;
+
 /// Which end of a pump failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -106,6 +109,25 @@ impl<K: Kernel> Pump<K> {
             Conduit::Splice(splice) => splice.held(),
         };
         self.batch.is_empty() && held == 0
+    }
+
+    /// Takes room to read into for some steps, unless the pump still holds something.
+    pub(crate) fn borrow_room(&mut self, room: &mut Batch) {
+        if self.batch.is_empty() {
+            std::mem::swap(&mut self.batch, room);
+        }
+    }
+
+    /// Gives the [borrowed](Self::borrow_room) room back. What the sink has yet to take stays here in
+    /// that room, and `room` is new.
+    pub(crate) fn give_room_back(&mut self, room: &mut Batch) {
+        if self.batch.is_empty() {
+            std::mem::swap(&mut self.batch, room);
+            self.batch = Batch::new(0);
+        }
+        if room.room() == 0 {
+            *room = Batch::new(LENT_ROOM);
+        }
     }
 
     /// When the pace allows the next message, if the pump waits for that.

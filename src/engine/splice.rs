@@ -90,7 +90,7 @@ impl<P> Splice<P> {
         match self {
             Self::Direct => direct(kernel, source, sink),
             Self::Through { pipe, held: held @ 0 } => {
-                match from_source(kernel, pipe, held, source)? {
+                match from_source(kernel, pipe, held, source, sink)? {
                     None => into_sink(kernel, pipe, held, sink),
                     Some(step) => Ok(step),
                 }
@@ -166,13 +166,16 @@ fn from_source<K: Kernel>(
     pipe: &K::Pipe,
     held: &mut usize,
     source: &mut impl Source,
+    sink: &impl Sink,
 ) -> Result<Option<Step>, Failed> {
-    let Some(from) = source.splice_end() else { return Ok(Some(Step::Refused)) };
+    let (Some(from), Some(to)) = (source.splice_end(), sink.splice_end()) else {
+        return Ok(Some(Step::Refused));
+    };
     if !from.latch.readable() {
         return Ok(Some(Step::Progress(Progress::Blocked)));
     }
     let is_socket = from.kind == SpliceKind::Socket;
-    let most = if is_socket { sys::FILE_PIECE } else { CHUNK };
+    let most = if to.kind == SpliceKind::File { sys::FILE_PIECE } else { CHUNK };
     match kernel.fill_pipe(&from, pipe, most) {
         Ok(0) => Ok(Some(Step::Read)),
         Ok(n) => {

@@ -8,7 +8,7 @@ use socket2::Socket;
 use crate::io::reactor::Latch;
 use crate::net::address::{Address, Route};
 use crate::net::socket;
-use crate::sys::{Fetch, Offload, Received, Receiver, Sender, Sent};
+use crate::sys::{Fetch, Offload, Received, Receiver, SendOutcome, Sender};
 
 /// A non-blocking datagram socket that the reactor watches. It knows nothing of peers.
 pub(super) struct Endpoint {
@@ -67,7 +67,7 @@ impl Endpoint {
 
     /// Sends datagrams of `segment` bytes each, the last one possibly shorter; a socket that is
     /// connected needs no `to`.
-    pub(super) fn send(&mut self, bytes: &[u8], segment: usize, to: Option<&Route>) -> Sent {
+    pub(super) fn send(&mut self, bytes: &[u8], segment: usize, to: Option<&Route>) -> SendOutcome {
         let sent = self.sender.send(&*self.socket, bytes, segment, to);
         if sent.error.as_ref().is_some_and(|cause| cause.kind() == io::ErrorKind::WouldBlock) {
             self.latch.not_writable();
