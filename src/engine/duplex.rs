@@ -41,6 +41,10 @@ pub(crate) trait Duplex: Source + Sink + Standing {
     /// # Errors
     /// When the connection is broken.
     fn close_write(&mut self) -> Result<Progress>;
+
+    /// The peer's FIN has come and this side goes on: from now on the system asks whether the peer is still
+    /// there. What it learns is [told](Standing::farewell).
+    fn probe_peer(&self) {}
 }
 
 impl Speaker for Input {
@@ -74,5 +78,9 @@ impl Duplex for Stream {
 
     fn close_write(&mut self) -> Result<Progress> {
         self.close_write()
+    }
+
+    fn probe_peer(&self) {
+        self.probe_peer();
     }
 }

@@ -5,6 +5,10 @@
 //! order of events. Three parts of the program ask it: the relay of a connection, the relay of
 //! datagrams, and the hub.
 
+mod farewell;
+
+pub(crate) use farewell::{Farewell, Learned, OurFin};
+
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
@@ -30,6 +34,8 @@ pub(crate) enum Fin {
 pub(crate) enum Saying {
     /// Standard input still flows.
     More,
+    /// It flows, and some of it that was read, or could be read right now, is not sent yet.
+    Unsent,
     /// It is a terminal: whoever sits there has nobody to talk to any more.
     Terminal,
     /// It has ended, or there never was anything to say.
@@ -42,8 +48,8 @@ pub(crate) fn closes_sending(fin: Fin, until_fin: bool, saying: Saying, peer_clo
     match (saying, peer_closed) {
         (Saying::Nothing, false) => fin == Fin::AtInputEnd,
         (Saying::Nothing | Saying::Terminal, true) => true,
-        (Saying::More, true) => until_fin || fin == Fin::AtPeerClose,
-        (Saying::More | Saying::Terminal, false) => false,
+        (Saying::More | Saying::Unsent, true) => until_fin || fin == Fin::AtPeerClose,
+        (Saying::More | Saying::Unsent | Saying::Terminal, false) => false,
     }
 }
 
@@ -175,6 +181,11 @@ pub(crate) trait Standing {
     /// # Errors
     /// When it is not.
     fn check(&self) -> Result<()>;
+
+    /// What is told of the peer once it is gone, after its FIN; `None` while the connection stands.
+    fn farewell(&self, _fin: OurFin) -> Option<Farewell> {
+        None
+    }
 }
 
 /// Where there is no one socket whose standing could be asked for.
@@ -332,6 +343,10 @@ impl Ends {
     fn of_connection(&self, halves: Halves, standing: &dyn Standing) -> Result<Verdict> {
         let Halves { sending, peer_closed, saying } = halves;
         if peer_closed {
+            // It has closed for good, and has had everything.
+            if Self::has_left(halves, standing) {
+                return Ok(Verdict::Done);
+            }
             match sending {
                 // All that had arrived before it broke is written now.
                 Sending::Broken => return Ok(Verdict::BrokenSending),
@@ -356,6 +371,17 @@ impl Ends {
                 Sending::Open | Sending::Broken => false,
             };
         Ok(if is_sent { Verdict::Done } else { Verdict::GoOn })
+    }
+
+    /// Whether the peer is known to be gone, and misses nothing.
+    fn has_left(Halves { sending, saying, .. }: Halves, standing: &dyn Standing) -> bool {
+        let fin = match sending {
+            Sending::Open if saying == Saying::Unsent => return false,
+            Sending::Open | Sending::Held => OurFin::NotSent,
+            Sending::Closed => OurFin::Sent,
+            Sending::Broken => return false,
+        };
+        standing.farewell(fin).is_some_and(|farewell| farewell.is_in_peace(fin))
     }
 
     /// Everything is sent, and nothing is wanted back but the word that nobody is there.

@@ -138,6 +138,12 @@ pub(super) fn tcp_peer_has_closed(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(state == CLOSE_WAIT)
 }
 
+pub(super) fn tcp_unanswered_probes(fd: BorrowedFd<'_>) -> io::Result<u8> {
+    // The fourth byte of struct tcp_info.
+    let ([.., probes], _) = get_option::<[u8; 4]>(fd, libc::IPPROTO_TCP, libc::TCP_INFO)?;
+    Ok(probes)
+}
+
 /// Words of `struct tcp_info` (`linux/tcp.h`), counted in 32-bit units; the structure only grows,
 /// and older kernels fill in less of it.
 mod tcp_info {

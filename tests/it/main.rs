@@ -25,6 +25,7 @@ mod failures;
 mod faults;
 mod forged;
 mod formats;
+mod half_closed;
 mod hints;
 mod interop;
 mod json;
@@ -112,6 +113,7 @@ fn all() -> Vec<Trial> {
         faults::tests(),
         forged::tests(),
         formats::tests(),
+        half_closed::tests(),
         hints::tests(),
         interop::tests(),
         json::tests(),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use crate::engine::ends::{OurFin, Standing as _};
 use crate::engine::flow::{BULK, Sink as _};
 use crate::engine::framing::Assembler;
 use crate::engine::stream::Stream;
@@ -147,6 +148,18 @@ impl Client {
         self.stream.over();
     }
 
+    /// Its FIN has come, and more may be sent to it: from now on the system asks whether it is still there.
+    pub(super) fn probe(&self) {
+        self.stream.probe_peer();
+    }
+
+    /// Whether it is gone after its FIN, and misses nothing.
+    fn has_left(&self) -> bool {
+        let fin = OurFin::NotSent;
+        let farewell = self.stream.farewell(fin);
+        self.queued == 0 && farewell.is_some_and(|farewell| farewell.is_in_peace(fin))
+    }
+
     /// Adds bytes to what waits for it.
     pub(super) fn push(&mut self, bytes: &Rc<[u8]>) {
         if !bytes.is_empty() {
@@ -215,13 +228,14 @@ impl Client {
     /// When the connection is broken.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<Progress> {
         if self.ended {
-            return match self.sending {
-                // A reset after its FIN: no reading would tell, and nothing may be there to be sent.
-                Sending::Open | Sending::Closing if self.stream.has_failed() => {
-                    Err(self.stream.failure())
+            // After its FIN no reading tells that it is gone, and nothing may be there to be sent.
+            if self.sending != Sending::Closed && self.stream.has_failed() {
+                if !self.has_left() {
+                    return Err(self.stream.failure());
                 }
-                _ => Ok(Progress::Blocked),
-            };
+                self.sending = Sending::Closed;
+            }
+            return Ok(Progress::Blocked);
         }
         let progress = self.stream.receive(buffer)?;
         self.ended = progress == Progress::End;

@@ -271,6 +271,8 @@ impl Hub {
         };
         if close && client.is_open() {
             client.sending = Sending::Closing;
+        } else {
+            client.probe();
         }
         client.flush().map(drop)
     }
