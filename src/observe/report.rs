@@ -9,7 +9,7 @@ use crate::net::address::{Protocol, transport};
 use crate::observe::connections::Connections;
 use crate::observe::journal::{Journal, Verbosity};
 use crate::observe::stamps::Stamps;
-use crate::observe::tap::{Event, Link, Observer, Side, Summary, Transfer};
+use crate::observe::tap::{Event, Forwarded, Link, Observer, Side, Summary, Transfer};
 
 /// Writes a line for every event that the verbosity includes.
 #[derive(Debug)]
@@ -87,11 +87,12 @@ impl Observer for Lines {
                     &format!("listening on {address} ({})", transport(*protocol, address)),
                 );
             }
-            Event::Connected(link) => {
-                self.say(Verbosity::Verbose, &format!("connected to {link}"));
+            Event::Connected(link) => self.say(Verbosity::Verbose, &connected(link)),
+            Event::Accepted(link) => self.say(Verbosity::Verbose, &accepted(link)),
+            // A client of a forwarder was accepted before.
+            Event::Peer(link) if link.forwarded.is_none() => {
+                self.say(Verbosity::Verbose, &format!("peer {link}"));
             }
-            Event::Accepted(link) => self.say(Verbosity::Verbose, &format!("accepted {link}")),
-            Event::Peer(link) => self.say(Verbosity::Verbose, &format!("peer {link}")),
             // Errors have the one form that scripts look for, `pktcat: what: where: why`.
             Event::Error(error) => self.journal.line(&format!("pktcat: {error}")),
             Event::Detail(line) => self.say(Verbosity::Verbose, line),
@@ -108,14 +109,29 @@ impl Observer for Lines {
             Event::Closed(link) if self.leaving == Leaving::Told => {
                 self.say(Verbosity::Verbose, &closed(link, at));
             }
-            Event::PeerClosed(_)
-            | Event::WeClosed(_)
+            Event::Peer(_)
             | Event::Closed(_)
+            | Event::PeerClosed(_)
+            | Event::WeClosed(_)
             | Event::Reset(_)
             | Event::WeReset(_)
             | Event::Refused(_)
             | Event::Dropped(_) => {}
         }
+    }
+}
+
+fn connected(link: &Link) -> String {
+    match &link.forwarded {
+        Some(forwarded) => format!("#{} connected {}", forwarded.client, link.peer),
+        None => format!("connected to {link}"),
+    }
+}
+
+fn accepted(link: &Link) -> String {
+    match &link.forwarded {
+        Some(forwarded) => format!("#{} accepted {}", forwarded.client, link.local),
+        None => format!("accepted {link}"),
     }
 }
 
@@ -152,14 +168,15 @@ pub(crate) fn summary(counters: &Summary) -> String {
 
 /// Who closed first, and what the kernel measured: of the one connection, or of all together.
 fn add_connections(line: &mut String, all: &Connections) {
+    let (peer, we) = if all.are_forwarded { ("server", "client") } else { ("peer", "we") };
     // Writing into memory cannot fail.
     let _ = match (all.count, all.closed_first()) {
         (0, _) => return,
-        (1, Some(Side::Peers)) => write!(line, ", peer closed first"),
-        (1, Some(Side::Ours)) => write!(line, ", we closed first"),
+        (1, Some(Side::Peers)) => write!(line, ", {peer} closed first"),
+        (1, Some(Side::Ours)) => write!(line, ", {we} closed first"),
         (1, None) => Ok(()),
         (count, _) => {
-            write!(line, ", {count} connections, peer closed first in {}", all.peer_first)
+            write!(line, ", {count} connections, {peer} closed first in {}", all.peer_first)
         }
     };
     if let Some(round_trip) = all.round_trip() {
@@ -176,8 +193,16 @@ fn add_connections(line: &mut String, all: &Connections) {
 /// That a connection is over, one line: its peer, bytes each way, duration.
 fn closed(link: &Link, at: Duration) -> String {
     let (sent, received) = (link.sent_bytes(), link.received_bytes());
-    let seconds = link.course.duration(at).as_secs_f64();
-    format!("closed {link}, sent {sent} bytes, received {received} bytes, {seconds:.3} s")
+    match &link.forwarded {
+        Some(Forwarded { client, came, .. }) => {
+            let seconds = at.saturating_sub(*came).as_secs_f64();
+            format!("#{client} closed, {sent} bytes up, {received} bytes down, {seconds:.3} s")
+        }
+        None => {
+            let seconds = link.course.duration(at).as_secs_f64();
+            format!("closed {link}, sent {sent} bytes, received {received} bytes, {seconds:.3} s")
+        }
+    }
 }
 
 /// A number with its noun: `1 read`, `2 reads`.

@@ -13,14 +13,14 @@ use crate::net::address::{Address, Protocol};
 pub(crate) use crate::observe::activity::Activity;
 use crate::observe::connections::Connections;
 pub(crate) use crate::observe::course::Side;
-pub(crate) use crate::observe::link::Link;
+pub(crate) use crate::observe::link::{Forwarded, Link};
 
 /// The direction of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// From us to the peer.
+    /// From us to the peer; of a forwarded link from the client to TO.
     Sent,
-    /// From the peer to us.
+    /// From the peer to us; of a forwarded link from TO to the client.
     Received,
 }
 
@@ -59,9 +59,10 @@ pub(crate) enum Event<'a> {
     Accepted(&'a Link),
     /// The first datagram of a peer came.
     Peer(&'a Link),
-    /// The peer closed its sending half: its FIN was received.
+    /// The peer closed its sending half: its FIN was received. Of a forwarded link TO's.
     PeerClosed(&'a Link),
-    /// This program closed its sending half: it sent its FIN.
+    /// This program closed its sending half: it sent its FIN. Of a forwarded link the client's FIN
+    /// was passed on.
     WeClosed(&'a Link),
     /// The connection is over.
     Closed(&'a Link),
@@ -260,7 +261,11 @@ impl Tap {
             Event::Reset(link) | Event::WeReset(link) if link.reset.get().is_some() => return,
             Event::Reset(link) => link.broke(Side::Peers),
             Event::WeReset(link) => link.broke(Side::Ours),
-            Event::Connected(link) | Event::Accepted(link) => link.course.begin(at),
+            Event::Connected(link) | Event::Accepted(link) => {
+                // A client of a forwarder came before it was connected.
+                let came = link.forwarded.as_ref().map(|forwarded| forwarded.came);
+                link.course.begin(came.unwrap_or(at));
+            }
             Event::PeerClosed(link) => link.course.peer_closed(at),
             Event::WeClosed(link) => link.course.closed_by(Side::Ours),
             Event::Closed(link) => self.connections.set(self.connections.get().and(link)),

@@ -25,6 +25,7 @@ mod failures;
 mod faults;
 mod forged;
 mod formats;
+mod forward;
 mod half_closed;
 mod hints;
 mod interop;
@@ -113,6 +114,7 @@ fn all() -> Vec<Trial> {
         faults::tests(),
         forged::tests(),
         formats::tests(),
+        forward::tests(),
         half_closed::tests(),
         hints::tests(),
         interop::tests(),

@@ -7,7 +7,7 @@
 use crate::error::{Error, Result, Status};
 use crate::observe::tap::Event;
 use crate::run::session::Session;
-use crate::serve::hub::client::{Client, Sending};
+use crate::serve::hub::client::{Client, SendHalf};
 use crate::serve::hub::role::Role;
 use crate::serve::hub::state::Hub;
 use crate::serve::hub::table::Table;
@@ -76,5 +76,7 @@ fn next_to_yield(clients: &Table, role: &Role) -> Option<usize> {
 /// Whether a client is given something that ends.
 fn is_being_answered(client: &Client, role: &Role) -> bool {
     let is_under_way = client.queued() > 0 || client.answered.is_some();
-    matches!(role, Role::Echo | Role::Reply(_)) && is_under_way && client.sending != Sending::Closed
+    matches!(role, Role::Echo | Role::Reply(_))
+        && is_under_way
+        && client.sending != SendHalf::Closed
 }
