@@ -152,7 +152,7 @@ pub(crate) fn tcp_state(socket: impl AsFd) -> io::Result<TcpState> {
     linux::tcp_state(socket.as_fd())
 }
 
-/// Asks the kernel whether the peer's FIN has come, before ours was sent (CLOSE-WAIT).
+/// Asks the kernel whether the peer's FIN has come, before ours was sent (CLOSE-WAIT, LAST-ACK).
 ///
 /// # Errors
 /// When the socket is no TCP socket.

@@ -198,6 +198,9 @@ fn closed(link: &Link, at: Duration) -> String {
             let seconds = at.saturating_sub(*came).as_secs_f64();
             format!("#{client} closed, {sent} bytes up, {received} bytes down, {seconds:.3} s")
         }
+        None if !link.is_counted() => {
+            format!("closed {link}, {:.3} s", link.course.duration(at).as_secs_f64())
+        }
         None => {
             let seconds = link.course.duration(at).as_secs_f64();
             format!("closed {link}, sent {sent} bytes, received {received} bytes, {seconds:.3} s")
