@@ -43,6 +43,10 @@ pub enum Command {
 PORT 0 takes a free port and prints it. Without HOST one socket hears IPv4 and IPv6.
 A TCP listener whose stdin is /dev/null or closed keeps its half open until the peer's end.
 An idle pipe as stdin keeps the run alive: -d sends nothing, --until-fin ends at the peer's end.
+A TCP peer that has ended is probed every 5 s (keepalive): one that still reads stays, one that
+has closed for good is found once its system forgets the connection (a minute on Linux), and not
+waited for. With -k a client that has ended gives up its place when another one needs it (at
+--max-clients, or when descriptors run out), the one that ended first before the others.
 With -k and -O lines or frames a client whose message is longer than --queue (16MiB at most) is
 dropped, and so is the one with the longest unfinished message when all of them together are
 over 64MiB (or over --queue).
@@ -65,7 +69,9 @@ SIGUSR1 prints the summary so far.")]
     #[command(about = connect::ABOUT, after_help = "\
 When stdin ends, TCP is half-closed and receiving goes on until the peer's end; UDP waits
 --linger for replies. An idle pipe as stdin keeps the run alive: -d is for scripts with
-nothing to send, --until-fin ends the run at the peer's end.
+nothing to send, --until-fin ends the run at the peer's end. A TCP peer that has ended is probed
+every 5 s (keepalive): one that still reads stays, one that has closed for good is found once its
+system forgets the connection (a minute on Linux), and not waited for.
 A TCP run that fails while it sends, or is stopped or timed out with something left to send, ends
 with a reset: what is cut off never looks whole. One with nothing left to send ends with a FIN.
 Files to be written keep what they hold until the run is connected.

@@ -47,6 +47,10 @@ pub(crate) trait Duplex: Source + Sink + Standing {
     /// # Errors
     /// When the connection is broken.
     fn close_write(&mut self) -> Result<Progress>;
+
+    /// The peer's FIN has come and this side goes on: from now on the system asks whether the peer is still
+    /// there. What it learns is [told](Standing::farewell).
+    fn probe_peer(&self) {}
 }
 
 /// A datagram socket. It has no halves to close, and perhaps nobody to send to yet.
@@ -105,6 +109,10 @@ impl Duplex for Stream {
 
     fn close_write(&mut self) -> Result<Progress> {
         self.close_write()
+    }
+
+    fn probe_peer(&self) {
+        self.probe_peer();
     }
 }
 

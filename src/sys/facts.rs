@@ -28,6 +28,10 @@ pub(crate) struct TcpCounts {
     pub segments_in: u64,
     /// Payload bytes sent; retransmitted ones count each time.
     pub bytes_out: u64,
+    /// Payload bytes sent; retransmitted ones count once.
+    pub payload_out: u64,
+    /// Bytes received; the peer's FIN counts as one.
+    pub bytes_in: u64,
     /// Segments retransmitted.
     pub retransmissions: u64,
     /// The smoothed round trip (RFC 6298); `None` before the first was measured.

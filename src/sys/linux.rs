@@ -135,8 +135,15 @@ pub(super) fn tcp_state(fd: BorrowedFd<'_>) -> io::Result<TcpState> {
 
 pub(super) fn tcp_peer_has_closed(fd: BorrowedFd<'_>) -> io::Result<bool> {
     const CLOSE_WAIT: u8 = 8;
+    const LAST_ACK: u8 = 9;
     let (state, _) = get_option::<u8>(fd, libc::IPPROTO_TCP, libc::TCP_INFO)?;
-    Ok(state == CLOSE_WAIT)
+    Ok(matches!(state, CLOSE_WAIT | LAST_ACK))
+}
+
+pub(super) fn tcp_unanswered_probes(fd: BorrowedFd<'_>) -> io::Result<u8> {
+    // The fourth byte of struct tcp_info.
+    let ([.., probes], _) = get_option::<[u8; 4]>(fd, libc::IPPROTO_TCP, libc::TCP_INFO)?;
+    Ok(probes)
 }
 
 /// Words of `struct tcp_info` (`linux/tcp.h`), counted in 32-bit units; the structure only grows,
@@ -147,11 +154,13 @@ mod tcp_info {
     /// In microseconds.
     pub(super) const RTT: usize = 17;
     pub(super) const TOTAL_RETRANS: usize = 25;
+    pub(super) const BYTES_RECEIVED: usize = 32;
     pub(super) const SEGS_OUT: usize = 34;
     pub(super) const SEGS_IN: usize = 35;
     /// Since Linux 4.19.
     pub(super) const BYTES_SENT: usize = 50;
-    pub(super) const LENGTH: usize = 52;
+    pub(super) const BYTES_RETRANS: usize = 52;
+    pub(super) const LENGTH: usize = 54;
 }
 
 /// TCPI_OPT_TIMESTAMPS (`linux/tcp.h`).
@@ -173,6 +182,8 @@ pub(super) fn tcp_counts(fd: BorrowedFd<'_>) -> io::Result<Option<TcpCounts>> {
         segments_out: word(tcp_info::SEGS_OUT),
         segments_in: word(tcp_info::SEGS_IN),
         bytes_out: long(tcp_info::BYTES_SENT),
+        payload_out: long(tcp_info::BYTES_SENT) - long(tcp_info::BYTES_RETRANS),
+        bytes_in: long(tcp_info::BYTES_RECEIVED),
         retransmissions: word(tcp_info::TOTAL_RETRANS),
         round_trip: match word(tcp_info::RTT) {
             0 => None,

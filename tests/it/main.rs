@@ -26,6 +26,7 @@ mod faults;
 mod forged;
 mod formats;
 mod forward;
+mod half_closed;
 mod hints;
 mod interop;
 mod json;
@@ -114,6 +115,7 @@ fn all() -> Vec<Trial> {
         forged::tests(),
         formats::tests(),
         forward::tests(),
+        half_closed::tests(),
         hints::tests(),
         interop::tests(),
         json::tests(),
