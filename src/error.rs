@@ -27,15 +27,18 @@ pub enum Status {
     Unreachable,
     /// An established connection broke: reset, broken pipe on the socket.
     Broken,
+    /// The peer ended, or time ran out, before what was waited for came (`--expect`).
+    Unmet,
     /// Stopped by the signal of this number.
     Stopped(i32),
 }
 
 impl Status {
-    /// Whether the run did not fail by itself, but was told to end: by a signal or a time limit.
+    /// Whether the run did not fail by itself, but was told to end: by a signal or a time limit, or because
+    /// what it waited for does not come.
     #[must_use]
     pub fn is_told_to_end(self) -> bool {
-        matches!(self, Self::Stopped(_) | Self::TimedOut)
+        matches!(self, Self::Stopped(_) | Self::TimedOut | Self::Unmet)
     }
 
     /// The number the shell sees. For a signal it is what a shell makes of one.
@@ -50,6 +53,7 @@ impl Status {
             Self::LocalIo => 6,
             Self::Unreachable => 7,
             Self::Broken => 8,
+            Self::Unmet => 10,
             Self::Stopped(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
         }
     }
@@ -96,6 +100,8 @@ pub struct Error {
     told: bool,
     /// Whether the same may succeed later, though the status does not say so.
     passing: bool,
+    /// Whether a time limit has passed; the hint names its option then.
+    of_limit: bool,
 }
 
 /// The result of everything that can end the run.
@@ -117,6 +123,7 @@ impl Error {
             hint: None,
             told: false,
             passing: false,
+            of_limit: false,
         }
     }
 
@@ -161,6 +168,20 @@ impl Error {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The same error, caused by the time limit of an option, which the hint names.
+    #[must_use]
+    pub fn of_limit(mut self, hint: &str) -> Self {
+        self.of_limit = true;
+        self.hint(hint)
+    }
+
+    /// The cause and the hint, where the time limit of an option has passed.
+    #[must_use]
+    pub fn limit(&self) -> Option<(&str, &str)> {
+        let hint = self.hint.as_deref().filter(|_| self.of_limit)?;
+        Some((&*self.why, hint))
     }
 
     /// The same error, after somebody told the user.

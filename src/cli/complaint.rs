@@ -105,7 +105,7 @@ fn not_text(words: &[OsString]) -> Error {
     match found {
         Some((place, Some(value))) => {
             let error = Error::usage(format!("{place} {value}"), why);
-            match place == "--send" || place == "--reply" {
+            match ["--send", "--reply", "--expect"].contains(&&*place) {
                 true => error.hint(format!("{place}-hex takes any bytes")),
                 false => error,
             }

@@ -9,16 +9,22 @@ use super::command::Cli;
 use super::complaint;
 use crate::error::Error;
 
-/// A message given on the command line.
+/// A message given on the command line, or what is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MessageArg {
     /// `--send`
     Text(String),
     /// `--send-hex`
     Hex(String),
+    /// `--expect`
+    Expect(String),
+    /// `--expect-hex`
+    ExpectHex(String),
+    /// `--expect-re`
+    ExpectRe(String),
 }
 
-/// All messages given on the command line, in its order.
+/// All messages given on the command line and all that is waited for, in its order.
 #[derive(Debug, Clone, Default)]
 pub struct MessageArgs(pub Vec<MessageArg>);
 
@@ -38,6 +44,9 @@ impl MessageArgs {
         };
         collect("send", MessageArg::Text);
         collect("send_hex", MessageArg::Hex);
+        collect("expect", MessageArg::Expect);
+        collect("expect_hex", MessageArg::ExpectHex);
+        collect("expect_re", MessageArg::ExpectRe);
         placed.sort_by_key(|(place, _)| *place);
         Self(placed.into_iter().map(|(_, payload)| payload).collect())
     }
@@ -84,5 +93,6 @@ fn lacks_command(matches: &ArgMatches) -> bool {
         let mut values = matches.get_many::<String>(id).into_iter().flatten();
         values.any(|value| value == "--")
     };
-    !matches.contains_id("command") && !["send", "reply"].into_iter().any(is_text)
+    !matches.contains_id("command")
+        && !["send", "reply", "expect", "expect_re"].into_iter().any(is_text)
 }

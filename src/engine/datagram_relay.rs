@@ -10,7 +10,8 @@ use socket2::Socket;
 
 use crate::engine::batch::Batch;
 use crate::engine::datagram::{Datagram, RECEIVE_ROOM};
-use crate::engine::ends::{Company, Ends, Pending, Rules, Subject, Verdict};
+use crate::engine::ends::{Company, Ends, Pending, Reader, Rules, Subject, Verdict};
+use crate::engine::expect::{self, Heard, Prospect};
 use crate::engine::input::Input;
 use crate::engine::output::Output;
 use crate::engine::pace::Pace;
@@ -45,6 +46,7 @@ pub(crate) struct DatagramRelay {
     down: Pump,
     /// The other addresses of the name.
     others: Option<NextAddress>,
+    dialogue: Option<expect::Shared>,
 }
 
 impl DatagramRelay {
@@ -68,7 +70,15 @@ impl DatagramRelay {
             up: Pump::new(Batch::new(SEND_ROOM), Offload::Portable, pace),
             down: Pump::new(Batch::new(RECEIVE_ROOM), Offload::Portable, None),
             others: None,
+            dialogue: None,
         }
+    }
+
+    /// The same relay, with what is waited for.
+    #[must_use]
+    pub(crate) fn in_dialogue(mut self, dialogue: Option<expect::Shared>) -> Self {
+        self.dialogue = dialogue;
+        self
     }
 
     /// The same relay with the name's other addresses: where the first ones turn out to have
@@ -91,7 +101,11 @@ impl DatagramRelay {
             self.write_what_arrived();
         }
         let written = self.output.write_out(session, &result);
-        result.and(written)
+        let result = result.and(written);
+        match &self.dialogue {
+            Some(dialogue) => dialogue.borrow().settle(result, self.output.has_enough()),
+            None => result,
+        }
     }
 
     fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
@@ -107,6 +121,7 @@ impl DatagramRelay {
             let is_written = self.down.is_empty() && self.output.is_drained();
             let pending = Pending::of(self.socket.is_drained(), is_written);
             self.ends.note(self.socket.activity(), pending, now);
+            self.ends.awaits_answer(self.awaits_answer(), now);
             let turn = stepped.and_then(|moved| Ok((moved, self.is_over(session.looked_at())?)));
             let (moved, over) = match turn {
                 Err(error) => (self.go_on_elsewhere(error, session, now)?, false),
@@ -174,7 +189,8 @@ impl DatagramRelay {
     }
 
     fn step_down(&mut self, now: Instant) -> Result<bool> {
-        match self.down.step(&mut self.socket, &mut self.output, now) {
+        let mut peers = Heard { source: &mut self.socket, dialogue: self.dialogue.as_ref() };
+        match self.down.step(&mut peers, &mut self.output, now) {
             Ok(Progress::Moved(_)) => Ok(true),
             Ok(Progress::Blocked | Progress::End) => Ok(false),
             Err(Failure::Sink(error) | Failure::Source(error)) => Err(error),
@@ -186,12 +202,29 @@ impl DatagramRelay {
         if self.down.has_failed() {
             return Ok(false);
         }
-        let reader = self.output.reader();
-        match self.ends.verdict(reader, Subject::Datagrams, &self.socket, looked_at)? {
+        match self.ends.verdict(self.reader(), Subject::Datagrams, &self.socket, looked_at)? {
             Verdict::GoOn => Ok(false),
             Verdict::TooFew { wanted, silence } => Err(self.too_few(wanted, silence)),
             Verdict::Done | Verdict::BrokenSending => Ok(true),
         }
+    }
+
+    /// What has become of whoever reads the output, and of what it is waited for.
+    fn reader(&self) -> Reader {
+        let reader = self.output.reader();
+        let Some(dialogue) = &self.dialogue else { return reader };
+        if reader == Reader::Gone {
+            dialogue.borrow_mut().abandon();
+        }
+        let is_written = self.down.is_empty() && self.output.is_drained();
+        let is_said = !self.input.is_scripted() || self.up.is_empty();
+        let is_met = dialogue.borrow().prospect() == Prospect::Met;
+        if is_met && is_written && is_said { Reader::Satisfied } else { reader }
+    }
+
+    fn awaits_answer(&self) -> bool {
+        let awaits = self.dialogue.as_ref().is_some_and(|all| all.borrow().awaits_answer());
+        awaits && self.input.is_scripted() && self.up.is_empty()
     }
 
     /// Silence has ended the run before as many messages came as were asked for.
@@ -201,7 +234,7 @@ impl DatagramRelay {
             0 => format!("no reply within {limit}"),
             came => format!("{came} of {wanted} messages came, then none for {limit}"),
         };
-        Error::new(Status::TimedOut, "timed out", "", why).hint("--linger waits longer")
+        Error::new(Status::TimedOut, "timed out", "", why).of_limit("--linger waits longer")
     }
 
     fn deadline(&self, now: Instant, congested: bool) -> Option<Instant> {
@@ -216,7 +249,8 @@ impl DatagramRelay {
     fn write_what_arrived(&mut self) {
         let now = Instant::now();
         for _ in 0..STEPS_AT_THE_END {
-            match self.down.step(&mut self.socket, &mut self.output, now) {
+            let mut peers = Heard { source: &mut self.socket, dialogue: self.dialogue.as_ref() };
+            match self.down.step(&mut peers, &mut self.output, now) {
                 Ok(Progress::Moved(_)) => {}
                 _ => return,
             }

@@ -16,6 +16,11 @@ pub(crate) trait Speaker: Source {
 
     /// Whether there is more of it right now, or part of a message has been read.
     fn has_more(&self) -> bool;
+
+    /// Whether the command line gives it, message by message.
+    fn is_scripted(&self) -> bool {
+        false
+    }
 }
 
 /// Where what is received goes.
@@ -35,6 +40,11 @@ pub(crate) trait Duplex: Source + Sink + Standing {
     /// Whether reading has met nothing more for now.
     fn is_drained(&self) -> bool;
 
+    /// Whether the peer's system has not acknowledged all that was sent, as far as ours tells.
+    fn owes_anything(&self) -> bool {
+        false
+    }
+
     /// Closes the sending half: the peer reads an end, and receiving goes on. `End` once that is done;
     /// anything else means that something has to leave before, and that this is to be called again.
     ///
@@ -50,6 +60,10 @@ impl Speaker for Input {
 
     fn has_more(&self) -> bool {
         self.has_more()
+    }
+
+    fn is_scripted(&self) -> bool {
+        self.is_scripted()
     }
 }
 
@@ -70,6 +84,10 @@ impl Duplex for Stream {
 
     fn is_drained(&self) -> bool {
         self.is_drained()
+    }
+
+    fn owes_anything(&self) -> bool {
+        matches!(self.unacknowledged(), Some(1..))
     }
 
     fn close_write(&mut self) -> Result<Progress> {

@@ -21,6 +21,7 @@ mod docs;
 mod dump;
 mod endings;
 mod errors;
+mod expect;
 mod failures;
 mod faults;
 mod forged;
@@ -106,6 +107,7 @@ fn all() -> Vec<Trial> {
         dump::tests(),
         endings::tests(),
         errors::tests(),
+        expect::tests(),
         failures::tests(),
         faults::tests(),
         forged::tests(),
