@@ -10,10 +10,12 @@ mod complaint;
 pub mod completions;
 mod connect;
 mod dialogue;
+mod habits;
 mod listen;
 mod parse;
 mod scan;
 mod seeing;
+mod similar;
 mod values;
 
 pub use command::{Cli, Command};

@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 use super::command::Cli;
-use super::complaint;
+use super::{complaint, habits};
 use crate::error::Error;
 
 /// A message given on the command line, or what is waited for.
@@ -66,7 +66,7 @@ pub enum Parsed {
 /// # Errors
 /// A usage error, in one line.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error> {
-    let words: Vec<OsString> = words.into_iter().collect();
+    let words = helping(words.into_iter().collect());
     let ends_in_dashes = words.last().is_some_and(|word| word == "--");
     let mut matches = match Cli::command().try_get_matches_from(&words) {
         Ok(matches) => matches,
@@ -80,10 +80,20 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error>
     if ends_in_dashes && lacks_command(&matches) {
         return Err(Error::usage("COMMAND", "is missing after --"));
     }
+    habits::check(&matches)?;
     let payloads = MessageArgs::of(&matches);
     let cli = Cli::from_arg_matches_mut(&mut matches)
         .map_err(|error| complaint::error(&error, &words))?;
     Ok(Parsed::Run(Box::new(cli), payloads))
+}
+
+/// `help` and `help COMMAND` as the words that the parser has for them.
+fn helping(mut words: Vec<OsString>) -> Vec<OsString> {
+    if words.get(1).is_some_and(|word| word == "help") && words.len() <= 3 {
+        words.remove(1);
+        words.push("--help".into());
+    }
+    words
 }
 
 /// Whether `listen` was given no command and no text that is `--`, though its words end with that.

@@ -26,6 +26,7 @@ mod failures;
 mod faults;
 mod forged;
 mod formats;
+mod habits;
 mod hints;
 mod interop;
 mod json;
@@ -53,6 +54,7 @@ mod udp;
 mod unix;
 mod unreachable;
 mod util;
+mod words;
 
 use libtest_mimic::Trial;
 
@@ -112,6 +114,7 @@ fn all() -> Vec<Trial> {
         faults::tests(),
         forged::tests(),
         formats::tests(),
+        habits::tests(),
         hints::tests(),
         interop::tests(),
         json::tests(),
@@ -138,6 +141,7 @@ fn all() -> Vec<Trial> {
         udp::tests(),
         unix::tests(),
         unreachable::tests(),
+        words::tests(),
     ]
     .into_iter()
     .flatten()

@@ -1,6 +1,6 @@
 //! What is said to people: words that fit the case, and names from outside that leave a terminal alone.
-use libtest_mimic::Trial;
 use crate::tests;
+use libtest_mimic::Trial;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixDatagram;
