@@ -1,4 +1,4 @@
-//! Reading the command line: what is asked for, or a usage error in one line.
+//! Parses the command line, to a command or to a usage error of one line.
 
 use std::ffi::OsString;
 
@@ -52,19 +52,19 @@ impl MessageArgs {
     }
 }
 
-/// What reading the command line leads to.
+/// The result of parsing the command line.
 #[derive(Debug)]
 pub enum Parsed {
-    /// A command to carry out.
+    /// Run this command, with these messages.
     Run(Box<Cli>, MessageArgs),
-    /// Text that was asked for: help, the version.
+    /// Print this text: help or the version.
     Print(String),
 }
 
-/// Reads the command line.
+/// Parses the command line; `words` begin with the name of the program.
 ///
 /// # Errors
-/// A usage error, in one line.
+/// A usage error.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error> {
     let words = helping(words.into_iter().collect());
     let ends_in_dashes = words.last().is_some_and(|word| word == "--");

@@ -93,7 +93,7 @@ pub(super) fn hex(option: &str, digits: &str) -> Result<Vec<u8>> {
         .map_err(|malformed| Error::usage(option, malformed.to_string()))
 }
 
-/// The format that a word stands for.
+/// The format for a value of `-I` or `-O`.
 pub(super) fn format(word: cli::FormatArg) -> Format {
     match word {
         cli::FormatArg::Raw => Format::Raw,

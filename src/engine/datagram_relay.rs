@@ -1,7 +1,7 @@
 //! Datagrams: standard input and output and a datagram socket.
 //!
-//! There is no connection, so there is no end to hear of: silence, a count, a limit or a signal
-//! ends the run, or the network's word that nobody is there.
+//! Datagrams have no connection and so no end of their own: a run ends after silence, a count, a
+//! limit or a signal, or when the network reports that nobody receives (ICMP).
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -10,12 +10,15 @@ use socket2::Socket;
 
 use crate::engine::batch::Batch;
 use crate::engine::datagram::{Datagram, RECEIVE_ROOM};
+use crate::engine::duplex::{DatagramEnd, Listener};
 use crate::engine::ends::{Company, Ends, Pending, Reader, Rules, Subject, Verdict};
 use crate::engine::expect::{self, Heard, Prospect};
+use crate::engine::flow::Source;
 use crate::engine::input::Input;
 use crate::engine::output::Output;
 use crate::engine::pace::Pace;
-use crate::engine::pump::{Failure, Pump};
+use crate::engine::pump::{Failure, Pump, STEPS_BETWEEN_LOOKS};
+use crate::engine::relay::Turn;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
@@ -23,24 +26,21 @@ use crate::net::address::Address;
 use crate::run::session::{Lull, Session};
 use crate::sys::Offload;
 
-/// Room for standard input on its way into datagrams.
-const SEND_ROOM: usize = 256 * 1024;
+/// Room for standard input on its way into datagrams. Unit tests make many relays, and send little.
+const SEND_ROOM: usize = if cfg!(test) { 4 * 1024 } else { 256 * 1024 };
 
-/// Steps between two looks at signals and deadlines while datagrams flow.
-const STEPS_BETWEEN_LOOKS: u32 = 16;
-
-/// As for a connection: a flood must not keep a stopped run alive.
-const STEPS_AT_THE_END: u32 = 256;
+/// Room for what is received.
+const ROOM: usize = if cfg!(test) { 4 * 1024 } else { RECEIVE_ROOM };
 
 /// A datagram socket connected to the next address of a name, if there is one more.
 pub(crate) type NextAddress =
     Box<dyn FnMut(&mut Session) -> Result<Option<(Rc<Socket>, Rc<Latch>, Address)>>>;
 
 /// One datagram socket and what it is connected to on this side.
-pub(crate) struct DatagramRelay {
-    input: Input,
-    output: Output,
-    socket: Datagram,
+pub(crate) struct DatagramRelay<I = Input, O = Output, D = Datagram> {
+    input: I,
+    output: O,
+    socket: D,
     ends: Ends,
     up: Pump,
     down: Pump,
@@ -49,18 +49,18 @@ pub(crate) struct DatagramRelay {
     dialogue: Option<expect::Shared>,
 }
 
-impl DatagramRelay {
+impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
     /// A relay ready to run.
     #[must_use]
     pub(crate) fn new(
-        input: Input,
-        output: Output,
-        socket: Datagram,
+        input: I,
+        output: O,
+        socket: D,
         rules: Rules,
         pace: Option<Pace>,
         now: Instant,
     ) -> Self {
-        // Who connects has somebody there from the start.
+        // A connected socket has a peer from the start.
         let company = if socket.has_peer() { Company::Here } else { Company::Awaited };
         Self {
             input,
@@ -68,10 +68,31 @@ impl DatagramRelay {
             socket,
             ends: Ends::new(rules, company, now),
             up: Pump::new(Batch::new(SEND_ROOM), Offload::Portable, pace),
-            down: Pump::new(Batch::new(RECEIVE_ROOM), Offload::Portable, None),
+            down: Pump::new(Batch::new(ROOM), Offload::Portable, None),
             others: None,
             dialogue: None,
         }
+    }
+
+    /// Moves what can be moved in one step each way, and judges by what was known at `looked_at` whether the
+    /// run is over. While standard error or a dump is `congested`, nothing moves that would add to it.
+    ///
+    /// # Errors
+    /// When an end failed, the network reported that nobody receives, or a limit is over.
+    fn turn(&mut self, now: Instant, looked_at: Instant, congested: bool) -> Result<Turn> {
+        let stepped = match congested {
+            true => Ok(false),
+            false => self.step_down(now).and_then(|down| Ok(down | self.step_up(now)?)),
+        };
+        let is_written = self.down.is_empty() && self.output.is_drained();
+        let pending = Pending::of(self.socket.is_drained(), is_written);
+        self.ends.note(self.socket.activity(), pending, now);
+        self.ends.awaits_answer(self.awaits_answer(), now);
+        Ok(match (stepped?, self.is_over(looked_at)?) {
+            (_, true) => Turn::Over,
+            (true, false) => Turn::Moved,
+            (false, false) => Turn::Idle,
+        })
     }
 
     /// The same relay, with what is waited for.
@@ -81,95 +102,11 @@ impl DatagramRelay {
         self
     }
 
-    /// The same relay with the name's other addresses: where the first ones turn out to have
-    /// nobody, the next gets what was sent.
-    #[must_use]
-    pub(crate) fn or(mut self, next: NextAddress) -> Self {
-        self.socket.keep_for_others();
-        self.others = Some(next);
-        self
-    }
-
-    /// Moves datagrams both ways until the run is over; see [`Ends`].
-    ///
-    /// # Errors
-    /// When an end failed, the network said that nobody is there, a limit passed or a signal came. What had
-    /// arrived by then has been written, as far as standard output takes it.
-    pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
-        let result = self.run_to_end(session);
-        if result.is_err() {
-            self.write_what_arrived();
-        }
-        let written = self.output.write_out(session, &result);
-        let result = result.and(written);
-        match &self.dialogue {
-            Some(dialogue) => dialogue.borrow().settle(result, self.output.has_enough()),
-            None => result,
-        }
-    }
-
-    fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
-        let mut steps = 0;
-        let mut lull = Lull::default();
-        loop {
-            let now = Instant::now();
-            let congested = session.is_congested();
-            let stepped = match congested {
-                true => Ok(false),
-                false => self.step_down(now).and_then(|down| Ok(down | self.step_up(now)?)),
-            };
-            let is_written = self.down.is_empty() && self.output.is_drained();
-            let pending = Pending::of(self.socket.is_drained(), is_written);
-            self.ends.note(self.socket.activity(), pending, now);
-            self.ends.awaits_answer(self.awaits_answer(), now);
-            let turn = stepped.and_then(|moved| Ok((moved, self.is_over(session.looked_at())?)));
-            let (moved, over) = match turn {
-                Err(error) => (self.go_on_elsewhere(error, session, now)?, false),
-                Ok(turn) => turn,
-            };
-            if over {
-                return Ok(());
-            }
-            steps += 1;
-            if !moved {
-                let expected = lull.expected(&session.tap);
-                session.wait_for(self.deadline(now, congested), expected)?;
-            } else if steps % STEPS_BETWEEN_LOOKS == 0 {
-                session.look()?;
-            }
-        }
-    }
-
-    /// Goes on with the next address when nobody was at this one; else the error itself.
-    fn go_on_elsewhere(
-        &mut self,
-        mut error: Error,
-        session: &mut Session,
-        now: Instant,
-    ) -> Result<bool> {
-        let is_nobody_there =
-            |error: &Error| matches!(error.status, Status::Refused | Status::Unreachable);
-        while is_nobody_there(&error) && self.socket.can_move() {
-            let Some(next) = &mut self.others else { break };
-            let (socket, latch, peer) = match next(session) {
-                Ok(Some(next)) => next,
-                Err(end) if matches!(end.status, Status::Stopped(_) | Status::TimedOut) => {
-                    return Err(end);
-                }
-                // What is wrong with the others says less than that nobody was here.
-                Ok(None) | Err(_) => break,
-            };
-            let (socket, latch, resent) = self.socket.move_to(socket, latch, peer);
-            session.leave(&socket, &latch);
-            // The one for receiving has met its source's end.
-            self.down = Pump::new(Batch::new(RECEIVE_ROOM), Offload::Portable, None);
-            self.ends.sent_anew(now);
-            match resent {
-                Ok(()) => return Ok(true),
-                Err(nobody_either) => error = nobody_either,
-            }
-        }
-        Err(error)
+    /// The socket is connected to another address now.
+    fn begin_anew(&mut self, now: Instant) {
+        // The old pump has met the failure of the old socket, after which it moves nothing.
+        self.down = Pump::new(Batch::new(ROOM), Offload::Portable, None);
+        self.ends.sent_anew(now);
     }
 
     fn step_up(&mut self, now: Instant) -> Result<bool> {
@@ -197,10 +134,12 @@ impl DatagramRelay {
         }
     }
 
-    fn is_over(&self, looked_at: Instant) -> Result<bool> {
-        // A failure that is still to be told must not be taken for an end.
+    fn is_over(&mut self, looked_at: Instant) -> Result<bool> {
+        // A source has failed, and what came before is not written yet: that is no end.
         if self.down.has_failed() {
-            return Ok(false);
+            let is_stuck = self.ends.is_stuck(looked_at);
+            let failure = if is_stuck { self.down.take_failure() } else { None };
+            return failure.map_or(Ok(false), Err);
         }
         match self.ends.verdict(self.reader(), Subject::Datagrams, &self.socket, looked_at)? {
             Verdict::GoOn => Ok(false),
@@ -217,14 +156,18 @@ impl DatagramRelay {
             dialogue.borrow_mut().abandon();
         }
         let is_written = self.down.is_empty() && self.output.is_drained();
-        let is_said = !self.input.is_scripted() || self.up.is_empty();
-        let is_met = dialogue.borrow().prospect() == Prospect::Met;
-        if is_met && is_written && is_said { Reader::Satisfied } else { reader }
+        let dialogue = dialogue.borrow();
+        let is_said = !dialogue.speaks() || self.up.is_empty();
+        if dialogue.prospect() == Prospect::Met && is_written && is_said {
+            Reader::Satisfied
+        } else {
+            reader
+        }
     }
 
     fn awaits_answer(&self) -> bool {
         let awaits = self.dialogue.as_ref().is_some_and(|all| all.borrow().awaits_answer());
-        awaits && self.input.is_scripted() && self.up.is_empty()
+        awaits && self.up.is_empty()
     }
 
     /// Silence has ended the run before as many messages came as were asked for.
@@ -238,22 +181,100 @@ impl DatagramRelay {
     }
 
     fn deadline(&self, now: Instant, congested: bool) -> Option<Instant> {
-        // While text waits for its reader nothing is sent, however due it is.
-        let sends = !self.ends.has_input_ended() && !congested;
+        // Nothing is sent while a dump is congested or a failure is pending, even if the pace would allow it.
+        let sends = !self.ends.has_input_ended() && !congested && !self.down.has_failed();
         let pace = if sends { self.up.deadline() } else { None };
-        [self.ends.deadline(Subject::Datagrams, now), pace].into_iter().flatten().min()
+        let ends = match self.down.has_failed() {
+            true => self.ends.stuck_at(),
+            false => self.ends.deadline(Subject::Datagrams, now),
+        };
+        [ends, pace].into_iter().flatten().min()
+    }
+}
+
+impl DatagramRelay {
+    /// The same relay with the other addresses of the name: if the network reports that nobody
+    /// receives at one, what was sent is sent to the next.
+    #[must_use]
+    pub(crate) fn or(mut self, next: NextAddress) -> Self {
+        self.socket.keep_for_others();
+        self.others = Some(next);
+        self
     }
 
-    /// The run is over before its time: what is already here still goes to standard output, as
-    /// far as it takes it without waiting.
-    fn write_what_arrived(&mut self) {
-        let now = Instant::now();
-        for _ in 0..STEPS_AT_THE_END {
+    /// Moves datagrams both ways until the run is over; see [`Ends`].
+    ///
+    /// # Errors
+    /// When an end failed, the network reported that nobody receives, a limit passed or a signal came. What had
+    /// arrived by then has been written, as far as standard output takes it.
+    pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
+        let result = self.run_to_end(session);
+        if result.is_err() {
             let mut peers = Heard { source: &mut self.socket, dialogue: self.dialogue.as_ref() };
-            match self.down.step(&mut peers, &mut self.output, now) {
-                Ok(Progress::Moved(_)) => {}
-                _ => return,
+            self.down.deliver_the_rest(&mut peers, &mut self.output, Instant::now());
+        }
+        let written = self.output.write_out(session, &result);
+        let result = result.and(written);
+        match &self.dialogue {
+            Some(dialogue) => dialogue.borrow().settle(result, self.output.has_enough()),
+            None => result,
+        }
+    }
+
+    fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
+        let mut steps = 0;
+        let mut lull = Lull::default();
+        loop {
+            let now = Instant::now();
+            let congested = session.is_congested();
+            let turn = match self.turn(now, session.looked_at(), congested) {
+                Err(error) => self.go_on_elsewhere(error, session, now)?,
+                Ok(turn) => turn,
+            };
+            steps += 1;
+            match turn {
+                Turn::Over => return Ok(()),
+                Turn::Idle => {
+                    let expected = lull.expected(&session.tap);
+                    session.wait_for(self.deadline(now, congested), expected)?;
+                }
+                Turn::Moved if steps % STEPS_BETWEEN_LOOKS == 0 => session.look()?,
+                Turn::Moved => {}
             }
         }
     }
+
+    /// Goes on with the next address if the error says that nobody receives at this one, and returns
+    /// the error otherwise.
+    fn go_on_elsewhere(
+        &mut self,
+        mut error: Error,
+        session: &mut Session,
+        now: Instant,
+    ) -> Result<Turn> {
+        let is_nobody_there =
+            |error: &Error| matches!(error.status, Status::Refused | Status::Unreachable);
+        while is_nobody_there(&error) && self.socket.can_move() {
+            let Some(next) = &mut self.others else { break };
+            let (socket, latch, peer) = match next(session) {
+                Ok(Some(next)) => next,
+                Err(end) if matches!(end.status, Status::Stopped(_) | Status::TimedOut) => {
+                    return Err(end);
+                }
+                // The error of the first address says more than what is wrong with the others.
+                Ok(None) | Err(_) => break,
+            };
+            let (socket, latch, resent) = self.socket.move_to(socket, latch, peer);
+            session.leave(&socket, &latch);
+            self.begin_anew(now);
+            match resent {
+                Ok(()) => return Ok(Turn::Moved),
+                Err(nobody_either) => error = nobody_either,
+            }
+        }
+        Err(error)
+    }
 }
+
+#[cfg(test)]
+mod tests;

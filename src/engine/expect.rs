@@ -135,7 +135,12 @@ impl Dialogue {
 
     /// Whether everything has been said that may be, and an answer is waited for.
     pub(crate) fn awaits_answer(&self) -> bool {
-        self.is_waiting() && !self.may_speak()
+        self.speaks() && self.is_waiting() && !self.may_speak()
+    }
+
+    /// Whether it has messages, which are sent instead of standard input.
+    pub(crate) fn speaks(&self) -> bool {
+        self.taken > 0 || !self.messages.is_empty()
     }
 
     /// Whether something has not come yet.

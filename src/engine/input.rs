@@ -14,7 +14,7 @@ use crate::io::stdio::{Kind, Local};
 /// Bytes taken from standard input at a time where they must be looked at.
 const SCRATCH: usize = 32 * 1024;
 
-/// What messages become on the way out.
+/// What messages become when they are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wire {
     /// A byte stream: newlines and lengths travel with the messages.
@@ -46,7 +46,7 @@ pub(crate) enum InputSource {
 enum Pause {
     /// Standard input has no more for now.
     Empty,
-    /// It may have more: our room is full, or a signal interrupted the call.
+    /// It may have more: the batch is full, or a signal interrupted the call.
     Ours,
 }
 
@@ -104,12 +104,6 @@ impl Input {
                 !self.ended && (self.assembler.is_inside() || local.has_more())
             }
         }
-    }
-
-    /// Whether the command line gives it, message by message.
-    #[must_use]
-    pub(crate) fn is_scripted(&self) -> bool {
-        matches!(self.from, InputSource::Given(_) | InputSource::Dialogue(_))
     }
 
     fn fill_raw(&mut self, batch: &mut Batch) -> Result<Progress> {

@@ -26,6 +26,7 @@ mod failures;
 mod faults;
 mod forged;
 mod formats;
+mod forward;
 mod habits;
 mod hints;
 mod interop;
@@ -114,6 +115,7 @@ fn all() -> Vec<Trial> {
         faults::tests(),
         forged::tests(),
         formats::tests(),
+        forward::tests(),
         habits::tests(),
         hints::tests(),
         interop::tests(),
