@@ -70,7 +70,10 @@ fn tcp(config: &Connect, dialogue: Option<expect::Shared>, session: &mut Session
         // A reset rather than a FIN: the peer must not take this for the end of an empty stream.
         .inspect_err(|_| stream.abort());
     let (input, output) = ends?;
-    let output = output.of_peer(link.to_string());
+    let mut output = output.of_peer(link.to_string());
+    if config.tag {
+        output = output.tagged_with(&link.peer);
+    }
     let fin = match common.stdin {
         _ if common.no_shutdown => Fin::Never,
         Stdin::Ignore => Fin::AtPeerClose,
@@ -173,7 +176,7 @@ fn source(config: &Connect, limit: Option<Limit>, session: &mut Session) -> Resu
         Some(host) => resolve::resolve_host(session, host, 0, common.names(), limit)?,
         None => Vec::new(),
     };
-    Ok(dial::From { addresses, port, options: common.options.clone() })
+    Ok(dial::From { addresses, port, options: common.options.clone(), hears: config.hears })
 }
 
 fn udp(config: &Connect, dialogue: Option<expect::Shared>, session: &mut Session) -> Result<()> {
@@ -216,7 +219,13 @@ fn udp(config: &Connect, dialogue: Option<expect::Shared>, session: &mut Session
         dialogue.borrow_mut().with(socket::name(&peer, Protocol::Udp));
     }
     let input = input_of(common, wire, dialogue.as_ref(), session)?;
-    let output = output(common, false, session)?;
+    let mut output = output(common, false, session)?;
+    if config.tag {
+        output = match socket::peer_address(&socket) {
+            Some(peer) => output.tagged_with(&peer),
+            None => output.tagged(),
+        };
+    }
     let silence = match (common.stdin, common.linger) {
         // Nothing is sent, so that there are no last replies to wait for: only --linger itself, if
         // given, ends the run.
@@ -225,7 +234,7 @@ fn udp(config: &Connect, dialogue: Option<expect::Shared>, session: &mut Session
     };
     let rules = Rules { count: common.count, ..common.rules(silence) };
     let tap = Rc::clone(&session.tap);
-    let peers = Peers::Connected(peer.into());
+    let peers = Peers::only(&socket, peer, config.following);
     let datagram = Datagram::new(socket, latch, peers, common.offload, common.fetch(), tap);
     let mut relay =
         DatagramRelay::new(input, output, datagram, rules, common.pace(), Instant::now());

@@ -6,6 +6,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod accepting;
+mod any_peer;
 mod architecture;
 mod beginners;
 mod bounded;
@@ -95,6 +96,7 @@ fn main() {
 fn all() -> Vec<Trial> {
     [
         accepting::tests(),
+        any_peer::tests(),
         architecture::tests(),
         beginners::tests(),
         bounded::tests(),
