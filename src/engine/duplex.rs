@@ -41,6 +41,11 @@ pub(crate) trait Duplex: Source + Sink + Standing {
     /// Whether reading has met nothing more for now.
     fn is_drained(&self) -> bool;
 
+    /// Whether the peer's system has not acknowledged all that was sent, as far as ours tells.
+    fn owes_anything(&self) -> bool {
+        false
+    }
+
     /// Closes the sending half: the peer reads an end, and receiving goes on. `End` once that is done;
     /// anything else means that something has to leave before, and that this is to be called again.
     ///
@@ -105,6 +110,10 @@ impl Duplex for Stream {
 
     fn is_drained(&self) -> bool {
         self.is_drained()
+    }
+
+    fn owes_anything(&self) -> bool {
+        matches!(self.unacknowledged(), Some(1..))
     }
 
     fn close_write(&mut self) -> Result<Progress> {

@@ -191,6 +191,8 @@ pub(crate) struct Ends {
     started: Instant,
     came: Option<Instant>,
     input_ended: Option<Instant>,
+    /// Since when nothing is to be sent before an answer has come.
+    awaiting: Option<Instant>,
     seen: Activity,
     arrived_at: Option<Instant>,
     moved_at: Option<Instant>,
@@ -206,6 +208,7 @@ impl Ends {
             started: now,
             came: (company == Company::Here).then_some(now),
             input_ended: None,
+            awaiting: None,
             seen: Activity::default(),
             arrived_at: None,
             moved_at: None,
@@ -226,9 +229,16 @@ impl Ends {
         self.input_ended.get_or_insert(now);
     }
 
-    /// What was sent has been sent again, to another address: silence counts from now.
+    /// Whether everything is sent that may be before an answer has come: silence is then an end as it is
+    /// behind standard input's end.
+    pub(crate) fn awaits_answer(&mut self, awaits: bool, now: Instant) {
+        self.awaiting = awaits.then(|| self.awaiting.unwrap_or(now));
+    }
+
+    /// What was sent has to be waited for anew: it went to another peer now.
     pub(crate) fn sent_anew(&mut self, now: Instant) {
         self.input_ended = self.input_ended.map(|_| now);
+        self.awaiting = self.awaiting.map(|_| now);
     }
 
     /// Whether standard input has ended.
@@ -391,7 +401,7 @@ impl Ends {
         let (given, since) = match self.rules.silence {
             Silence::Ignored => return None,
             Silence::AfterInput(given) => {
-                let both = self.came?.max(self.input_ended?);
+                let both = self.came?.max(self.input_ended.or(self.awaiting)?);
                 (given, self.arrived_at.map_or(both, |arrived| arrived.max(both)))
             }
             Silence::AfterFirst(given) => (given, self.arrived_at?),

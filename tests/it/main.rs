@@ -6,6 +6,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod accepting;
+mod any_peer;
 mod architecture;
 mod beginners;
 mod bounded;
@@ -21,11 +22,13 @@ mod docs;
 mod dump;
 mod endings;
 mod errors;
+mod expect;
 mod failures;
 mod faults;
 mod forged;
 mod formats;
 mod forward;
+mod habits;
 mod half_closed;
 mod hints;
 mod interop;
@@ -56,6 +59,7 @@ mod udp;
 mod unix;
 mod unreachable;
 mod util;
+mod words;
 
 use libtest_mimic::Trial;
 
@@ -95,6 +99,7 @@ fn main() {
 fn all() -> Vec<Trial> {
     [
         accepting::tests(),
+        any_peer::tests(),
         architecture::tests(),
         beginners::tests(),
         bounded::tests(),
@@ -110,12 +115,14 @@ fn all() -> Vec<Trial> {
         dump::tests(),
         endings::tests(),
         errors::tests(),
+        expect::tests(),
         failures::tests(),
         faults::tests(),
         forged::tests(),
         formats::tests(),
         forward::tests(),
         half_closed::tests(),
+        habits::tests(),
         hints::tests(),
         interop::tests(),
         json::tests(),
@@ -144,6 +151,7 @@ fn all() -> Vec<Trial> {
         udp::tests(),
         unix::tests(),
         unreachable::tests(),
+        words::tests(),
     ]
     .into_iter()
     .flatten()
