@@ -1,16 +1,24 @@
 //! The system layer: what the operating system offers beyond the portable crates, behind plain
 //! functions. `unsafe` and platform differences live below this module and nowhere else.
+//!
+//! `unix` is what all systems share; `linux` and `bsd` (macOS, FreeBSD) have the same functions for
+//! what they do differently, and `system` is the one that is compiled.
 
 mod datagrams;
 pub(crate) mod descendants;
+pub(crate) mod errno;
 mod facts;
-mod icmp;
-mod linux;
 mod retry;
+mod system;
+mod unix;
+
+#[cfg(not(target_os = "linux"))]
+mod bsd;
+#[cfg(target_os = "linux")]
+mod linux;
 
 pub(crate) use datagrams::{Receiver, Sender};
-pub(crate) use facts::{Fetch, Offload, Received, TcpCounts, TcpState};
-pub(crate) use icmp::{Icmp, IcmpKind, hear_icmp, next_icmp};
+pub(crate) use facts::{Fetch, Icmp, IcmpKind, Offload, Received, TcpCounts, TcpState};
 pub(crate) use retry::again;
 
 use std::io;
@@ -18,10 +26,12 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use socket2::Socket;
+use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags};
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::MsgFlags;
+use socket2::{Domain, Socket, Type};
 
 use crate::peer::Address;
 
@@ -30,7 +40,7 @@ use crate::peer::Address;
 /// # Errors
 /// When there are no descriptors left.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(nix::unistd::pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)?)
+    system::pipe()
 }
 
 /// The size of pipes that carry bulk data: what an ordinary user may ask for
@@ -47,9 +57,7 @@ pub(crate) const FILE_PIECE: usize = 256 * 1024;
 /// # Errors
 /// When it is no pipe, or the user's pipes hold too much already.
 pub(crate) fn enlarge_pipe(fd: impl AsFd, bytes: usize) -> io::Result<()> {
-    let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
-    nix::fcntl::fcntl(fd, FcntlArg::F_SETPIPE_SZ(bytes))?;
-    Ok(())
+    system::enlarge_pipe(fd.as_fd(), bytes)
 }
 
 /// Takes the `bytes` back that are in a pipe of our own.
@@ -68,13 +76,19 @@ pub(crate) fn take_from_pipe(pipe: &OwnedFd, bytes: usize) -> io::Result<Vec<u8>
     Ok(taken)
 }
 
+/// Whether this system moves bytes between descriptors without this program.
+pub(crate) const CAN_SPLICE: bool = system::CAN_SPLICE;
+
+/// A call that finds a connection broken says so; no signal comes.
+pub(crate) const NO_SIGNAL: MsgFlags = system::NO_SIGNAL;
+
 /// Moves up to `bytes` from one descriptor to the other inside the kernel, without waiting for
 /// the pipe among them. A socket among them must be non-blocking.
 ///
 /// # Errors
 /// What splice(2) says; `InvalidInput` when the two cannot be spliced.
 pub(crate) fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, bytes: usize) -> io::Result<usize> {
-    Ok(nix::fcntl::splice(from, None, to, None, bytes, SpliceFFlags::SPLICE_F_NONBLOCK)?)
+    system::splice(from, to, bytes)
 }
 
 /// Whether reading from the one and writing to the other would do something now: data, room, or
@@ -94,7 +108,7 @@ pub(crate) fn ready(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> (bool, bool) {
 /// # Errors
 /// What accept4(2) says, `WouldBlock` when nobody waits.
 pub(crate) fn accept(listener: impl AsFd) -> io::Result<(Socket, Option<Address>)> {
-    linux::accept(listener.as_fd())
+    system::accept(listener.as_fd())
 }
 
 /// Raises the soft limit of open descriptors to the hard one (RLIMIT_NOFILE, getrlimit(2)); the
@@ -103,23 +117,29 @@ pub(crate) fn accept(listener: impl AsFd) -> io::Result<(Socket, Option<Address>
 pub(crate) fn raise_descriptor_limit() -> u64 {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
+    // No limit is a very large number.
+    #[cfg_attr(
+        not(target_os = "freebsd"),
+        expect(clippy::useless_conversion, reason = "the type has a sign on FreeBSD")
+    )]
+    let count = |limit| u64::try_from(limit).unwrap_or(u64::MAX);
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
-        return hard;
+        return count(hard);
     }
-    soft
+    count(soft)
 }
 
 /// The ports that this process may not bind to: none where it has the privilege
 /// (`net.ipv4.ip_unprivileged_port_start`, ip(7); CAP_NET_BIND_SERVICE, capabilities(7)).
 #[must_use]
 pub(crate) fn privileged_ports() -> Option<Range<u16>> {
-    linux::privileged_ports()
+    system::privileged_ports()
 }
 
 /// Whether the program was started with this signal ignored.
 #[must_use]
 pub(crate) fn is_ignored(signal: i32) -> bool {
-    linux::is_ignored(signal)
+    unix::is_ignored(signal)
 }
 
 /// Asks the kernel how far a TCP connection has come.
@@ -127,7 +147,7 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
 /// # Errors
 /// When the socket is no TCP socket.
 pub(crate) fn tcp_state(socket: impl AsFd) -> io::Result<TcpState> {
-    linux::tcp_state(socket.as_fd())
+    system::tcp_state(socket.as_fd())
 }
 
 /// Asks the kernel what a TCP connection has sent and received (TCP_INFO, tcp(7)); `None` when
@@ -136,7 +156,7 @@ pub(crate) fn tcp_state(socket: impl AsFd) -> io::Result<TcpState> {
 /// # Errors
 /// When the socket is no TCP socket.
 pub(crate) fn tcp_counts(socket: impl AsFd) -> io::Result<Option<TcpCounts>> {
-    linux::tcp_counts(socket.as_fd())
+    system::tcp_counts(socket.as_fd())
 }
 
 /// Bytes of the longest packet on the way to a connected socket's peer, as far as is known
@@ -145,7 +165,7 @@ pub(crate) fn tcp_counts(socket: impl AsFd) -> io::Result<Option<TcpCounts>> {
 /// # Errors
 /// When the socket is not connected.
 pub(crate) fn path_mtu(socket: impl AsFd, peer: SocketAddr) -> io::Result<usize> {
-    linux::path_mtu(socket.as_fd(), peer)
+    system::path_mtu(socket.as_fd(), peer)
 }
 
 /// Bytes sent on a stream that the peer's kernel has not acknowledged (SIOCOUTQ, tcp(7)).
@@ -153,7 +173,7 @@ pub(crate) fn path_mtu(socket: impl AsFd, peer: SocketAddr) -> io::Result<usize>
 /// # Errors
 /// When the kernel does not tell.
 pub(crate) fn unacknowledged(socket: impl AsFd) -> io::Result<u32> {
-    linux::unacknowledged(socket.as_fd())
+    system::unacknowledged(socket.as_fd())
 }
 
 /// Takes a TCP socket whose packets never leave this machine off a congestion control that paces
@@ -166,7 +186,7 @@ pub(crate) fn unacknowledged(socket: impl AsFd) -> io::Result<u32> {
 /// # Errors
 /// When the system does not tell, or does not allow another one.
 pub(crate) fn stop_pacing(socket: impl AsFd) -> io::Result<()> {
-    linux::stop_pacing(socket.as_fd())
+    system::stop_pacing(socket.as_fd())
 }
 
 /// How many datagrams the kernel has dropped at this socket since it was made, because its
@@ -175,7 +195,7 @@ pub(crate) fn stop_pacing(socket: impl AsFd) -> io::Result<()> {
 /// # Errors
 /// When the kernel does not tell.
 pub(crate) fn receive_drops(socket: impl AsFd) -> io::Result<u64> {
-    linux::receive_drops(socket.as_fd())
+    system::receive_drops(socket.as_fd())
 }
 
 /// Raises the receive buffer as far as the system allows, up to `bytes`.
@@ -183,7 +203,7 @@ pub(crate) fn receive_drops(socket: impl AsFd) -> io::Result<u64> {
 /// # Errors
 /// When even an ordinary size is refused.
 pub(crate) fn raise_receive_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
-    linux::raise_receive_buffer(socket.as_fd(), bytes)
+    system::raise_receive_buffer(socket.as_fd(), bytes)
 }
 
 /// Asks the system to tell of each datagram which of our addresses it was sent to. Sockets bound
@@ -192,7 +212,97 @@ pub(crate) fn raise_receive_buffer(socket: impl AsFd, bytes: usize) -> io::Resul
 /// # Errors
 /// When it does not tell.
 pub(crate) fn tell_destinations(socket: impl AsFd, is_ipv6: bool) -> io::Result<()> {
-    linux::datagrams::tell_destinations(socket.as_fd(), is_ipv6)
+    system::tell_destinations(socket.as_fd(), is_ipv6)
+}
+
+/// Has a socket for addresses of this one's family keep the ICMP messages about its datagrams. Its
+/// calls then fail with whatever such a message says, not only that nobody is at the port.
+///
+/// # Errors
+/// When the system cannot do that.
+pub(crate) fn hear_icmp(socket: impl AsFd, address: SocketAddr) -> io::Result<()> {
+    system::hear_icmp(socket.as_fd(), address)
+}
+
+/// Takes the next ICMP message about a datagram that has not arrived; `None` when there is none, or
+/// the system keeps none.
+///
+/// # Errors
+/// What recvmsg(2) says.
+pub(crate) fn next_icmp(socket: impl AsFd) -> io::Result<Option<Icmp>> {
+    system::next_icmp(socket.as_fd())
+}
+
+/// A non-blocking socket that is closed on exec.
+///
+/// # Errors
+/// What socket(2) says.
+pub(crate) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
+    system::socket(domain, kind)
+}
+
+/// A local socket of a kind that finds out who has a path by connecting to it: it takes no place in a
+/// listener's queue, and is refused with EPROTOTYPE where somebody is.
+///
+/// # Errors
+/// What socket(2) says.
+pub(crate) fn local_probe() -> io::Result<Socket> {
+    system::socket(Domain::UNIX, system::NO_SUCH_LOCAL)
+}
+
+/// Has a socket of this domain send and receive by one network interface only.
+///
+/// # Errors
+/// When there is no such interface, or the system cannot do that.
+pub(crate) fn bind_device(socket: &Socket, device: &str, domain: Domain) -> io::Result<()> {
+    system::bind_device(socket, device, domain)
+}
+
+/// Opens a pipe or terminal once more, so that flags set on it are nobody else's.
+///
+/// # Errors
+/// When the system has no name for it, or does not allow that.
+pub(crate) fn reopen(fd: impl AsFd, flags: OFlag) -> io::Result<OwnedFd> {
+    system::reopen(fd.as_fd(), flags)
+}
+
+/// The number (`st_rdev`) of the device `/dev/null`; `None` where there is none.
+pub(crate) fn null_device() -> Option<u64> {
+    system::null_device()
+}
+
+/// Whether it is the master side of a pseudoterminal.
+#[must_use]
+pub(crate) fn is_terminal_master(fd: impl AsFd) -> bool {
+    unix::is_terminal_master(fd.as_fd())
+}
+
+/// A timer that a poller can watch: readable once its time has come.
+pub(crate) struct Timer(system::Timer);
+
+impl Timer {
+    /// A timer that is not set.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub(crate) fn new() -> io::Result<Self> {
+        system::Timer::new().map(Self)
+    }
+
+    /// It rings once after this time, to the nanosecond as far as the system knows it, and no more at
+    /// the time it was set to before. A timer of no length never rings.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn set(&self, after: Duration) -> io::Result<()> {
+        self.0.set(after)
+    }
+}
+
+impl AsFd for Timer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
 /// The number of a terminal, the same by whichever name it was opened (`/dev/tty`).
@@ -200,7 +310,7 @@ pub(crate) fn tell_destinations(socket: impl AsFd, is_ipv6: bool) -> io::Result<
 /// # Errors
 /// When it is no terminal.
 pub(crate) fn terminal(terminal: impl AsFd) -> io::Result<u32> {
-    linux::terminal(terminal.as_fd())
+    system::terminal(terminal.as_fd())
 }
 
 /// How many columns the terminal has behind this descriptor, if it is one that knows.

@@ -62,6 +62,9 @@ pub(crate) enum Splice {
 impl Splice {
     /// A way from `source` to `sink`, if the kernel has one and they allow it.
     pub(crate) fn between(source: &impl Source, sink: &impl Sink) -> Option<Self> {
+        if !sys::CAN_SPLICE {
+            return None;
+        }
         let (from, to) = (source.splice_end()?, sink.splice_end()?);
         if from.kind == SpliceKind::Pipe || to.kind == SpliceKind::Pipe {
             return Some(Self::Direct);

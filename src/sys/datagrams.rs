@@ -7,8 +7,9 @@ use std::path::Path;
 use socket2::{SockAddr, SockRef};
 
 use super::facts::{Fetch, Offload, Received};
-use super::linux::datagrams::{self, Recipient};
 use super::retry::again;
+use super::system;
+use super::unix::datagrams::{self, Recipient};
 use crate::peer::{Address, Route};
 
 /// What became of a train that was to be sent.
@@ -25,7 +26,7 @@ pub(crate) struct Sent {
 /// Receives datagrams, as many at a time as the system can and the user wants.
 #[derive(Debug)]
 pub(crate) struct Receiver {
-    batched: Option<datagrams::BatchReceiver>,
+    batched: Option<system::BatchReceiver>,
     fetch: Fetch,
 }
 
@@ -34,13 +35,14 @@ impl Receiver {
     const SLOT: usize = 64 * 1024;
 
     /// Bytes that the buffer should have.
-    pub(crate) const ROOM: usize = datagrams::RECEIVE_BATCH * Self::SLOT;
+    pub(crate) const ROOM: usize = system::RECEIVE_BATCH * Self::SLOT;
 
     /// A receiver for this socket.
     #[must_use]
     pub(crate) fn new(socket: impl AsFd, offload: Offload, fetch: Fetch) -> Self {
         let batched = (offload == Offload::All && fetch == Fetch::Many)
-            .then(|| datagrams::BatchReceiver::new(socket.as_fd()));
+            .then(|| system::BatchReceiver::new(socket.as_fd()))
+            .flatten();
         Self { batched, fetch }
     }
 
@@ -72,32 +74,22 @@ impl Receiver {
     }
 }
 
-/// How a train of datagrams is handed to the system; what is refused is not tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Handover {
-    /// The whole train at once, at most so many datagrams: the kernel cuts it (UDP_SEGMENT).
-    Segmented(usize),
-    /// Many datagrams in one call (sendmmsg(2)).
-    Batched,
-    /// One by one.
-    Single,
-}
-
 /// Sends datagrams, as many at a time as the system can.
 #[derive(Debug)]
 pub(crate) struct Sender {
-    handover: Handover,
+    /// The way to hand over many at once, where there is one.
+    trains: Option<system::Trains>,
 }
 
 impl Sender {
     /// A sender that has yet to find out what the system and the route can.
     #[must_use]
     pub(crate) fn new(offload: Offload) -> Self {
-        let handover = match offload {
-            Offload::All => Handover::Segmented(datagrams::MOST_SEGMENTS),
-            Offload::Portable => Handover::Single,
+        let trains = match offload {
+            Offload::All => system::Trains::new(),
+            Offload::Portable => None,
         };
-        Self { handover }
+        Self { trains }
     }
 
     /// Sends a train of datagrams of `segment` bytes; empty `bytes` are one empty datagram.
@@ -128,7 +120,9 @@ impl Sender {
                         return sent;
                     }
                 }
-                Err(cause) if self.lower(&cause, rest.len() > segment) => {}
+                Err(cause)
+                    if rest.len() > segment
+                        && self.trains.as_mut().is_some_and(|trains| trains.lower(&cause)) => {}
                 Err(cause) => {
                     sent.error = Some(cause);
                     return sent;
@@ -145,47 +139,14 @@ impl Sender {
         segment: usize,
         to: Option<&Recipient>,
     ) -> io::Result<usize> {
-        if bytes.len() > segment {
-            match self.handover {
-                Handover::Segmented(most) => {
-                    let most = most.min(datagrams::LONGEST_TRAIN / segment).max(1);
-                    let train = &bytes[..bytes.len().min(most * segment)];
-                    if train.len() > segment {
-                        datagrams::send(fd, train, Some(segment), to)?;
-                        return Ok(train.len());
-                    }
-                }
-                Handover::Batched if !to.is_some_and(Recipient::is_picky) => {
-                    let messages = datagrams::send_batched(fd, bytes, segment, to)?;
-                    return Ok(bytes.len().min(messages * segment));
-                }
-                Handover::Batched | Handover::Single => {}
-            }
+        if let Some(trains) = &self.trains
+            && bytes.len() > segment
+        {
+            return trains.send(fd, bytes, segment, to);
         }
         let one = &bytes[..bytes.len().min(segment)];
-        datagrams::send(fd, one, None, to)?;
+        datagrams::send(fd, one, to)?;
         Ok(one.len())
-    }
-
-    /// Whether an error may be a refusal of the way a train was handed over, so that the next
-    /// way is worth a try: old kernels cut fewer segments, some routes and devices none.
-    fn lower(&mut self, cause: &io::Error, is_train: bool) -> bool {
-        let refusal = matches!(
-            cause.raw_os_error(),
-            Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE | libc::EOPNOTSUPP | libc::ENOSYS)
-        );
-        if !refusal || !is_train {
-            return false;
-        }
-        self.handover = match self.handover {
-            Handover::Segmented(datagrams::MOST_SEGMENTS) => {
-                Handover::Segmented(datagrams::MOST_SEGMENTS_BEFORE)
-            }
-            Handover::Segmented(_) => Handover::Batched,
-            Handover::Batched => Handover::Single,
-            Handover::Single => return false,
-        };
-        true
     }
 }
 

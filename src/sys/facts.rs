@@ -1,5 +1,6 @@
 //! What the system is asked and told, in the same words on every system.
 
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use crate::peer::Route;
@@ -69,4 +70,44 @@ impl Received {
     pub(crate) fn count(&self) -> usize {
         if self.range.is_empty() { 1 } else { self.range.len().div_ceil(self.segment) }
     }
+}
+
+/// Which children have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// This one, and nobody has waited for it yet; it is left so.
+    One(i32),
+    /// None more for now.
+    NoMore,
+    /// All of them, and somebody else has waited for them (ECHILD, wait(2)).
+    All,
+}
+
+/// What a host or router on the way says about a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux keeps ICMP messages"))]
+pub(crate) enum IcmpKind {
+    /// The host itself: nobody is at this port.
+    PortUnreachable,
+    /// There is no such host, or it does not speak UDP.
+    HostUnreachable,
+    /// There is no way to its network.
+    NetworkUnreachable,
+    /// A router or firewall does not let it pass.
+    Prohibited,
+    /// It was passed on too often, or its fragments did not come together.
+    TimeExceeded,
+    /// It is too long for the next hop; the system cuts the next ones.
+    TooLong,
+}
+
+/// An ICMP message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Icmp {
+    /// What it says.
+    pub kind: IcmpKind,
+    /// Where the datagram was going that it is about.
+    pub about: SocketAddr,
+    /// Who says so.
+    pub from: Option<IpAddr>,
 }

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use libtest_mimic::Trial;
 
 use crate::util::harness::{self, Need};
-use crate::util::{Cmd, Input, PATIENCE, eventually, net, pktcat_line, program, ways};
+use crate::util::{Cmd, Input, PATIENCE, binary, eventually, net, pktcat_line, program, ways};
 
 pub(crate) fn tests() -> Vec<Trial> {
     let unshare = find_unshare();
@@ -122,8 +122,7 @@ done
 "#;
 
 fn listen_without_ipv6(unshare: &[&'static str]) {
-    let words =
-        unshare.iter().chain(&["-n", "sh", "-euc", BOTH_ENDS, "sh", env!("CARGO_BIN_EXE_pktcat")]);
+    let words = unshare.iter().copied().chain(["-n", "sh", "-euc", BOTH_ENDS, "sh", binary()]);
     let ended = program("env", words).run().expect_code(0);
     assert_eq!(ended.stdout_text(), "heard \nheard -u --count 1\n", "{}", ended.stderr);
 }
@@ -184,8 +183,7 @@ done
 
 /// BBR's pacing is for paths whose rate has to be found; elsewhere it is in the way of bulk data.
 fn paced_only_outside(unshare: &[&'static str]) {
-    let words =
-        unshare.iter().chain(&["-n", "sh", "-euc", CONGESTION, "sh", env!("CARGO_BIN_EXE_pktcat")]);
+    let words = unshare.iter().copied().chain(["-n", "sh", "-euc", CONGESTION, "sh", binary()]);
     let ended = program("env", words).run().expect_code(0);
     let lines = [
         "127.0.0.1 reno reno",
@@ -337,7 +335,7 @@ fn a_slow_name_server_makes_nobody_deaf(unshare: &[&'static str]) {
             _ => r#""$@" || exit $?"#,
         };
         let script = format!("{SLOW_SERVER}\nshift 2\n{run}");
-        let pktcat = env!("CARGO_BIN_EXE_pktcat");
+        let pktcat = binary();
         let own = unshare.iter().copied().chain(["-n", "-m", "sh", "-euc", &script, "sh"]);
         let words = own.chain([folder.path().to_str().unwrap(), pktcat, "timeout", "4", pktcat]);
         let ended = program("env", words.chain(line.split(' '))).stdin(Input::Null).run();

@@ -66,7 +66,7 @@ impl Transport {
         let fd = self.socket.as_raw_fd();
         // The error of a broken connection says all that SIGPIPE would.
         let progress =
-            Progress::of_write(sys::again(|| Ok(calls::send(fd, bytes, MsgFlags::MSG_NOSIGNAL)?)))?;
+            Progress::of_write(sys::again(|| Ok(calls::send(fd, bytes, sys::NO_SIGNAL)?)))?;
         if progress == Progress::Blocked {
             self.latch.not_writable();
         }

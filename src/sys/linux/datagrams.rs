@@ -1,27 +1,25 @@
-//! Linux: datagrams, many in one system call, and which of our addresses they went to.
+//! Linux: many datagrams in one system call.
 
 use std::io::{self, IoSlice};
-use std::mem::{self, MaybeUninit};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::ops::Range;
+use std::mem;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::ptr;
 
-use nix::sys::socket::{
-    self, ControlMessage, MsgFlags, SockaddrLike as _, SockaddrStorage, setsockopt, sockopt,
-};
+use nix::sys::socket::{self, ControlMessage, MsgFlags, SockaddrLike as _, setsockopt, sockopt};
 
-use super::address_of;
-use crate::peer::Route;
 use crate::sys::facts::Received;
+use crate::sys::unix::datagrams::{Label, Recipient, send};
 
 /// The most datagrams the kernel cuts out of one call: UDP_MAX_SEGMENTS of current kernels, and of
 /// those before Linux 6.9.
-pub(crate) const MOST_SEGMENTS: usize = 128;
-pub(crate) const MOST_SEGMENTS_BEFORE: usize = 64;
+const MOST_SEGMENTS: usize = 128;
+const MOST_SEGMENTS_BEFORE: usize = 64;
 
 /// The most bytes of one segmented call: it is one IPv4 packet until it is cut (udp(7)).
-pub(crate) const LONGEST_TRAIN: usize = 65_507;
+const LONGEST_TRAIN: usize = 65_507;
+
+/// What a control message says that tells of a train (UDP_GRO, udp(7)).
+const TRAIN: (i32, i32) = (libc::SOL_UDP, libc::UDP_GRO);
 
 /// Asks for the address that each datagram was sent to (IP_PKTINFO, ip(7); IPV6_RECVPKTINFO,
 /// ipv6(7)). A socket for both families wants both.
@@ -32,75 +30,94 @@ pub(crate) fn tell_destinations(fd: BorrowedFd<'_>, is_ipv6: bool) -> io::Result
     Ok(setsockopt(&fd, sockopt::Ipv4PacketInfo, &true)?)
 }
 
-/// Whom a socket that is not connected sends to, in the kernel's words.
-#[derive(Debug)]
-pub(crate) struct Recipient {
-    address: SockaddrStorage,
-    from: Option<PacketInfo>,
+/// How a train of datagrams is handed to the system; what is refused is not tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Handover {
+    /// The whole train at once, at most so many datagrams: the kernel cuts it (UDP_SEGMENT).
+    Segmented(usize),
+    /// Many datagrams in one call (sendmmsg(2)).
+    Batched,
+    /// One by one.
+    Single,
 }
 
-/// The address of ours that a datagram is to come from.
+/// Hands over many datagrams at a time.
 #[derive(Debug)]
-enum PacketInfo {
-    V4(libc::in_pktinfo),
-    V6(libc::in6_pktinfo),
+pub(crate) struct Trains {
+    handover: Handover,
 }
 
-impl Recipient {
-    pub(crate) fn new(to: SocketAddr, from: Option<SocketAddr>) -> Self {
-        Self { address: to.into(), from: from.map(PacketInfo::new) }
+impl Trains {
+    /// It has yet to find out what the kernel and the route can.
+    pub(crate) fn new() -> Option<Self> {
+        Some(Self { handover: Handover::Segmented(MOST_SEGMENTS) })
     }
 
-    /// Whether it matters where the datagram comes from.
-    pub(crate) fn is_picky(&self) -> bool {
-        self.from.is_some()
-    }
-}
-
-impl PacketInfo {
-    fn new(from: SocketAddr) -> Self {
-        match from {
-            SocketAddr::V4(from) => Self::V4(libc::in_pktinfo {
-                ipi_ifindex: 0,
-                ipi_spec_dst: libc::in_addr { s_addr: u32::from(*from.ip()).to_be() },
-                ipi_addr: libc::in_addr { s_addr: 0 },
-            }),
-            SocketAddr::V6(from) => Self::V6(libc::in6_pktinfo {
-                ipi6_addr: libc::in6_addr { s6_addr: from.ip().octets() },
-                ipi6_ifindex: from.scope_id(),
-            }),
+    /// Sends the front of a train of more than one datagram; how many of its bytes left, always whole
+    /// datagrams.
+    pub(crate) fn send(
+        &self,
+        fd: BorrowedFd<'_>,
+        bytes: &[u8],
+        segment: usize,
+        to: Option<&Recipient>,
+    ) -> io::Result<usize> {
+        match self.handover {
+            Handover::Segmented(most) => {
+                let most = most.min(LONGEST_TRAIN / segment).max(1);
+                let train = &bytes[..bytes.len().min(most * segment)];
+                if train.len() > segment {
+                    send_segmented(fd, train, segment, to)?;
+                    return Ok(train.len());
+                }
+            }
+            Handover::Batched if to.and_then(Recipient::control).is_none() => {
+                let messages = send_batched(fd, bytes, segment, to)?;
+                return Ok(bytes.len().min(messages * segment));
+            }
+            Handover::Batched | Handover::Single => {}
         }
+        let one = &bytes[..bytes.len().min(segment)];
+        send(fd, one, to)?;
+        Ok(one.len())
+    }
+
+    /// Whether an error may be a refusal of the way a train was handed over, so that the next
+    /// way is worth a try: old kernels cut fewer segments, some routes and devices none.
+    pub(crate) fn lower(&mut self, cause: &io::Error) -> bool {
+        let refusal = matches!(
+            cause.raw_os_error(),
+            Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE | libc::EOPNOTSUPP | libc::ENOSYS)
+        );
+        if !refusal {
+            return false;
+        }
+        self.handover = match self.handover {
+            Handover::Segmented(MOST_SEGMENTS) => Handover::Segmented(MOST_SEGMENTS_BEFORE),
+            Handover::Segmented(_) => Handover::Batched,
+            Handover::Batched => Handover::Single,
+            Handover::Single => return false,
+        };
+        true
     }
 }
 
-/// Sends one datagram, or a train of them at once: the kernel cuts it into those of `segment`
-/// bytes (UDP_SEGMENT, udp(7)).
-pub(crate) fn send(
+/// Sends a train of datagrams at once: the kernel cuts it into those of `segment` bytes
+/// (UDP_SEGMENT, udp(7)).
+fn send_segmented(
     fd: BorrowedFd<'_>,
     bytes: &[u8],
-    segment: Option<usize>,
+    segment: usize,
     to: Option<&Recipient>,
 ) -> io::Result<()> {
-    let raw = fd.as_raw_fd();
-    if segment.is_none() {
-        match to {
-            None => return Ok(socket::send(raw, bytes, MsgFlags::empty()).map(drop)?),
-            Some(Recipient { address, from: None }) => {
-                return Ok(socket::sendto(raw, bytes, address, MsgFlags::empty()).map(drop)?);
-            }
-            Some(_) => {}
-        }
-    }
-    let segment =
-        segment.map(u16::try_from).transpose().map_err(|_| io::ErrorKind::InvalidInput)?;
+    let segment = u16::try_from(segment).map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut control = Vec::with_capacity(2);
-    control.extend(segment.as_ref().map(ControlMessage::UdpGsoSegments));
-    control.extend(to.and_then(|to| to.from.as_ref()).map(|from| match from {
-        PacketInfo::V4(info) => ControlMessage::Ipv4PacketInfo(info),
-        PacketInfo::V6(info) => ControlMessage::Ipv6PacketInfo(info),
-    }));
+    control.push(ControlMessage::UdpGsoSegments(&segment));
+    control.extend(to.and_then(Recipient::control));
     let to = to.map(|to| &to.address);
-    Ok(socket::sendmsg(raw, &[IoSlice::new(bytes)], &control, MsgFlags::empty(), to).map(drop)?)
+    let slices = [IoSlice::new(bytes)];
+    let raw = fd.as_raw_fd();
+    Ok(socket::sendmsg(raw, &slices, &control, MsgFlags::empty(), to).map(drop)?)
 }
 
 /// Datagrams in one sendmmsg(2).
@@ -108,7 +125,7 @@ const SEND_BATCH: usize = 64;
 
 /// Hands over many datagrams in one call; how many of them left. They come from where the system
 /// chooses.
-pub(crate) fn send_batched(
+fn send_batched(
     fd: BorrowedFd<'_>,
     train: &[u8],
     segment: usize,
@@ -143,68 +160,6 @@ pub(crate) fn send_batched(
 /// Datagrams or trains in one recvmmsg(2).
 pub(crate) const RECEIVE_BATCH: usize = 16;
 
-/// Room for the control messages that are asked for: an int (UDP_GRO), an `in_pktinfo` and an
-/// `in6_pktinfo`, 96 bytes with their headers on 64-bit systems.
-const CONTROL: usize = 128;
-
-/// What the kernel tells of one datagram besides its payload.
-#[repr(C, align(8))]
-#[derive(Debug, Clone, Copy)]
-struct Label {
-    /// `struct cmsghdr` must be aligned (cmsg(3)).
-    control: [u8; CONTROL],
-    name: MaybeUninit<libc::sockaddr_storage>,
-}
-
-impl Label {
-    const EMPTY: Self = Self { control: [0; CONTROL], name: MaybeUninit::uninit() };
-
-    /// A header that has the kernel write into this label and into the room that the slice
-    /// describes; both must outlive it.
-    fn header(&mut self, slice: &mut libc::iovec) -> libc::msghdr {
-        // SAFETY: it is a C structure for which all zeroes are a valid value.
-        let mut header: libc::msghdr = unsafe { mem::zeroed() };
-        header.msg_name = self.name.as_mut_ptr().cast();
-        header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-        header.msg_iov = slice;
-        header.msg_iovlen = 1;
-        header.msg_control = self.control.as_mut_ptr().cast();
-        header.msg_controllen = CONTROL;
-        header
-    }
-
-    /// What the kernel has written: `whole` is the real length of what is in `room`.
-    fn read(&self, header: &libc::msghdr, whole: usize, room: Range<usize>) -> Received {
-        let length = whole.min(room.len());
-        let told = Told::read(header);
-        let peer = address_of(&self.name, header.msg_namelen);
-        Received {
-            range: room.start..room.start + length,
-            segment: told.segment.unwrap_or(length),
-            cut_from: (whole > length).then_some(whole),
-            from: peer.map(|peer| Route { peer, local: told.local }),
-        }
-    }
-}
-
-/// Receives one datagram into the `room` of the buffer. (nix's `recvmsg` loses the names of
-/// local sockets.)
-pub(crate) fn receive_one(
-    fd: BorrowedFd<'_>,
-    buffer: &mut [u8],
-    room: Range<usize>,
-) -> io::Result<Received> {
-    let bytes = &mut buffer[room.clone()];
-    let mut slice = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-    let mut label = Label::EMPTY;
-    let mut header = label.header(&mut slice);
-    // SAFETY: the header describes a room of the buffer and a label that are exclusively borrowed
-    // and outlive the call.
-    let whole = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, libc::MSG_TRUNC) };
-    let whole = usize::try_from(whole).map_err(|_| io::Error::last_os_error())?;
-    Ok(label.read(&header, whole, room))
-}
-
 /// Receives many datagrams in one call, trains of them unseparated (UDP_GRO, udp(7)).
 #[derive(Debug)]
 pub(crate) struct BatchReceiver {
@@ -212,10 +167,10 @@ pub(crate) struct BatchReceiver {
 }
 
 impl BatchReceiver {
-    pub(crate) fn new(fd: BorrowedFd<'_>) -> Self {
+    pub(crate) fn new(fd: BorrowedFd<'_>) -> Option<Self> {
         // A kernel that knows no trains delivers one datagram at a time: nothing is lost.
         let _ = setsockopt(&fd, sockopt::UdpGroSegment, &true);
-        Self { labels: Box::new([Label::EMPTY; RECEIVE_BATCH]) }
+        Some(Self { labels: Box::new([Label::EMPTY; RECEIVE_BATCH]) })
     }
 
     /// Receives until the socket is empty or the buffer's slots are used.
@@ -241,73 +196,18 @@ impl BatchReceiver {
         // SAFETY: the first `count` headers point to rooms of the buffer and labels that are
         // exclusively borrowed and outlive the call, with their true lengths.
         let got = unsafe {
-            libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags, ptr::null_mut())
+            libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags as _, ptr::null_mut())
         };
         let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
         for (i, header) in headers.iter().take(got).enumerate() {
             let room = i * slot..(i + 1) * slot;
-            into.push(self.labels[i].read(&header.msg_hdr, header.msg_len as usize, room));
+            into.push(self.labels[i].read(
+                &header.msg_hdr,
+                header.msg_len as usize,
+                room,
+                Some(TRAIN),
+            ));
         }
         Ok(())
     }
-}
-
-/// What the control messages of a datagram say.
-#[derive(Debug, Default)]
-struct Told {
-    /// The size of the datagrams in a train, if the kernel put a train together.
-    segment: Option<usize>,
-    /// The address of ours it was sent to.
-    local: Option<SocketAddr>,
-}
-
-impl Told {
-    fn read(header: &libc::msghdr) -> Self {
-        let mut told = Self::default();
-        // SAFETY: the kernel has filled in the control buffer that the header describes.
-        let mut control = unsafe { libc::CMSG_FIRSTHDR(header) };
-        while !control.is_null() {
-            // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR give null or a whole, aligned header.
-            let (level, kind) = unsafe { ((*control).cmsg_level, (*control).cmsg_type) };
-            // SAFETY: as above; the data follows the header.
-            let data = unsafe { libc::CMSG_DATA(control) };
-            match (level, kind) {
-                (libc::SOL_UDP, libc::UDP_GRO) => {
-                    // SAFETY: the data of this message is one int (udp(7)), perhaps unaligned.
-                    let size: libc::c_int = unsafe { ptr::read_unaligned(data.cast()) };
-                    told.segment = usize::try_from(size).ok().filter(|size| *size > 0);
-                }
-                (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                    // SAFETY: the data of this message is an in_pktinfo (ip(7)), perhaps unaligned.
-                    let info: libc::in_pktinfo = unsafe { ptr::read_unaligned(data.cast()) };
-                    // Not where it went, which may be a group, but where an answer comes from.
-                    told.local = answering(Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr)));
-                }
-                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                    // SAFETY: the data of this message is an in6_pktinfo (ipv6(7)), perhaps unaligned.
-                    let info: libc::in6_pktinfo = unsafe { ptr::read_unaligned(data.cast()) };
-                    told.local = told.local.or_else(|| answering_v6(&info));
-                }
-                _ => {}
-            }
-            // SAFETY: as for CMSG_FIRSTHDR.
-            control = unsafe { libc::CMSG_NXTHDR(header, control) };
-        }
-        told
-    }
-}
-
-fn answering(ip: Ipv4Addr) -> Option<SocketAddr> {
-    (!ip.is_unspecified()).then_some(SocketAddr::new(IpAddr::V4(ip), 0))
-}
-
-/// Where an answer comes from; nothing for groups, from which nothing can be sent, and for IPv4 in
-/// disguise, of which IP_PKTINFO tells more.
-fn answering_v6(info: &libc::in6_pktinfo) -> Option<SocketAddr> {
-    let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
-    if ip.is_multicast() || ip.is_unspecified() || ip.to_ipv4_mapped().is_some() {
-        return None;
-    }
-    let scope = if ip.is_unicast_link_local() { info.ipi6_ifindex } else { 0 };
-    Some(SocketAddrV6::new(ip, 0, 0, scope).into())
 }

@@ -1,51 +1,18 @@
-//! ICMP messages about datagrams of ours, from the error queue of their socket (IP_RECVERR in
+//! Linux: ICMP messages about datagrams of ours, from the error queue of their socket (IP_RECVERR in
 //! ip(7), IPV6_RECVERR in ipv6(7)).
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
 };
 
 use crate::peer::canonical;
+use crate::sys::facts::{Icmp, IcmpKind};
 
-/// What a host or router on the way says about a datagram.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum IcmpKind {
-    /// The host itself: nobody is at this port.
-    PortUnreachable,
-    /// There is no such host, or it does not speak UDP.
-    HostUnreachable,
-    /// There is no way to its network.
-    NetworkUnreachable,
-    /// A router or firewall does not let it pass.
-    Prohibited,
-    /// It was passed on too often, or its fragments did not come together.
-    TimeExceeded,
-    /// It is too long for the next hop; the system cuts the next ones.
-    TooLong,
-}
-
-/// An ICMP message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Icmp {
-    /// What it says.
-    pub kind: IcmpKind,
-    /// Where the datagram was going that it is about.
-    pub about: SocketAddr,
-    /// Who says so.
-    pub from: Option<IpAddr>,
-}
-
-/// Has a socket for addresses of this one's family keep the ICMP messages about its datagrams. Its
-/// calls then fail with whatever such a message says, not only that nobody is at the port.
-///
-/// # Errors
-/// When the system cannot do that.
-pub(crate) fn hear_icmp(socket: impl AsFd, address: SocketAddr) -> io::Result<()> {
-    let socket = socket.as_fd();
+pub(crate) fn hear_icmp(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
     if address.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
         if canonical(address).is_ipv6() {
@@ -56,12 +23,8 @@ pub(crate) fn hear_icmp(socket: impl AsFd, address: SocketAddr) -> io::Result<()
     Ok(setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?)
 }
 
-/// Takes the next ICMP message about a datagram that has not arrived; `None` when there is none.
-///
-/// # Errors
-/// What recvmsg(2) says.
-pub(crate) fn next_icmp(socket: impl AsFd) -> io::Result<Option<Icmp>> {
-    let raw = socket.as_fd().as_raw_fd();
+pub(crate) fn next_icmp(socket: BorrowedFd<'_>) -> io::Result<Option<Icmp>> {
+    let raw = socket.as_raw_fd();
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
     loop {
         let mut control = nix::cmsg_space!((libc::sock_extended_err, libc::sockaddr_in6));
