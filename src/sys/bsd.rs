@@ -2,8 +2,18 @@
 //! every change; nobody here has run them, see "Where it runs" in pktcat(1).
 #![allow(unsafe_code)]
 
+#[cfg(target_os = "freebsd")]
+mod freebsd;
+#[cfg(target_os = "macos")]
+mod macos;
 mod timer;
 
+#[cfg(target_os = "freebsd")]
+use freebsd as own;
+#[cfg(target_os = "macos")]
+use macos as own;
+
+pub(super) use own::{NO_SIGNAL, bind_device};
 pub(super) use timer::Timer;
 
 use std::io;
@@ -21,71 +31,11 @@ use super::unix::datagrams::Recipient;
 use super::unix::{self, get_option};
 use crate::peer::Address;
 
-#[cfg(target_os = "macos")]
-mod own {
-    use std::num::NonZeroU32;
-
-    use super::{BorrowedFd, Domain, Socket, get_option, io};
-    use nix::sys::socket::MsgFlags;
-
-    /// Sockets have SO_NOSIGPIPE instead, which socket2 sets on those that it makes or accepts. For an
-    /// inherited one the runtime of Rust has SIGPIPE ignored.
-    pub(crate) const NO_SIGNAL: MsgFlags = MsgFlags::empty();
-
-    /// The state is the first byte of struct tcp_connection_info, too.
-    pub(super) const TCP_INFO: i32 = libc::TCP_CONNECTION_INFO;
-
-    /// Bytes in the send buffer, which keeps them until they are acknowledged (SO_NWRITE,
-    /// `sys/socket.h`).
-    pub(super) fn in_send_buffer(fd: BorrowedFd<'_>) -> io::Result<libc::c_int> {
-        Ok(get_option(fd, libc::SOL_SOCKET, libc::SO_NWRITE)?.0)
-    }
-
-    /// IP_BOUND_IF and IPV6_BOUND_IF (ip(4)).
-    pub(crate) fn bind_device(socket: &Socket, device: &str, domain: Domain) -> io::Result<()> {
-        let index = NonZeroU32::new(nix::net::if_::if_nametoindex(device)?);
-        match domain {
-            Domain::IPV6 => socket.bind_device_by_index_v6(index),
-            _ => socket.bind_device_by_index_v4(index),
-        }
-    }
-}
-
-#[cfg(target_os = "freebsd")]
-mod own {
-    use std::os::fd::AsRawFd as _;
-
-    use super::{BorrowedFd, Domain, Socket, io};
-    use nix::sys::socket::MsgFlags;
-
-    pub(crate) const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
-
-    /// The state is the first byte of struct tcp_info (tcp(4)).
-    pub(super) const TCP_INFO: i32 = libc::TCP_INFO;
-
-    /// Bytes in the send buffer, which keeps them until they are acknowledged (FIONWRITE,
-    /// `sys/filio.h`).
-    pub(super) fn in_send_buffer(fd: BorrowedFd<'_>) -> io::Result<libc::c_int> {
-        let mut bytes: libc::c_int = 0;
-        // SAFETY: the descriptor is open, and FIONWRITE writes one int.
-        if unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONWRITE, &raw mut bytes) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(bytes)
-    }
-
-    pub(crate) fn bind_device(_: &Socket, _: &str, _: Domain) -> io::Result<()> {
-        super::missing()
-    }
-}
-
-pub(super) use own::{NO_SIGNAL, bind_device};
-
 /// There is no call that moves bytes between any two descriptors.
 pub(super) const CAN_SPLICE: bool = false;
 
-/// Datagrams are received one by one.
-pub(super) const RECEIVE_BATCH: usize = 1;
+/// Datagrams that are received in a turn, each by a call of its own.
+pub(super) const RECEIVE_BATCH: usize = 16;
 
 /// A local socket for datagrams: a stream's listener refuses it, and one for datagrams does not
 /// notice. macOS has no SOCK_SEQPACKET.
@@ -246,11 +196,7 @@ pub(super) fn tell_destinations(fd: BorrowedFd<'_>, is_ipv6: bool) -> io::Result
     if is_ipv6 {
         return Ok(setsockopt(&fd, sockopt::Ipv6RecvPacketInfo, &true)?);
     }
-    #[cfg(target_os = "macos")]
-    setsockopt(&fd, sockopt::Ipv4PacketInfo, &true)?;
-    #[cfg(target_os = "freebsd")]
-    setsockopt(&fd, sockopt::Ipv4RecvDstAddr, &true)?;
-    Ok(())
+    own::tell_ipv4_destinations(fd)
 }
 
 /// A connected socket hears of refusals without being asked, others never do.
