@@ -1,10 +1,10 @@
-//! The words for seeing the bytes: dumps, events for programs, captures, progress.
+//! The options that show what is transferred: dumps, events for programs, captures, progress.
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-/// What is to be seen of a run, and where.
+/// What is shown of the transferred bytes, and where.
 #[derive(Debug, Args)]
 pub struct SeeingArgs {
     /// Dump both directions in hex to stderr
@@ -41,7 +41,7 @@ pub struct SeeingArgs {
 }
 
 impl SeeingArgs {
-    /// The options that name files, and the files.
+    /// The options that write to a file of their own, each with its file if it was given.
     #[must_use]
     pub fn files(&self) -> [(&'static str, Option<&Path>); 2] {
         [("--pcap", self.pcap.as_deref()), ("--hex-file", self.hex_file.as_deref())]

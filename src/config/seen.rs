@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::cli::{ColorChoice, SeeingArgs};
 use crate::observe::hexdump::Paint;
+use crate::observe::journal::Verbosity;
 use crate::observe::json::Bytes;
 use crate::sys;
 
@@ -94,6 +95,15 @@ impl Seen {
             },
             payload: if same { PayloadOutput::Dump } else { PayloadOutput::Stdout },
         }
+    }
+}
+
+/// How much is said, by `--quiet` and `--verbose`.
+pub(super) fn verbosity(quiet: bool, verbose: bool) -> Verbosity {
+    match (quiet, verbose) {
+        (true, _) => Verbosity::Quiet,
+        (false, true) => Verbosity::Verbose,
+        (false, false) => Verbosity::Normal,
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// An output to standard output, or to nowhere without one. `stream` says that bytes come
+    /// An output to standard output, or without one an output that discards everything. `stream` says that bytes come
     /// from a byte stream and have to be cut into messages; `count` is how many are wanted.
     #[must_use]
     pub(crate) fn new(
@@ -79,7 +79,7 @@ impl Output {
         self
     }
 
-    /// The same output for messages that somebody else has cut; see [`message`](Self::message).
+    /// The same output for messages that are cut already; see [`message`](Self::message).
     #[must_use]
     pub(crate) fn of_whole_messages(mut self) -> Self {
         self.encoder.of_whole_messages();

@@ -1,7 +1,7 @@
 //! A connected byte stream: TCP.
 //!
 //! TCP's urgent data is no part of what is received: SO_OOBINLINE is off, as it is by default, so
-//! that the urgent byte stands outside the stream and nobody asks for it (tcp(7), "urgent data").
+//! that the urgent byte is no part of the stream, and it is never asked for (tcp(7), "urgent data").
 //! What comes before and after it is received like everything else. That is what other netcats do;
 //! with SO_OOBINLINE the kernel's idea of which byte is meant would be in the payload (RFC 6093,
 //! section 3).
@@ -88,8 +88,8 @@ impl Stream {
         Ok(progress)
     }
 
-    /// Ends our half: the peer reads an end, receiving goes on. `End` once that is done; anything
-    /// else means that something has to leave before, and that this is to be called again.
+    /// Closes the sending half: the peer reads an end, receiving goes on. `End` once that is done;
+    /// anything else means that data has to be sent before, and that this has to be called again.
     ///
     /// # Errors
     /// When the connection is broken.
@@ -127,14 +127,14 @@ impl Stream {
         self.transport.unacknowledged()
     }
 
-    /// Whether the connection has failed, or both its halves are closed, as far as a wake-up told.
+    /// Whether an event has reported that the connection has failed, or that both halves are closed.
     #[must_use]
     pub(crate) fn has_failed(&self) -> bool {
         self.latch().failed()
     }
 
-    /// What became of a connection that [has failed](Self::has_failed) after the peer's FIN, where
-    /// no read can tell any more.
+    /// Why a connection [has failed](Self::has_failed) after the peer's FIN, when reading does not
+    /// report it any more.
     #[must_use]
     pub(crate) fn failure(&self) -> Error {
         let cause = self.transport.take_error().unwrap_or_else(Some);
@@ -160,7 +160,7 @@ impl Stream {
         (!self.tap.is_watched()).then(|| self.transport.splice_end())
     }
 
-    /// Whether the connection still stands.
+    /// Whether the connection is unbroken.
     fn standing(&self) -> Result<()> {
         match self.transport.take_error() {
             Ok(Some(cause)) => Err(self.broken("send", &cause)),

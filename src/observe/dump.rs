@@ -32,6 +32,23 @@ impl fmt::Display for At {
     }
 }
 
+/// Whom a line is about: the peer, or the number and the address of a forwarder's client.
+struct Who<'a>(&'a Link);
+
+impl fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.forwarded {
+            Some(forwarded) => write!(f, "#{} {}", forwarded.client, self.0.local),
+            None => self.0.peer.fmt(f),
+        }
+    }
+}
+
+/// The words for an event at one of our own ends, or at one of a forwarder's two sides.
+fn of(link: &Link, ours: &'static str, forwarded: &'static str) -> &'static str {
+    if link.forwarded.is_some() { forwarded } else { ours }
+}
+
 impl Dump {
     /// A dump into this journal.
     #[must_use]
@@ -47,8 +64,7 @@ impl Dump {
     }
 
     fn mark(&self, at: Duration, link: &Link, what: impl fmt::Display) {
-        let peer = &link.peer;
-        self.mark_all(at, format_args!("{} {peer} {what}", link.transport()));
+        self.mark_all(at, format_args!("{} {} {what}", link.transport(), Who(link)));
     }
 
     fn mark_all(&self, at: Duration, what: impl fmt::Display) {
@@ -67,7 +83,7 @@ impl Observer for Dump {
             Direction::Received => ('<', AnsiColor::Blue),
         };
         let style = self.style(colour);
-        let (at_text, protocol, peer, length) = (At(at), link.transport(), &link.peer, bytes.len());
+        let (at_text, protocol, peer, length) = (At(at), link.transport(), Who(link), bytes.len());
         self.journal.append(|out| {
             let _ = write!(out, "{style}{sign} {at_text} {protocol} {peer} {length} bytes ");
             let first = match link.protocol {
@@ -93,14 +109,17 @@ impl Observer for Dump {
     fn event(&mut self, at: Duration, event: &Event<'_>) {
         match event {
             // connect(2) on a datagram socket sends nothing, so there is nothing to report.
-            Event::Connected(link) if link.protocol == Protocol::Tcp => {
-                self.mark(at, link, "connected");
-            }
+            Event::Connected(link) if link.protocol == Protocol::Tcp => match &link.forwarded {
+                None => self.mark(at, link, "connected"),
+                Some(_) => self.mark(at, link, format_args!("connected to {}", link.peer)),
+            },
             Event::Accepted(link) => self.mark(at, link, "accepted"),
-            Event::PeerClosed(link) => self.mark(at, link, "peer closed"),
-            Event::WeClosed(link) => self.mark(at, link, "we closed"),
-            Event::Reset(link) => self.mark(at, link, "reset"),
-            Event::WeReset(link) => self.mark(at, link, "we reset"),
+            Event::PeerClosed(link) => {
+                self.mark(at, link, of(link, "peer closed", "server closed"))
+            }
+            Event::WeClosed(link) => self.mark(at, link, of(link, "we closed", "client closed")),
+            Event::Reset(link) => self.mark(at, link, of(link, "reset", "server reset")),
+            Event::WeReset(link) => self.mark(at, link, of(link, "we reset", "client reset")),
             Event::Refused(link) => self.mark(at, link, "refused (ICMP)"),
             Event::Dropped(more) => {
                 let what = counted(*more, "datagram");

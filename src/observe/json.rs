@@ -157,6 +157,9 @@ impl Serialize for Host {
 /// The fields that identify a link: protocol and both addresses.
 #[derive(Serialize)]
 struct LinkFields {
+    /// The number of a forwarder's client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<u64>,
     protocol: &'static str,
     local_address: Host,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -172,13 +175,30 @@ fn port(address: &Address) -> Option<u16> {
 }
 
 impl LinkFields {
+    /// Our end and the peer's; of a forwarder its end towards the client, and the client's.
     fn of(link: &Link) -> Self {
+        match &link.forwarded {
+            None => Self::between(link, &link.local, &link.peer),
+            Some(forwarded) => Self::between(link, &forwarded.near, &link.local),
+        }
+    }
+
+    /// The two ends of a connection that was made: a forwarder's is that to TO.
+    fn connected(link: &Link) -> Self {
+        match &link.forwarded {
+            None => Self::of(link),
+            Some(forwarded) => Self::between(link, &forwarded.far, &link.peer),
+        }
+    }
+
+    fn between(link: &Link, local: &Address, peer: &Address) -> Self {
         Self {
+            client: link.forwarded.as_ref().map(|forwarded| forwarded.client),
             protocol: link.transport(),
-            local_address: Host(link.local.clone()),
-            local_port: port(&link.local),
-            peer_address: Host(link.peer.clone()),
-            peer_port: port(&link.peer),
+            local_address: Host(local.clone()),
+            local_port: port(local),
+            peer_address: Host(peer.clone()),
+            peer_port: port(peer),
         }
     }
 }
@@ -305,7 +325,7 @@ impl Observer for Json {
                 local_address: Host(address.clone()),
                 local_port: port(address),
             },
-            Event::Connected(link) => Body::Connected(LinkFields::of(link)),
+            Event::Connected(link) => Body::Connected(LinkFields::connected(link)),
             Event::Accepted(link) => Body::Accepted(LinkFields::of(link)),
             Event::Peer(link) => Body::Peer(LinkFields::of(link)),
             Event::Closed(link) => Body::Closed {

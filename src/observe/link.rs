@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::time::Duration;
 
 use socket2::Socket;
 
@@ -21,6 +22,22 @@ pub(crate) struct Link {
     pub(super) sent: DirectionCount,
     pub(super) received: DirectionCount,
     pub(super) reset: Cell<Option<Side>>,
+    /// What a forwarder adds; `None` where this program is one of the two ends.
+    pub forwarded: Option<Forwarded>,
+}
+
+/// What passes between a client and TO by way of a forwarder. Its [`Link`] is seen from the client:
+/// `local` is the client, `peer` is TO, and what is sent goes from the one to the other.
+#[derive(Debug)]
+pub(crate) struct Forwarded {
+    /// The number of the client, from 1.
+    pub client: u64,
+    /// When the client came, since the start of the run.
+    pub came: Duration,
+    /// Our address that the client has reached.
+    pub near: Address,
+    /// Our address towards TO; [`near`](Self::near) while there is no connection to it.
+    pub far: Address,
 }
 
 /// One of the two ends of a link.
@@ -62,6 +79,7 @@ impl Link {
             sent,
             received,
             reset: Cell::new(None),
+            forwarded: None,
         }
     }
 
@@ -70,6 +88,12 @@ impl Link {
     pub(crate) fn of(socket: &Socket, protocol: Protocol, peer: Address) -> Self {
         let local = socket::local_address(socket).unwrap_or_else(|| peer.clone());
         Self::new(protocol, local, peer)
+    }
+
+    /// The same link, of a client of a forwarder.
+    #[must_use]
+    pub(crate) fn of_client(self, forwarded: Forwarded) -> Self {
+        Self { forwarded: Some(forwarded), ..self }
     }
 
     /// The protocol as people name it: `tcp`, `udp`, or `unix` for both kinds of local sockets.

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 
 use crate::net::address::{Protocol, transport};
 use crate::observe::journal::{Journal, Verbosity};
-use crate::observe::tap::{Event, Observer, Summary, Transfer};
+use crate::observe::tap::{Event, Forwarded, Link, Observer, Summary, Transfer};
 
 /// Writes a line for every event that the verbosity includes.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Observer for Lines {
 
     fn transfer(&mut self, _: Duration, _: &Transfer<'_>) {}
 
-    fn event(&mut self, _: Duration, event: &Event<'_>) {
+    fn event(&mut self, at: Duration, event: &Event<'_>) {
         match event {
             Event::Listening { protocol, address, must_be_told } => {
                 let least = if *must_be_told { Verbosity::Normal } else { Verbosity::Verbose };
@@ -60,11 +60,17 @@ impl Observer for Lines {
                     &format!("listening on {address} ({})", transport(*protocol, address)),
                 );
             }
-            Event::Connected(link) => {
-                self.say(Verbosity::Verbose, &format!("connected to {link}"));
+            Event::Connected(link) => self.say(Verbosity::Verbose, &connected(link)),
+            Event::Accepted(link) => self.say(Verbosity::Verbose, &accepted(link)),
+            // A client of a forwarder was accepted before.
+            Event::Peer(link) if link.forwarded.is_none() => {
+                self.say(Verbosity::Verbose, &format!("peer {link}"));
             }
-            Event::Accepted(link) => self.say(Verbosity::Verbose, &format!("accepted {link}")),
-            Event::Peer(link) => self.say(Verbosity::Verbose, &format!("peer {link}")),
+            Event::Closed(link) => {
+                if let Some(forwarded) = &link.forwarded {
+                    self.say(Verbosity::Verbose, &closed(link, forwarded, at));
+                }
+            }
             Event::Error(error) => self.say(Verbosity::Quiet, &format!("pktcat: {error}")),
             Event::Detail(line) => self.say(Verbosity::Verbose, line),
             Event::Summary(counters) => {
@@ -77,15 +83,36 @@ impl Observer for Lines {
                     self.say_losses(counters);
                 }
             }
-            Event::PeerClosed(_)
+            Event::Peer(_)
+            | Event::PeerClosed(_)
             | Event::WeClosed(_)
-            | Event::Closed(_)
             | Event::Reset(_)
             | Event::WeReset(_)
             | Event::Refused(_)
             | Event::Dropped(_) => {}
         }
     }
+}
+
+fn connected(link: &Link) -> String {
+    match &link.forwarded {
+        Some(forwarded) => format!("#{} connected {}", forwarded.client, link.peer),
+        None => format!("connected to {link}"),
+    }
+}
+
+fn accepted(link: &Link) -> String {
+    match &link.forwarded {
+        Some(forwarded) => format!("#{} accepted {}", forwarded.client, link.local),
+        None => format!("accepted {link}"),
+    }
+}
+
+/// A client of a forwarder has left.
+fn closed(link: &Link, forwarded: &Forwarded, at: Duration) -> String {
+    let (up, down) = (link.sent_bytes(), link.received_bytes());
+    let seconds = at.saturating_sub(forwarded.came).as_secs_f64();
+    format!("#{} closed, {up} bytes up, {down} bytes down, {seconds:.3} s", forwarded.client)
 }
 
 /// The summary of a run, one line: bytes and messages each way, duration, rate; for UDP also

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::net::address::{Address, Protocol};
 pub(crate) use crate::observe::activity::Activity;
-pub(crate) use crate::observe::link::{Link, Side};
+pub(crate) use crate::observe::link::{Forwarded, Link, Side};
 
 /// The direction of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// From us to the peer.
+    /// From us to the peer; of a forwarded link from the client to TO.
     Sent,
-    /// From the peer to us.
+    /// From the peer to us; of a forwarded link from TO to the client.
     Received,
 }
 
@@ -57,9 +57,10 @@ pub(crate) enum Event<'a> {
     Accepted(&'a Link),
     /// The first datagram of a peer came.
     Peer(&'a Link),
-    /// The peer closed its sending half: its FIN was received.
+    /// The peer closed its sending half: its FIN was received. Of a forwarded link TO's.
     PeerClosed(&'a Link),
-    /// This program closed its sending half: it sent its FIN.
+    /// This program closed its sending half: it sent its FIN. Of a forwarded link the client's FIN
+    /// was passed on.
     WeClosed(&'a Link),
     /// The connection is over.
     Closed(&'a Link),

@@ -46,7 +46,7 @@ fn missing<T>() -> io::Result<T> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// One of many datagrams in one call: there is none.
+/// Receives many datagrams in one call: there is no such call.
 #[derive(Debug)]
 pub(crate) enum BatchReceiver {}
 
@@ -66,11 +66,11 @@ impl BatchReceiver {
     }
 }
 
-/// Many datagrams handed over in one call: there is no such call.
+/// Sends many datagrams in one call: there is no such call.
 #[derive(Debug)]
-pub(crate) enum Trains {}
+pub(crate) enum BatchSender {}
 
-impl Trains {
+impl BatchSender {
     pub(crate) fn new() -> Option<Self> {
         None
     }
@@ -85,7 +85,7 @@ impl Trains {
         match *self {}
     }
 
-    pub(crate) fn lower(&mut self, _: &io::Error) -> bool {
+    pub(crate) fn fall_back(&mut self, _: &io::Error) -> bool {
         match *self {}
     }
 }

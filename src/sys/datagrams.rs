@@ -1,4 +1,9 @@
-//! Datagrams, as many in one system call as the system can, behind one signature whatever is used.
+//! Sending and receiving datagrams, as many in one system call as the system can.
+//!
+//! Several datagrams to or from one peer stand in one *segmented buffer*: one behind the other, all of
+//! the same length but the last, which may be shorter. That is the form in which the kernel cuts them
+//! apart (UDP_SEGMENT) and puts them together (UDP_GRO, udp(7)). Where it does not, the same buffers
+//! are sent datagram by datagram.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,18 +17,18 @@ use super::system;
 use super::unix::datagrams::{self, Recipient};
 use crate::peer::{Address, Route};
 
-/// What became of a train that was to be sent.
+/// How much of a segmented buffer was sent.
 #[derive(Debug)]
-pub(crate) struct Sent {
-    /// Bytes that left.
+pub(crate) struct SendOutcome {
+    /// Bytes handed to the kernel.
     pub bytes: usize,
-    /// Datagrams that left.
+    /// Datagrams handed to the kernel.
     pub messages: usize,
-    /// Why no more left, if not all did.
+    /// Why the rest was not sent, if there is a rest.
     pub error: Option<io::Error>,
 }
 
-/// Receives datagrams, as many at a time as the system can and the user wants.
+/// Receives datagrams: many in one call, or one by one.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     batched: Option<system::BatchReceiver>,
@@ -31,13 +36,14 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    /// Room for the longest datagram, or the longest train.
+    /// Bytes of buffer for each datagram or segmented buffer: more than the longest can have.
     const SLOT: usize = 64 * 1024;
 
-    /// Bytes that the buffer should have.
+    /// The size in bytes of the buffer that [`receive`](Self::receive) is best given.
     pub(crate) const ROOM: usize = system::RECEIVE_BATCH * Self::SLOT;
 
-    /// A receiver for this socket.
+    /// A receiver for this socket. Where it receives many at once, it lets the kernel combine
+    /// datagrams (UDP_GRO, udp(7)).
     #[must_use]
     pub(crate) fn new(socket: impl AsFd, offload: Offload, fetch: Fetch) -> Self {
         let batched = (offload == Offload::All && fetch == Fetch::Many)
@@ -46,7 +52,8 @@ impl Receiver {
         Self { batched, fetch }
     }
 
-    /// Receives what is there, as much as finds room.
+    /// Receives the datagrams that are there, as many as find room in `buffer`, and appends to `into`
+    /// where in it they are.
     ///
     /// # Errors
     /// What recvmsg(2) says, `WouldBlock` when nothing is left. Datagrams received before the
@@ -77,31 +84,33 @@ impl Receiver {
 /// Sends datagrams, as many at a time as the system can.
 #[derive(Debug)]
 pub(crate) struct Sender {
-    /// The way to hand over many at once, where there is one.
-    trains: Option<system::Trains>,
+    /// Sends many at once, where the system can.
+    batched: Option<system::BatchSender>,
 }
 
 impl Sender {
-    /// A sender that has yet to find out what the system and the route can.
+    /// A sender that begins with the fastest interface allowed; which ones the kernel, the route and
+    /// the device support shows when they are used.
     #[must_use]
     pub(crate) fn new(offload: Offload) -> Self {
-        let trains = match offload {
-            Offload::All => system::Trains::new(),
+        let batched = match offload {
+            Offload::All => system::BatchSender::new(),
             Offload::Portable => None,
         };
-        Self { trains }
+        Self { batched }
     }
 
-    /// Sends a train of datagrams of `segment` bytes; empty `bytes` are one empty datagram.
+    /// Sends a segmented buffer of datagrams of `segment` bytes each, to the socket's peer or to `to`;
+    /// empty `bytes` are one empty datagram. `segment` must be at least 1.
     pub(crate) fn send(
         &mut self,
         socket: impl AsFd,
         bytes: &[u8],
         segment: usize,
         to: Option<&Route>,
-    ) -> Sent {
+    ) -> SendOutcome {
         let to = match to {
-            // The kernel cuts no trains for local sockets.
+            // UDP_SEGMENT is an option of UDP, which local sockets are not.
             Some(Route { peer: Address::Unix(path), .. }) => {
                 return send_each(socket, bytes, segment, path.as_deref());
             }
@@ -109,7 +118,7 @@ impl Sender {
             None => None,
         };
         let fd = socket.as_fd();
-        let mut sent = Sent { bytes: 0, messages: 0, error: None };
+        let mut sent = SendOutcome { bytes: 0, messages: 0, error: None };
         loop {
             let rest = &bytes[sent.bytes..];
             match again(|| self.send_some(fd, rest, segment, to.as_ref())) {
@@ -122,7 +131,10 @@ impl Sender {
                 }
                 Err(cause)
                     if rest.len() > segment
-                        && self.trains.as_mut().is_some_and(|trains| trains.lower(&cause)) => {}
+                        && self
+                            .batched
+                            .as_mut()
+                            .is_some_and(|batched| batched.fall_back(&cause)) => {}
                 Err(cause) => {
                     sent.error = Some(cause);
                     return sent;
@@ -131,7 +143,8 @@ impl Sender {
         }
     }
 
-    /// Sends the front of a train; how many of its bytes left, always whole datagrams.
+    /// Sends the front of a segmented buffer; how many of its bytes were sent, which are always whole
+    /// datagrams.
     fn send_some(
         &self,
         fd: BorrowedFd<'_>,
@@ -139,10 +152,10 @@ impl Sender {
         segment: usize,
         to: Option<&Recipient>,
     ) -> io::Result<usize> {
-        if let Some(trains) = &self.trains
+        if let Some(batched) = &self.batched
             && bytes.len() > segment
         {
-            return trains.send(fd, bytes, segment, to);
+            return batched.send(fd, bytes, segment, to);
         }
         let one = &bytes[..bytes.len().min(segment)];
         datagrams::send(fd, one, to)?;
@@ -150,10 +163,10 @@ impl Sender {
     }
 }
 
-/// Sends datagrams one by one to a local socket with a name.
-fn send_each(socket: impl AsFd, bytes: &[u8], segment: usize, to: Option<&Path>) -> Sent {
+/// Sends datagrams one by one to a local socket that is bound to a path.
+fn send_each(socket: impl AsFd, bytes: &[u8], segment: usize, to: Option<&Path>) -> SendOutcome {
     let socket = SockRef::from(&socket);
-    let mut sent = Sent { bytes: 0, messages: 0, error: None };
+    let mut sent = SendOutcome { bytes: 0, messages: 0, error: None };
     let to = match to {
         Some(path) => SockAddr::unix(path),
         None => Err(io::Error::from_raw_os_error(libc::EDESTADDRREQ)),

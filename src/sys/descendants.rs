@@ -1,4 +1,4 @@
-//! Processes that descend from this one, and what they have open.
+//! Descendants of this process, and which files they have open.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -6,31 +6,31 @@ use std::os::fd::BorrowedFd;
 pub(crate) use super::facts::Ended;
 use super::{system, unix};
 
-/// From now on a process whose parent has ended becomes our child, if it descends from us
-/// (PR_SET_CHILD_SUBREAPER, prctl(2)).
+/// Makes this process the new parent of its orphaned descendants (PR_SET_CHILD_SUBREAPER, prctl(2)).
 ///
 /// # Errors
-/// When the system does not know that.
+/// When the kernel does not support that.
 pub(crate) fn adopt_orphans() -> io::Result<()> {
     system::adopt_orphans()
 }
 
-/// A child that has ended.
+/// Looks for a child that has ended, without waiting for one.
 #[must_use]
 pub(crate) fn ended_child() -> Ended {
     unix::ended_child()
 }
 
-/// Lets go of an [ended child](ended_child) whose status nobody asks for; whether that was possible.
+/// Reaps an [ended child](ended_child) whose status is of no interest; whether that succeeded.
 pub(crate) fn bury(child: i32) -> bool {
     unix::bury(child)
 }
 
-/// Whether a process that descends from us has this socket open; `except` are children that are
-/// passed over together with their descendants.
+/// Whether a descendant of this process has this socket open. The children `except` and their
+/// descendants are not searched.
 ///
 /// # Errors
-/// When the system does not tell.
+/// When `/proc` cannot be read, or new descendants kept appearing during the search
+/// (`ResourceBusy`).
 pub(crate) fn is_held(socket: BorrowedFd<'_>, except: &[i32]) -> io::Result<bool> {
     system::is_held(socket, except)
 }

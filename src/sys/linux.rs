@@ -1,4 +1,4 @@
-//! Linux: socket facts that no portable crate hands out.
+//! Linux: what the kernel tells about sockets, processes and terminals that no crate in use offers.
 #![allow(unsafe_code)]
 
 mod datagrams;
@@ -7,7 +7,7 @@ mod icmp;
 mod splice;
 mod timer;
 
-pub(super) use datagrams::{BatchReceiver, RECEIVE_BATCH, Trains, tell_destinations};
+pub(super) use datagrams::{BatchReceiver, BatchSender, RECEIVE_BATCH, tell_destinations};
 pub(super) use descendants::{adopt_orphans, is_held};
 pub(super) use icmp::{hear_icmp, next_icmp};
 pub(super) use splice::{CAN_SPLICE, enlarge_pipe, splice};
@@ -63,14 +63,14 @@ pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<(Socket, Option<Add
     let mut name = MaybeUninit::<libc::sockaddr_storage>::uninit();
     let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: the name and its length describe memory of ours that the kernel may fill in.
+    // SAFETY: the pointer and the length describe `name`, which the kernel may fill in.
     let fd = unsafe {
         libc::accept4(listener.as_raw_fd(), name.as_mut_ptr().cast(), &raw mut length, flags)
     };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel has just given us this descriptor, and nobody else has it.
+    // SAFETY: accept4 has just returned this new descriptor, and nothing else owns it.
     let socket = unsafe { Socket::from_raw_fd(fd) };
     Ok((socket, address_of(&name, length)))
 }
@@ -85,7 +85,7 @@ pub(super) fn privileged_ports() -> Option<Range<u16>> {
         return None;
     }
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
-    // Before Linux 4.11 it was always the same.
+    // Linux before 4.11 has no such setting, and a fixed limit.
     let first = first.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024);
     Some(1..first)
 }
@@ -137,7 +137,7 @@ pub(super) fn tcp_counts(fd: BorrowedFd<'_>) -> io::Result<Option<TcpCounts>> {
         retransmissions: word(tcp_info::TOTAL_RETRANS),
         timestamps: options & OPTION_TIMESTAMPS != 0,
     };
-    // A connection has sent at least its SYN or SYN-ACK, if anybody counts.
+    // Every connection has sent a SYN or SYN-ACK: a count of 0 means that this kernel does not count.
     Ok((counts.segments_out > 0).then_some(counts))
 }
 
@@ -168,11 +168,11 @@ pub(super) fn terminal(fd: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(number)
 }
 
-/// What the names of the congestion controls that pace begin with; Linux has several BBR.
+/// The prefix of the names of congestion controls that pace: there are several versions of BBR.
 const PACES: &[u8] = b"bbr";
 
-/// One that never paces by itself, is part of every kernel and allowed to everybody unless an
-/// administrator says otherwise (`net.ipv4.tcp_allowed_congestion_control`, tcp(7)).
+/// A congestion control that does not pace. It is part of every kernel and allowed to every user by
+/// default (`net.ipv4.tcp_allowed_congestion_control`, tcp(7)).
 const NEVER_PACES: &[u8] = b"reno";
 
 pub(super) fn stop_pacing(fd: BorrowedFd<'_>) -> io::Result<()> {
@@ -183,7 +183,7 @@ pub(super) fn stop_pacing(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// `SO_MEMINFO` and the place of the drop count in it (`linux/sock_diag.h`).
+/// `SO_MEMINFO`, and the index of the drop count in its array (`linux/sock_diag.h`).
 const SO_MEMINFO: i32 = 55;
 const SK_MEMINFO_DROPS: usize = 8;
 
@@ -196,6 +196,6 @@ pub(super) fn receive_drops(fd: BorrowedFd<'_>) -> io::Result<u64> {
 }
 
 pub(super) fn raise_receive_buffer(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
-    // With CAP_NET_ADMIN the limit of net.core.rmem_max does not count (socket(7)).
+    // SO_RCVBUFFORCE needs CAP_NET_ADMIN, and is not limited by net.core.rmem_max (socket(7)).
     setsockopt(&fd, sockopt::RcvBufForce, &bytes).or_else(|_| unix::raise_receive_buffer(fd, bytes))
 }

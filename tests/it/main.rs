@@ -25,6 +25,7 @@ mod failures;
 mod faults;
 mod forged;
 mod formats;
+mod forward;
 mod hints;
 mod interop;
 mod json;
@@ -110,6 +111,7 @@ fn all() -> Vec<Trial> {
         faults::tests(),
         forged::tests(),
         formats::tests(),
+        forward::tests(),
         hints::tests(),
         interop::tests(),
         json::tests(),

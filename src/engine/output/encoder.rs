@@ -55,7 +55,7 @@ impl Encoder {
         self.peer = peer;
     }
 
-    /// Somebody else cuts the messages.
+    /// Messages come cut already.
     pub(super) fn of_whole_messages(&mut self) {
         self.assembler = None;
     }

@@ -1,8 +1,8 @@
 //! A connected stream socket and what is known of its readiness: the only place that receives from
 //! one, sends to it, shuts it down or resets it.
 //!
-//! It tells nobody what passes and puts no error into words; that is up to whoever has it. No call
-//! waits, and none is made that the readiness says would find nothing.
+//! It reports to no observer and returns the errors of the system as they are; both are the concern of
+//! its user. No call waits, and none is made while the socket is known not to be ready.
 
 use std::io;
 use std::net::Shutdown;
@@ -64,7 +64,7 @@ impl Transport {
             return Ok(Progress::Blocked);
         }
         let fd = self.socket.as_raw_fd();
-        // The error of a broken connection says all that SIGPIPE would.
+        // A broken connection is reported by the error, so SIGPIPE is not wanted.
         let progress =
             Progress::of_write(sys::again(|| Ok(calls::send(fd, bytes, sys::NO_SIGNAL)?)))?;
         if progress == Progress::Blocked {
@@ -79,12 +79,11 @@ impl Transport {
         !self.latch.readable()
     }
 
-    /// Ends our half: the peer reads an end, receiving goes on. `End` once that is done; anything
-    /// else means that something has to leave before, and that this is to be called again.
+    /// Closes the sending half: the peer reads an end, receiving goes on. `End` once that is done;
+    /// anything else means that data has to be sent before, and that this has to be called again.
     ///
     /// # Errors
-    /// When the connection is broken. Of one that was reset the system says no more than that it is
-    /// not connected.
+    /// When the connection is broken. For one that was reset it is only `ENOTCONN`.
     pub(crate) fn close_write(&self) -> io::Result<Progress> {
         self.socket.shutdown(Shutdown::Write)?;
         Ok(Progress::End)
@@ -110,11 +109,11 @@ impl Transport {
         sys::tcp_state(&self.socket).ok()
     }
 
-    /// What has happened to the connection that no call has told of yet. The socket may know more
-    /// than the last wake-up told.
+    /// An error of the connection that no call has returned yet (SO_ERROR, socket(7)). The socket may
+    /// know of one before an event reports it.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// When the system cannot say.
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.socket.take_error()
     }

@@ -8,21 +8,21 @@ use std::ptr;
 use nix::sys::socket::{self, ControlMessage, MsgFlags, SockaddrLike as _, setsockopt, sockopt};
 
 use crate::sys::facts::Received;
-use crate::sys::unix::datagrams::{Label, Recipient, send};
+use crate::sys::unix::datagrams::{NameAndControl, Recipient, send};
 
-/// The most datagrams the kernel cuts out of one call: UDP_MAX_SEGMENTS of current kernels, and of
-/// those before Linux 6.9.
+/// The most datagrams in one call with UDP_SEGMENT: the kernel's UDP_MAX_SEGMENTS, since Linux 6.9
+/// and before that.
 const MOST_SEGMENTS: usize = 128;
 const MOST_SEGMENTS_BEFORE: usize = 64;
 
-/// The most bytes of one segmented call: it is one IPv4 packet until it is cut (udp(7)).
-const LONGEST_TRAIN: usize = 65_507;
+/// The most bytes of one call with UDP_SEGMENT: inside the kernel they are one IPv4 packet until they
+/// are cut (udp(7)).
+const LONGEST_SEGMENTED: usize = 65_507;
 
-/// What a control message says that tells of a train (UDP_GRO, udp(7)).
-const TRAIN: (i32, i32) = (libc::SOL_UDP, libc::UDP_GRO);
+/// The control message that says that the kernel has combined several datagrams (UDP_GRO, udp(7)).
+const COMBINED: (i32, i32) = (libc::SOL_UDP, libc::UDP_GRO);
 
-/// Asks for the address that each datagram was sent to (IP_PKTINFO, ip(7); IPV6_RECVPKTINFO,
-/// ipv6(7)). A socket for both families wants both.
+/// See [`tell_destinations`](crate::sys::tell_destinations). A dual-stack socket needs both options.
 pub(crate) fn tell_destinations(fd: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
     if is_ipv6 {
         setsockopt(&fd, sockopt::Ipv6RecvPacketInfo, &true)?;
@@ -30,31 +30,32 @@ pub(crate) fn tell_destinations(fd: BorrowedFd<'_>, is_ipv6: bool) -> io::Result
     Ok(setsockopt(&fd, sockopt::Ipv4PacketInfo, &true)?)
 }
 
-/// How a train of datagrams is handed to the system; what is refused is not tried again.
+/// The interface by which a segmented buffer is sent. One that the kernel has refused is not tried
+/// again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Handover {
-    /// The whole train at once, at most so many datagrams: the kernel cuts it (UDP_SEGMENT).
+    /// At most this many datagrams in one sendmsg(2); the kernel cuts them apart (UDP_SEGMENT, udp(7)).
     Segmented(usize),
-    /// Many datagrams in one call (sendmmsg(2)).
+    /// Many datagrams in one sendmmsg(2).
     Batched,
-    /// One by one.
+    /// One sendmsg(2) for each datagram.
     Single,
 }
 
-/// Hands over many datagrams at a time.
+/// Sends segmented buffers, as many datagrams in one call as the kernel, the route and the device
+/// support.
 #[derive(Debug)]
-pub(crate) struct Trains {
+pub(crate) struct BatchSender {
     handover: Handover,
 }
 
-impl Trains {
-    /// It has yet to find out what the kernel and the route can.
+impl BatchSender {
     pub(crate) fn new() -> Option<Self> {
         Some(Self { handover: Handover::Segmented(MOST_SEGMENTS) })
     }
 
-    /// Sends the front of a train of more than one datagram; how many of its bytes left, always whole
-    /// datagrams.
+    /// Sends the front of a segmented buffer of more than one datagram; how many of its bytes were sent,
+    /// which are always whole datagrams.
     pub(crate) fn send(
         &self,
         fd: BorrowedFd<'_>,
@@ -64,11 +65,11 @@ impl Trains {
     ) -> io::Result<usize> {
         match self.handover {
             Handover::Segmented(most) => {
-                let most = most.min(LONGEST_TRAIN / segment).max(1);
-                let train = &bytes[..bytes.len().min(most * segment)];
-                if train.len() > segment {
-                    send_segmented(fd, train, segment, to)?;
-                    return Ok(train.len());
+                let most = most.min(LONGEST_SEGMENTED / segment).max(1);
+                let front = &bytes[..bytes.len().min(most * segment)];
+                if front.len() > segment {
+                    send_segmented(fd, front, segment, to)?;
+                    return Ok(front.len());
                 }
             }
             Handover::Batched if to.and_then(Recipient::control).is_none() => {
@@ -82,9 +83,9 @@ impl Trains {
         Ok(one.len())
     }
 
-    /// Whether an error may be a refusal of the way a train was handed over, so that the next
-    /// way is worth a try: old kernels cut fewer segments, some routes and devices none.
-    pub(crate) fn lower(&mut self, cause: &io::Error) -> bool {
+    /// Changes to the next slower interface if this error may mean that the present one is not
+    /// supported; whether it did. Older kernels cut fewer segments, some routes and devices none.
+    pub(crate) fn fall_back(&mut self, cause: &io::Error) -> bool {
         let refusal = matches!(
             cause.raw_os_error(),
             Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE | libc::EOPNOTSUPP | libc::ENOSYS)
@@ -102,7 +103,7 @@ impl Trains {
     }
 }
 
-/// Sends a train of datagrams at once: the kernel cuts it into those of `segment` bytes
+/// Sends several datagrams at once: the kernel cuts `bytes` into datagrams of `segment` bytes
 /// (UDP_SEGMENT, udp(7)).
 fn send_segmented(
     fd: BorrowedFd<'_>,
@@ -120,14 +121,14 @@ fn send_segmented(
     Ok(socket::sendmsg(raw, &slices, &control, MsgFlags::empty(), to).map(drop)?)
 }
 
-/// Datagrams in one sendmmsg(2).
+/// The most datagrams in one sendmmsg(2).
 const SEND_BATCH: usize = 64;
 
-/// Hands over many datagrams in one call; how many of them left. They come from where the system
-/// chooses.
+/// Sends up to [`SEND_BATCH`] datagrams in one sendmmsg(2); how many were sent. The kernel chooses the
+/// local address they are sent from.
 fn send_batched(
     fd: BorrowedFd<'_>,
-    train: &[u8],
+    bytes: &[u8],
     segment: usize,
     to: Option<&Recipient>,
 ) -> io::Result<usize> {
@@ -141,7 +142,7 @@ fn send_batched(
     let mut headers: [libc::mmsghdr; SEND_BATCH] = unsafe { mem::zeroed() };
     let mut count = 0;
     for (message, (slice, header)) in
-        train.chunks(segment).zip(slices.iter_mut().zip(headers.iter_mut()))
+        bytes.chunks(segment).zip(slices.iter_mut().zip(headers.iter_mut()))
     {
         slice.iov_base = message.as_ptr().cast_mut().cast();
         slice.iov_len = message.len();
@@ -157,23 +158,25 @@ fn send_batched(
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
-/// Datagrams or trains in one recvmmsg(2).
+/// The most datagrams, or segmented buffers, in one recvmmsg(2).
 pub(crate) const RECEIVE_BATCH: usize = 16;
 
-/// Receives many datagrams in one call, trains of them unseparated (UDP_GRO, udp(7)).
+/// Receives many datagrams in one recvmmsg(2), and those of one sender combined into segmented buffers
+/// (UDP_GRO, udp(7)).
 #[derive(Debug)]
 pub(crate) struct BatchReceiver {
-    labels: Box<[Label; RECEIVE_BATCH]>,
+    labels: Box<[NameAndControl; RECEIVE_BATCH]>,
 }
 
 impl BatchReceiver {
     pub(crate) fn new(fd: BorrowedFd<'_>) -> Option<Self> {
-        // A kernel that knows no trains delivers one datagram at a time: nothing is lost.
+        // A kernel without UDP_GRO delivers each datagram by itself: nothing is lost.
         let _ = setsockopt(&fd, sockopt::UdpGroSegment, &true);
-        Some(Self { labels: Box::new([Label::EMPTY; RECEIVE_BATCH]) })
+        Some(Self { labels: Box::new([NameAndControl::EMPTY; RECEIVE_BATCH]) })
     }
 
-    /// Receives until the socket is empty or the buffer's slots are used.
+    /// Makes one recvmmsg(2), with one slot of `slot` bytes of the buffer for each datagram or
+    /// segmented buffer.
     pub(crate) fn receive(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -193,8 +196,8 @@ impl BatchReceiver {
             count += 1;
         }
         let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-        // SAFETY: the first `count` headers point to rooms of the buffer and labels that are
-        // exclusively borrowed and outlive the call, with their true lengths.
+        // SAFETY: the first `count` headers point to slots of the buffer and to elements of `labels`,
+        // with their true lengths; both are exclusively borrowed and outlive the call.
         let got = unsafe {
             libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags as _, ptr::null_mut())
         };
@@ -205,7 +208,7 @@ impl BatchReceiver {
                 &header.msg_hdr,
                 header.msg_len as usize,
                 room,
-                Some(TRAIN),
+                Some(COMBINED),
             ));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Linux: processes that descend from this one, and what they have open (proc(5)).
+//! Linux: descendants of this process, and which files they have open (proc(5)).
 
 use std::fs;
 use std::io;
@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use nix::sys::prctl;
 use nix::sys::stat::fstat;
 
-/// How often the descendants are looked through again because others have come meanwhile.
+/// How often all descendants are searched again because new ones have appeared during the search.
 const MOST_LOOKS: usize = 8;
 
 pub(crate) fn adopt_orphans() -> io::Result<()> {
@@ -30,10 +30,11 @@ pub(crate) fn is_held(socket: BorrowedFd<'_>, except: &[i32]) -> io::Result<bool
             if has_open(process, identity)? {
                 return Ok(true);
             }
-            // After its descriptors: a child that it had before may have what it has closed.
+            // Children are listed after the descriptors were read: a process may pass the socket to a
+            // child and close its own descriptor in between.
             to_ask.extend(children(&process.to_string())?);
         }
-        // Those of a process that ended in between are our children now.
+        // If a process ended during the search, its children have become children of this process.
         let now = ours()?;
         if now == before {
             return Ok(false);
@@ -43,7 +44,7 @@ pub(crate) fn is_held(socket: BorrowedFd<'_>, except: &[i32]) -> io::Result<bool
     Err(io::ErrorKind::ResourceBusy.into())
 }
 
-/// The children of all threads of a process; none of one that is gone.
+/// The children of all threads of a process; empty when the process no longer exists.
 fn children(process: &str) -> io::Result<Vec<i32>> {
     let mut children = Vec::new();
     let Some(threads) = unless_gone(fs::read_dir(format!("/proc/{process}/task")))? else {
@@ -59,12 +60,12 @@ fn children(process: &str) -> io::Result<Vec<i32>> {
     Ok(children)
 }
 
-/// Whether a process has a file with this device and inode open.
+/// Whether a process has the file with this device and inode number open.
 fn has_open(process: i32, identity: (u64, u64)) -> io::Result<bool> {
     let descriptors = match unless_gone(fs::read_dir(format!("/proc/{process}/fd"))) {
         Ok(Some(descriptors)) => descriptors,
         Ok(None) => return Ok(false),
-        // What an ended process had belongs to the system.
+        // The kernel owns the descriptor table of a zombie, which is empty.
         Err(_) if is_zombie(process) => return Ok(false),
         Err(cause) => return Err(cause),
     };
@@ -84,7 +85,8 @@ fn is_zombie(process: i32) -> bool {
         .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
 }
 
-/// A process, thread or descriptor may end while it is looked at.
+/// Turns the errors for a process, thread or descriptor that has ceased to exist into `None`: that may
+/// happen at any time during a search.
 fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -1,5 +1,5 @@
-//! Linux: ICMP messages about datagrams of ours, from the error queue of their socket (IP_RECVERR in
-//! ip(7), IPV6_RECVERR in ipv6(7)).
+//! Linux: ICMP errors about datagrams that a socket has sent, read from that socket's error queue
+//! (IP_RECVERR, ip(7); IPV6_RECVERR, ipv6(7)).
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -18,7 +18,7 @@ pub(crate) fn hear_icmp(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Resu
         if canonical(address).is_ipv6() {
             return Ok(());
         }
-        // What goes to an IPv4 address in disguise is answered by ICMP of IPv4.
+        // Datagrams to an IPv4-mapped address are IPv4 packets, and so are the errors about them.
     }
     Ok(setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?)
 }
@@ -28,7 +28,7 @@ pub(crate) fn next_icmp(socket: BorrowedFd<'_>) -> io::Result<Option<Icmp>> {
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
     loop {
         let mut control = nix::cmsg_space!((libc::sock_extended_err, libc::sockaddr_in6));
-        // The beginning of the datagram comes along, but where it went is all one needs to know.
+        // The beginning of the datagram comes with the error, but only its destination is of use.
         let mut payload = [0; 1];
         let mut slices = [IoSliceMut::new(&mut payload)];
         let result = recvmsg::<SockaddrStorage>(raw, &mut slices, Some(&mut control), flags);
@@ -64,7 +64,8 @@ fn ipv4(address: &libc::sockaddr_in) -> IpAddr {
     Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr)).into()
 }
 
-/// What the message means for the datagram; `None` when it may have arrived all the same.
+/// What an ICMP error means for the datagram; `None` for one that does not say that the datagram was
+/// not delivered.
 fn kind_of(error: &libc::sock_extended_err) -> Option<IcmpKind> {
     match (error.ee_origin, error.ee_type, error.ee_code) {
         // RFC 792 and RFC 1812, 5.2.7.1: destination unreachable, time exceeded.

@@ -1,4 +1,4 @@
-//! Datagrams one by one, and which of our addresses they went to: BSD sockets with the advanced
+//! Datagrams one by one, and the local address that each was sent to: BSD sockets with the advanced
 //! interface of RFC 3542 and its like for IPv4.
 
 use std::io::{self, IoSlice};
@@ -34,7 +34,8 @@ mod own_address {
         ControlMessage::Ipv4PacketInfo(control)
     }
 
-    /// Not where it went, which may be a group, but where an answer comes from.
+    /// `ipi_addr` is where it was sent to, perhaps a multicast group; `ipi_spec_dst` is the local address
+    /// to answer from.
     pub(super) fn answers_from(told: &Told) -> Ipv4Addr {
         Ipv4Addr::from(u32::from_be(told.ipi_spec_dst.s_addr))
     }
@@ -66,14 +67,15 @@ mod own_address {
     }
 }
 
-/// Whom a socket that is not connected sends to, in the kernel's words.
+/// The destination of a datagram, and the local address to send it from if that matters, as the
+/// kernel wants them.
 #[derive(Debug)]
 pub(crate) struct Recipient {
     pub(crate) address: SockaddrStorage,
     from: Option<PacketInfo>,
 }
 
-/// The address of ours that a datagram is to come from.
+/// The local address that a datagram is sent from.
 #[derive(Debug)]
 enum PacketInfo {
     V4(own_address::Control),
@@ -85,7 +87,7 @@ impl Recipient {
         Self { address: to.into(), from: from.map(PacketInfo::new) }
     }
 
-    /// What says where the datagram is to come from, if that matters.
+    /// The control message that names the local address to send from, if one is given.
     pub(crate) fn control(&self) -> Option<ControlMessage<'_>> {
         self.from.as_ref().map(|from| match from {
             PacketInfo::V4(control) => own_address::message(control),
@@ -126,24 +128,25 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8], to: Option<&Recipient>) -> 
     Ok(sent.map(drop)?)
 }
 
-/// Room for the control messages that are asked for: an int (UDP_GRO), an `in_pktinfo` and an
+/// Bytes for the control messages that may be asked for: an int (UDP_GRO), an `in_pktinfo` and an
 /// `in6_pktinfo`, 96 bytes with their headers on 64-bit systems.
 const CONTROL: usize = 128;
 
-/// What the kernel tells of one datagram besides its payload.
+/// Memory for what the kernel says about one datagram besides its payload: the sender's name and the
+/// control messages.
 #[repr(C, align(8))]
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Label {
+pub(crate) struct NameAndControl {
     /// `struct cmsghdr` must be aligned (cmsg(3)).
     control: [u8; CONTROL],
     name: MaybeUninit<libc::sockaddr_storage>,
 }
 
-impl Label {
+impl NameAndControl {
     pub(crate) const EMPTY: Self = Self { control: [0; CONTROL], name: MaybeUninit::uninit() };
 
-    /// A header that has the kernel write into this label and into the room that the slice
-    /// describes; both must outlive it.
+    /// A header that points the kernel to this memory and to the payload's, which `slice` describes.
+    /// Both must outlive the header.
     pub(crate) fn header(&mut self, slice: &mut libc::iovec) -> libc::msghdr {
         // SAFETY: it is a C structure for which all zeroes are a valid value.
         let mut header: libc::msghdr = unsafe { mem::zeroed() };
@@ -156,17 +159,18 @@ impl Label {
         header
     }
 
-    /// What the kernel has written: `whole` is the real length of what is in `room`, `train` the level and
-    /// type of the control message that tells of a train, where there is one.
+    /// Reads what the kernel has written. The payload is in `room` of the caller's buffer; `whole` is
+    /// the datagram's full length, which may be more than had room (MSG_TRUNC, recv(2)). `combined` is the level and type of the control
+    /// message that says that the kernel has combined several datagrams, where there is one.
     pub(crate) fn read(
         &self,
         header: &libc::msghdr,
         whole: usize,
         room: Range<usize>,
-        train: Option<(i32, i32)>,
+        combined: Option<(i32, i32)>,
     ) -> Received {
         let length = whole.min(room.len());
-        let told = Told::read(header, train);
+        let told = AncillaryData::read(header, combined);
         let peer = address_of(&self.name, header.msg_namelen);
         Received {
             range: room.start..room.start + length,
@@ -177,8 +181,8 @@ impl Label {
     }
 }
 
-/// Receives one datagram into the `room` of the buffer. (nix's `recvmsg` loses the names of
-/// local sockets.)
+/// Receives one datagram into the range `room` of the buffer. nix's `recvmsg` is not used because it
+/// does not return the names of local sockets.
 pub(crate) fn receive_one(
     fd: BorrowedFd<'_>,
     buffer: &mut [u8],
@@ -186,26 +190,26 @@ pub(crate) fn receive_one(
 ) -> io::Result<Received> {
     let bytes = &mut buffer[room.clone()];
     let mut slice = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-    let mut label = Label::EMPTY;
+    let mut label = NameAndControl::EMPTY;
     let mut header = label.header(&mut slice);
-    // SAFETY: the header describes a room of the buffer and a label that are exclusively borrowed
-    // and outlive the call.
+    // SAFETY: the header describes part of the buffer and `label`, both of which are exclusively
+    // borrowed and outlive the call.
     let whole = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, libc::MSG_TRUNC) };
     let whole = usize::try_from(whole).map_err(|_| io::Error::last_os_error())?;
     Ok(label.read(&header, whole, room, None))
 }
 
-/// What the control messages of a datagram say.
+/// What the control messages of a datagram say (cmsg(3)).
 #[derive(Debug, Default)]
-struct Told {
-    /// The size of the datagrams in a train, if the kernel put a train together.
+struct AncillaryData {
+    /// The length of each datagram, if the kernel has combined several.
     segment: Option<usize>,
-    /// The address of ours it was sent to.
+    /// The local address to answer from.
     local: Option<SocketAddr>,
 }
 
-impl Told {
-    fn read(header: &libc::msghdr, train: Option<(i32, i32)>) -> Self {
+impl AncillaryData {
+    fn read(header: &libc::msghdr, combined: Option<(i32, i32)>) -> Self {
         let mut told = Self::default();
         // SAFETY: the kernel has filled in the control buffer that the header describes.
         let mut control = unsafe { libc::CMSG_FIRSTHDR(header) };
@@ -215,7 +219,7 @@ impl Told {
             // SAFETY: as above; the data follows the header.
             let data = unsafe { libc::CMSG_DATA(control) };
             match (level, kind) {
-                _ if Some((level, kind)) == train => {
+                _ if Some((level, kind)) == combined => {
                     // SAFETY: the data of this message is one int (udp(7)), perhaps unaligned.
                     let size: libc::c_int = unsafe { ptr::read_unaligned(data.cast()) };
                     told.segment = usize::try_from(size).ok().filter(|size| *size > 0);
@@ -243,8 +247,8 @@ fn answering(ip: Ipv4Addr) -> Option<SocketAddr> {
     (!ip.is_unspecified()).then_some(SocketAddr::new(IpAddr::V4(ip), 0))
 }
 
-/// Where an answer comes from; nothing for groups, from which nothing can be sent, and for IPv4 in
-/// disguise, of which IP_PKTINFO tells more.
+/// The local address to answer from. `None` for a multicast group, from which nothing can be sent, and
+/// for an IPv4-mapped address, which IP_PKTINFO says more about.
 fn answering_v6(info: &libc::in6_pktinfo) -> Option<SocketAddr> {
     let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
     if ip.is_multicast() || ip.is_unspecified() || ip.to_ipv4_mapped().is_some() {
