@@ -21,6 +21,7 @@ mod docs;
 mod dump;
 mod endings;
 mod errors;
+mod examples;
 mod failures;
 mod faults;
 mod forged;
@@ -107,6 +108,7 @@ fn all() -> Vec<Trial> {
         dump::tests(),
         endings::tests(),
         errors::tests(),
+        examples::tests(),
         failures::tests(),
         faults::tests(),
         forged::tests(),

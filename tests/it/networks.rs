@@ -49,7 +49,7 @@ pub(crate) fn tests() -> Vec<Trial> {
 }
 
 /// How this user makes namespaces, if at all.
-fn find_unshare() -> Option<Vec<&'static str>> {
+pub(crate) fn find_unshare() -> Option<Vec<&'static str>> {
     [&["unshare"][..], &["unshare", "-r"]].into_iter().map(<[_]>::to_vec).find(|words| {
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).args(["-n", "-m", "sh", "-c", "mount --bind / /"]);
@@ -58,7 +58,7 @@ fn find_unshare() -> Option<Vec<&'static str>> {
     })
 }
 
-fn with_namespaces(trial: Trial, allowed: bool) -> Trial {
+pub(crate) fn with_namespaces(trial: Trial, allowed: bool) -> Trial {
     if allowed { trial } else { trial.with_ignored_flag(true).with_kind("needs namespaces") }
 }
 
