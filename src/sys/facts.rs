@@ -1,5 +1,6 @@
 //! Types that the system layer shares with its users, the same for every operating system.
 
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -79,4 +80,47 @@ impl Received {
     pub(crate) fn count(&self) -> usize {
         if self.range.is_empty() { 1 } else { self.range.len().div_ceil(self.segment) }
     }
+}
+
+/// Which child has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The child of this process id. It stays a zombie until it is waited for.
+    One(i32),
+    /// None that has not been waited for.
+    NoMore,
+    /// There are no children at all, so those that were started have been waited for elsewhere, or
+    /// without anybody (SIGCHLD ignored; ECHILD, wait(2)).
+    All,
+}
+
+/// What an ICMP error says about a datagram: why the destination host, or a router on the path to it,
+/// did not deliver it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux keeps ICMP errors"))]
+pub(crate) enum IcmpKind {
+    /// From the host itself: no socket is bound to this port.
+    PortUnreachable,
+    /// The host cannot be reached, or does not implement UDP.
+    HostUnreachable,
+    /// There is no route to its network.
+    NetworkUnreachable,
+    /// A router or firewall drops it on purpose (administratively prohibited).
+    Prohibited,
+    /// Its time to live (hop limit) was used up, or not all of its fragments arrived in time.
+    TimeExceeded,
+    /// It is longer than the MTU of the next hop and must not be fragmented there. The kernel lowers the
+    /// path MTU, so that later datagrams arrive.
+    TooLong,
+}
+
+/// An ICMP error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Icmp {
+    /// What it says.
+    pub kind: IcmpKind,
+    /// The destination of the datagram that it is about.
+    pub about: SocketAddr,
+    /// The host or router that sent the error, if the kernel tells.
+    pub from: Option<IpAddr>,
 }

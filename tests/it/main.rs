@@ -23,6 +23,7 @@ mod docs;
 mod dump;
 mod endings;
 mod errors;
+mod examples;
 mod expect;
 mod failures;
 mod faults;
@@ -118,6 +119,7 @@ fn all() -> Vec<Trial> {
         endings::tests(),
         errors::tests(),
         expect::tests(),
+        examples::tests(),
         failures::tests(),
         faults::tests(),
         forged::tests(),

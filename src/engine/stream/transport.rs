@@ -66,7 +66,7 @@ impl Transport {
         let fd = self.socket.as_raw_fd();
         // A broken connection is reported by the error, so SIGPIPE is not wanted.
         let progress =
-            Progress::of_write(sys::again(|| Ok(calls::send(fd, bytes, MsgFlags::MSG_NOSIGNAL)?)))?;
+            Progress::of_write(sys::again(|| Ok(calls::send(fd, bytes, sys::NO_SIGNAL)?)))?;
         if progress == Progress::Blocked {
             self.latch.not_writable();
         }
