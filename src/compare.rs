@@ -2,11 +2,11 @@
 //!
 //! - [`measure`] sending the messages, and the account of what came back: messages what is sent, flow when, stream and
 //!   datagrams how, carrier what these two have in common, recognise which message a datagram answers; account what became of every message, rtt how long
-//!   replies took, wire what it cost in packets, ledger account and flow together; peer the built-in peer, impair what
-//!   it does to UDP replies; run the loop of one run, woken by its timer. Here: both runs, one after the other
+//!   replies took, wire what it cost in packets, ledger account and flow together; peer the built-in peer; run the loop of
+//!   one run. Here: both runs, one after the other
 //! - [`show`] what people, eyes and programs read of it
 //!
-//! The core (account, flow, recognise, impair, wire) knows no sockets and is told the time.
+//! The core (account, flow, recognise, wire) knows no sockets and is told the time.
 
 pub mod measure;
 pub(crate) mod show;
@@ -21,7 +21,6 @@ use socket2::Socket;
 use measure::account::Counts;
 use measure::datagrams::Datagrams;
 use measure::flow::{Delivery, Pacing};
-use measure::impair::Impairment;
 use measure::ledger::Ledger;
 use measure::messages::{Generator, Given, Messages, Survey};
 use measure::recognise::{Contents, Recogniser};
@@ -30,6 +29,7 @@ use measure::run::{Ending, Runner};
 use measure::stream::Stream;
 use measure::wire::Wire;
 
+use crate::engine::impair::Spec;
 use crate::error::{Error, Result, Status};
 use crate::sys;
 
@@ -152,7 +152,7 @@ pub(crate) struct Comparison {
     /// The window that was asked for; it is smaller where the receive buffers hold no more.
     pub window_asked: usize,
     /// What the built-in peer did to UDP replies.
-    pub impairment: Option<Impairment>,
+    pub impairment: Option<Spec>,
     /// Over TCP.
     pub tcp: Side,
     /// Over UDP.

@@ -4,6 +4,7 @@ mod common;
 pub mod compare;
 mod connect;
 mod distinct;
+pub mod impair;
 mod listen;
 mod messages;
 mod place;

@@ -4,6 +4,7 @@
 //! - [`relay`] a connection between two sides ([`duplex`]), [`datagram_relay`] the same for datagrams
 //! - [`pump`] one direction with backpressure, [`splice`] its fast way, [`pace`] its speed limit
 //! - [`flow`] the two verbs of every end; the ends: [`input`], [`output`], [`stream`], [`datagram`]
+//! - [`impair`] a bad network made on purpose
 //! - [`batch`] the unit that travels, [`framing`] how bytes and messages map to each other
 
 pub(crate) mod batch;
@@ -13,6 +14,7 @@ pub(crate) mod duplex;
 pub(crate) mod ends;
 pub(crate) mod flow;
 pub mod framing;
+pub mod impair;
 pub(crate) mod input;
 pub(crate) mod output;
 pub(crate) mod pace;

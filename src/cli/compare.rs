@@ -74,7 +74,8 @@ pub struct CompareArgs {
     )]
     pub reply_timeout: Option<Duration>,
 
-    /// What the built-in peer does to UDP replies, such as loss=5%,dup=1%,reorder=2%,delay=20ms,jitter=5ms,seed=1
+    /// What the built-in peer does to UDP replies, such as
+    /// loss=5%,dup=1%,reorder=2%,corrupt=1%,delay=20ms,jitter=5ms,rate=10M,queue=64KiB,seed=1 (rate: bits a second)
     #[arg(long, value_name = "DAMAGE", conflicts_with = "address", help_heading = "Pace")]
     pub impair: Option<String>,
 

@@ -4,13 +4,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::Interest;
 use socket2::Socket;
 
-use crate::compare::measure::account::At;
-use crate::compare::measure::impair::{Impairer, Impairment};
+use crate::engine::impair::{Line, Message, Spec};
 use crate::engine::stream::Transport;
 use crate::error::{Error, Result};
 use crate::io::progress::Progress;
@@ -33,8 +32,25 @@ const MOST_WAITING: usize = 65_536;
 /// once, so that there is always room; a watch for it would be woken by every reply for nothing.
 const RETRY: Duration = Duration::from_millis(1);
 
+/// A reply that was held back to be overtaken leaves after this and two intervals in any case.
+const HOLD: Duration = Duration::from_millis(5);
+
 /// A reply and where it goes.
-type Reply = (Vec<u8>, Route);
+#[derive(Debug, Clone)]
+struct Reply {
+    bytes: Vec<u8>,
+    to: Route,
+}
+
+impl Message for Reply {
+    fn length(&self) -> usize {
+        self.bytes.length()
+    }
+
+    fn corrupt(&mut self, draw: u64) -> bool {
+        self.bytes.corrupt(draw)
+    }
+}
 
 /// The peer: a listener, at most one connection, a datagram socket.
 pub(crate) struct Peer {
@@ -52,7 +68,7 @@ impl Peer {
     pub(crate) fn start(
         reactor: &mut Reactor,
         family: Family,
-        impairment: Option<Impairment>,
+        impairment: Option<Spec>,
         interval: Duration,
     ) -> Result<Self> {
         let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -91,7 +107,7 @@ impl Peer {
                 buffer: vec![0; Receiver::ROOM],
                 received: Vec::new(),
                 sender: Sender::new(Offload::Portable),
-                impairer: impairment.map(|what| Impairer::new(what, interval)),
+                line: impairment.map(|spec| Line::new(&spec, 0, HOLD + interval * 2)),
                 leaving: VecDeque::new(),
                 retry_at: None,
             },
@@ -112,8 +128,8 @@ impl Peer {
 
     /// When it has something to do that no readiness tells of.
     #[must_use]
-    pub(crate) fn next_due(&self) -> Option<At> {
-        let impaired = self.datagrams.impairer.as_ref().and_then(Impairer::next_due);
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let impaired = self.datagrams.line.as_ref().and_then(Line::deadline);
         impaired.into_iter().chain(self.datagrams.retry_at).min()
     }
 
@@ -127,7 +143,7 @@ impl Peer {
     ///
     /// # Errors
     /// When the system fails; a connection that breaks only ends.
-    pub(crate) fn step(&mut self, reactor: &mut Reactor, now: At) -> Result<bool> {
+    pub(crate) fn step(&mut self, reactor: &mut Reactor, now: Instant) -> Result<bool> {
         let mut did = self.accept(reactor)?;
         if let Some(connection) = &mut self.connection {
             match connection.step() {
@@ -213,17 +229,17 @@ struct Datagrams {
     buffer: Vec<u8>,
     received: Vec<Received>,
     sender: Sender,
-    impairer: Option<Impairer<Reply>>,
+    line: Option<Line<Reply>>,
     leaving: VecDeque<Reply>,
     /// The last reply found no room; the next try is then.
-    retry_at: Option<At>,
+    retry_at: Option<Instant>,
 }
 
 impl Datagrams {
-    fn step(&mut self, now: At) -> Result<bool> {
+    fn step(&mut self, now: Instant) -> Result<bool> {
         let mut did = self.receive(now)?;
-        if let Some(impairer) = &mut self.impairer {
-            while let Some(reply) = impairer.next(now) {
+        if let Some(line) = &mut self.line {
+            while let Some(reply) = line.pop_due(now) {
                 self.leaving.push_back(reply);
             }
         }
@@ -231,7 +247,7 @@ impl Datagrams {
             return Ok(did);
         }
         self.retry_at = None;
-        while let Some((bytes, to)) = self.leaving.front() {
+        while let Some(Reply { bytes, to }) = self.leaving.front() {
             let sent = self.sender.send(&*self.socket, bytes, bytes.len().max(1), Some(to));
             match sent.error {
                 Some(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
@@ -246,7 +262,7 @@ impl Datagrams {
         Ok(did)
     }
 
-    fn receive(&mut self, now: At) -> Result<bool> {
+    fn receive(&mut self, now: Instant) -> Result<bool> {
         if !self.latch.readable() || self.leaving.len() >= MOST_WAITING {
             return Ok(false);
         }
@@ -264,9 +280,10 @@ impl Datagrams {
             let bytes = &self.buffer[train.range.clone()];
             let empty = bytes.is_empty().then_some(bytes);
             for message in empty.into_iter().chain(bytes.chunks(train.segment.max(1))) {
-                match &mut self.impairer {
-                    Some(impairer) => impairer.take((message.to_vec(), from.clone()), now),
-                    None => self.leaving.push_back((message.to_vec(), from.clone())),
+                let reply = Reply { bytes: message.to_vec(), to: from.clone() };
+                match &mut self.line {
+                    Some(line) => line.push(reply, now),
+                    None => self.leaving.push_back(reply),
                 }
             }
         }

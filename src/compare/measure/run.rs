@@ -9,9 +9,9 @@ use crate::compare::measure::ledger::Ledger;
 use crate::compare::measure::messages::Messages;
 use crate::compare::measure::peer::Peer;
 use crate::compare::measure::stream::Stream;
-use crate::compare::measure::timer::Timer;
 use crate::error::Result;
 use crate::io::progress::Progress;
+use crate::io::timer::Timer;
 use crate::run::session::Session;
 
 /// A peer that answers nothing for so many times the limit is given up, though not before these.
@@ -57,7 +57,7 @@ impl<'a> Runner<'a> {
 
     fn step_peer(&mut self) -> Result<bool> {
         match &mut self.peer {
-            Some(peer) => peer.step(&mut self.session.reactor, self.clock.elapsed()),
+            Some(peer) => peer.step(&mut self.session.reactor, Instant::now()),
             None => Ok(false),
         }
     }
@@ -74,7 +74,6 @@ impl<'a> Runner<'a> {
     ) -> Result<Ending> {
         // Each run has its own time.
         self.clock = Instant::now();
-        self.timer.forget();
         let clock = self.clock;
         let mut outbox = Outbox::default();
         loop {
@@ -142,8 +141,9 @@ impl<'a> Runner<'a> {
     /// is measured.
     fn rest(&mut self, now: At, deadline: Option<At>) -> Result<()> {
         let due = self.peer.as_ref().and_then(Peer::next_due);
-        if let Some(at) = deadline.into_iter().chain(due).min() {
-            self.timer.wake_by(at, now)?;
+        let clock = self.clock;
+        if let Some(at) = deadline.map(|at| clock + at).into_iter().chain(due).min() {
+            self.timer.wake_by(at, clock + now)?;
         }
         self.session.sleep()
     }

@@ -31,8 +31,16 @@ struct Impair {
     loss: f64,
     duplicate: f64,
     reorder: f64,
+    corrupt: f64,
     delay_us: f64,
     jitter_us: f64,
+    /// Bits a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mtu: Option<u32>,
     seed: u64,
 }
 
@@ -148,11 +156,15 @@ pub(crate) fn object(comparison: &Comparison) -> Result<String> {
         reply_timeout_us: micros(pacing.limit),
         impair: comparison.impairment.map(|what| Impair {
             applies_to: "udp replies",
-            loss: what.loss,
-            duplicate: what.duplicate,
-            reorder: what.reorder,
-            delay_us: micros(what.delay),
-            jitter_us: micros(what.jitter),
+            loss: what.loss.unwrap_or_default(),
+            duplicate: what.duplicate.unwrap_or_default(),
+            reorder: what.reorder.unwrap_or_default(),
+            corrupt: what.corrupt.unwrap_or_default(),
+            delay_us: micros(what.delay.unwrap_or_default()),
+            jitter_us: micros(what.jitter.unwrap_or_default()),
+            rate: what.rate,
+            queue: what.queue,
+            mtu: what.mtu,
             seed: what.seed,
         }),
         tcp: One::new(&comparison.tcp),

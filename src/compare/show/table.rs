@@ -1,7 +1,5 @@
 //! The table: one row a fact, one column a protocol, 80 columns wide unless a cell needs more.
 
-use std::time::Duration;
-
 use crate::compare::measure::run::Ending;
 use crate::compare::measure::wire::Traffic;
 use crate::compare::show::text::{
@@ -144,28 +142,8 @@ fn cost(grid: &mut Grid, _: &Comparison, tcp: &Side, udp: &Side) {
 
 fn notes(comparison: &Comparison, text: &mut String) {
     if let Some(what) = &comparison.impairment {
-        let mut parts = Vec::new();
-        let mut share = |name: &str, share: f64| {
-            if share > 0.0 {
-                parts.push(format!("{name} {}", percent(share)));
-            }
-        };
-        share("loss", what.loss);
-        share("duplication", what.duplicate);
-        share("reordering", what.reorder);
-        let mut duration = |name: &str, duration: Duration| {
-            if !duration.is_zero() {
-                parts.push(format!("{name} {}", humantime::format_duration(duration)));
-            }
-        };
-        duration("delay", what.delay);
-        duration("jitter", what.jitter);
-        let parts = if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") };
-        let note = format!(
-            "Impaired: {parts} (seed {}). On UDP replies only: a program cannot drop TCP's \
-             segments.",
-            what.seed
-        );
+        let note =
+            format!("Impaired: {what}. On UDP replies only: a program cannot drop TCP's segments.");
         wrap("  ", &note, text);
     }
     let source = if comparison.tcp.wire.is_some() {
