@@ -1,8 +1,7 @@
 //! The same messages over TCP and over UDP to an echoing peer, side by side.
 //!
 //! - [`measure`] sending the messages, and the account of what came back: messages what is sent, flow when, stream and
-//!   datagrams how, carrier what these two have in common, recognise which message a datagram answers; account what became of every message, rtt how long
-//!   replies took, wire what it cost in packets, ledger account and flow together; peer the built-in peer; run the loop of
+//!   datagrams how, carrier what these two have in common, recognise which message a datagram answers; account what became of every message, wire what it cost in packets, ledger account and flow together; peer the built-in peer; run the loop of
 //!   one run. Here: both runs, one after the other
 //! - [`show`] what people, eyes and programs read of it
 //!
@@ -24,11 +23,12 @@ use measure::flow::{Delivery, Pacing};
 use measure::ledger::Ledger;
 use measure::messages::{Generator, Given, Messages, Survey};
 use measure::recognise::{Contents, Recogniser};
-use measure::rtt::RoundTrips;
 use measure::run::{Ending, Runner};
 use measure::stream::Stream;
 use measure::wire::Wire;
 
+use crate::chart::round_trips::RoundTrips;
+use crate::chart::timeline::Timeline;
 use crate::engine::impair::Spec;
 use crate::error::{Error, Result, Status};
 use crate::sys;
@@ -102,6 +102,8 @@ pub(crate) struct Side {
     pub boundaries: u64,
     /// Round trips.
     pub round_trips: RoundTrips,
+    /// Which message took how long, or was lost.
+    pub timeline: Timeline,
     /// From the first message to the last answer.
     pub duration: Duration,
     /// Packets and bytes; none where the system does not count them.
@@ -174,20 +176,23 @@ pub(crate) fn over_tcp(
     let ending = runner.run(&mut stream, &mut script.messages()?, &mut ledger)?;
     let tear_down = runner.tear_down(&mut stream, &mut ledger)?;
     let counts = stream.counts();
+    let (duration, fates) = (ledger.duration(), ledger.account.counts());
+    let (round_trips, timeline) = ledger.account.into_round_trips();
     let transport = stream.transport();
     runner.session().reactor.forget(transport, transport.latch());
     Ok(Side {
         set_up: Some(set_up),
-        counts: ledger.account.counts(),
+        counts: fates,
         came: Came::Reads(stream.reads()),
         boundaries: stream.boundaries(),
-        duration: ledger.duration(),
+        duration,
         wire: stream.wire(),
         retransmissions: counts.map(|counts| counts.retransmissions),
         tear_down,
         dropped_here: 0,
         ending,
-        round_trips: ledger.account.into_round_trips(),
+        round_trips,
+        timeline,
     })
 }
 
@@ -213,20 +218,22 @@ pub(crate) fn over_udp(
     let mut datagrams = Datagrams::new(Rc::clone(&socket), latch, peer, script.recogniser(), tap);
     let mut ledger = Ledger::new(pacing, Delivery::Any, script.memory());
     let ending = runner.run(&mut datagrams, &mut script.messages()?, &mut ledger)?;
-    let counts = ledger.account.counts();
+    let (duration, counts) = (ledger.duration(), ledger.account.counts());
+    let (round_trips, timeline) = ledger.account.into_round_trips();
     let drops = others.iter().chain([&socket]).filter_map(|s| sys::receive_drops(&**s).ok());
     Ok(Side {
         set_up: None,
         counts,
         came: Came::Datagrams(datagrams.came()),
         boundaries: counts.whole,
-        duration: ledger.duration(),
+        duration,
         wire: Some(datagrams.wire()),
         retransmissions: None,
         tear_down: None,
         dropped_here: drops.sum(),
         ending,
-        round_trips: ledger.account.into_round_trips(),
+        round_trips,
+        timeline,
     })
 }
 

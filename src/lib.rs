@@ -10,6 +10,7 @@
 //! - [`run`] what every part of one run shares: the loop, the console, the counters, the clock
 //! - [`observe`] who wants to know what passes: text, JSON, dumps, captures, a bar;
 //!   [`io`] the event loop, and descriptors that nobody waits for
+//! - [`chart`] how long replies took, drawn
 //! - [`net`] addresses, sockets and their options, who may come in
 //! - [`sys`] the system: the only place with `unsafe` and with code for one system
 //! - [`units`] durations and sizes, [`error`] failures and exit statuses, [`peer`] who is at an end
@@ -20,6 +21,7 @@
 // The map is for whoever works on the code: `cargo doc --document-private-items` shows all of it.
 #![allow(rustdoc::private_intra_doc_links)]
 
+pub(crate) mod chart;
 pub mod cli;
 pub mod cmd;
 pub mod compare;

@@ -87,11 +87,11 @@ pub struct CompareArgs {
     #[arg(long, conflicts_with = "json", help_heading = "What it shows")]
     pub explain: bool,
 
-    /// Draw the round trips of both protocols on one scale
+    /// Draw the round trips of both protocols on one scale, and message by message
     #[arg(long, conflicts_with = "json", help_heading = "What it shows")]
     pub plot: bool,
 
-    /// Write the same drawing to FILE
+    /// Write the same drawings to FILE
     #[arg(long, value_name = "FILE", help_heading = "What it shows")]
     pub svg: Option<PathBuf>,
 

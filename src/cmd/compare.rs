@@ -8,7 +8,7 @@ use crate::compare::measure::flow::Pacing;
 use crate::compare::measure::peer::Peer;
 use crate::compare::measure::run::Runner;
 use crate::compare::measure::stream::Stream;
-use crate::compare::show::{explain, json, plot, svg, table};
+use crate::compare::show::{explain, json, pictures, table};
 use crate::compare::{self, Comparison};
 use crate::config;
 use crate::config::compare::{Compare, CompareOutput};
@@ -46,7 +46,7 @@ fn measure(config: &Compare, session: &mut Session) -> Result<()> {
     parts::show(text(config, &comparison)?.as_bytes(), session)?;
     if let Some(drawing) = drawing {
         session.begin_files();
-        drawing.append(|out| out.extend_from_slice(svg::draw(&comparison).as_bytes()));
+        drawing.append(|out| out.extend_from_slice(pictures::svg(&comparison).as_bytes()));
     }
     Ok(())
 }
@@ -114,7 +114,7 @@ fn text(config: &Compare, comparison: &Comparison) -> Result<String> {
                 text.push_str(&explain::sentences(comparison));
             }
             if plot {
-                text.push_str(&plot::draw(comparison));
+                text.push_str(&pictures::text(comparison));
             }
             text
         }

@@ -8,7 +8,6 @@ pub(crate) mod ledger;
 pub(crate) mod messages;
 pub(crate) mod peer;
 pub(crate) mod recognise;
-pub(crate) mod rtt;
 pub(crate) mod run;
 pub(crate) mod stream;
 pub(crate) mod wire;

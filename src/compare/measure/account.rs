@@ -6,7 +6,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::compare::measure::rtt::RoundTrips;
+use crate::chart::round_trips::RoundTrips;
+use crate::chart::timeline::Timeline;
 
 /// A moment, counted from the start of the run.
 pub(crate) type At = Duration;
@@ -104,6 +105,7 @@ pub(crate) struct Account {
     next_expected: u64,
     counts: Counts,
     round_trips: RoundTrips,
+    timeline: Timeline,
 }
 
 impl Account {
@@ -120,6 +122,7 @@ impl Account {
             next_expected: 0,
             counts: Counts::default(),
             round_trips: RoundTrips::default(),
+            timeline: Timeline::default(),
         }
     }
 
@@ -153,6 +156,7 @@ impl Account {
         // Lost until a reply says otherwise.
         self.counts.lost += 1;
         self.open += 1;
+        self.timeline.sent(number);
         number
     }
 
@@ -222,6 +226,7 @@ impl Account {
         self.counts.corrupted += u64::from(condition != Condition::Intact);
         let took = at.saturating_sub(sent_at);
         if !matches!(state, State::Answered | State::Late) {
+            self.timeline.answered(number, took);
             self.counts.whole += u64::from(condition != Condition::Misshapen);
         }
         match state {
@@ -252,6 +257,7 @@ impl Account {
     pub(crate) fn empty_reply(&mut self, number: u64) {
         if self.state(number).is_some_and(State::is_open) {
             self.set(number, State::Answered);
+            self.timeline.forget(number);
             self.counts.lost -= 1;
             self.counts.received += 1;
         }
@@ -286,10 +292,10 @@ impl Account {
         &self.round_trips
     }
 
-    /// The round trips, when the run is over.
+    /// The round trips, and which message took how long, when the run is over.
     #[must_use]
-    pub(crate) fn into_round_trips(self) -> RoundTrips {
-        self.round_trips
+    pub(crate) fn into_round_trips(self) -> (RoundTrips, Timeline) {
+        (self.round_trips, self.timeline)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The differences in plain English: one sentence for each row in which the two differ.
 
-use crate::compare::show::text::{counted, grouped, percent, time, wrap};
+use crate::chart::text::{counted, grouped, percent, time, wrap};
 use crate::compare::{Came, Comparison, Script, Side};
 
 /// All sentences, each wrapped to the table's width.

@@ -1,10 +1,10 @@
 //! The table: one row a fact, one column a protocol, 80 columns wide unless a cell needs more.
 
-use crate::compare::measure::run::Ending;
-use crate::compare::measure::wire::Traffic;
-use crate::compare::show::text::{
+use crate::chart::text::{
     Grid, counted, grouped, percent, rate, rounded, time, time_or_dash, wrap,
 };
+use crate::compare::measure::run::Ending;
+use crate::compare::measure::wire::Traffic;
 use crate::compare::{Came, Comparison, Script, Side};
 use crate::net::address::DisplayAddress;
 

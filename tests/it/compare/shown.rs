@@ -87,6 +87,7 @@ fn everything_that_can_be_shown_fits_the_screen() {
         let sentences = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(sentences.contains("UDP replies only"), words.contains("impair"), "{text}");
         assert!(text.contains("- headers:") && text.contains('█'), "{words}:\n{text}");
+        assert!(text.contains("round trip  ") && text.contains("  message  "), "{words}:\n{text}");
     }
 }
 
@@ -145,7 +146,15 @@ fn the_picture_is_well_formed() {
     pktcat_line(&format!("compare --svg {}", path.display())).run().expect_code(0);
     let svg = std::fs::read_to_string(&path).unwrap();
     assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\""), "{svg}");
-    assert!(svg.matches("class=\"tcp\"").count() > 1 && svg.matches("class=\"udp\"").count() > 1);
+    assert!(svg.matches("class=\"a\"").count() > 1 && svg.matches("class=\"b\"").count() > 1);
+    for words in [
+        "Round trip of each message",
+        "message</text>",
+        "share of the replies",
+        "prefers-color-scheme:dark",
+    ] {
+        assert!(svg.contains(words), "no {words:?} in {svg}");
+    }
     // Every element that is opened is closed, in the right order, and values are quoted.
     let mut open = Vec::new();
     for tag in svg.split('<').skip(1) {
