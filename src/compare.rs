@@ -1,13 +1,18 @@
 //! The same messages over TCP and over UDP to an echoing peer, side by side.
 //!
 //! - [`measure`] sending the messages, and the account of what came back: messages what is sent, flow when, stream and
-//!   datagrams how, carrier what these two have in common, recognise which message a datagram answers; account what became of every message, wire what it cost in packets, ledger account and flow together; peer the built-in peer; run the loop of
-//!   one run. Here: both runs, one after the other
+//!   datagrams how, carrier what these two have in common, recognise which message a datagram answers; account what
+//!   became of every message, wire what it cost in packets, ledger account and flow together; peer the built-in peer;
+//!   attempt the connection, run the loop of one run. Here: one run over each protocol
+//! - [`lab`] a bad network for both, inside this process
 //! - [`show`] what people, eyes and programs read of it
 //!
-//! The core (account, flow, recognise, wire) knows no sockets and is told the time.
+//! The core (account, flow, recognise, wire, and the lab's packets and gaps) knows no sockets and is told the time.
 
-pub mod measure;
+mod side;
+
+pub(crate) mod lab;
+pub(crate) mod measure;
 pub(crate) mod show;
 
 use std::net::SocketAddr;
@@ -17,21 +22,20 @@ use std::time::Duration;
 use mio::Interest;
 use socket2::Socket;
 
-use measure::account::Counts;
 use measure::datagrams::Datagrams;
 use measure::flow::{Delivery, Pacing};
 use measure::ledger::Ledger;
 use measure::messages::{Generator, Given, Messages, Survey};
 use measure::recognise::{Contents, Recogniser};
-use measure::run::{Ending, Runner};
+use measure::run::Runner;
 use measure::stream::Stream;
-use measure::wire::Wire;
 
-use crate::chart::round_trips::RoundTrips;
-use crate::chart::timeline::Timeline;
 use crate::engine::impair::Spec;
 use crate::error::{Error, Result, Status};
+use crate::net::address::Protocol;
 use crate::sys;
+
+pub(crate) use side::{Came, Column, Side};
 
 /// Made-up messages remembered; as many as that may be sent while the oldest waits.
 const MEMORY: usize = 1 << 20;
@@ -80,64 +84,23 @@ impl Script {
     }
 }
 
-/// How what came back was cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Came {
-    /// Reads of a byte stream.
-    Reads(u64),
-    /// Datagrams.
-    Datagrams(u64),
-}
-
-/// What one protocol did.
+/// What was done to the network on purpose.
 #[derive(Debug)]
-pub(crate) struct Side {
-    /// How long it took until the first message could leave, where that takes packets.
-    pub set_up: Option<Duration>,
-    /// What became of the messages.
-    pub counts: Counts,
-    /// How what came back was cut.
-    pub came: Came,
-    /// Messages that came back as one piece with nothing else in it.
-    pub boundaries: u64,
-    /// Round trips.
-    pub round_trips: RoundTrips,
-    /// Which message took how long, or was lost.
-    pub timeline: Timeline,
-    /// From the first message to the last answer.
-    pub duration: Duration,
-    /// Packets and bytes; none where the system does not count them.
-    pub wire: Option<Wire>,
-    /// Packets sent again, where that exists and is counted.
-    pub retransmissions: Option<u64>,
-    /// How long the end took, where that takes packets and the peer took part.
-    pub tear_down: Option<Duration>,
-    /// Replies that the kernel dropped here because nobody fetched them in time.
-    pub dropped_here: u64,
-    /// How it ended.
-    pub ending: Ending,
+pub(crate) struct Impaired {
+    /// What was asked for.
+    pub spec: Spec,
+    /// What it was done to.
+    pub reach: Reach,
 }
 
-impl Side {
-    /// Messages answered per second.
-    #[must_use]
-    pub(crate) fn messages_per_second(&self) -> Option<f64> {
-        let answered = self.counts.received + self.counts.late;
-        (answered > 0 && !self.duration.is_zero())
-            .then(|| answered as f64 / self.duration.as_secs_f64())
-    }
-}
-
-impl Side {
-    /// Payload bytes answered per second, each message's once.
-    #[must_use]
-    pub(crate) fn bytes_per_second(&self) -> Option<f64> {
-        let answered = self.counts.received + self.counts.late;
-        let replies = answered + self.counts.duplicated + self.counts.unmatched;
-        let payload = self.wire.map_or(0, |wire| wire.back.payload) as f64;
-        let share = answered as f64 / replies.max(1) as f64;
-        self.messages_per_second().map(|_| payload * share / self.duration.as_secs_f64())
-    }
+/// How far an impairment reaches.
+#[derive(Debug)]
+pub(crate) enum Reach {
+    /// Every packet of both protocols, each way.
+    Packets,
+    /// No more than the built-in peer's replies over UDP, because the system refused a network of
+    /// our own for this reason.
+    Replies(String),
 }
 
 /// Both runs, and what they were about.
@@ -153,12 +116,12 @@ pub(crate) struct Comparison {
     pub pacing: Pacing,
     /// The window that was asked for; it is smaller where the receive buffers hold no more.
     pub window_asked: usize,
-    /// What the built-in peer did to UDP replies.
-    pub impairment: Option<Spec>,
+    /// What was done on purpose.
+    pub impaired: Option<Impaired>,
     /// Over TCP.
-    pub tcp: Side,
+    pub tcp: Column,
     /// Over UDP.
-    pub udp: Side,
+    pub udp: Column,
 }
 
 /// Sends everything over a connection and ends it.
@@ -173,26 +136,29 @@ pub(crate) fn over_tcp(
     pacing: Pacing,
 ) -> Result<Side> {
     let mut ledger = Ledger::new(pacing, Delivery::InOrder, script.memory());
-    let ending = runner.run(&mut stream, &mut script.messages()?, &mut ledger)?;
+    let (ending, held_up) = runner.run(&mut stream, &mut script.messages()?, &mut ledger)?;
     let tear_down = runner.tear_down(&mut stream, &mut ledger)?;
     let counts = stream.counts();
-    let (duration, fates) = (ledger.duration(), ledger.account.counts());
-    let (round_trips, timeline) = ledger.account.into_round_trips();
     let transport = stream.transport();
     runner.session().reactor.forget(transport, transport.latch());
+    let again = counts.map(|counts| counts.retransmissions);
+    let of_peer = runner.peer().and_then(|peer| peer.counts());
+    let of_peer = of_peer.map_or(0, |counts| counts.retransmissions);
+    let name = stream.congestion_control();
+    let packets = runner.network().map(|network| network.tallies(Protocol::Tcp));
     Ok(Side {
         set_up: Some(set_up),
-        counts: fates,
         came: Came::Reads(stream.reads()),
         boundaries: stream.boundaries(),
-        duration,
         wire: stream.wire(),
-        retransmissions: counts.map(|counts| counts.retransmissions),
+        retransmissions: again.map(|ours| [ours, of_peer]),
+        congestion_control: name,
+        held_up: packets.map(|_| held_up),
+        packets,
         tear_down,
         dropped_here: 0,
         ending,
-        round_trips,
-        timeline,
+        ..Side::of(ledger)
     })
 }
 
@@ -217,23 +183,20 @@ pub(crate) fn over_udp(
     let tap = Rc::clone(&session.tap);
     let mut datagrams = Datagrams::new(Rc::clone(&socket), latch, peer, script.recogniser(), tap);
     let mut ledger = Ledger::new(pacing, Delivery::Any, script.memory());
-    let ending = runner.run(&mut datagrams, &mut script.messages()?, &mut ledger)?;
-    let (duration, counts) = (ledger.duration(), ledger.account.counts());
-    let (round_trips, timeline) = ledger.account.into_round_trips();
+    let (ending, _) = runner.run(&mut datagrams, &mut script.messages()?, &mut ledger)?;
     let drops = others.iter().chain([&socket]).filter_map(|s| sys::receive_drops(&**s).ok());
+    let packets = runner.network().map(|network| network.tallies(Protocol::Udp));
+    // A datagram whose checksum is wrong counts as dropped there, too.
+    let damaged = packets.map_or(0, |packets| packets.both().corrupted);
+    let boundaries = ledger.account.counts().whole;
     Ok(Side {
-        set_up: None,
-        counts,
         came: Came::Datagrams(datagrams.came()),
-        boundaries: counts.whole,
-        duration,
+        boundaries,
         wire: Some(datagrams.wire()),
-        retransmissions: None,
-        tear_down: None,
-        dropped_here: drops.sum(),
+        packets,
+        dropped_here: drops.sum::<u64>().saturating_sub(damaged),
         ending,
-        round_trips,
-        timeline,
+        ..Side::of(ledger)
     })
 }
 
@@ -248,13 +211,18 @@ pub(crate) fn fitted_window(asked: usize, longest: usize, room: Option<usize>) -
 }
 
 impl Comparison {
-    /// A peer that answered nothing at all over either protocol.
+    /// What ends the run although the table is shown: a protocol that failed, or a peer that
+    /// answered nothing at all over either.
     ///
     /// # Errors
     /// Just that.
     pub(crate) fn check(&self) -> Result<()> {
-        let answers = |side: &Side| side.counts.received + side.counts.late;
-        if answers(&self.tcp) + answers(&self.udp) > 0 {
+        for column in [&self.tcp, &self.udp] {
+            if let Column::Failed(error) = column {
+                return Err(error.clone());
+            }
+        }
+        if self.was_answered() {
             return Ok(());
         }
         let why = format!(
@@ -263,5 +231,11 @@ impl Comparison {
         );
         let peer = crate::net::address::DisplayAddress(self.peer).to_string();
         Err(Error::new(Status::TimedOut, "compare", peer, why).hint("does this port echo?"))
+    }
+
+    /// Whether there is anything to show.
+    #[must_use]
+    pub(crate) fn was_answered(&self) -> bool {
+        [&self.tcp, &self.udp].into_iter().filter_map(Column::side).any(|side| side.answered() > 0)
     }
 }

@@ -11,6 +11,7 @@ mod retry;
 pub(crate) use datagrams::{Receiver, Sender};
 pub(crate) use facts::{Fetch, Offload, Received, TcpCounts, TcpState};
 pub(crate) use icmp::{Icmp, IcmpKind, hear_icmp, next_icmp};
+pub(crate) use linux::private_network::{PrivateNetwork, Refusal};
 pub(crate) use retry::again;
 
 use std::io;

@@ -1,6 +1,7 @@
 //! Sending the messages, and the account of what came back.
 
 pub(crate) mod account;
+pub(crate) mod attempt;
 pub(crate) mod carrier;
 pub(crate) mod datagrams;
 pub(crate) mod flow;

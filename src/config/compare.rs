@@ -22,6 +22,10 @@ use crate::observe::hexdump::Paint;
 const COUNT: u64 = 1000;
 const SIZE: usize = 64;
 const WINDOW: usize = 16;
+
+/// One of so many messages goes alone, to measure round trips.
+const ALONE: u64 = 4;
+
 const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The default limit for connecting. A lost SYN is sent again after 1 s and after 3 s (RFC 6298),
@@ -70,6 +74,10 @@ pub(crate) struct Compare {
     pub shown: CompareOutput,
     /// The file for the plot as SVG (`--svg`).
     pub svg: Option<PathBuf>,
+    /// The capture file (`--pcap`).
+    pub pcap: Option<PathBuf>,
+    /// TCP's congestion control (`--cc`).
+    pub congestion_control: Option<String>,
     /// The hex dump on standard error (`--hex`).
     pub dump: Option<Paint>,
 }
@@ -102,7 +110,7 @@ impl Compare {
         };
         let longest = if is_v6 || args.ipv6 { LONGEST_IPV6 } else { LONGEST_IPV4 };
         distinct::check(
-            &[("--svg", args.svg.as_deref())],
+            &[("--svg", args.svg.as_deref()), ("--pcap", args.pcap.as_deref())],
             &[("--messages", args.messages.as_deref())],
         )?;
         let script = script(&args, longest)?;
@@ -114,6 +122,11 @@ impl Compare {
             Script::Generated(_) => args.count.unwrap_or(COUNT),
             Script::Given(_, survey) => survey.count,
         };
+        let interval = args.interval.unwrap_or(Duration::ZERO);
+        let window = args.window.map_or(WINDOW, |window| window as usize);
+        // A pace of the user's is kept from the first message on; one at a time they go anyway
+        // where the window is one.
+        let alone = if interval.is_zero() && window > 1 { count.div_ceil(ALONE) } else { 0 };
         Ok(Self {
             peer,
             family: match (args.ipv4, args.ipv6) {
@@ -123,12 +136,7 @@ impl Compare {
             },
             lookup: if args.numeric { Lookup::Numeric } else { Lookup::Names },
             script,
-            pacing: Pacing {
-                interval: args.interval.unwrap_or(Duration::ZERO),
-                window: args.window.map_or(WINDOW, |window| window as usize),
-                limit,
-                count,
-            },
+            pacing: Pacing { interval, window, alone, limit, count },
             connect_timeout: args.reply_timeout.unwrap_or(CONNECT_TIMEOUT),
             shown: if args.json {
                 CompareOutput::Json
@@ -136,6 +144,8 @@ impl Compare {
                 CompareOutput::Table { explain: args.explain, plot: args.plot }
             },
             svg: args.svg,
+            pcap: args.pcap,
+            congestion_control: args.cc,
             dump: args.hex.then(|| paint(ColorChoice::Auto, io::stderr().is_terminal())),
         })
     }

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 pub(super) mod datagrams;
+pub(super) mod private_network;
 
 use std::ffi::OsStr;
 use std::fs;

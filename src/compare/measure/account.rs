@@ -86,6 +86,8 @@ pub(crate) struct Counts {
 struct Slot {
     sent_at: At,
     state: State,
+    /// Bytes.
+    length: u32,
 }
 
 /// The account of one run over one protocol.
@@ -104,8 +106,27 @@ pub(crate) struct Account {
     /// The lowest number that would be in order (RFC 4737, NextExp).
     next_expected: u64,
     counts: Counts,
-    round_trips: RoundTrips,
-    timeline: Timeline,
+    times: Times,
+}
+
+/// How long the replies took.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Times {
+    /// Those of intact replies in time, to messages that went alone; to all where none did.
+    pub alone: RoundTrips,
+    /// Those of all intact replies in time.
+    pub all: RoundTrips,
+    /// Which message took how long, or was lost.
+    pub timeline: Timeline,
+}
+
+/// Which round trips a reply belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Company {
+    /// No other message was on its way.
+    Alone,
+    /// Others were.
+    Among,
 }
 
 impl Account {
@@ -121,8 +142,7 @@ impl Account {
             open: 0,
             next_expected: 0,
             counts: Counts::default(),
-            round_trips: RoundTrips::default(),
-            timeline: Timeline::default(),
+            times: Times::default(),
         }
     }
 
@@ -145,18 +165,23 @@ impl Account {
     }
 
     /// A message has left; its number.
-    pub(crate) fn sent(&mut self, at: At) -> u64 {
+    pub(crate) fn sent(&mut self, at: At, length: usize) -> u64 {
         if self.slots.len() == self.most_slots {
             self.slots.pop_front();
             self.first += 1;
         }
-        self.slots.push_back(Slot { sent_at: at, state: State::InFlight });
+        self.slots.push_back(Slot {
+            sent_at: at,
+            state: State::InFlight,
+            // At most 65,527 in a datagram.
+            length: u32::try_from(length).unwrap_or(u32::MAX),
+        });
         let number = self.counts.sent;
         self.counts.sent += 1;
         // Lost until a reply says otherwise.
         self.counts.lost += 1;
         self.open += 1;
-        self.timeline.sent(number);
+        self.times.timeline.sent(number);
         number
     }
 
@@ -183,6 +208,12 @@ impl Account {
     #[must_use]
     pub(crate) fn sent_at(&self, number: u64) -> Option<At> {
         self.slot(number).map(|slot| slot.sent_at)
+    }
+
+    /// Bytes of a message, if that is remembered.
+    #[must_use]
+    pub(crate) fn length(&self, number: u64) -> Option<usize> {
+        self.slot(number).and_then(|slot| usize::try_from(slot.length).ok())
     }
 
     /// The open messages, oldest first.
@@ -219,14 +250,20 @@ impl Account {
     }
 
     /// A reply to message `number` has come.
-    pub(crate) fn reply(&mut self, number: u64, at: At, condition: Condition) -> Outcome {
-        let Some(Slot { sent_at, state }) = self.slot(number).copied() else {
+    pub(crate) fn reply(
+        &mut self,
+        number: u64,
+        at: At,
+        condition: Condition,
+        company: Company,
+    ) -> Outcome {
+        let Some(Slot { sent_at, state, .. }) = self.slot(number).copied() else {
             return self.unmatched(condition);
         };
         self.counts.corrupted += u64::from(condition != Condition::Intact);
         let took = at.saturating_sub(sent_at);
         if !matches!(state, State::Answered | State::Late) {
-            self.timeline.answered(number, took);
+            self.times.timeline.answered(number, took);
             self.counts.whole += u64::from(condition != Condition::Misshapen);
         }
         match state {
@@ -246,7 +283,10 @@ impl Account {
                 self.counts.received += 1;
                 if condition == Condition::Intact {
                     self.place_in_order(number);
-                    self.round_trips.record(took);
+                    self.times.all.record(took);
+                    if company == Company::Alone {
+                        self.times.alone.record(took);
+                    }
                 }
                 Outcome::Answered(took)
             }
@@ -257,7 +297,7 @@ impl Account {
     pub(crate) fn empty_reply(&mut self, number: u64) {
         if self.state(number).is_some_and(State::is_open) {
             self.set(number, State::Answered);
-            self.timeline.forget(number);
+            self.times.timeline.forget(number);
             self.counts.lost -= 1;
             self.counts.received += 1;
         }
@@ -289,13 +329,13 @@ impl Account {
     #[cfg(test)]
     #[must_use]
     pub(crate) fn round_trips(&self) -> &RoundTrips {
-        &self.round_trips
+        &self.times.all
     }
 
     /// The round trips, and which message took how long, when the run is over.
     #[must_use]
-    pub(crate) fn into_round_trips(self) -> (RoundTrips, Timeline) {
-        (self.round_trips, self.timeline)
+    pub(crate) fn into_times(self) -> Times {
+        self.times
     }
 }
 

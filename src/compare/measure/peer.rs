@@ -17,7 +17,7 @@ use crate::io::reactor::{Latch, Reactor};
 use crate::net::address::{Family, Protocol, Route};
 use crate::net::options::Options;
 use crate::net::socket;
-use crate::sys::{Fetch, Offload, Received, Receiver, Sender};
+use crate::sys::{self, Fetch, Offload, Received, Receiver, Sender, TcpCounts};
 
 /// The most bytes of a stream between reading and writing them back.
 const STREAM_BUFFER: usize = 64 * 1024;
@@ -57,28 +57,37 @@ pub(crate) struct Peer {
     address: SocketAddr,
     listener: (Socket, Rc<Latch>),
     connection: Option<Connection>,
+    /// A connection whose end is on its way, or over: the system still tells what it has counted.
+    ended: Option<Transport>,
     datagrams: Datagrams,
 }
 
+/// Where a peer is that has loopback to itself. A machine may have only one of them.
+#[must_use]
+pub(crate) fn loopback(family: Family) -> Vec<SocketAddr> {
+    let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
+    match family {
+        Family::Any => vec![v4, v6],
+        Family::V4 => vec![v4],
+        Family::V6 => vec![v6],
+    }
+}
+
 impl Peer {
-    /// A peer on loopback, on a port that is free for both protocols.
+    /// A peer at the first of these addresses that there is, on a port that is free for both
+    /// protocols. With `impairment` it spoils its replies to datagrams, which come `interval`
+    /// apart.
     ///
     /// # Errors
     /// When there is none, or the system has no descriptors left.
     pub(crate) fn start(
         reactor: &mut Reactor,
+        own: &[SocketAddr],
         family: Family,
         impairment: Option<Spec>,
         interval: Duration,
     ) -> Result<Self> {
-        let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
-        let own: &[SocketAddr] = match family {
-            // A machine may have only one of them.
-            Family::Any => &[v4, v6],
-            Family::V4 => &[v4],
-            Family::V6 => &[v6],
-        };
         let options = Options::default();
         let mut tries = 0;
         let (listener, udp, address) = loop {
@@ -100,6 +109,7 @@ impl Peer {
             address,
             listener: (listener, heard),
             connection: None,
+            ended: None,
             datagrams: Datagrams {
                 receiver: Receiver::new(&udp, Offload::All, Fetch::Many),
                 socket: Rc::new(udp),
@@ -133,6 +143,19 @@ impl Peer {
         impaired.into_iter().chain(self.datagrams.retry_at).min()
     }
 
+    /// The socket that connections come to, for the options they inherit.
+    #[must_use]
+    pub(crate) fn listener(&self) -> &Socket {
+        &self.listener.0
+    }
+
+    /// What the system counted on the last connection.
+    #[must_use]
+    pub(crate) fn counts(&self) -> Option<TcpCounts> {
+        let open = self.connection.as_ref().map(|connection| &connection.transport);
+        open.or(self.ended.as_ref()).and_then(|transport| sys::tcp_counts(transport).ok().flatten())
+    }
+
     /// Whether replies to datagrams are still to come.
     #[must_use]
     pub(crate) fn is_busy(&self) -> bool {
@@ -151,7 +174,10 @@ impl Peer {
                 Ok(Echo::Over) | Err(_) => {
                     if let Some(connection) = self.connection.take() {
                         let transport = connection.transport;
+                        // Of a connection that is broken nothing more can be had.
+                        let _ = transport.close_write();
                         reactor.forget(&transport, transport.latch());
+                        self.ended = Some(transport);
                     }
                     did = true;
                 }

@@ -148,7 +148,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::compare::measure::account::Outcome;
+    use crate::compare::measure::account::{Company, Outcome};
 
     fn at(n: u64) -> At {
         Duration::from_millis(n)
@@ -159,7 +159,7 @@ mod tests {
         let mut recogniser = Recogniser::Contents(Contents::new(memory));
         let mut account = Account::new(at(100), memory);
         for message in messages {
-            let number = account.sent(at(0));
+            let number = account.sent(at(0), message.len());
             recogniser.sent(number, message);
         }
         (recogniser, account)
@@ -168,7 +168,7 @@ mod tests {
     fn reply((recogniser, account): &mut (Recogniser, Account), bytes: &[u8]) -> Outcome {
         let (number, condition) = recogniser.recognise(bytes, account);
         match number {
-            Some(number) => account.reply(number, at(1), condition),
+            Some(number) => account.reply(number, at(1), condition, Company::Alone),
             None => account.unmatched(condition),
         }
     }
@@ -178,7 +178,7 @@ mod tests {
         let mut run = sent(&[b"a", b"b", b"a", b""], 99);
         for (bytes, number) in [(&b"a"[..], 0), (b"a", 2), (b"", 3), (b"b", 1)] {
             assert_eq!(run.0.recognise(bytes, &run.1), (Some(number), Condition::Intact));
-            run.1.reply(number, at(1), Condition::Intact);
+            run.1.reply(number, at(1), Condition::Intact, Company::Alone);
         }
         assert_eq!(reply(&mut run, b"a"), Outcome::Duplicate);
         assert_eq!(reply(&mut run, b"never sent"), Outcome::Unmatched);
@@ -201,9 +201,9 @@ mod tests {
         let mut run = sent(&[b"x", b"x", b"x"], 99);
         run.1.overdue(0);
         assert_eq!(run.0.recognise(b"x", &run.1).0, Some(1));
-        run.1.reply(1, at(1), Condition::Intact);
+        run.1.reply(1, at(1), Condition::Intact, Company::Alone);
         assert_eq!(run.0.recognise(b"x", &run.1).0, Some(2));
-        run.1.reply(2, at(1), Condition::Intact);
+        run.1.reply(2, at(1), Condition::Intact, Company::Alone);
         assert_eq!(run.0.recognise(b"x", &run.1).0, Some(0));
     }
 
@@ -223,7 +223,7 @@ mod tests {
         let mut messages = Vec::new();
         for n in 0..4 {
             let mut message = Vec::new();
-            generator.write(account.sent(at(n)), at(n), &mut message);
+            generator.write(account.sent(at(n), 32), at(n), &mut message);
             messages.push(message);
         }
         let mut recogniser = Recogniser::Numbers(generator);

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use socket2::Socket;
+use socket2::{SockRef, Socket};
 
 use crate::compare::measure::account::{At, Condition};
 use crate::compare::measure::carrier::Carrier;
@@ -228,6 +228,20 @@ impl Stream {
     #[must_use]
     pub(crate) fn wire(&self) -> Option<Wire> {
         self.counts().map(|counts| wire::of_tcp(&counts, self.bytes_read, self.peer))
+    }
+
+    /// The other end.
+    #[must_use]
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// What decides about the rate of sending, if the system tells.
+    #[must_use]
+    pub(crate) fn congestion_control(&self) -> Option<String> {
+        let name = SockRef::from(&self.transport).tcp_congestion().ok()?;
+        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+        Some(String::from_utf8_lossy(name).into_owned())
     }
 
     /// Reads that found something.

@@ -4,26 +4,37 @@ use crate::chart::series::{Captions, Series};
 use crate::chart::{course, histogram, svg as picture};
 use crate::compare::Comparison;
 
-fn series(comparison: &Comparison) -> [Series<'_>; 2] {
-    [("TCP", &comparison.tcp), ("UDP", &comparison.udp)].map(|(name, side)| Series {
-        name,
-        trips: &side.round_trips,
-        timeline: &side.timeline,
-    })
+/// What there is to draw: on a bad network all replies, else those that show the network alone.
+fn series(comparison: &Comparison) -> (Vec<Series<'_>>, Captions<'static>) {
+    let all = comparison.impaired.is_some() || comparison.pacing.alone == 0;
+    let sides = [("TCP", &comparison.tcp), ("UDP", &comparison.udp)];
+    let series = sides.into_iter().filter_map(|(name, column)| {
+        let side = column.side()?;
+        let trips = if all { &side.times.all } else { &side.times.alone };
+        Some(Series { name, trips, timeline: &side.times.timeline })
+    });
+    let captions = Captions {
+        title: "Round trips over TCP and UDP",
+        counted: match (all, comparison.pacing.window) {
+            (false, _) => "Round trips, one message at a time",
+            (true, 1) => "Round trips, one message at a time",
+            (true, _) => "Round trips of all messages",
+        },
+        numbered: "message",
+    };
+    (series.collect(), captions)
 }
-
-const CAPTIONS: Captions<'_> =
-    Captions { title: "Round trips over TCP and UDP", counted: "Round trips", numbered: "message" };
 
 /// Histogram and time line, 80 columns wide.
 #[must_use]
 pub(crate) fn text(comparison: &Comparison) -> String {
-    let series = series(comparison);
-    histogram::draw(&series, &CAPTIONS) + &course::draw(&series, &CAPTIONS)
+    let (series, captions) = series(comparison);
+    histogram::draw(&series, &captions) + &course::draw(&series, &captions)
 }
 
 /// Both as an SVG.
 #[must_use]
 pub(crate) fn svg(comparison: &Comparison) -> String {
-    picture::draw(&series(comparison), &CAPTIONS)
+    let (series, captions) = series(comparison);
+    picture::draw(&series, &captions)
 }
