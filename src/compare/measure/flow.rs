@@ -71,6 +71,10 @@ struct InFlight {
 /// For so long messages go alone at most: on a slow path the others need time, too.
 const LONGEST_ALONE: Duration = Duration::from_secs(2);
 
+/// After this a sixteenth of all is enough.
+const ENOUGH_ALONE: Duration = Duration::from_millis(100);
+const LEAST_ALONE: u64 = 16;
+
 /// The flow of messages over one protocol.
 #[derive(Debug)]
 pub(crate) struct Flow {
@@ -143,16 +147,20 @@ impl Flow {
 
     /// From now on messages have others beside them, if they have gone alone for long enough.
     pub(crate) fn end_alone(&mut self, now: At) {
-        if self.alone_ends().is_some_and(|end| now >= end) {
-            self.alone = self.alone.min(self.sent);
-            self.company = true;
+        if self.alone_ends().is_none_or(|end| now < end) {
+            return;
         }
+        self.alone = self.alone.min(self.sent);
+        // The next one waits until the last of these is answered, though not for ever.
+        self.company = now >= self.first_at + LONGEST_ALONE;
     }
 
     /// When messages stop going alone, at the latest.
     #[must_use]
     pub(crate) fn alone_ends(&self) -> Option<At> {
-        (self.is_alone() && self.sent > 0).then(|| self.first_at + LONGEST_ALONE)
+        let enough = self.sent >= self.pacing.count.div_ceil(LEAST_ALONE) && self.sent < self.alone;
+        let length = if enough { ENOUGH_ALONE } else { LONGEST_ALONE };
+        (self.is_alone() && self.sent > 0).then(|| self.first_at + length)
     }
 
     /// How many messages go alone, as far as is known yet.
@@ -274,7 +282,13 @@ mod tests {
         assert_eq!((flow.next(ms(9)), flow.alone()), (Next::Full, 3));
         let mut slow = Flow::new(Pacing { alone: 8, ..pacing }, Delivery::InOrder);
         slow.sent(0, ms(0));
-        assert_eq!((slow.next(ms(1999)), slow.alone_ends()), (Next::Full, Some(ms(2000))));
+        assert_eq!((slow.next(ms(1999)), slow.alone_ends()), (Next::Full, Some(ms(100))));
+        slow.end_alone(ms(1000));
+        assert_eq!(
+            (slow.next(ms(1999)), slow.alone()),
+            (Next::Full, 1),
+            "enough, but not yet answered"
+        );
         slow.end_alone(ms(2000));
         assert_eq!((slow.next(ms(2000)), slow.alone()), (Next::Now, 1), "answered or not");
         assert_eq!(slow.alone_ends(), None);

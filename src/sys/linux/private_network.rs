@@ -11,6 +11,7 @@ use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
@@ -27,9 +28,12 @@ const NAME: &[u8] = b"lab0";
 /// The loopback device of every network namespace.
 const LOOPBACK: &[u8] = b"lo";
 
-/// A packet that cannot be taken at once is no error but waits: so many may, in the device's queue.
-/// The bottleneck of an impaired network is elsewhere and drops first.
-const QUEUE: i32 = 16_384;
+/// So many packets may wait to be taken; what comes on top the system drops. Its own 500 are fewer
+/// than a burst may have.
+const QUEUE: u32 = 16_384;
+
+/// How long an IPv6 address may take until it is in use.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// Why there is no network of our own: what was refused, and in the system's words why.
 #[derive(Debug)]
@@ -139,9 +143,12 @@ fn configure(address: IpAddr, mtu: u32) -> io::Result<()> {
     let mut set = request(NAME);
     set.ifr_ifru.ifru_mtu = i32::try_from(mtu).unwrap_or(i32::MAX);
     ioctl(control.as_fd(), libc::SIOCSIFMTU, &mut set)?;
-    let mut set = request(NAME);
-    set.ifr_ifru.ifru_metric = QUEUE;
-    ioctl(control.as_fd(), libc::SIOCSIFTXQLEN, &mut set)?;
+    let mut asked = request(NAME);
+    ioctl(control.as_fd(), libc::SIOCGIFINDEX, &mut asked)?;
+    // SAFETY: the call has filled in the index.
+    let index = unsafe { asked.ifr_ifru.ifru_ifindex };
+    // A shorter queue is no reason to do without.
+    let _ = enlarge_queue(index);
     match address {
         IpAddr::V4(address) => {
             for (call, value) in [
@@ -158,11 +165,8 @@ fn configure(address: IpAddr, mtu: u32) -> io::Result<()> {
             // Where the system has IPv6 but switched off, it is on in here.
             let _ = fs::write("/proc/sys/net/ipv6/conf/lab0/disable_ipv6", "0");
             bring_up(NAME)?;
-            let mut asked = request(NAME);
-            ioctl(control.as_fd(), libc::SIOCGIFINDEX, &mut asked)?;
-            // SAFETY: the call has filled in the index.
-            let index = unsafe { asked.ifr_ifru.ifru_ifindex };
-            add_ipv6(address, index)
+            add_ipv6(address, index)?;
+            settle(address)
         }
     }
 }
@@ -175,6 +179,42 @@ fn add_ipv6(address: Ipv6Addr, index: i32) -> io::Result<()> {
         ifr6_ifindex: index,
     };
     ioctl(control.as_fd(), libc::SIOCSIFADDR, &mut set)
+}
+
+/// Waits until an address is in use: the system sees to that a little later than it says.
+fn settle(address: Ipv6Addr) -> io::Result<()> {
+    let digits: String = address.octets().iter().map(|byte| format!("{byte:02x}")).collect();
+    let route = format!("{digits} 80 ");
+    let begun = Instant::now();
+    while begun.elapsed() < SETTLING {
+        // Packets arrive once there is a route to the address alone.
+        if fs::read_to_string("/proc/self/net/ipv6_route")?.contains(&route) {
+            return Ok(());
+        }
+        let _ = nix::poll::poll(&mut [], 1u8);
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+/// The queue's length by rtnetlink(7): the ioctl of netdevice(7) asks for a privilege outside.
+fn enlarge_queue(index: i32) -> io::Result<()> {
+    let route = Domain::from(libc::AF_NETLINK);
+    let socket = Socket::new(route, Type::RAW, Some(libc::NETLINK_ROUTE.into()))?;
+    let mut message = Vec::with_capacity(40);
+    // nlmsghdr: length, type, flags, number, sender.
+    message.extend(40u32.to_ne_bytes());
+    message.extend(libc::RTM_NEWLINK.to_ne_bytes());
+    message.extend((libc::NLM_F_REQUEST as u16).to_ne_bytes());
+    message.extend([0; 8]);
+    // ifinfomsg: family and type, then the device, and no flags that change.
+    message.extend([0; 4]);
+    message.extend(index.to_ne_bytes());
+    message.extend([0; 8]);
+    // rtattr: length, type, value.
+    message.extend(8u16.to_ne_bytes());
+    message.extend(libc::IFLA_TXQLEN.to_ne_bytes());
+    message.extend(QUEUE.to_ne_bytes());
+    socket.send(&message).map(|_| ())
 }
 
 fn bring_up(name: &[u8]) -> io::Result<()> {

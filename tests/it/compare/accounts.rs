@@ -69,7 +69,7 @@ fn a_boundary_is_kept_by_one_datagram_of_the_messages_length() {
 
 fn losing_much_does_not_end_a_run() {
     for words in [
-        "--window 1 --count 100 -w 20ms --impair loss=30%,seed=1",
+        "--window 1 --count 40 -w 20ms --impair loss=20%,seed=1",
         "--count 100 -w 200ms --impair loss=30%,seed=2",
     ] {
         let result = compare(words);
