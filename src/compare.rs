@@ -22,20 +22,20 @@ use std::time::Duration;
 use mio::Interest;
 use socket2::Socket;
 
-use measure::datagrams::Datagrams;
+use measure::datagrams::UdpCarrier;
 use measure::flow::{Delivery, Pacing};
 use measure::ledger::Ledger;
 use measure::messages::{Generator, Given, Messages, Survey};
 use measure::recognise::{Contents, Recogniser};
 use measure::run::Runner;
-use measure::stream::Stream;
+use measure::stream::TcpCarrier;
 
 use crate::engine::impair::Spec;
 use crate::error::{Error, Result, Status};
 use crate::net::address::Protocol;
 use crate::sys;
 
-pub(crate) use side::{Came, Column, Side};
+pub(crate) use side::{Came, Column, ProtocolResult};
 
 /// Made-up messages remembered; as many as that may be sent while the oldest waits.
 const MEMORY: usize = 1 << 20;
@@ -130,11 +130,11 @@ pub(crate) struct Comparison {
 /// When the connection breaks, or a signal stops the run.
 pub(crate) fn over_tcp(
     runner: &mut Runner<'_>,
-    mut stream: Stream,
+    mut stream: TcpCarrier,
     set_up: Duration,
     script: &Script,
     pacing: Pacing,
-) -> Result<Side> {
+) -> Result<ProtocolResult> {
     let mut ledger = Ledger::new(pacing, Delivery::InOrder, script.memory());
     let (ending, held_up) = runner.run(&mut stream, &mut script.messages()?, &mut ledger)?;
     let tear_down = runner.tear_down(&mut stream, &mut ledger)?;
@@ -146,7 +146,7 @@ pub(crate) fn over_tcp(
     let of_peer = of_peer.map_or(0, |counts| counts.retransmissions);
     let name = stream.congestion_control();
     let packets = runner.network().map(|network| network.tallies(Protocol::Tcp));
-    Ok(Side {
+    Ok(ProtocolResult {
         set_up: Some(set_up),
         came: Came::Reads(stream.reads()),
         boundaries: stream.boundaries(),
@@ -158,7 +158,7 @@ pub(crate) fn over_tcp(
         tear_down,
         dropped_here: 0,
         ending,
-        ..Side::of(ledger)
+        ..ProtocolResult::of(ledger)
     })
 }
 
@@ -174,14 +174,14 @@ pub(crate) fn over_udp(
     others: &[Rc<Socket>],
     script: &Script,
     pacing: Pacing,
-) -> Result<Side> {
+) -> Result<ProtocolResult> {
     let session = runner.session();
     let latch = session
         .reactor
         .watch(&*socket, Interest::READABLE)
         .map_err(|cause| Error::system("poll", &cause))?;
     let tap = Rc::clone(&session.tap);
-    let mut datagrams = Datagrams::new(Rc::clone(&socket), latch, peer, script.recogniser(), tap);
+    let mut datagrams = UdpCarrier::new(Rc::clone(&socket), latch, peer, script.recogniser(), tap);
     let mut ledger = Ledger::new(pacing, Delivery::Any, script.memory());
     let (ending, _) = runner.run(&mut datagrams, &mut script.messages()?, &mut ledger)?;
     let drops = others.iter().chain([&socket]).filter_map(|s| sys::receive_drops(&**s).ok());
@@ -189,14 +189,14 @@ pub(crate) fn over_udp(
     // A datagram whose checksum is wrong counts as dropped there, too.
     let damaged = packets.map_or(0, |packets| packets.both().corrupted);
     let boundaries = ledger.account.counts().whole;
-    Ok(Side {
+    Ok(ProtocolResult {
         came: Came::Datagrams(datagrams.came()),
         boundaries,
         wire: Some(datagrams.wire()),
         packets,
         dropped_here: drops.sum::<u64>().saturating_sub(damaged),
         ending,
-        ..Side::of(ledger)
+        ..ProtocolResult::of(ledger)
     })
 }
 

@@ -10,7 +10,7 @@ use socket2::Socket;
 use super::{check, files, parts};
 use crate::compare::lab::network::{Capture, Lab};
 use crate::compare::measure::flow::Pacing;
-use crate::compare::measure::peer::{self, Peer};
+use crate::compare::measure::peer::{self, BuiltInPeer};
 use crate::compare::measure::run::Runner;
 use crate::compare::show::{explain, json, pictures, table};
 use crate::compare::{self, Column, Comparison, Impaired, Reach};
@@ -112,7 +112,7 @@ fn both(config: &Compare, capture: Option<Journal>, session: &mut Session) -> Re
     let peer = match &config.peer {
         config::compare::Peer::Other(_) => None,
         config::compare::Peer::BuiltIn(_) => {
-            let peer = Peer::start(&mut session.reactor, &homes, family, spoiled, interval)?;
+            let peer = BuiltInPeer::start(&mut session.reactor, &homes, family, spoiled, interval)?;
             if let Some(name) = &config.congestion_control {
                 congestion::set(peer.listener(), name)?;
             }
@@ -164,7 +164,7 @@ fn both(config: &Compare, capture: Option<Journal>, session: &mut Session) -> Re
         Ok(connected) => connected,
         Err(error) => return Err(failed.unwrap_or(error)),
     };
-    let others: Vec<_> = runner.peer().map(Peer::datagram_socket).into_iter().collect();
+    let others: Vec<_> = runner.peer().map(BuiltInPeer::datagram_socket).into_iter().collect();
     let pacing = fitted(config, &others, &socket);
     runner.keep_pace(pacing);
     if is_captured {
@@ -192,7 +192,11 @@ fn both(config: &Compare, capture: Option<Journal>, session: &mut Session) -> Re
 }
 
 /// The peer's addresses where the network is the machine's.
-fn outside(config: &Compare, peer: Option<&Peer>, session: &mut Session) -> Result<Addresses> {
+fn outside(
+    config: &Compare,
+    peer: Option<&BuiltInPeer>,
+    session: &mut Session,
+) -> Result<Addresses> {
     let limit = Limit::new("--reply-timeout", config.connect_timeout, Instant::now());
     match (&config.peer, peer) {
         (config::compare::Peer::Other(target), _) => {
@@ -213,7 +217,7 @@ fn is_of_one(error: &Error) -> bool {
     )
 }
 
-fn column(side: Result<compare::Side>) -> Result<Column> {
+fn column(side: Result<compare::ProtocolResult>) -> Result<Column> {
     match side {
         Ok(side) => Ok(Column::Ran(Box::new(side))),
         Err(error) if is_of_one(&error) => Ok(Column::Failed(error)),

@@ -6,8 +6,8 @@ use crate::chart::round_trips::RoundTrips;
 use crate::compare::lab::network::Tallies;
 use crate::compare::measure::account::{Counts, Times};
 use crate::compare::measure::ledger::{Ledger, Throughput};
-use crate::compare::measure::run::Ending;
-use crate::compare::measure::wire::Wire;
+use crate::compare::measure::run::RunEnd;
+use crate::compare::measure::wire::WireTraffic;
 use crate::error::Error;
 
 /// How what came back was cut.
@@ -23,7 +23,7 @@ pub(crate) enum Came {
 #[derive(Debug)]
 pub(crate) enum Column {
     /// What it did.
-    Ran(Box<Side>),
+    Ran(Box<ProtocolResult>),
     /// Why it did nothing.
     Failed(Error),
 }
@@ -31,7 +31,7 @@ pub(crate) enum Column {
 impl Column {
     /// What it did, if anything.
     #[must_use]
-    pub(crate) fn side(&self) -> Option<&Side> {
+    pub(crate) fn side(&self) -> Option<&ProtocolResult> {
         match self {
             Self::Ran(side) => Some(side),
             Self::Failed(_) => None,
@@ -41,7 +41,7 @@ impl Column {
 
 /// What one protocol did.
 #[derive(Debug)]
-pub(crate) struct Side {
+pub(crate) struct ProtocolResult {
     /// How long it took until the first message could leave, where that takes packets.
     pub set_up: Option<Duration>,
     /// What became of the messages.
@@ -59,7 +59,7 @@ pub(crate) struct Side {
     /// From the first message to the last answer.
     pub duration: Duration,
     /// Packets and bytes; none where the system does not count them.
-    pub wire: Option<Wire>,
+    pub wire: Option<WireTraffic>,
     /// Packets sent again, by us and by the built-in peer, where that exists and is counted.
     pub retransmissions: Option<[u64; 2]>,
     /// What decides about TCP's rate, where that exists and the system tells.
@@ -73,10 +73,10 @@ pub(crate) struct Side {
     /// Replies that the kernel dropped here because nobody fetched them in time.
     pub dropped_here: u64,
     /// How it ended.
-    pub ending: Ending,
+    pub ending: RunEnd,
 }
 
-impl Side {
+impl ProtocolResult {
     /// What the ledger knows; the rest is as of a protocol that has nothing of the kind.
     #[must_use]
     pub(crate) fn of(ledger: Ledger) -> Self {
@@ -95,7 +95,7 @@ impl Side {
             packets: None,
             tear_down: None,
             dropped_here: 0,
-            ending: Ending::Complete,
+            ending: RunEnd::Complete,
             times: ledger.account.into_times(),
         }
     }

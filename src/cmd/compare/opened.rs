@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::compare::measure::attempt::Attempt;
 use crate::compare::measure::run::Runner;
-use crate::compare::measure::stream::Stream;
+use crate::compare::measure::stream::TcpCarrier;
 use crate::config::compare::Compare;
 use crate::error::{Error, Result};
 use crate::net::congestion;
@@ -16,7 +16,7 @@ use crate::setup::dial::{self, Connected};
 use crate::setup::resolve::Addresses;
 
 /// A connection, and how long its handshake took.
-type Opened = (Stream, Duration);
+type Opened = (TcpCarrier, Duration);
 
 /// The peer is there for certain: a SYN is sent again after 1, 3 and 7 s (RFC 6298), and one of them
 /// arrives unless hardly anything does.
@@ -41,7 +41,7 @@ pub(super) fn in_lab(
     let begin = |session: &mut Session| Attempt::begin(&mut session.reactor, address, prepare);
     let (attempt, set_up) = runner.connect(begin, config.connect_timeout.max(PATIENCE))?;
     let tap = Rc::clone(&runner.session().tap);
-    Ok((Stream::new(attempt.socket, attempt.latch, address, tap), set_up))
+    Ok((TcpCarrier::new(attempt.socket, attempt.latch, address, tap), set_up))
 }
 
 /// To the first address that answers.
@@ -64,5 +64,5 @@ pub(super) fn outside(
     if let Some(name) = &config.congestion_control {
         congestion::set(&socket, name)?;
     }
-    Ok((Stream::new(socket, latch, address, Rc::clone(&session.tap)), set_up))
+    Ok((TcpCarrier::new(socket, latch, address, Rc::clone(&session.tap)), set_up))
 }

@@ -25,7 +25,7 @@ pub(crate) enum Condition {
 
 /// How far a message has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum MessageState {
     /// Sent, and counted against the window.
     InFlight,
     /// Sent, and the window waits for it no longer; its reply is still in time.
@@ -38,7 +38,7 @@ pub(crate) enum State {
     Late,
 }
 
-impl State {
+impl MessageState {
     /// Whether a reply would be in time.
     #[must_use]
     pub(crate) fn is_open(self) -> bool {
@@ -85,7 +85,7 @@ pub(crate) struct Counts {
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     sent_at: At,
-    state: State,
+    state: MessageState,
     /// Bytes.
     length: u32,
 }
@@ -172,7 +172,7 @@ impl Account {
         }
         self.slots.push_back(Slot {
             sent_at: at,
-            state: State::InFlight,
+            state: MessageState::InFlight,
             // At most 65,527 in a datagram.
             length: u32::try_from(length).unwrap_or(u32::MAX),
         });
@@ -190,7 +190,7 @@ impl Account {
         self.slots.get(index)
     }
 
-    fn set(&mut self, number: u64, state: State) {
+    fn set(&mut self, number: u64, state: MessageState) {
         let index = number.checked_sub(self.first).and_then(|n| usize::try_from(n).ok());
         if let Some(slot) = index.and_then(|index| self.slots.get_mut(index)) {
             self.open -= u64::from(slot.state.is_open() && !state.is_open());
@@ -200,7 +200,7 @@ impl Account {
 
     /// How far a message has come; `None` when it is forgotten or was never sent.
     #[must_use]
-    pub(crate) fn state(&self, number: u64) -> Option<State> {
+    pub(crate) fn state(&self, number: u64) -> Option<MessageState> {
         self.slot(number).map(|slot| slot.state)
     }
 
@@ -219,13 +219,13 @@ impl Account {
     /// The open messages, oldest first.
     pub(crate) fn open_messages(&self) -> impl Iterator<Item = u64> {
         (self.oldest_open..self.counts.sent)
-            .filter(|number| self.state(*number).is_some_and(State::is_open))
+            .filter(|number| self.state(*number).is_some_and(MessageState::is_open))
     }
 
     /// The window no longer waits for this message.
     pub(crate) fn overdue(&mut self, number: u64) {
-        if self.state(number) == Some(State::InFlight) {
-            self.set(number, State::Overdue);
+        if self.state(number) == Some(MessageState::InFlight) {
+            self.set(number, MessageState::Overdue);
         }
     }
 
@@ -236,7 +236,7 @@ impl Account {
                 if now.saturating_sub(slot.sent_at) <= self.limit {
                     break;
                 }
-                self.set(self.oldest_open, State::Lost);
+                self.set(self.oldest_open, MessageState::Lost);
             }
             self.oldest_open += 1;
         }
@@ -262,23 +262,23 @@ impl Account {
         };
         self.counts.corrupted += u64::from(condition != Condition::Intact);
         let took = at.saturating_sub(sent_at);
-        if !matches!(state, State::Answered | State::Late) {
+        if !matches!(state, MessageState::Answered | MessageState::Late) {
             self.times.timeline.answered(number, took);
             self.counts.whole += u64::from(condition != Condition::Misshapen);
         }
         match state {
-            State::Answered | State::Late => {
+            MessageState::Answered | MessageState::Late => {
                 self.counts.duplicated += 1;
                 Outcome::Duplicate
             }
-            _ if state == State::Lost || took > self.limit => {
-                self.set(number, State::Late);
+            _ if state == MessageState::Lost || took > self.limit => {
+                self.set(number, MessageState::Late);
                 self.counts.lost -= 1;
                 self.counts.late += 1;
                 Outcome::Late
             }
             _ => {
-                self.set(number, State::Answered);
+                self.set(number, MessageState::Answered);
                 self.counts.lost -= 1;
                 self.counts.received += 1;
                 if condition == Condition::Intact {
@@ -295,8 +295,8 @@ impl Account {
 
     /// A message of which a byte stream carries nothing, so that nothing can come back of it.
     pub(crate) fn empty_reply(&mut self, number: u64) {
-        if self.state(number).is_some_and(State::is_open) {
-            self.set(number, State::Answered);
+        if self.state(number).is_some_and(MessageState::is_open) {
+            self.set(number, MessageState::Answered);
             self.times.timeline.forget(number);
             self.counts.lost -= 1;
             self.counts.received += 1;

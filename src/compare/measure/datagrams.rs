@@ -12,7 +12,7 @@ use crate::compare::measure::carrier::Carrier;
 use crate::compare::measure::flow::Delivery;
 use crate::compare::measure::ledger::Ledger;
 use crate::compare::measure::recognise::Recogniser;
-use crate::compare::measure::wire::{UdpMeter, Wire};
+use crate::compare::measure::wire::{UdpMeter, WireTraffic};
 use crate::error::{Error, Result, Status};
 use crate::io::reactor::{Latch, Reactor};
 use crate::net::address::Protocol;
@@ -46,7 +46,7 @@ enum Room {
 }
 
 /// The client's end: a connected socket.
-pub(crate) struct Datagrams {
+pub(crate) struct UdpCarrier {
     socket: Rc<Socket>,
     latch: Rc<Latch>,
     room: Room,
@@ -57,12 +57,12 @@ pub(crate) struct Datagrams {
     buffer: Vec<u8>,
     sender: Sender,
     meter: UdpMeter,
-    wire: Wire,
-    /// Datagrams that came.
+    wire: WireTraffic,
+    /// UdpCarrier that came.
     came: u64,
 }
 
-impl Datagrams {
+impl UdpCarrier {
     /// Takes a connected socket that the reactor watches for reading.
     #[must_use]
     pub(crate) fn new(
@@ -86,7 +86,7 @@ impl Datagrams {
             recogniser,
             buffer: vec![0; ROOM],
             meter: UdpMeter::new(peer, mtu),
-            wire: Wire::default(),
+            wire: WireTraffic::default(),
             came: 0,
         }
     }
@@ -102,18 +102,18 @@ impl Datagrams {
 
     /// What went over the wire.
     #[must_use]
-    pub(crate) fn wire(&self) -> Wire {
+    pub(crate) fn wire(&self) -> WireTraffic {
         self.wire
     }
 
-    /// Datagrams that came.
+    /// UdpCarrier that came.
     #[must_use]
     pub(crate) fn came(&self) -> u64 {
         self.came
     }
 }
 
-impl Carrier for Datagrams {
+impl Carrier for UdpCarrier {
     fn is_writable(&self) -> bool {
         match &self.room {
             Room::Always => true,

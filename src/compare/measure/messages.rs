@@ -159,7 +159,7 @@ impl Given {
     ///
     /// # Errors
     /// When the file cannot be opened.
-    pub(crate) fn read(&self) -> Result<Reader> {
+    pub(crate) fn read(&self) -> Result<MessageReader> {
         let from: Box<dyn Read> = match &self.kept {
             Some(bytes) => Box::new(Cursor::new(Rc::clone(bytes))),
             None => Box::new(
@@ -167,7 +167,7 @@ impl Given {
                     .map_err(|cause| Error::local("read", self.path.display(), &cause))?,
             ),
         };
-        Ok(Reader {
+        Ok(MessageReader {
             given: self.clone(),
             from,
             assembler: Assembler::new(self.format, self.limit),
@@ -184,7 +184,7 @@ impl Given {
 }
 
 /// One message after the other out of a file.
-pub(crate) struct Reader {
+pub(crate) struct MessageReader {
     given: Given,
     from: Box<dyn Read>,
     assembler: Assembler,
@@ -194,7 +194,7 @@ pub(crate) struct Reader {
     ended: bool,
 }
 
-impl Reader {
+impl MessageReader {
     /// The next message; `None` when there are no more.
     ///
     /// # Errors
@@ -240,7 +240,7 @@ pub(crate) enum Messages {
     /// Made up.
     Generated(Generator),
     /// The user's own.
-    Given(Reader),
+    Given(MessageReader),
 }
 
 impl Messages {

@@ -37,12 +37,12 @@ const HOLD: Duration = Duration::from_millis(5);
 
 /// A reply and where it goes.
 #[derive(Debug, Clone)]
-struct Reply {
+struct EchoReply {
     bytes: Vec<u8>,
     to: Route,
 }
 
-impl Message for Reply {
+impl Message for EchoReply {
     fn length(&self) -> usize {
         self.bytes.length()
     }
@@ -53,13 +53,13 @@ impl Message for Reply {
 }
 
 /// The peer: a listener, at most one connection, a datagram socket.
-pub(crate) struct Peer {
+pub(crate) struct BuiltInPeer {
     address: SocketAddr,
     listener: (Socket, Rc<Latch>),
-    connection: Option<Connection>,
+    connection: Option<TcpEcho>,
     /// A connection whose end is on its way, or over: the system still tells what it has counted.
     ended: Option<Transport>,
-    datagrams: Datagrams,
+    datagrams: UdpEcho,
 }
 
 /// Where a peer is that has loopback to itself. A machine may have only one of them.
@@ -74,7 +74,7 @@ pub(crate) fn loopback(family: Family) -> Vec<SocketAddr> {
     }
 }
 
-impl Peer {
+impl BuiltInPeer {
     /// A peer at the first of these addresses that there is, on a port that is free for both
     /// protocols. With `impairment` it spoils its replies to datagrams, which come `interval`
     /// apart.
@@ -110,7 +110,7 @@ impl Peer {
             listener: (listener, heard),
             connection: None,
             ended: None,
-            datagrams: Datagrams {
+            datagrams: UdpEcho {
                 receiver: Receiver::new(&udp, Offload::All, Fetch::Many),
                 socket: Rc::new(udp),
                 latch,
@@ -170,8 +170,8 @@ impl Peer {
         let mut did = self.accept(reactor)?;
         if let Some(connection) = &mut self.connection {
             match connection.step() {
-                Ok(Echo::Going(moved)) => did |= moved,
-                Ok(Echo::Over) | Err(_) => {
+                Ok(EchoStep::Going(moved)) => did |= moved,
+                Ok(EchoStep::Over) | Err(_) => {
                     if let Some(connection) = self.connection.take() {
                         let transport = connection.transport;
                         // Of a connection that is broken nothing more can be had.
@@ -197,7 +197,7 @@ impl Peer {
                     .watch(&socket, Interest::READABLE | Interest::WRITABLE)
                     .map_err(|cause| Error::system("poll", &cause))?;
                 let buffer = vec![0; STREAM_BUFFER];
-                self.connection = Some(Connection {
+                self.connection = Some(TcpEcho {
                     transport: Transport::new(socket, latch),
                     buffer,
                     unsent: 0..0,
@@ -213,28 +213,28 @@ impl Peer {
     }
 }
 
-enum Echo {
+enum EchoStep {
     /// Whether anything moved.
     Going(bool),
     Over,
 }
 
-struct Connection {
+struct TcpEcho {
     transport: Transport,
     buffer: Vec<u8>,
     /// The part of the buffer that was read and not written back.
     unsent: std::ops::Range<usize>,
 }
 
-impl Connection {
-    fn step(&mut self) -> io::Result<Echo> {
+impl TcpEcho {
+    fn step(&mut self) -> io::Result<EchoStep> {
         let mut moved = false;
         loop {
             if self.unsent.is_empty() {
                 match self.transport.receive(&mut self.buffer)? {
                     Progress::Moved(n) => self.unsent = 0..n,
-                    Progress::Blocked => return Ok(Echo::Going(moved)),
-                    Progress::End => return Ok(Echo::Over),
+                    Progress::Blocked => return Ok(EchoStep::Going(moved)),
+                    Progress::End => return Ok(EchoStep::Over),
                 }
             }
             match self.transport.send(&self.buffer[self.unsent.clone()])? {
@@ -242,26 +242,26 @@ impl Connection {
                     self.unsent.start += n;
                     moved = true;
                 }
-                Progress::Blocked | Progress::End => return Ok(Echo::Going(moved)),
+                Progress::Blocked | Progress::End => return Ok(EchoStep::Going(moved)),
             }
         }
     }
 }
 
-struct Datagrams {
+struct UdpEcho {
     socket: Rc<Socket>,
     latch: Rc<Latch>,
     receiver: Receiver,
     buffer: Vec<u8>,
     received: Vec<Received>,
     sender: Sender,
-    line: Option<Line<Reply>>,
-    leaving: VecDeque<Reply>,
+    line: Option<Line<EchoReply>>,
+    leaving: VecDeque<EchoReply>,
     /// The last reply found no room; the next try is then.
     retry_at: Option<Instant>,
 }
 
-impl Datagrams {
+impl UdpEcho {
     fn step(&mut self, now: Instant) -> Result<bool> {
         let mut did = self.receive(now)?;
         if let Some(line) = &mut self.line {
@@ -273,7 +273,7 @@ impl Datagrams {
             return Ok(did);
         }
         self.retry_at = None;
-        while let Some(Reply { bytes, to }) = self.leaving.front() {
+        while let Some(EchoReply { bytes, to }) = self.leaving.front() {
             let sent = self.sender.send(&*self.socket, bytes, bytes.len().max(1), Some(to));
             match sent.error {
                 Some(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
@@ -306,7 +306,7 @@ impl Datagrams {
             let bytes = &self.buffer[train.range.clone()];
             let empty = bytes.is_empty().then_some(bytes);
             for message in empty.into_iter().chain(bytes.chunks(train.segment.max(1))) {
-                let reply = Reply { bytes: message.to_vec(), to: from.clone() };
+                let reply = EchoReply { bytes: message.to_vec(), to: from.clone() };
                 match &mut self.line {
                     Some(line) => line.push(reply, now),
                     None => self.leaving.push_back(reply),

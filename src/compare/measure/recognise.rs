@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
-use crate::compare::measure::account::{Account, At, Condition, State};
+use crate::compare::measure::account::{Account, At, Condition, MessageState};
 use crate::compare::measure::messages::Generator;
 
 /// Knows replies by what they say.
@@ -72,7 +72,7 @@ pub(crate) struct Contents {
     hasher: RandomState,
     /// For each content, the messages that have it and were not answered, oldest first; and
     /// the newest of those that were.
-    known: HashMap<u64, Known>,
+    known: HashMap<u64, SameContent>,
     /// The contents in the order of the messages, the first of them message `first`'s.
     recent: VecDeque<u64>,
     first: u64,
@@ -81,7 +81,7 @@ pub(crate) struct Contents {
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct SameContent {
     waiting: VecDeque<u64>,
     answered: Option<u64>,
 }
@@ -127,10 +127,11 @@ impl Contents {
     /// the window waits for comes first, then the oldest whose reply would still be in time.
     fn recognise(&mut self, reply: &[u8], account: &Account) -> Option<u64> {
         let known = self.known.get_mut(&self.hasher.hash_one(reply))?;
-        let find = |wanted: fn(State) -> bool| {
+        let find = |wanted: fn(MessageState) -> bool| {
             known.waiting.iter().position(|number| account.state(*number).is_some_and(wanted))
         };
-        let place = find(|state| state == State::InFlight).or_else(|| find(State::is_open));
+        let place =
+            find(|state| state == MessageState::InFlight).or_else(|| find(MessageState::is_open));
         let number = match place {
             Some(place) => known.waiting.remove(place),
             None => known.waiting.pop_front(),

@@ -10,8 +10,8 @@ use crate::compare::measure::carrier::Carrier;
 use crate::compare::measure::flow::{Delivery, Next, Pacing};
 use crate::compare::measure::ledger::Ledger;
 use crate::compare::measure::messages::Messages;
-use crate::compare::measure::peer::Peer;
-use crate::compare::measure::stream::Stream;
+use crate::compare::measure::peer::BuiltInPeer;
+use crate::compare::measure::stream::TcpCarrier;
 use crate::error::Result;
 use crate::io::progress::Progress;
 use crate::io::timer::Timer;
@@ -28,7 +28,7 @@ const LATER_SILENCE: Duration = Duration::from_secs(10);
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum RunEnd {
     /// Every message was sent, and answered or waited for.
     Complete,
     /// Nothing came back for so long that the rest was not sent.
@@ -38,7 +38,7 @@ pub(crate) enum Ending {
 /// What all runs share.
 pub(crate) struct Runner<'a> {
     session: &'a mut Session,
-    peer: Option<Peer>,
+    peer: Option<BuiltInPeer>,
     network: Option<Network>,
     timer: Timer,
     clock: Instant,
@@ -52,7 +52,7 @@ impl<'a> Runner<'a> {
     /// When the system has no descriptors left.
     pub(crate) fn new(
         session: &'a mut Session,
-        peer: Option<Peer>,
+        peer: Option<BuiltInPeer>,
         network: Option<Network>,
         pacing: Pacing,
     ) -> Result<Self> {
@@ -123,7 +123,7 @@ impl<'a> Runner<'a> {
         carrier: &mut impl Carrier,
         messages: &mut Messages,
         ledger: &mut Ledger,
-    ) -> Result<(Ending, RoundTrips)> {
+    ) -> Result<(RunEnd, RoundTrips)> {
         // Each run has its own time.
         self.clock = Instant::now();
         let clock = self.clock;
@@ -168,14 +168,14 @@ impl<'a> Runner<'a> {
                 };
                 let patience = (self.pacing.limit.max(self.pacing.interval) * SILENCE).max(least);
                 if now >= since + patience {
-                    return Ok((Ending::Silence(patience), held_up));
+                    return Ok((RunEnd::Silence(patience), held_up));
                 }
                 until(since + patience);
             }
             if ledger.next(now) == Next::Done && ledger.account.open() == 0 {
                 match self.quiet_until(carrier, ledger) {
                     Some(end) if now < end => until(end),
-                    Some(_) => return Ok((Ending::Complete, held_up)),
+                    Some(_) => return Ok((RunEnd::Complete, held_up)),
                     None => {}
                 }
             }
@@ -189,7 +189,7 @@ impl<'a> Runner<'a> {
     fn quiet_until(&self, carrier: &impl Carrier, ledger: &Ledger) -> Option<At> {
         match carrier.delivery() {
             Delivery::InOrder => Some(At::ZERO),
-            Delivery::Any if self.peer.as_ref().is_some_and(Peer::is_busy) => None,
+            Delivery::Any if self.peer.as_ref().is_some_and(BuiltInPeer::is_busy) => None,
             Delivery::Any if self.network.as_ref().is_some_and(Network::is_busy) => None,
             Delivery::Any => {
                 Some(ledger.last_event().map_or(At::ZERO, |last| last + ledger.patience()))
@@ -201,7 +201,7 @@ impl<'a> Runner<'a> {
     /// looking around meanwhile would keep the core from a peer on this machine, and change what
     /// is measured.
     fn rest(&mut self, now: At, deadline: Option<At>) -> Result<()> {
-        let peer = self.peer.as_ref().and_then(Peer::next_due);
+        let peer = self.peer.as_ref().and_then(BuiltInPeer::next_due);
         let network = self.network.as_ref().and_then(Network::deadline);
         let clock = self.clock;
         let own = deadline.map(|at| clock + at);
@@ -218,7 +218,7 @@ impl<'a> Runner<'a> {
     /// When the connection breaks.
     pub(crate) fn tear_down(
         &mut self,
-        stream: &mut Stream,
+        stream: &mut TcpCarrier,
         ledger: &mut Ledger,
     ) -> Result<Option<Duration>> {
         let clock = self.clock;
@@ -257,7 +257,7 @@ impl<'a> Runner<'a> {
 
     /// The built-in peer.
     #[must_use]
-    pub(crate) fn peer(&self) -> Option<&Peer> {
+    pub(crate) fn peer(&self) -> Option<&BuiltInPeer> {
         self.peer.as_ref()
     }
 

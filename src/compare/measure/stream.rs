@@ -11,7 +11,7 @@ use crate::compare::measure::account::{At, Condition};
 use crate::compare::measure::carrier::Carrier;
 use crate::compare::measure::flow::Delivery;
 use crate::compare::measure::ledger::Ledger;
-use crate::compare::measure::wire::{self, Wire};
+use crate::compare::measure::wire::{self, WireTraffic};
 use crate::engine::stream::Transport;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
@@ -29,14 +29,14 @@ const BUDGET: usize = 16;
 
 /// A message whose echo has not come yet, or not all of it.
 #[derive(Debug)]
-struct Expected {
+struct ExpectedEcho {
     number: u64,
     length: usize,
     condition: Condition,
 }
 
 /// The client's end of the connection.
-pub(crate) struct Stream {
+pub(crate) struct TcpCarrier {
     transport: Transport,
     peer: SocketAddr,
     link: Link,
@@ -45,7 +45,7 @@ pub(crate) struct Stream {
     unsent: Vec<u8>,
     /// The bytes whose echo is expected, and the messages they belong to.
     bytes: VecDeque<u8>,
-    expected: VecDeque<Expected>,
+    expected: VecDeque<ExpectedEcho>,
     /// Bytes of the first of `expected` that have come.
     come: usize,
     buffer: Vec<u8>,
@@ -57,7 +57,7 @@ pub(crate) struct Stream {
     finished: bool,
 }
 
-impl Stream {
+impl TcpCarrier {
     /// Takes a connected socket.
     #[must_use]
     pub(crate) fn new(socket: Socket, latch: Rc<Latch>, peer: SocketAddr, tap: Rc<Tap>) -> Self {
@@ -226,7 +226,7 @@ impl Stream {
 
     /// What went over the wire, if the kernel counts that.
     #[must_use]
-    pub(crate) fn wire(&self) -> Option<Wire> {
+    pub(crate) fn wire(&self) -> Option<WireTraffic> {
         self.counts().map(|counts| wire::of_tcp(&counts, self.bytes_read, self.peer))
     }
 
@@ -263,7 +263,7 @@ impl Stream {
     }
 }
 
-impl Carrier for Stream {
+impl Carrier for TcpCarrier {
     fn is_writable(&self) -> bool {
         self.unsent.is_empty() && self.transport.latch().writable()
     }
@@ -276,7 +276,7 @@ impl Carrier for Stream {
         self.unsent.extend_from_slice(&message[written..]);
         self.bytes.extend(message);
         let condition = Condition::Intact;
-        self.expected.push_back(Expected { number, length: message.len(), condition });
+        self.expected.push_back(ExpectedEcho { number, length: message.len(), condition });
         Ok(true)
     }
 

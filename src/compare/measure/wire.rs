@@ -56,7 +56,7 @@ impl Traffic {
 
 /// What went both ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Wire {
+pub(crate) struct WireTraffic {
     /// From here.
     pub out: Traffic,
     /// To here.
@@ -70,7 +70,7 @@ fn ip_header(peer: SocketAddr) -> u64 {
 /// What a TCP connection cost, its beginning and its end included. `read` bytes were received;
 /// the kernel's own count of them takes a FIN for a byte.
 #[must_use]
-pub(crate) fn of_tcp(counts: &TcpCounts, read: u64, peer: SocketAddr) -> Wire {
+pub(crate) fn of_tcp(counts: &TcpCounts, read: u64, peer: SocketAddr) -> WireTraffic {
     let each = ip_header(peer) + TCP_HEADER + if counts.timestamps { TIMESTAMPS } else { 0 };
     let syn = if counts.timestamps { SYN_OPTIONS } else { SYN_OPTIONS_WITHOUT_TIMESTAMPS };
     let traffic = |packets: u64, payload: u64| Traffic {
@@ -78,7 +78,7 @@ pub(crate) fn of_tcp(counts: &TcpCounts, read: u64, peer: SocketAddr) -> Wire {
         payload,
         bytes: payload + packets * each + syn,
     };
-    Wire {
+    WireTraffic {
         out: traffic(counts.segments_out, counts.bytes_out),
         back: traffic(counts.segments_in, read),
     }

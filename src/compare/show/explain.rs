@@ -1,7 +1,7 @@
 //! The differences in plain English: one sentence for each row in which the two differ.
 
 use crate::chart::text::{counted, grouped, percent, time, wrap};
-use crate::compare::{Came, Column, Comparison, Reach, Script, Side};
+use crate::compare::{Came, Column, Comparison, ProtocolResult, Reach, Script};
 use crate::engine::impair::Tally;
 
 /// All sentences, each wrapped to the table's width.
@@ -33,8 +33,8 @@ pub(crate) fn sentences(comparison: &Comparison) -> String {
 #[derive(Clone, Copy)]
 struct Pair<'a> {
     comparison: &'a Comparison,
-    tcp: &'a Side,
-    udp: &'a Side,
+    tcp: &'a ProtocolResult,
+    udp: &'a ProtocolResult,
 }
 
 /// What a bad network is to either: waiting, or gaps.
@@ -79,8 +79,9 @@ fn lesson(Pair { comparison, tcp, udp }: Pair<'_>, all: &mut Sentences) {
             time(udp.times.all.quantile(1.0).unwrap_or_default()),
         );
         all.push(("UDP", sentence));
-        let share =
-            |side: &Side| percent(side.counts.received as f64 / side.counts.sent.max(1) as f64);
+        let share = |side: &ProtocolResult| {
+            percent(side.counts.received as f64 / side.counts.sent.max(1) as f64)
+        };
         let sentence = format!(
             "within {} TCP had answered {} and UDP {}. Which is better depends on whether a late \
              message is worth waiting for.",
@@ -94,7 +95,7 @@ fn lesson(Pair { comparison, tcp, udp }: Pair<'_>, all: &mut Sentences) {
 
 type Sentences = Vec<(&'static str, String)>;
 
-fn set_up(tcp: &Side, all: &mut Sentences) {
+fn set_up(tcp: &ProtocolResult, all: &mut Sentences) {
     if let Some(took) = tcp.set_up {
         let sentence = format!(
             "TCP shook hands for {} before the first message could leave (SYN, SYN-ACK, ACK: one \
@@ -245,7 +246,7 @@ fn times(Pair { comparison, tcp, udp }: Pair<'_>, all: &mut Sentences) {
         )
     };
     all.push(("round trip", sentence));
-    let a_second = |side: &Side| side.throughput.map(|all| all.per_second(all.messages));
+    let a_second = |side: &ProtocolResult| side.throughput.map(|all| all.per_second(all.messages));
     if let (Some(fast), Some(other)) = (a_second(tcp), a_second(udp))
         && !(0.9..1.1).contains(&(fast / other))
     {
@@ -263,7 +264,7 @@ fn times(Pair { comparison, tcp, udp }: Pair<'_>, all: &mut Sentences) {
     }
 }
 
-fn cost(tcp: &Side, udp: &Side, all: &mut Sentences) {
+fn cost(tcp: &ProtocolResult, udp: &ProtocolResult, all: &mut Sentences) {
     if let (Some(of_tcp), Some(of_udp)) = (tcp.wire, udp.wire) {
         let (t, u) = (of_tcp.out.with(of_tcp.back), of_udp.out.with(of_udp.back));
         if t.packets != u.packets {

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::chart::round_trips::RoundTrips;
 use crate::compare::measure::ledger::Throughput;
-use crate::compare::measure::run::Ending;
-use crate::compare::{Came, Column, Comparison, Reach, Script, Side};
+use crate::compare::measure::run::RunEnd;
+use crate::compare::{Came, Column, Comparison, ProtocolResult, Reach, Script};
 use crate::engine::impair::{Spec, Tally};
 use crate::error::{Error, Result, Status};
 use crate::net::address::DisplayAddress;
@@ -180,7 +180,7 @@ fn micros(time: Duration) -> f64 {
 }
 
 impl One {
-    fn new(side: &Side) -> Self {
+    fn new(side: &ProtocolResult) -> Self {
         let counts = side.counts;
         let per_second = |of: fn(&Throughput) -> u64| {
             side.throughput.map(|throughput| throughput.per_second(of(&throughput)))
@@ -226,7 +226,7 @@ impl One {
             answered_in_time: counts.received as f64 / counts.sent.max(1) as f64,
             tear_down_us: side.tear_down.map(micros),
             dropped_by_receive_buffers: side.dropped_here,
-            stopped_early: matches!(side.ending, Ending::Silence(_)),
+            stopped_early: matches!(side.ending, RunEnd::Silence(_)),
         }
     }
 }

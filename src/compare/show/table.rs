@@ -6,7 +6,7 @@ use crate::chart::text::{
     Grid, counted, grouped, percent, rate, rounded, time, time_or_dash, wrap,
 };
 use crate::compare::measure::wire::Traffic;
-use crate::compare::{Came, Column, Comparison, Reach, Script, Side};
+use crate::compare::{Came, Column, Comparison, ProtocolResult, Reach, Script};
 use crate::engine::impair::Tally;
 use crate::error::{Error, Status};
 use crate::net::address::DisplayAddress;
@@ -35,18 +35,18 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn row(&mut self, name: &str, cell: impl Fn(&Side) -> String) {
+    fn row(&mut self, name: &str, cell: impl Fn(&ProtocolResult) -> String) {
         let Comparison { tcp, udp, .. } = self.comparison;
         let cells = [tcp, udp].map(|column| column.side().map_or_else(|| "-".to_owned(), &cell));
         self.grid.row(name, cells);
     }
 
-    fn count(&mut self, name: &str, which: fn(&Side) -> u64) {
+    fn count(&mut self, name: &str, which: fn(&ProtocolResult) -> u64) {
         self.row(name, |side| grouped(which(side)));
     }
 
     /// Whether any protocol that ran has this.
-    fn any(&self, test: impl Fn(&Side) -> bool) -> bool {
+    fn any(&self, test: impl Fn(&ProtocolResult) -> bool) -> bool {
         let Comparison { tcp, udp, .. } = self.comparison;
         [tcp, udp].into_iter().filter_map(Column::side).any(test)
     }
@@ -136,7 +136,7 @@ fn status(error: &Error) -> &'static str {
 fn fate(rows: &mut Rows<'_>) {
     let limit = humantime::format_duration(rows.comparison.pacing.limit);
     if rows.comparison.impaired.is_some() {
-        let share = |side: &Side| {
+        let share = |side: &ProtocolResult| {
             let share = side.counts.received as f64 / side.counts.sent.max(1) as f64;
             format!("{}, {}", grouped(side.counts.received), percent(share))
         };
@@ -171,7 +171,7 @@ fn impaired(rows: &mut Rows<'_>) {
         },
     });
     let packets = |which: fn(&Tally) -> u64| {
-        move |side: &Side| match &side.packets {
+        move |side: &ProtocolResult| match &side.packets {
             Some(packets) => {
                 let [out, back] = [packets.out, packets.back].map(|tally| grouped(which(&tally)));
                 format!("{out} / {back}")
@@ -189,7 +189,8 @@ fn impaired(rows: &mut Rows<'_>) {
     ];
     let mut name = "packets ";
     for (what, which) in all {
-        let is_there = |side: &Side| side.packets.is_some_and(|packets| which(&packets.both()) > 0);
+        let is_there =
+            |side: &ProtocolResult| side.packets.is_some_and(|packets| which(&packets.both()) > 0);
         if rows.any(is_there) {
             rows.row(&format!("{name:8}{what}"), packets(which));
             name = "";
@@ -197,7 +198,7 @@ fn impaired(rows: &mut Rows<'_>) {
     }
 }
 
-fn again(side: &Side) -> String {
+fn again(side: &ProtocolResult) -> String {
     match (side.sent_again(), side.came) {
         (Some(n), _) => grouped(n),
         (None, Came::Reads(_)) => "-".to_owned(),
@@ -235,7 +236,7 @@ fn times(rows: &mut Rows<'_>) {
 
 fn cost(rows: &mut Rows<'_>) {
     let traffic = |which: fn(&Traffic) -> String| {
-        move |side: &Side| {
+        move |side: &ProtocolResult| {
             let [out, back] = match side.wire {
                 Some(wire) => [which(&wire.out), which(&wire.back)],
                 None => ["-".to_owned(), "-".to_owned()],

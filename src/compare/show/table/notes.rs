@@ -1,8 +1,8 @@
 //! What stands below the table: how things were counted, and what was unusual.
 
 use crate::chart::text::{counted, grouped, wrap};
-use crate::compare::measure::run::Ending;
-use crate::compare::{Column, Comparison, Side};
+use crate::compare::measure::run::RunEnd;
+use crate::compare::{Column, Comparison, ProtocolResult};
 
 /// Writes all notes.
 pub(super) fn write(comparison: &Comparison, text: &mut String) {
@@ -14,7 +14,7 @@ pub(super) fn write(comparison: &Comparison, text: &mut String) {
     }
     for (name, column) in [("TCP", tcp), ("UDP", udp)] {
         if let Column::Ran(side) = column
-            && let Ending::Silence(silence) = side.ending
+            && let RunEnd::Silence(silence) = side.ending
         {
             note(&format!(
                 "{name} stopped after {}: nothing came back for {}.",
@@ -40,7 +40,7 @@ pub(super) fn write(comparison: &Comparison, text: &mut String) {
     }
 }
 
-fn counting(tcp: Option<&Side>) -> &'static str {
+fn counting(tcp: Option<&ProtocolResult>) -> &'static str {
     match tcp {
         Some(side) if side.wire.is_some() => {
             "Packets: TCP's counted by the kernel (TCP_INFO), SYN, ACK and FIN included; UDP's \
