@@ -40,15 +40,15 @@ pub(crate) use side::{Came, Column, ProtocolResult};
 /// Made-up messages remembered; as many as that may be sent while the oldest waits.
 const MEMORY: usize = 1 << 20;
 
-/// The user's own messages remembered, each with its content's place among the others.
+/// The same for the user's own messages. Fewer, because the hash of each is remembered too.
 const MEMORY_OF_CONTENTS: usize = 1 << 16;
 
-/// What is sent.
+/// The messages to send.
 #[derive(Debug, Clone)]
 pub(crate) enum Script {
-    /// Messages of so many bytes, made up.
+    /// Generated messages of this many bytes.
     Generated(usize),
-    /// The user's own, and what a look through them found.
+    /// The user's own messages, and what reading through all of them has found.
     Given(Given, Survey),
 }
 
@@ -103,18 +103,19 @@ pub(crate) enum Reach {
     Replies(String),
 }
 
-/// Both runs, and what they were about.
+/// The results of both runs, and the settings of both.
 #[derive(Debug)]
 pub(crate) struct Comparison {
-    /// Whom the messages went to.
+    /// The address that the messages were sent to.
     pub peer: SocketAddr,
-    /// Whether that is the built-in one.
+    /// Whether that is the built-in peer.
     pub is_built_in: bool,
     /// What was sent.
     pub script: Script,
     /// How it was sent.
     pub pacing: Pacing,
-    /// The window that was asked for; it is smaller where the receive buffers hold no more.
+    /// The window that was asked for. The one of `pacing` is smaller if the receive buffers would not
+    /// have held that many messages.
     pub window_asked: usize,
     /// What was done on purpose.
     pub impaired: Option<Impaired>,
@@ -124,7 +125,7 @@ pub(crate) struct Comparison {
     pub udp: Column,
 }
 
-/// Sends everything over a connection and ends it.
+/// Sends all messages over a TCP connection, and then closes it. `set_up` is how long connecting took.
 ///
 /// # Errors
 /// When the connection breaks, or a signal stops the run.
@@ -162,11 +163,11 @@ pub(crate) fn over_tcp(
     })
 }
 
-/// Sends everything in datagrams. `others` are sockets of this machine, apart from the client's
-/// own, whose drops count.
+/// Sends all messages in UDP datagrams. `others` are further sockets on this machine whose dropped
+/// datagrams are counted together with the client's: those of the built-in peer.
 ///
 /// # Errors
-/// When the network says that nobody is there, or a signal stops the run.
+/// When an ICMP error says that the peer cannot be reached, or a signal stops the run.
 pub(crate) fn over_udp(
     runner: &mut Runner<'_>,
     socket: Rc<Socket>,
@@ -200,12 +201,13 @@ pub(crate) fn over_udp(
     })
 }
 
-/// The window that fits into `room` bytes of receive buffer, with messages of up to `longest`
-/// bytes: what one machine sends itself must not be lost for want of room.
+/// The window for messages of up to `longest` bytes: the one asked for, or as many messages as fit into
+/// `room` bytes of receive buffer, at least 1. Otherwise datagrams would be lost although they never
+/// left this machine.
 #[must_use]
 pub(crate) fn fitted_window(asked: usize, longest: usize, room: Option<usize>) -> usize {
-    // The kernel counts what a datagram occupies: its buffer, rounded up, and its bookkeeping
-    // (skb truesize; socket(7) on SO_RCVBUF).
+    // The kernel charges a receive buffer with the memory that a datagram takes: its data, rounded up,
+    // and its bookkeeping (truesize of `struct sk_buff`; SO_RCVBUF in socket(7)).
     let each = longest + longest / 2 + 1280;
     room.map_or(asked, |room| asked.min(room / each).max(1))
 }
@@ -215,7 +217,7 @@ impl Comparison {
     /// answered nothing at all over either.
     ///
     /// # Errors
-    /// Just that.
+    /// When no message was answered over either protocol.
     pub(crate) fn check(&self) -> Result<()> {
         for column in [&self.tcp, &self.udp] {
             if let Column::Failed(error) = column {

@@ -1,4 +1,4 @@
-//! Messages over UDP: one datagram each, known again by what is in it.
+//! Messages over UDP: each is one datagram, and its reply is recognised by the content.
 
 use std::io::{self, Read as _};
 use std::net::SocketAddr;
@@ -20,26 +20,28 @@ use crate::net::socket;
 use crate::observe::tap::{Event, Link, Tap};
 use crate::sys::{self, Offload, Sender};
 
-/// The longest packet where the system does not tell: that of Ethernet.
+/// The MTU in bytes that is assumed where the kernel does not tell it: that of Ethernet.
 const USUAL_MTU: usize = 1500;
 
-/// Room for the longest datagram there is.
+/// Bytes of buffer: more than the longest datagram has.
 const ROOM: usize = 64 * 1024;
 
-/// Calls before somebody else has a turn.
+/// How many datagrams are received before messages may be sent again.
 const BUDGET: usize = 64;
 
-/// Whether datagrams find room to leave. A watch for that is woken by every datagram that has left
-/// (sk_write_space), which would double the loop's work, so that there is none until one is needed.
+/// Whether the socket has room for another datagram. Watching for that makes epoll report every datagram
+/// that has been sent (the kernel's `sk_write_space`), which would double the work of the loop. So the
+/// watch begins only once a datagram has found no room.
 #[derive(Debug)]
 enum Room {
-    /// It has always been there.
+    /// So far every datagram has found room.
     Always,
-    /// The last datagram found none, and nobody watches yet.
+    /// The last datagram found none, and the watch has yet to be made.
     Missing,
-    /// Watched through a descriptor of its own.
+    /// The reactor watches for room, through a duplicate of the socket: a descriptor can be watched only
+    /// once.
     Watched {
-        /// Held open for the watch.
+        /// Keeps the duplicate open.
         _twin: Socket,
         latch: Rc<Latch>,
     },
@@ -75,7 +77,7 @@ impl UdpCarrier {
         let link = Link::of(&socket, Protocol::Udp, peer.into());
         let mtu = sys::path_mtu(&*socket, peer).unwrap_or(USUAL_MTU);
         Self {
-            // Never in trains: each datagram leaves by itself, when its time has come.
+            // Each message is sent at its own time, so that several are never sent in one call.
             sender: Sender::new(Offload::Portable),
             socket,
             latch,
@@ -91,7 +93,7 @@ impl UdpCarrier {
         }
     }
 
-    /// `None` when that is no end.
+    /// The error that ends the run because of this cause; `None` when the run goes on.
     fn failed(&self, what: &str, cause: &io::Error) -> Option<Error> {
         let error = socket::datagram_failed(&self.socket, what, &self.peer.into(), cause)?;
         if error.status == Status::Refused {
@@ -100,7 +102,7 @@ impl UdpCarrier {
         Some(error)
     }
 
-    /// What went over the wire.
+    /// The packets and bytes sent and received so far.
     #[must_use]
     pub(crate) fn wire(&self) -> WireTraffic {
         self.wire
@@ -150,8 +152,7 @@ impl Carrier for UdpCarrier {
             if !self.latch.readable() {
                 break;
             }
-            // One by one, each with its own time: a call that fetches many would make the first
-            // wait for the last.
+            // Each datagram is received by a call of its own, so that each has its own arrival time.
             match (&*self.socket).read(&mut self.buffer) {
                 Ok(length) => {
                     let at = now();

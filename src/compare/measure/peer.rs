@@ -1,4 +1,5 @@
-//! The built-in peer: echoes over TCP and UDP on one port of this machine, in the same loop.
+//! The built-in peer: an echo service for TCP and UDP on one port of this machine. It runs in the event
+//! loop of the client that measures.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,17 +20,19 @@ use crate::net::options::Options;
 use crate::net::socket;
 use crate::sys::{self, Fetch, Offload, Received, Receiver, Sender, TcpCounts};
 
-/// The most bytes of a stream between reading and writing them back.
+/// The most bytes of a stream that are read before they are written back.
 const STREAM_BUFFER: usize = 64 * 1024;
 
-/// A port that is free for TCP can be taken for UDP; another one is tried then.
+/// How many ports are tried: one that is free for TCP may be taken for UDP.
 const PORT_TRIES: usize = 50;
 
-/// Datagram replies that wait for room in the socket; more are dropped, as an echo service does.
+/// The most UDP replies that wait for room in the socket. While there are so many nothing more is
+/// received, and the kernel drops what its receive buffer cannot hold, as with any echo service.
 const MOST_WAITING: usize = 65_536;
 
-/// A reply that finds no room tries again after this. On loopback datagrams are handed over at
-/// once, so that there is always room; a watch for it would be woken by every reply for nothing.
+/// When sending a reply is tried again after it has found no room. On loopback a datagram is delivered
+/// by the call that sends it, so that there is nearly always room, and watching the socket for room
+/// would only wake the loop after every reply.
 const RETRY: Duration = Duration::from_millis(1);
 
 /// A reply that was held back to be overtaken leaves after this and two intervals in any case.
@@ -124,19 +127,19 @@ impl BuiltInPeer {
         })
     }
 
-    /// Where it listens.
+    /// The address and port that it listens on, for both protocols.
     #[must_use]
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its datagram socket, for the count of what the kernel dropped there.
+    /// Its datagram socket, for counting the datagrams that the kernel has dropped there.
     #[must_use]
     pub(crate) fn datagram_socket(&self) -> Rc<Socket> {
         Rc::clone(&self.datagrams.socket)
     }
 
-    /// When it has something to do that no readiness tells of.
+    /// When it has something to do next that no event of the reactor announces.
     #[must_use]
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let impaired = self.datagrams.line.as_ref().and_then(Line::deadline);
@@ -162,7 +165,7 @@ impl BuiltInPeer {
         !self.datagrams.leaving.is_empty() || self.next_due().is_some()
     }
 
-    /// Accepts, receives and answers what there is; whether it did anything.
+    /// Accepts, receives and answers as far as possible without waiting; whether it did anything.
     ///
     /// # Errors
     /// When the system fails; a connection that breaks only ends.
@@ -216,13 +219,14 @@ impl BuiltInPeer {
 enum EchoStep {
     /// Whether anything moved.
     Going(bool),
+    /// The client has closed it.
     Over,
 }
 
 struct TcpEcho {
     transport: Transport,
     buffer: Vec<u8>,
-    /// The part of the buffer that was read and not written back.
+    /// The part of the buffer that was read and not yet written back.
     unsent: std::ops::Range<usize>,
 }
 
@@ -280,7 +284,7 @@ impl UdpEcho {
                     self.retry_at = Some(now + RETRY);
                     break;
                 }
-                // An earlier reply met nobody: UDP has nothing to say about that here.
+                // Other errors say that the client is gone. A UDP service ignores that.
                 Some(_) | None => self.leaving.pop_front(),
             };
             did = true;
@@ -296,16 +300,16 @@ impl UdpEcho {
         match self.receiver.receive(&*self.socket, &mut self.buffer, &mut self.received) {
             Ok(()) => {}
             Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => self.latch.not_readable(),
-            // What a reply met on its way (ICMP) is told here.
+            // The kernel reports an ICMP error about an earlier reply: the client is gone.
             Err(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {}
             Err(cause) => return Err(Error::system("receive", &cause)),
         }
         let did = !self.received.is_empty();
-        for train in self.received.drain(..) {
-            let Some(from) = train.from else { continue };
-            let bytes = &self.buffer[train.range.clone()];
+        for received in self.received.drain(..) {
+            let Some(from) = received.from else { continue };
+            let bytes = &self.buffer[received.range.clone()];
             let empty = bytes.is_empty().then_some(bytes);
-            for message in empty.into_iter().chain(bytes.chunks(train.segment.max(1))) {
+            for message in empty.into_iter().chain(bytes.chunks(received.segment.max(1))) {
                 let reply = EchoReply { bytes: message.to_vec(), to: from.clone() };
                 match &mut self.line {
                     Some(line) => line.push(reply, now),

@@ -1,10 +1,11 @@
-//! The differences in plain English: one sentence for each row in which the two differ.
+//! Explains the result (`--explain`): a sentence for each row of the table in which the two protocols
+//! differ.
 
 use crate::chart::text::{counted, grouped, percent, time, wrap};
 use crate::compare::{Came, Column, Comparison, ProtocolResult, Reach, Script};
 use crate::engine::impair::Tally;
 
-/// All sentences, each wrapped to the table's width.
+/// All sentences as a list, wrapped to the width of the table.
 #[must_use]
 pub(crate) fn sentences(comparison: &Comparison) -> String {
     let mut all = Vec::new();

@@ -1,4 +1,4 @@
-//! The comparison as one JSON object on one line. Times are in microseconds, rates per second.
+//! The result as one JSON object on one line (`--json`). Times are in microseconds, rates per second.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ struct One {
     #[serde(skip_serializing_if = "Option::is_none")]
     datagrams: Option<u64>,
     boundaries_kept: u64,
-    /// Null where there is none.
+    /// Null where there is no such number.
     set_up_us: Option<f64>,
     /// Of messages that went one at a time, where some did; else of all.
     round_trip_us: RoundTrip,
@@ -123,7 +123,7 @@ struct One {
     answered_in_time: f64,
     tear_down_us: Option<f64>,
     dropped_by_receive_buffers: u64,
-    /// Whether the rest was not sent because nothing came back.
+    /// Whether the run ended before all messages were sent, because no replies came.
     stopped_early: bool,
 }
 
@@ -249,7 +249,7 @@ fn impair(spec: &Spec) -> Impair {
 /// The object and a newline.
 ///
 /// # Errors
-/// When it cannot be written as JSON, which would be an error of the program.
+/// When the result cannot be represented as JSON, which would be a bug.
 pub(crate) fn object(comparison: &Comparison) -> Result<String> {
     let pacing = &comparison.pacing;
     let whole = Whole {

@@ -1,4 +1,4 @@
-//! The table: one row a fact, one column a protocol, 80 columns wide unless a cell needs more.
+//! The result as a table: a column for each protocol, 80 characters wide unless a cell needs more.
 
 mod notes;
 
@@ -11,7 +11,7 @@ use crate::engine::impair::Tally;
 use crate::error::{Error, Status};
 use crate::net::address::DisplayAddress;
 
-/// The whole table, with what it is about above it and how it was counted below.
+/// The whole table, with the settings above it and notes on the counting below.
 #[must_use]
 pub(crate) fn table(comparison: &Comparison) -> String {
     let mut text = String::new();
