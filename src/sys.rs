@@ -18,8 +18,9 @@ mod bsd;
 mod linux;
 
 pub(crate) use datagrams::{Receiver, SendOutcome, Sender};
-pub(crate) use facts::{Fetch, Icmp, IcmpKind, Offload, Received, TcpCounts, TcpState};
+pub(crate) use facts::{Fetch, Icmp, IcmpKind, Offload, Received, Refusal, TcpCounts, TcpState};
 pub(crate) use retry::again;
+pub(crate) use system::PrivateNetwork;
 
 use std::io;
 use std::net::SocketAddr;

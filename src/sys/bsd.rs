@@ -17,16 +17,16 @@ pub(super) use own::{NO_SIGNAL, bind_device};
 pub(super) use timer::Timer;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::stat::Mode;
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::facts::{Icmp, Received, TcpCounts, TcpState};
+use super::facts::{Icmp, Received, Refusal, TcpCounts, TcpState};
 use super::unix::datagrams::Recipient;
 use super::unix::{self, get_option};
 use crate::peer::Address;
@@ -215,4 +215,28 @@ pub(super) fn adopt_orphans() -> io::Result<()> {
 
 pub(super) fn is_held(_: BorrowedFd<'_>, _: &[i32]) -> io::Result<bool> {
     missing()
+}
+
+/// A network of this process's own: there is no such thing.
+#[derive(Debug)]
+pub(crate) enum PrivateNetwork {}
+
+impl PrivateNetwork {
+    pub(crate) fn enter(_: IpAddr, _: u32) -> Result<Self, Refusal> {
+        Err(Refusal { what: "network of our own", cause: io::ErrorKind::Unsupported.into() })
+    }
+
+    pub(crate) fn take(&self, _: &mut [u8]) -> io::Result<usize> {
+        match *self {}
+    }
+
+    pub(crate) fn give(&self, _: &[u8]) -> io::Result<()> {
+        match *self {}
+    }
+}
+
+impl AsFd for PrivateNetwork {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match *self {}
+    }
 }

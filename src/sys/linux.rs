@@ -4,12 +4,14 @@
 mod datagrams;
 mod descendants;
 mod icmp;
+mod private_network;
 mod splice;
 mod timer;
 
 pub(super) use datagrams::{BatchReceiver, BatchSender, RECEIVE_BATCH, tell_destinations};
 pub(super) use descendants::{adopt_orphans, is_held};
 pub(super) use icmp::{hear_icmp, next_icmp};
+pub(crate) use private_network::PrivateNetwork;
 pub(super) use splice::{CAN_SPLICE, enlarge_pipe, splice};
 pub(super) use timer::Timer;
 

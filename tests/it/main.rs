@@ -80,6 +80,7 @@ const ALONE: &[&str] = &[
     "clients_limits::floods_leave_nothing_behind",
     "clients_limits::sixty_four_descriptors_serve_two_hundred_clients",
     "commands::a_storm_of_two_hundred_leaves_nothing_behind",
+    "compare::lab::measured::",
     "compare::clock::no_message_leaves_before_its_time",
     "faults::",
     "forged::two_services_that_answer_each_other_are_stopped",
