@@ -54,6 +54,14 @@ pub(crate) fn enlarge_pipe(fd: impl AsFd, bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// How many bytes a pipe holds (F_GETPIPE_SZ, fcntl(2)).
+///
+/// # Errors
+/// When it is no pipe.
+pub(crate) fn pipe_size(fd: impl AsFd) -> io::Result<usize> {
+    Ok(usize::try_from(nix::fcntl::fcntl(fd, FcntlArg::F_GETPIPE_SZ)?).unwrap_or(0))
+}
+
 /// Reads back exactly `bytes` bytes that splice(2) has left in a pipe of this process.
 ///
 /// # Errors

@@ -9,9 +9,10 @@ use socket2::Socket;
 use crate::engine::batch::Batch;
 use crate::engine::ends::Standing as _;
 use crate::engine::pump::LENT_ROOM;
+use crate::engine::splice::pipes::Pipes;
 use crate::engine::stream::Stream;
 use crate::engine::tunnel::{Finish, Tunnel, Turn};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 use crate::forward::table::Table;
 use crate::net::address::{Address, Protocol};
 use crate::net::socket;
@@ -29,8 +30,13 @@ const ACCEPTS_AT_ONCE: usize = 64;
 /// Turns between two looks at signals, deadlines and readiness while bytes flow.
 const TURNS_BETWEEN_LOOKS: u32 = 4;
 
-/// Descriptors that are left for everything but clients.
+/// Descriptors that are left for everything but clients and pipes.
 const SPARE_DESCRIPTORS: u64 = 32;
+
+/// Pipes in use at the same time. Each holds up to 1 MiB that its client has yet to take; Linux gives a user 64
+/// of that size (`fs.pipe-user-pages-soft`, pipe(7)). Where there are fewer descriptors there are fewer pipes,
+/// and other clients' bytes are copied.
+const MOST_PIPES: u64 = 64;
 
 /// How clients are treated.
 #[derive(Debug, Clone)]
@@ -56,6 +62,8 @@ pub(crate) struct Forwarder {
     members: Table<Member>,
     /// Room for reading, lent to whoever has its turn.
     room: Batch,
+    /// Pipes for splicing, lent likewise.
+    pipes: Rc<Pipes>,
     /// How many clients have come.
     came: u64,
     /// What passes is told of at TO's side only: nobody listens here.
@@ -100,11 +108,13 @@ impl Forwarder {
     /// A forwarder ready to run.
     #[must_use]
     pub(crate) fn new(settings: Settings, acceptor: Acceptor, now: Instant) -> Self {
+        let pipes = Pipes::new(MOST_PIPES.min(settings.descriptors / 32));
         Self {
             settings,
             acceptor: Some(acceptor),
             members: Table::new(),
             room: Batch::new(LENT_ROOM),
+            pipes,
             came: 0,
             unheard: Rc::new(Tap::new(now)),
             result: Ok(()),
@@ -163,7 +173,8 @@ impl Forwarder {
         let mut any = false;
         for _ in 0..ACCEPTS_AT_ONCE {
             // Each takes one descriptor here and one towards TO. Who finds no room waits.
-            let taken = 2 * (self.members.present() as u64 + 1) + SPARE_DESCRIPTORS;
+            let clients = 2 * (self.members.present() as u64 + 1);
+            let taken = clients + 2 * self.pipes.most() + SPARE_DESCRIPTORS;
             if taken > self.settings.descriptors && self.members.present() > 0 {
                 break;
             }
@@ -327,7 +338,7 @@ impl Forwarder {
         let link = Rc::new(link);
         let server = Stream::new(socket, latch, Rc::clone(&link), Rc::clone(&session.tap));
         let finish = if self.settings.once { Finish::Acknowledged } else { Finish::AtOnce };
-        let tunnel = Tunnel::new(client, server, self.settings.offload, finish);
+        let tunnel = Tunnel::new(client, server, self.settings.offload, &self.pipes, finish);
         Next::Again(Box::new(Member { link, stage: Stage::Joined(tunnel), idle }))
     }
 
@@ -363,13 +374,18 @@ impl Forwarder {
                 session.reactor.release(tunnel.server().latch());
             }
         }
-        if let Some(error) = error {
-            if self.settings.once {
-                self.result = Err(error);
-            } else {
+        match error {
+            // The connections stand: it is our system that failed.
+            Some(error) if error.status == Status::Failure => {
+                self.failed(error, &member.link, session);
+                return Next::Gone;
+            }
+            Some(error) if self.settings.once => self.result = Err(error),
+            Some(error) => {
                 let number = member.link.forwarded.as_ref().map_or(0, |known| known.client);
                 session.event(&Event::Detail(&format!("#{number} {error}")));
             }
+            None => {}
         }
         session.event(&Event::Closed(&member.link));
         Next::Gone
