@@ -15,7 +15,9 @@ use crate::util::data::{
 use crate::util::harness::Need;
 use crate::util::{Running, eventually, net, pktcat, pktcat_line, proc};
 
+mod load;
 mod seen;
+mod services;
 
 pub(crate) fn tests() -> Vec<Trial> {
     let mut all = tests![
@@ -40,6 +42,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         the_port_is_written_to_a_file,
     ];
     all.extend(seen::tests());
+    all.extend(load::tests());
+    all.extend(services::tests());
     all
 }
 

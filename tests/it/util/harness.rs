@@ -27,6 +27,7 @@ use std::time::Instant;
 use std::{panic, thread};
 
 use libtest_mimic::{Arguments, Trial};
+use nix::sys::resource::{Resource, getrlimit};
 
 /// Something that a test needs from the machine.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +41,8 @@ pub enum Need {
     /// A kernel that follows no symbolic links of other users in shared folders (fs.protected_symlinks,
     /// proc_sys_fs(5)).
     ProtectedLinks,
+    /// A hard limit of open descriptors that is at least so high (RLIMIT_NOFILE, getrlimit(2)).
+    Descriptors(u64),
     /// strace, and permission to use it: containers often refuse ptrace(2).
     Strace,
     /// A machine without other load. Only whoever runs the tests knows that, and says so by
@@ -57,6 +60,9 @@ impl Need {
             Self::ProtectedLinks => std::fs::read_to_string("/proc/sys/fs/protected_symlinks")
                 .is_ok_and(|text| text.trim() == "1"),
             Self::Strace => can_trace(),
+            Self::Descriptors(count) => {
+                getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(_, hard)| hard >= count)
+            }
             Self::Quiet => std::env::var_os("PKTCAT_TIMED_TESTS").is_some(),
         }
     }
@@ -67,6 +73,7 @@ impl Need {
             Self::Root => "root",
             Self::Ipv6 => "IPv6",
             Self::ProtectedLinks => "fs.protected_symlinks",
+            Self::Descriptors(_) => "a higher limit of open descriptors",
             Self::Strace => "strace and leave to trace",
             Self::Quiet => "PKTCAT_TIMED_TESTS=1 on a quiet machine",
         }
