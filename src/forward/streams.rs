@@ -21,7 +21,7 @@ use crate::forward::table::Table;
 use crate::net::address::{Address, Protocol};
 use crate::net::socket;
 use crate::observe::tap::{Activity, Event, Forwarded, Link, Tap};
-use crate::run::session::{Lull, Session};
+use crate::run::session::Session;
 use crate::setup::accept::Acceptor;
 use crate::setup::target::{Reaching, Target};
 use crate::sys::Offload;
@@ -156,7 +156,6 @@ impl Forwarder {
 
     fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
         let mut turns: u32 = 0;
-        let mut lull = Lull::default();
         loop {
             let congested = session.is_congested();
             let moved = !congested && (self.accept(session)? | self.serve(session));
@@ -165,7 +164,7 @@ impl Forwarder {
             }
             turns = turns.wrapping_add(1);
             if !moved {
-                session.wait_for(self.deadline(congested), lull.expected(&session.tap))?;
+                session.wait(self.deadline(congested))?;
             } else if turns.is_multiple_of(TURNS_BETWEEN_LOOKS) {
                 session.look()?;
             } else {

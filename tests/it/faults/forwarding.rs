@@ -103,6 +103,10 @@ pub(super) fn forward(options: &str, fault: Option<&Fault>) -> Seen {
     traced.idle();
 
     let mut seen = traced.finish(Ending::BySignal);
+    if port.is_none() {
+        // Nobody could come.
+        return seen;
+    }
     let mut misled = None;
     let pairs = early.into_iter().chain([late]);
     let spoiled = pairs.filter_map(|pair| pair.judge(&mut seen, &mut misled).then_some(()));
