@@ -21,16 +21,19 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.dont_write_bytecode = True
-from compare import HOST, PATIENCE, Echo, Failed, show, wait_bound
+from compare import HOST, PATIENCE, Echo, Failed, show, swallow, wait_bound
 from proxies import PROXIES, words
 
 TICKS = os.sysconf("SC_CLK_TCK")
 CLIENTS_AT_ONCE = 32
 IDLE_CLIENTS = 1000
 TRIPS = 5000
+DATAGRAMS = 1_000_000
+SIZE = 64
 BASES = ("haproxy", "nginx stream", "socat")
 
 
@@ -239,19 +242,54 @@ class Bench:
 
     # -- datagrams
 
-    def datagrams(self, size):
-        return self.rounds("udp", lambda name: self.one_flood(name, size), kind="udp", also=("(direct)",))
+    def datagrams(self, sender):
+        return self.rounds("udp", lambda name: self.one_flood(name, sender), kind="udp", also=("(direct)",))
 
-    def one_flood(self, name, size):
-        sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        sink.bind((HOST, 0))
-        sink.settimeout(0.5)
-        to = sink.getsockname()[1]
-        if name == "(direct)":
-            return flood(to, sink, size, self.options.seconds, lambda: 0.0)
-        with self.proxy(name, to, "udp") as proxy:
-            return flood(proxy.port, sink, size, self.options.seconds, proxy.cpu)
+    def one_flood(self, name, sender):
+        port = self.port()
+        out, stdout = os.pipe()
+        counted = [0, 0.0]
+        reader = threading.Thread(target=swallow, args=(out, counted))
+        reader.start()
+        sink = subprocess.Popen([self.options.pktcat, "listen", "-u", "-d", HOST, str(port)], stdin=subprocess.DEVNULL,
+                                stdout=stdout, stderr=subprocess.DEVNULL)
+        os.close(stdout)
+        try:
+            wait_bound(port, "udp")
+            if name == "(direct)":
+                return self.flood(port, sender, counted, lambda: 0.0)
+            with self.proxy(name, port, "udp") as proxy:
+                return self.flood(proxy.port, sender, counted, proxy.cpu)
+        finally:
+            sink.kill()
+            sink.wait()
+            reader.join()
+
+    def flood(self, port, sender, counted, cpu):
+        """A client sends as fast as it can; what comes out at the other side."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first:
+            # socat needs some time to have a child for its first client, and listens anew.
+            first.sendto(bytes(SIZE), (HOST, port))
+            time.sleep(0.1)
+        counted[0] = 0
+        before = cpu()
+        payload = os.path.join(self.folder, "payload")
+        with open(payload, "wb") as file:
+            file.truncate(DATAGRAMS * SIZE)
+        began = time.monotonic()
+        with open(payload, "rb") as file:
+            command = [self.options.pktcat, "connect", "-u", "-q", "0", "--datagram-size", str(SIZE), *sender]
+            subprocess.run([*command, HOST, str(port)], stdin=file, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL, timeout=PATIENCE, check=True)
+        seen = -1
+        while counted[0] != seen:
+            seen = counted[0]
+            time.sleep(0.3)
+        came = seen / SIZE
+        if came < 1000:
+            raise Failed(f"{came} of {DATAGRAMS} datagrams came")
+        return {"1000/s": came / (counted[1] - began) / 1000, "loss %": 100 * (1 - came / DATAGRAMS),
+                "CPU us each": (cpu() - before) / came * 1e6}
 
 
 def ask_each(port, seconds):
@@ -259,7 +297,6 @@ def ask_each(port, seconds):
     done = 0
     end = time.monotonic() + seconds
     waiting = collections.deque()
-    reset = b"\1\0\0\0\0\0\0\0"
     while time.monotonic() < end:
         while len(waiting) < CLIENTS_AT_ONCE:
             client = socket.socket()
@@ -274,7 +311,6 @@ def ask_each(port, seconds):
             # The server has closed its side, so that what lingers in TIME-WAIT is not ours.
             if client.recv(8):
                 raise Failed("a client was answered twice")
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset) if not waiting else None
             client.close()
             done += 1
     for client in waiting:
@@ -320,55 +356,6 @@ def trips_to(port):
     return {"median us": times[len(times) // 2], "p99 us": times[len(times) * 99 // 100]}
 
 
-def flood(port, sink, size, seconds, cpu):
-    """A client sends as fast as it can; what comes out at the other side."""
-    before = cpu()
-    tell, told = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.write(told, b"%d" % pour_datagrams(port, size, seconds))
-        finally:
-            os._exit(0)
-    os.close(told)
-    came, began, last = 0, None, None
-    room = bytearray(65536)
-    try:
-        while True:
-            sink.recv_into(room)
-            if came % 64 == 0:
-                last = time.monotonic()
-                began = began or last
-            came += 1
-    except TimeoutError:
-        pass
-    os.waitpid(pid, 0)
-    sent = int(os.read(tell, 20) or b"0")
-    os.close(tell)
-    spent = cpu() - before
-    if came < 1000:
-        raise Failed(f"{came} of {sent} datagrams came")
-    return {"1000/s": came / (last - began) / 1000, "loss %": 100 * (1 - came / sent),
-            "CPU us each": spent / came * 1e6}
-
-
-def pour_datagrams(port, size, seconds):
-    sent = 0
-    message = bytes(size)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.connect((HOST, port))
-        client.send(message)
-        # socat needs some time to have a child for a new client.
-        time.sleep(0.05)
-        end = time.monotonic() + seconds
-        send = client.send
-        while time.monotonic() < end:
-            for _ in range(64):
-                send(message)
-            sent += 64
-    return sent + 1
-
-
 def between_builds(before):
     """Leaves pktcat, and beside each way of it the same way of another build."""
     ours = {name: tool for name, tool in PROXIES.items() if tool["binary"] == "pktcat"}
@@ -387,7 +374,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kinds", nargs="*", metavar="KIND", help="some of: " + " ".join(kinds))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2, help="how long each turn of bulk, rate and udp takes")
+    parser.add_argument("--seconds", type=float, default=2, help="how long each turn of bulk and rate takes")
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     parser.add_argument("--pktcat", default=os.path.join(root, "target", "release", "pktcat"))
     parser.add_argument("--before", metavar="PKTCAT", help="another build of pktcat: only the two are compared")
@@ -420,7 +407,8 @@ def main():
             elif kind == "idle":
                 show(f"Memory, {IDLE_CLIENTS} idle clients", bench.idle(), less_is_better=True, bases=BASES)
             else:
-                show("UDP: 64-byte datagrams", bench.datagrams(64), bases=("socat",))
+                show("UDP: 64-byte datagrams, sent one by one", bench.datagrams(["--portable"]), bases=("socat",))
+                show("UDP: 64-byte datagrams, sent in trains", bench.datagrams([]), bases=("socat",))
 
 
 if __name__ == "__main__":

@@ -240,9 +240,10 @@ impl Forwarder {
                 }
             }
         }
+        let is_joined = matches!(member.stage, Stage::Joined(_));
         match error {
             // The connections stand: it is our system that failed.
-            Some(error) if error.status == Status::Failure => {
+            Some(error) if is_joined && error.status == Status::Failure => {
                 self.failed(error, seen, session);
                 return Next::Gone;
             }
