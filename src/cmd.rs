@@ -7,6 +7,7 @@ pub(crate) mod connect;
 mod files;
 pub(crate) mod listen;
 mod parts;
+pub(crate) mod ping;
 mod port_file;
 mod reply;
 pub(crate) mod scan;
@@ -33,6 +34,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<()> {
         Command::Listen(args) => listen::run(&config::Listen::new(args, &payloads)?),
         Command::Connect(args) => connect::run(&config::Connect::new(args, &payloads)?),
         Command::Scan(args) => scan::run(&config::Scan::new(args, &payloads)?),
+        Command::Ping(args) => ping::run(&config::Ping::new(args, &payloads)?),
         Command::Compare(args) => compare::run(&config::compare::Compare::new(args)?),
         Command::Completions { shell } => print(cli::completions::script(shell).as_bytes()),
     }

@@ -4,7 +4,8 @@
 //!
 //! - [`cmd`] one file a command: it wires the parts and moves no bytes
 //! - [`config`] words become settings that make sense together; [`cli`] the words and the help
-//! - [`serve`] many clients of one listener, [`scan`] asking ports, [`compare`] TCP against UDP
+//! - [`serve`] many clients of one listener, [`scan`] asking ports, [`ping`] asking one again
+//!   and again, [`compare`] TCP against UDP
 //! - [`engine`] how bytes and datagrams travel between two ends, and every way a run ends;
 //!   [`setup`] names become addresses, addresses become connections
 //! - [`run`] what every part of one run shares: the loop, the console, the counters, the clock
@@ -30,6 +31,7 @@ pub(crate) mod io;
 pub mod net;
 pub mod observe;
 pub mod peer;
+pub(crate) mod ping;
 pub(crate) mod run;
 pub mod scan;
 pub(crate) mod serve;

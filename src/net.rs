@@ -4,4 +4,5 @@ pub mod access;
 pub mod address;
 pub(crate) mod local;
 pub(crate) mod options;
+pub mod services;
 pub(crate) mod socket;

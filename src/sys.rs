@@ -7,11 +7,13 @@ mod facts;
 mod icmp;
 mod linux;
 mod retry;
+mod stamps;
 
 pub(crate) use datagrams::{Receiver, Sender};
 pub(crate) use facts::{Fetch, Offload, Received, TcpCounts, TcpState};
 pub(crate) use icmp::{Icmp, IcmpKind, hear_icmp, next_icmp};
 pub(crate) use retry::again;
+pub(crate) use stamps::{receive_stamped, stamp_arrivals};
 
 use std::io;
 use std::net::SocketAddr;

@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use super::compare::{self, CompareArgs};
 use super::connect::{self, ConnectArgs};
 use super::listen::{self, ListenArgs};
+use super::ping::{self, PingArgs};
 use super::scan::{self, ScanArgs};
 use super::values::CompletionShell;
 
@@ -73,6 +74,19 @@ The byte of TCP's urgent data is no part of what is received (tcp(7)); all aroun
 D is 250ms, 2s, 1m or a number of seconds; SIZE and BYTES are 64k (64,000) or 64KiB (65,536).
 SIGUSR1 prints the summary so far.")]
     Connect(ConnectArgs),
+    /// `pktcat ping`
+    #[command(about = ping::ABOUT, after_help = "\
+TCP: open or refused, with the time from SYN to SYN-ACK or RST; the connection is closed at once.
+UDP: answered (with the length) or refused (ICMP); well-known ports get a datagram that their
+service answers, as with scan -u, others an empty one.
+One line a probe, on stdout; the summary, on stderr, also at SIGUSR1. SIGINT ends the run as its
+--count does. Probes leave at fixed times, whatever the answers do; -t -u has N of each.
+Of a name with several addresses all are asked until one of them is there.
+An outage lasts from the leaving of the first probe that found nobody to that of the next that did.
+Status 0 if any probe was open or answered, else 4 if any was refused, else 7 if any was
+unreachable, else 5.
+D is 250ms, 2s, 1m or a number of seconds.")]
+    Ping(PingArgs),
     /// `pktcat scan`
     #[command(about = scan::ABOUT, after_help = "\
 TCP: open, closed (refused), filtered (no answer).

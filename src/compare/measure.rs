@@ -12,5 +12,4 @@ pub(crate) mod recognise;
 pub(crate) mod rtt;
 pub(crate) mod run;
 pub(crate) mod stream;
-pub(crate) mod timer;
 pub(crate) mod wire;

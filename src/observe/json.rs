@@ -54,15 +54,18 @@ impl Json {
     fn write(&self, at: Duration, body: Body<'_>) {
         let time = self.started + at;
         let line = EventLine { event: body.name(), time: Time(time), elapsed: seconds(at), body };
-        self.journal.append(|text| {
-            let before = text.len();
-            match line.serialize(&mut Writer::with_formatter(&mut *text, Escaping)) {
-                Ok(()) => text.push(b'\n'),
-                // Should not happen: serializing plain values into memory cannot fail. Half a line
-                // would be worse than none.
-                Err(_) => text.truncate(before),
-            }
-        });
+        self.journal.append(|text| write_line(text, &line));
+    }
+}
+
+/// Adds an object in one line.
+pub(crate) fn write_line(text: &mut Vec<u8>, object: &impl Serialize) {
+    let before = text.len();
+    match object.serialize(&mut Writer::with_formatter(&mut *text, Escaping)) {
+        Ok(()) => text.push(b'\n'),
+        // Should not happen: serializing plain values into memory cannot fail. Half a line would be
+        // worse than none.
+        Err(_) => text.truncate(before),
     }
 }
 
@@ -91,7 +94,7 @@ impl Formatter for Escaping {
 }
 
 /// Seconds, cut to whole microseconds.
-fn seconds(duration: Duration) -> f64 {
+pub(crate) fn seconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1e6
 }
 
@@ -105,7 +108,8 @@ struct EventLine<'a> {
 }
 
 /// RFC 3339, UTC, with microseconds.
-struct Time(SystemTime);
+#[derive(Debug)]
+pub(crate) struct Time(pub(crate) SystemTime);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -132,7 +136,8 @@ impl<T: fmt::Display> Serialize for AsText<T> {
 }
 
 /// An IP address, with `%INTERFACE` if it is link-local; or the path of a local socket.
-struct Host(Address);
+#[derive(Debug)]
+pub(crate) struct Host(pub(crate) Address);
 
 impl Serialize for Host {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

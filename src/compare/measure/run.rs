@@ -9,9 +9,9 @@ use crate::compare::measure::ledger::Ledger;
 use crate::compare::measure::messages::Messages;
 use crate::compare::measure::peer::Peer;
 use crate::compare::measure::stream::Stream;
-use crate::compare::measure::timer::Timer;
 use crate::error::Result;
 use crate::io::progress::Progress;
+use crate::io::timer::Timer;
 use crate::run::session::Session;
 
 /// A peer that answers nothing for so many times the limit is given up, though not before these.

@@ -6,12 +6,12 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use mio::Interest;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use crate::compare::measure::account::At;
 use crate::error::{Error, Result};
 use crate::io::reactor::{Latch, Reactor};
 
@@ -20,7 +20,8 @@ pub(crate) struct Timer {
     timer: TimerFd,
     /// Held for the reactor: nobody looks at it.
     _latch: Rc<Latch>,
-    rings_at: Option<At>,
+    /// Since the same beginning as the times that callers give.
+    rings_at: Option<Duration>,
 }
 
 fn failed(cause: impl Into<io::Error>) -> Error {
@@ -28,7 +29,7 @@ fn failed(cause: impl Into<io::Error>) -> Error {
 }
 
 impl Timer {
-    /// An timer that is not set.
+    /// A timer that is not set.
     ///
     /// # Errors
     /// When the system has no descriptors left.
@@ -39,16 +40,17 @@ impl Timer {
         Ok(Self { timer, _latch: latch, rings_at: None })
     }
 
-    /// The loop will be woken at this time or earlier.
+    /// The loop will be woken at this time or earlier. Both times are counted from one beginning,
+    /// whichever the caller likes.
     ///
     /// # Errors
     /// When the system refuses.
-    pub(crate) fn wake_by(&mut self, at: At, now: At) -> Result<()> {
+    pub(crate) fn wake_by(&mut self, at: Duration, now: Duration) -> Result<()> {
         if self.rings_at.is_some_and(|rings_at| now < rings_at && rings_at <= at) {
             return Ok(());
         }
         // A timer of no length would never ring.
-        let length = at.saturating_sub(now).max(At::from_nanos(1));
+        let length = at.saturating_sub(now).max(Duration::from_nanos(1));
         let expiration = Expiration::OneShot(TimeSpec::from_duration(length));
         self.timer.set(expiration, TimerSetTimeFlags::empty()).map_err(failed)?;
         self.rings_at = Some(now + length);
