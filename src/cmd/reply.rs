@@ -1,4 +1,4 @@
-//! What a listener does with its clients, and the answer that it has ready for them.
+//! The role of a listener towards its clients, and the answer that `--reply` and its kin prepare.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _};
@@ -13,16 +13,18 @@ use crate::error::{Error, Result, Status};
 use crate::run::session::Session;
 use crate::serve::hub::role::{Reply, Role, characters};
 
-/// What can be read only once is kept in memory, up to so many bytes.
+/// The most bytes of a reply that are kept in memory, if they come from a pipe or terminal, which can be
+/// read only once.
 const MOST_KEPT: usize = 256 << 20;
 
-/// Bytes read at a time.
+/// Bytes read in one call.
 const PIECE: usize = 64 * 1024;
 
-/// What is done with clients; `longest` is the most that a datagram carries, if there are any.
+/// The role of a listener; `longest` is the most payload bytes of a datagram, if it uses UDP.
 ///
 /// # Errors
-/// When the answer is too long for a datagram, or its file cannot be read; what ends a run.
+/// When the answer is too long for a datagram or its file cannot be read, or a signal or time limit ends
+/// the run while it is read.
 pub(super) fn role(config: &Listen, longest: Option<usize>, session: &mut Session) -> Result<Role> {
     let role = match &config.task {
         Task::Relay | Task::Command(_) => Role::Relay,
@@ -37,10 +39,10 @@ pub(super) fn role(config: &Listen, longest: Option<usize>, session: &mut Sessio
     Ok(role)
 }
 
-/// Whether the answer is one that a datagram can carry.
+/// Checks that the answer fits into a datagram.
 ///
 /// # Errors
-/// A usage error when it is not.
+/// A usage error when it does not.
 pub(super) fn fits(role: &Role, longest: Option<usize>) -> Result<()> {
     match (role, longest) {
         (Role::Reply(Reply::Bytes(bytes)), Some(longest)) if bytes.len() > longest => {
@@ -54,25 +56,25 @@ fn too_long(option: &str, longest: usize) -> Error {
     Error::usage(option, format!("is longer than the {longest} bytes that a datagram carries"))
 }
 
-/// Opens the file of an answer. What is answered to datagrams is read at once, and so is what can be
-/// read only once.
+/// Opens the file with the answer. It is read at once if it must fit into a datagram, or if it is a pipe
+/// or terminal, which can be read only once.
 fn open(path: &Path, longest: Option<usize>, session: &mut Session) -> Result<Reply> {
     let failed = |cause: io::Error| Error::local("read", path.display(), &cause);
     let mut options = File::options();
-    // A FIFO that nobody writes to yet is not waited for here.
+    // Without O_NONBLOCK, opening a FIFO would wait for a writer, and signals would not be handled.
     options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     let file = options.open(path).map_err(failed)?;
     let kind = file.metadata().map_err(failed)?.file_type();
     if kind.is_dir() {
         return Err(failed(io::ErrorKind::IsADirectory.into()));
     }
-    let ending = if kind.is_fifo() { Ending::OfWriters } else { Ending::OfFile };
+    let empty_read = if kind.is_fifo() { EmptyRead::NoWriter } else { EmptyRead::EndOfFile };
     let most = match longest {
         Some(longest) => longest,
         None if kind.is_fifo() || file.is_terminal() => MOST_KEPT,
         None => return Ok(Reply::File(Rc::new(file))),
     };
-    match (read(&file, most, ending, path, session)?, longest) {
+    match (read(&file, most, empty_read, path, session)?, longest) {
         (Some(bytes), _) => Ok(Reply::Bytes(bytes.into())),
         (None, Some(longest)) => Err(too_long("--reply-file", longest)),
         (None, None) => {
@@ -82,20 +84,20 @@ fn open(path: &Path, longest: Option<usize>, session: &mut Session) -> Result<Re
     }
 }
 
-/// What it means that reading gives nothing.
+/// What it means that read(2) returns 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    /// That there is no more.
-    OfFile,
-    /// That nobody writes to the FIFO: not any more, or not yet (fifo(7)).
-    OfWriters,
+enum EmptyRead {
+    /// The end of the file.
+    EndOfFile,
+    /// No process has the FIFO open for writing: not yet, or no longer (fifo(7)).
+    NoWriter,
 }
 
-/// Reads to the end; `None` when there are more than `most` bytes.
+/// Reads the file to its end; `None` when it has more than `most` bytes.
 fn read(
     mut file: &File,
     most: usize,
-    ending: Ending,
+    empty_read: EmptyRead,
     path: &Path,
     session: &mut Session,
 ) -> Result<Option<Vec<u8>>> {
@@ -106,8 +108,8 @@ fn read(
     let (mut bytes, mut piece) = (Vec::new(), vec![0; PIECE]);
     while bytes.len() <= most {
         match file.read(&mut piece) {
-            // A hang-up is only told of once there was a writer.
-            Ok(0) if ending == Ending::OfWriters && !latch.failed() => session.wait(None)?,
+            // Poll reports a hang-up only after there was a writer, and so tells the two cases apart.
+            Ok(0) if empty_read == EmptyRead::NoWriter && !latch.failed() => session.wait(None)?,
             Ok(0) => break,
             Ok(n) => {
                 bytes.extend_from_slice(&piece[..n]);

@@ -13,8 +13,10 @@ use serde_json::ser::{Formatter, Serializer as Writer};
 
 use crate::error::Error;
 use crate::net::address::{Address, Protocol, canonical, transport};
+use crate::observe::connections::Connections;
+use crate::observe::course::Measured;
 use crate::observe::journal::{Journal, Verbosity};
-use crate::observe::tap::{Direction, Event, Link, Observer, Summary, Transfer};
+use crate::observe::tap::{Direction, Event, Link, Observer, Side, Summary, Transfer};
 use crate::peer::is_unsafe_to_show;
 
 /// Whether `data` events carry the bytes themselves.
@@ -162,6 +164,9 @@ impl Serialize for Host {
 /// The fields that identify a link: protocol and both addresses.
 #[derive(Serialize)]
 struct LinkFields {
+    /// The number of a forwarder's client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<u64>,
     protocol: &'static str,
     local_address: Host,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,13 +182,30 @@ fn port(address: &Address) -> Option<u16> {
 }
 
 impl LinkFields {
+    /// Our end and the peer's; of a forwarder its end towards the client, and the client's.
     fn of(link: &Link) -> Self {
+        match &link.forwarded {
+            None => Self::between(link, &link.local, &link.peer),
+            Some(forwarded) => Self::between(link, &forwarded.near, &link.local),
+        }
+    }
+
+    /// The two ends of a connection that was made: a forwarder's is that to TO.
+    fn connected(link: &Link) -> Self {
+        match &link.forwarded {
+            None => Self::of(link),
+            Some(forwarded) => Self::between(link, &forwarded.far, &link.peer),
+        }
+    }
+
+    fn between(link: &Link, local: &Address, peer: &Address) -> Self {
         Self {
+            client: link.forwarded.as_ref().map(|forwarded| forwarded.client),
             protocol: link.transport(),
-            local_address: Host(link.local.clone()),
-            local_port: port(&link.local),
-            peer_address: Host(link.peer.clone()),
-            peer_port: port(&link.peer),
+            local_address: Host(local.clone()),
+            local_port: port(local),
+            peer_address: Host(peer.clone()),
+            peer_port: port(peer),
         }
     }
 }
@@ -225,6 +247,9 @@ enum Body<'a> {
         reset: bool,
         sent_bytes: u64,
         received_bytes: u64,
+        duration: f64,
+        #[serde(flatten)]
+        tcp: TcpFields,
     },
     Error {
         message: AsText<&'a Error>,
@@ -240,6 +265,10 @@ enum Body<'a> {
         received_messages: u64,
         #[serde(flatten)]
         datagrams: Option<DatagramCounts>,
+        #[serde(flatten)]
+        connections: Option<ConnectionCounts>,
+        #[serde(flatten)]
+        tcp: TcpFields,
     },
 }
 
@@ -256,6 +285,50 @@ impl Body<'_> {
             Self::Summary { .. } => "summary",
         }
     }
+}
+
+/// Who closed first, and what the kernel measured of TCP.
+#[derive(Serialize)]
+struct TcpFields {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closed_first: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    round_trip: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retransmissions: Option<u64>,
+}
+
+impl TcpFields {
+    fn of(
+        closed_first: Option<Side>,
+        round_trip: Option<Duration>,
+        retransmissions: Option<u64>,
+    ) -> Self {
+        let closed_first = closed_first.map(|side| match side {
+            Side::Ours => "us",
+            Side::Peers => "peer",
+        });
+        Self { closed_first, round_trip: round_trip.map(seconds), retransmissions }
+    }
+
+    fn of_link(link: &Link) -> Self {
+        let measured = link.course.measured();
+        let round_trip = measured.and_then(|Measured { round_trip, .. }| round_trip);
+        let closed_first = link.course.closed_first().filter(|_| link.is_tcp());
+        Self::of(closed_first, round_trip, measured.map(|measured| measured.retransmissions))
+    }
+
+    fn of_all(all: &Connections) -> Self {
+        Self::of(all.closed_first(), all.round_trip(), all.retransmissions)
+    }
+}
+
+/// The counters of a summary that only TCP connections have.
+#[derive(Serialize)]
+struct ConnectionCounts {
+    connections: u64,
+    peer_closed_first: u64,
+    we_closed_first: u64,
 }
 
 /// The counters of a summary that only datagrams have.
@@ -310,7 +383,7 @@ impl Observer for Json {
                 local_address: Host(address.clone()),
                 local_port: port(address),
             },
-            Event::Connected(link) => Body::Connected(LinkFields::of(link)),
+            Event::Connected(link) => Body::Connected(LinkFields::connected(link)),
             Event::Accepted(link) => Body::Accepted(LinkFields::of(link)),
             Event::Peer(link) => Body::Peer(LinkFields::of(link)),
             Event::Closed(link) => Body::Closed {
@@ -318,6 +391,8 @@ impl Observer for Json {
                 reset: link.reset_by().is_some(),
                 sent_bytes: link.sent_bytes(),
                 received_bytes: link.received_bytes(),
+                duration: seconds(link.course.duration(at)),
+                tcp: TcpFields::of_link(link),
             },
             Event::Error(error) => {
                 Body::Error { message: AsText(error), status: error.status.code() }
@@ -339,6 +414,7 @@ impl Observer for Json {
 fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
     let Summary { protocol, last, kernel_drops, cut, peers, unsent, .. } = *counters;
     let unsent = (unsent > 0).then_some(unsent);
+    let all = counters.connections;
     Body::Summary {
         protocol: local.unwrap_or_else(|| protocol.name()),
         last,
@@ -352,6 +428,12 @@ fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
             peers,
             unsent,
         }),
+        connections: (all.count > 0).then_some(ConnectionCounts {
+            connections: all.count,
+            peer_closed_first: all.peer_first,
+            we_closed_first: all.we_first,
+        }),
+        tcp: TcpFields::of_all(&all),
     }
 }
 

@@ -25,6 +25,7 @@ mod failures;
 mod faults;
 mod forged;
 mod formats;
+mod forward;
 mod hints;
 mod interop;
 mod json;
@@ -47,7 +48,9 @@ mod services;
 mod services_udp;
 mod storms;
 mod taking_over;
+mod telling;
 mod timeouts;
+mod timestamps;
 mod udp;
 mod unix;
 mod unreachable;
@@ -110,6 +113,7 @@ fn all() -> Vec<Trial> {
         faults::tests(),
         forged::tests(),
         formats::tests(),
+        forward::tests(),
         hints::tests(),
         interop::tests(),
         json::tests(),
@@ -132,7 +136,9 @@ fn all() -> Vec<Trial> {
         services_udp::tests(),
         storms::tests(),
         taking_over::tests(),
+        telling::tests(),
         timeouts::tests(),
+        timestamps::tests(),
         udp::tests(),
         unix::tests(),
         unreachable::tests(),
