@@ -294,6 +294,10 @@ impl Pinger {
                 tally: &track.tally,
             })
             .collect();
+        if self.style.plot && moment == Moment::End {
+            let drawing = report::plot(&all);
+            self.stdout.journal().append(|out| out.extend_from_slice(drawing.as_bytes()));
+        }
         if self.style.format == LineFormat::Json {
             let times = (&self.start, Instant::now());
             let host = self.style.host.as_deref();

@@ -101,7 +101,12 @@ SIGUSR1 prints the summary so far.")]
     /// `pktcat scan`
     #[command(about = scan::ABOUT, after_help = "\
 TCP: open, closed (refused), filtered (no answer).
-UDP: open (replied), closed (ICMP), no answer.
+UDP: open (replied), closed (ICMP), no answer. Without --send well-known ports get a datagram that
+their service answers, others an empty one: echo 7, daytime 13, time 37, DNS 53, TFTP 69,
+portmapper 111, NTP 123, NetBIOS names 137, SNMP 161, QUIC 443, RIP 520, DNS over QUIC 853,
+SSDP 1900, NFS 2049, STUN 3478, SIP 5060, NAT-PMP and PCP 5351, mDNS 5353, CoAP 5683,
+memcached 11211.
+--wait D asks until all ports are open at once, and says then, or after D, what they are.
 One line a port, on stdout; without --all only open ports, unless one was asked.
 Status 0 if every asked port is open (--any: one), else 4 if any is closed,
 else 5. Of a name's addresses the first with a route is asked; if all of them

@@ -83,6 +83,10 @@ pub struct PingArgs {
     #[arg(long, value_name = "N", value_parser = units::size, requires = "echo", help_heading = "Probes")]
     pub size: Option<u64>,
 
+    /// Draw the round trips at the end: a histogram and a time line
+    #[arg(long, conflicts_with = "json", help_heading = "What it says")]
+    pub plot: bool,
+
     /// Begin each line with the time of day
     #[arg(long, conflicts_with = "json", help_heading = "What it says")]
     pub timestamps: bool,

@@ -80,6 +80,7 @@ impl Ping {
                     (.., true) => LineFormat::Timed,
                     _ => LineFormat::Text,
                 },
+                plot: args.plot,
                 host: target.host.clone(),
             },
             target,

@@ -24,6 +24,9 @@ pub(crate) enum AnswersFrom {
     AnyPort,
 }
 
+/// The port of TFTP.
+pub(crate) const TFTP: u16 = 69;
+
 /// All services with a probe, by their ports.
 pub const SERVICES: [Service; 20] = [
     // RFC 1035, 4.1: which name servers the root has, with recursion desired. Every server knows
@@ -34,7 +37,7 @@ pub const SERVICES: [Service; 20] = [
         probe: b"pk\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x01",
     },
     // RFC 1350, 5: a request to read a file that nobody has. The answer is an error.
-    Service { port: 69, name: "TFTP", probe: b"\x00\x01pktcat-probe-no-such-file\x00octet\x00" },
+    Service { port: TFTP, name: "TFTP", probe: b"\x00\x01pktcat-probe-no-such-file\x00octet\x00" },
     // RFC 5531, 9 and RFC 1833, 3: the null procedure of the port mapper, version 2.
     Service {
         port: 111,
@@ -154,9 +157,16 @@ pub fn probe(port: u16) -> &'static [u8] {
 #[must_use]
 pub(crate) fn answers_from(port: u16) -> AnswersFrom {
     match port {
-        69 => AnswersFrom::AnyPort,
+        TFTP => AnswersFrom::AnyPort,
         _ => AnswersFrom::SamePort,
     }
+}
+
+/// Whether a datagram begins like an answer to a TFTP request: with the opcode of data, of an error (RFC
+/// 1350, 5) or of an acknowledgment of options (RFC 2347).
+#[must_use]
+pub(crate) fn is_tftp(head: &[u8]) -> bool {
+    matches!(head, [0, 3 | 5 | 6, ..])
 }
 
 #[cfg(test)]

@@ -203,6 +203,7 @@ mod tests {
             unsent: 0,
             connections: Connections::default(),
             last,
+            status: None,
         }
     }
 

@@ -3,21 +3,20 @@
 //! The fields are a contract, documented in `pktcat-json(5)`: new ones may be added, none may be
 //! removed or change its meaning.
 
+pub(crate) mod line;
+
 use std::fmt;
-use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
-use serde_json::ser::{Formatter, Serializer as Writer};
 
 use crate::error::Error;
-use crate::net::address::{Address, Protocol, canonical, transport};
+use crate::net::address::{Address, Protocol, transport};
 use crate::observe::connections::Connections;
 use crate::observe::course::Measured;
 use crate::observe::journal::{Journal, Verbosity};
 use crate::observe::tap::{Direction, Event, Link, Observer, Side, Summary, Transfer};
-use crate::peer::is_unsafe_to_show;
+use line::{Host, Time, seconds, write_line};
 
 /// Whether `data` events carry the bytes themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,46 +59,6 @@ impl Json {
     }
 }
 
-/// Adds an object in one line.
-pub(crate) fn write_line(text: &mut Vec<u8>, object: &impl Serialize) {
-    let before = text.len();
-    match object.serialize(&mut Writer::with_formatter(&mut *text, Escaping)) {
-        Ok(()) => text.push(b'\n'),
-        // Should not happen: serializing plain values into memory cannot fail. Half a line would be
-        // worse than none.
-        Err(_) => text.truncate(before),
-    }
-}
-
-/// Makes JSON safe to show on a terminal: characters that could control it or reorder the text (C1
-/// controls, bidirectional marks) become `\u` escapes, which mean the same to a program.
-struct Escaping;
-
-impl Formatter for Escaping {
-    fn write_string_fragment<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
-        for piece in fragment.split_inclusive(is_unsafe_to_show) {
-            let unsafe_one = piece.chars().next_back().filter(|last| is_unsafe_to_show(*last));
-            let safe = &piece[..piece.len() - unsafe_one.map_or(0, char::len_utf8)];
-            writer.write_all(safe.as_bytes())?;
-            if let Some(character) = unsafe_one {
-                for unit in character.encode_utf16(&mut [0; 2]) {
-                    write!(writer, "\\u{unit:04x}")?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Seconds, cut to whole microseconds.
-pub(crate) fn seconds(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1e6
-}
-
 #[derive(Serialize)]
 struct EventLine<'a> {
     event: &'static str,
@@ -107,16 +66,6 @@ struct EventLine<'a> {
     elapsed: f64,
     #[serde(flatten)]
     body: Body<'a>,
-}
-
-/// RFC 3339, UTC, with microseconds.
-#[derive(Debug)]
-pub(crate) struct Time(pub(crate) SystemTime);
-
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_rfc3339_micros(self.0))
-    }
 }
 
 /// Bytes as hex digits.
@@ -134,30 +83,6 @@ struct AsText<T>(T);
 impl<T: fmt::Display> Serialize for AsText<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
-    }
-}
-
-/// An IP address, with `%INTERFACE` if it is link-local; or the path of a local socket.
-#[derive(Debug)]
-pub(crate) struct Host(pub(crate) Address);
-
-impl Serialize for Host {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let address = match &self.0 {
-            Address::Internet(address) => *address,
-            // The exact path, escaped by JSON only, so that a program can use it.
-            Address::Unix(Some(path)) => return serializer.serialize_str(&path.to_string_lossy()),
-            Address::Unix(None) => return serializer.collect_str(&self.0),
-        };
-        match canonical(address) {
-            SocketAddr::V6(v6) if v6.scope_id() != 0 => {
-                let name = nix::net::if_::if_indextoname(v6.scope_id());
-                let name = name.map(|name| name.to_string_lossy().into_owned());
-                let name = name.unwrap_or_else(|_| v6.scope_id().to_string());
-                serializer.collect_str(&format_args!("{}%{name}", v6.ip()))
-            }
-            other => serializer.collect_str(&other.ip()),
-        }
     }
 }
 
@@ -259,6 +184,8 @@ enum Body<'a> {
         protocol: &'static str,
         #[serde(rename = "final")]
         last: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        status: Option<u8>,
         sent_bytes: u64,
         sent_messages: u64,
         received_bytes: u64,
@@ -418,6 +345,7 @@ fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
     Body::Summary {
         protocol: local.unwrap_or_else(|| protocol.name()),
         last,
+        status: counters.status,
         sent_bytes: counters.sent_bytes,
         sent_messages: counters.sent_messages,
         received_bytes: counters.received_bytes,
@@ -446,7 +374,7 @@ mod tests {
         let journal = Journal::default();
         let started = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         let mut json = Json::new(journal.clone(), Verbosity::Normal, Bytes::Shown, started);
-        let ends: [SocketAddr; 2] =
+        let ends: [std::net::SocketAddr; 2] =
             ["127.0.0.1:1".parse().unwrap(), "[::ffff:127.0.0.2]:9000".parse().unwrap()];
         let link = Link::new(Protocol::Udp, ends[0], ends[1]);
         json.transfer(

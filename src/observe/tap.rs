@@ -112,6 +112,8 @@ pub(crate) struct Summary {
     pub connections: Connections,
     /// Whether the run has ended; otherwise SIGUSR1 asked for it.
     pub last: bool,
+    /// The exit status of a run that has ended.
+    pub status: Option<u8>,
 }
 
 /// Receives the transfers and events of a run.
@@ -310,6 +312,7 @@ impl Tap {
             unsent: self.unsent.get(),
             connections: self.connections.get(),
             last,
+            status: None,
         }
     }
 

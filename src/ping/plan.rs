@@ -74,6 +74,8 @@ pub(crate) enum LineFormat {
 pub(crate) struct Style {
     /// What the lines are like.
     pub format: LineFormat,
+    /// Whether the round trips are drawn at the end (`--plot`).
+    pub plot: bool,
     /// The host in the words of the command line; `None` is this machine.
     pub host: Option<String>,
 }

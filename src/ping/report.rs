@@ -6,9 +6,13 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::compare::measure::rtt::RoundTrips;
+use crate::chart::round_trips::RoundTrips;
+use crate::chart::series::{Captions, Series};
+use crate::chart::text::percent;
+use crate::chart::{course, histogram};
 use crate::net::address::{Address, DisplayAddress, Protocol};
-use crate::observe::json::{self, Host, Time};
+use crate::observe::json::line::{Host, Time, seconds, write_line};
+use crate::observe::stamps::Stamps;
 use crate::ping::clock::Start;
 use crate::ping::outages::Outage;
 use crate::ping::plan::{LineFormat, Style};
@@ -69,15 +73,15 @@ pub(super) fn write_probe(
         LineFormat::Nothing => {}
         LineFormat::Text => out.extend_from_slice((text(protocol, outcome) + "\n").as_bytes()),
         LineFormat::Timed => {
-            let time = humantime::format_rfc3339_millis(start.wall_at(now));
-            out.extend_from_slice(format!("{time} {}\n", text(protocol, outcome)).as_bytes());
+            Stamps::WallClock.begin(out);
+            out.extend_from_slice((text(protocol, outcome) + "\n").as_bytes());
         }
-        LineFormat::Json => json::write_line(
+        LineFormat::Json => write_line(
             out,
             &ProbeLine {
                 event: "probe",
                 time: Time(start.wall_at(now)),
-                elapsed: json::seconds(start.since(now)),
+                elapsed: seconds(start.since(now)),
                 host: style.host.as_deref(),
                 address: Host(Address::Internet(told.address)),
                 port: told.address.port(),
@@ -89,7 +93,7 @@ pub(super) fn write_probe(
                     Answer::Answered(bytes) => Some(bytes),
                     _ => None,
                 },
-                left: json::seconds(start.since(left)),
+                left: seconds(start.since(left)),
             },
         ),
     }
@@ -120,11 +124,6 @@ fn quantiles(trips: &RoundTrips) -> Option<String> {
     let time = |share| trips.quantile(share).map(exact_time);
     let (min, median, p99, max) = (time(0.0)?, time(0.5)?, time(0.99)?, time(1.0)?);
     Some(format!("min {min}, median {median}, p99 {p99}, max {max}"))
-}
-
-/// A share in percent with at most one digit behind the point.
-fn percent(share: f64) -> String {
-    format!("{}%", (share * 1000.0).round() / 10.0)
 }
 
 /// The summary for people, some lines for each protocol.
@@ -172,8 +171,9 @@ struct SummaryLine<'a> {
     #[serde(rename = "final")]
     last: bool,
     host: Option<&'a str>,
-    /// The exit status of a run that ended now.
-    status: u8,
+    /// The exit status, once the run is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tcp: Option<OneSummary>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -232,7 +232,7 @@ impl OneSummary {
         let tally = counted.tally;
         let outage = |outage: Outage| OutageFields {
             time: Time(start.wall_at(outage.begun)),
-            elapsed: json::seconds(start.since(outage.begun)),
+            elapsed: seconds(start.since(outage.begun)),
             duration_us: micros(outage.length),
             over: outage.over,
         };
@@ -279,14 +279,31 @@ pub(super) fn write_summary(
     let line = SummaryLine {
         event: "summary",
         time: Time(start.wall_at(now)),
-        elapsed: json::seconds(start.since(now)),
+        elapsed: seconds(start.since(now)),
         last: moment == Moment::End,
         host,
-        status,
+        status: (moment == Moment::End).then_some(status),
         tcp: of(Protocol::Tcp),
         udp: of(Protocol::Udp),
     };
-    json::write_line(out, &line);
+    write_line(out, &line);
+}
+
+/// The round trips as a histogram, and in the order of the probes.
+pub(super) fn plot(all: &[Counted<'_>]) -> String {
+    let series: Vec<_> = all
+        .iter()
+        .map(|counted| Series {
+            name: match counted.protocol {
+                Protocol::Tcp => "TCP",
+                Protocol::Udp => "UDP",
+            },
+            trips: &counted.tally.round_trips,
+            timeline: &counted.tally.timeline,
+        })
+        .collect();
+    let captions = Captions { title: "Round trips", counted: "Round trips", numbered: "probe" };
+    histogram::draw(&series, &captions) + &course::draw(&series, &captions)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::compare::measure::rtt::RoundTrips;
+use crate::chart::round_trips::RoundTrips;
+use crate::chart::timeline::Timeline;
 use crate::error::Status;
 use crate::ping::outages::{Outage, Outages};
 use crate::ping::prober::{Answer, Outcome};
@@ -24,6 +25,8 @@ pub(super) struct Tally {
     pub round_trips: RoundTrips,
     /// Times of those that were refused.
     pub refusals: RoundTrips,
+    /// Which probe took how long.
+    pub timeline: Timeline,
     outages: Outages,
 }
 
@@ -38,6 +41,7 @@ impl Tally {
             silent: 0,
             round_trips: RoundTrips::default(),
             refusals: RoundTrips::default(),
+            timeline: Timeline::default(),
             outages: Outages::default(),
         }
     }
@@ -51,12 +55,17 @@ impl Tally {
             Answer::Unreachable => &mut self.unreachable,
             Answer::Silent => &mut self.silent,
         } += 1;
+        let number = seq.saturating_sub(1);
+        self.timeline.sent(number);
         match (told.answer, told.took) {
-            (Answer::Open | Answer::Answered(_), Some(took)) => self.round_trips.record(took),
+            (Answer::Open | Answer::Answered(_), Some(took)) => {
+                self.round_trips.record(took);
+                self.timeline.answered(number, took);
+            }
             (Answer::Refused, Some(took)) => self.refusals.record(took),
             _ => {}
         }
-        self.outages.record(seq.saturating_sub(1), left, told.answer.success());
+        self.outages.record(number, left, told.answer.success());
     }
 
     /// Probes whose end is known.

@@ -1,0 +1,213 @@
+//! Numbers and sentences as people read them.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// The widest line.
+pub(crate) const WIDTH: usize = 80;
+
+/// `1234567` as `1,234,567`.
+#[must_use]
+pub(crate) fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Three digits that matter: `1.23`, `12.3`, `123`.
+fn three_digits(value: f64) -> String {
+    if value < 9.995 {
+        format!("{value:.2}")
+    } else if value < 99.95 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.0}")
+    }
+}
+
+/// A time: `870 ns`, `12.3 µs`, `1.23 ms`, `1.23 s`.
+#[must_use]
+pub(crate) fn time(time: Duration) -> String {
+    let nanos = time.as_nanos() as f64;
+    let (unit, size) = match time.as_nanos() {
+        0..1_000 => return format!("{} ns", time.as_nanos()),
+        1_000..999_500 => ("µs", 1e3),
+        999_500..999_500_000 => ("ms", 1e6),
+        _ => ("s", 1e9),
+    };
+    format!("{} {unit}", three_digits(nanos / size))
+}
+
+/// A time that may be missing.
+#[must_use]
+pub(crate) fn time_or_dash(value: Option<Duration>) -> String {
+    value.map_or_else(|| "-".to_owned(), time)
+}
+
+/// A number that was measured, so that only its first three digits mean anything: `210,000`.
+#[must_use]
+pub(crate) fn rounded(value: f64) -> String {
+    if value < 1000.0 {
+        return three_digits(value);
+    }
+    let unit = 10f64.powf(value.log10().floor() - 2.0);
+    grouped(((value / unit).round() * unit).round() as u64)
+}
+
+/// Bytes a second: `13.4 MB/s`.
+#[must_use]
+pub(crate) fn rate(bytes: f64) -> String {
+    let (unit, size) = match bytes {
+        b if b < 1e3 => ("B/s", 1.0),
+        b if b < 1e6 => ("kB/s", 1e3),
+        b if b < 1e9 => ("MB/s", 1e6),
+        _ => ("GB/s", 1e9),
+    };
+    format!("{} {unit}", three_digits(bytes / size))
+}
+
+/// A share: `5%`, `2.5%`.
+#[must_use]
+pub(crate) fn percent(share: f64) -> String {
+    let percent = (share * 1000.0).round() / 10.0;
+    format!("{percent}%")
+}
+
+/// One thing or many: `1 message`, `2 messages`.
+#[must_use]
+pub(crate) fn counted(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(n), if n == 1 { "" } else { "s" })
+}
+
+/// A paragraph in lines of at most [`WIDTH`] columns, the first begun with `mark`, the others
+/// indented as far.
+pub(crate) fn wrap(mark: &str, paragraph: &str, out: &mut String) {
+    let indent = mark.chars().count();
+    let mut column = indent;
+    out.push_str(mark);
+    for (i, word) in paragraph.split_whitespace().enumerate() {
+        let width = word.chars().count();
+        if i > 0 && column + 1 + width > WIDTH {
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        } else if i > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += width;
+    }
+    out.push('\n');
+}
+
+/// Columns of the facts' names, of the first protocol, and of the whole, where no cell needs more.
+const LEAST: [usize; 2] = [20, 29];
+const RULE: usize = 78;
+
+/// Between two cells of a row, at least.
+const GAP: usize = 2;
+
+/// A table of names and two cells each. A column is as wide as its longest cell needs.
+#[derive(Debug, Default)]
+pub(crate) struct Grid(Vec<Line>);
+
+#[derive(Debug)]
+enum Line {
+    Row([String; 3]),
+    Rule,
+}
+
+impl Grid {
+    /// Adds a row.
+    pub(crate) fn row(&mut self, name: &str, [first, second]: [impl Into<String>; 2]) {
+        self.0.push(Line::Row([name.to_owned(), first.into(), second.into()]));
+    }
+
+    /// Adds a line from side to side.
+    pub(crate) fn rule(&mut self) {
+        self.0.push(Line::Rule);
+    }
+
+    /// The longest cell of a column.
+    fn longest(&self, column: usize) -> usize {
+        let length = |line: &Line| match line {
+            Line::Row(cells) => cells[column].chars().count(),
+            Line::Rule => 0,
+        };
+        self.0.iter().map(length).max().unwrap_or(0)
+    }
+
+    /// Writes it at the end of `out`, two columns indented.
+    pub(crate) fn write(&self, out: &mut String) {
+        let [name, first] = [0, 1].map(|at| LEAST[at].max(self.longest(at) + GAP));
+        let rule = RULE.max(name + first + self.longest(2));
+        for line in &self.0 {
+            let line = match line {
+                Line::Row([fact, one, other]) => format!("  {fact:name$}{one:first$}{other}"),
+                Line::Rule => format!("  {}", "─".repeat(rule)),
+            };
+            // Writing to a string cannot fail.
+            let _ = writeln!(out, "{}", line.trim_end());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_as_many_digits_as_they_deserve() {
+        for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(n), text);
+        }
+        for (nanos, text) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_234, "1.23 µs"),
+            (99_949, "99.9 µs"),
+            (99_951, "100 µs"),
+            (999_499, "999 µs"),
+            (999_500, "1.00 ms"),
+            (59_900_000_000, "59.9 s"),
+            (600_000_000_000, "600 s"),
+        ] {
+            assert_eq!(time(Duration::from_nanos(nanos)), text);
+        }
+        assert_eq!(rounded(210_498.0), "210,000");
+        assert_eq!(rounded(12.345), "12.3");
+        assert_eq!(rounded(999_999.0), "1,000,000");
+        assert_eq!(rate(13_400_000.0), "13.4 MB/s");
+        assert_eq!([percent(0.05), percent(0.025), percent(0.30434)], ["5%", "2.5%", "30.4%"]);
+    }
+
+    #[test]
+    fn paragraphs_fit_the_width() {
+        let mut out = String::new();
+        wrap("- ", &"word ".repeat(40), &mut out);
+        assert!(out.lines().all(|line| line.len() <= WIDTH && line.len() > 1));
+        assert!(out.lines().skip(1).all(|line| line.starts_with("  word")));
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_cells() {
+        let mut grid = Grid::default();
+        grid.row("a name that is longer than most", ["short", "x"]);
+        grid.row("b", ["a cell that is longer than its column", "y"]);
+        grid.rule();
+        let mut out = String::new();
+        grid.write(&mut out);
+        let lines: Vec<Vec<char>> = out.lines().map(|line| line.chars().collect()).collect();
+        assert_eq!(lines[0].iter().position(|c| *c == 'x'), Some(lines[0].len() - 1));
+        assert_eq!(lines[0].len(), lines[1].len());
+        assert!(out.contains("column  y") && out.contains("most  short"), "{out}");
+        assert!(lines[2].len() >= lines[1].len());
+    }
+}
