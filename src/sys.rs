@@ -188,6 +188,19 @@ pub(crate) fn stop_pacing(socket: impl AsFd) -> io::Result<()> {
     linux::stop_pacing(socket.as_fd())
 }
 
+/// Has a TCP connection forgotten as soon as the peer has acknowledged the FIN that closing the socket
+/// sends (TCP_LINGER2, tcp(7)).
+///
+/// The peer reads the end of the stream, as ever, and its own FIN is answered by a reset, so that
+/// neither end is left in TIME-WAIT (RFC 9293, 3.6), which would take a source port out of use for a
+/// minute.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub(crate) fn forget_once_closed(socket: impl AsFd) -> io::Result<()> {
+    linux::forget_once_closed(socket.as_fd())
+}
+
 /// How many datagrams the kernel has dropped at this socket since it was made, because its
 /// receive buffer was full (SO_MEMINFO of `linux/sock_diag.h`).
 ///

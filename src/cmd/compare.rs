@@ -109,7 +109,13 @@ fn both(config: &Compare, session: &mut Session) -> Result<Comparison> {
 
 fn text(config: &Compare, comparison: &Comparison) -> Result<String> {
     Ok(match config.shown {
-        CompareOutput::Json => json::object(comparison)?,
+        CompareOutput::Json => {
+            let host = match &config.peer {
+                config::compare::Peer::Other(target) => target.host.as_deref(),
+                config::compare::Peer::BuiltIn(_) => None,
+            };
+            json::object(comparison, host)?
+        }
         CompareOutput::Table { explain, plot } => {
             let mut text = table::table(comparison);
             if explain {

@@ -4,7 +4,7 @@ mod ends;
 pub(crate) mod failure;
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
@@ -175,21 +175,6 @@ fn is_gone(cause: &io::Error) -> bool {
 /// When the system refuses.
 pub(crate) fn reset_on_close(socket: &Socket) -> io::Result<()> {
     socket.set_linger(Some(Duration::ZERO))
-}
-
-/// Takes leave of a connection that was only to be made, so that the caller closes it without a trace: a FIN, and
-/// a reset behind it at closing.
-///
-/// With a FIN alone this end would be in TIME-WAIT for a minute (RFC 9293, 3.6), one source port less for
-/// each connection, of some 28,000; with a reset alone a server that reads would meet an error and log it. Of the
-/// two in this order it reads the end of the stream, as Linux keeps that (`tcp_fin` sets SOCK_DONE, which
-/// `tcp_recvmsg` asks before the error), and neither end keeps anything.
-///
-/// # Errors
-/// When the connection was not made.
-pub(crate) fn leave_nothing_behind(socket: &Socket) -> io::Result<()> {
-    socket.shutdown(Shutdown::Write)?;
-    reset_on_close(socket)
 }
 
 /// Prepares a stream socket for bulk data: turns pacing off when the connection never leaves this

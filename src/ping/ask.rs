@@ -15,7 +15,6 @@ use super::prober::{Answer, Outcome, Prober, Sent, Told};
 use super::{tcp, udp};
 use crate::error::Result;
 use crate::io::reactor::Reactor;
-use crate::net::address::Protocol;
 
 /// What is sent, and how.
 #[derive(Debug)]
@@ -24,15 +23,6 @@ pub(super) enum Question {
     Connection,
     /// A datagram with these bytes.
     Datagram(Vec<u8>),
-}
-
-impl Question {
-    pub(super) fn protocol(&self) -> Protocol {
-        match self {
-            Self::Connection => Protocol::Tcp,
-            Self::Datagram(_) => Protocol::Udp,
-        }
-    }
 }
 
 /// A probe and the place of one of its addresses.
@@ -107,9 +97,6 @@ impl Asker {
         if let Some(attempt) = self.attempts.remove(&key) {
             self.keys[attempt.latch.id()] = None;
             reactor.forget(&attempt.socket, &attempt.latch);
-            if self.question.protocol() == Protocol::Tcp {
-                tcp::close(&attempt.socket);
-            }
         }
     }
 

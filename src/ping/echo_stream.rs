@@ -276,7 +276,6 @@ impl StreamEcho {
 /// Closes an attempt.
 fn give_up(attempt: Attempt, reactor: &mut Reactor) {
     reactor.forget(&attempt.socket, &attempt.latch);
-    tcp::close(&attempt.socket);
 }
 
 /// Of two answers the one that tells more.

@@ -17,6 +17,7 @@ use crate::error::{Error, Result, Status};
 use crate::io::reactor::Reactor;
 use crate::net::address::Protocol;
 use crate::net::socket;
+use crate::sys;
 
 /// The result of sending a SYN.
 pub(super) enum Dialed {
@@ -36,6 +37,8 @@ pub(super) fn dial(address: SocketAddr) -> Result<Dialed> {
         Err(cause) if is_no_room(&cause) => return Ok(Dialed::NoRoom(failed(&cause))),
         Err(cause) => return Err(failed(&cause)),
     };
+    // If this fails, closing leaves the connection in TIME-WAIT.
+    let _ = sys::forget_once_closed(&socket);
     let to = SockAddr::from(address);
     let left = Departure::now();
     let mut result = socket.connect(&to);
@@ -63,10 +66,8 @@ pub(super) fn begin(address: SocketAddr, reactor: &mut Reactor) -> Result<Begun>
     Ok(match dial(address)? {
         Dialed::Unreachable => Begun::Told(Answer::Unreachable, None),
         Dialed::NoRoom(error) => Begun::NoRoom(error),
-        Dialed::Socket(socket, _, Some((answer, took))) => {
-            close(&socket);
-            Begun::Told(answer, took)
-        }
+        // Dropping the socket closes the connection, which was all that was wanted.
+        Dialed::Socket(_, _, Some((answer, took))) => Begun::Told(answer, took),
         Dialed::Socket(socket, left, None) => {
             let latch = watch(&socket, Interest::WRITABLE, reactor)?;
             Begun::Attempt(Attempt { socket, latch, address, left })
@@ -83,12 +84,6 @@ pub(super) fn check(attempt: &Attempt) -> Result<Step> {
         None => Step::Waiting,
         Some(answer) => Step::Told(answer, is_timed(answer).then(|| left.took(read, None))),
     })
-}
-
-/// The connection was all that was wanted.
-pub(super) fn close(socket: &Socket) {
-    // Fails only for a socket that is not connected, which leaves nothing behind.
-    let _ = socket::leave_nothing_behind(socket);
 }
 
 fn is_under_way(cause: &io::Error) -> bool {

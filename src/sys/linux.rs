@@ -238,6 +238,23 @@ pub(super) fn receive_drops(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(u64::from(info[SK_MEMINFO_DROPS]))
 }
 
+/// With a negative time `tcp_rcv_state_process` drops an orphaned socket in FIN-WAIT-1 when the FIN is
+/// acknowledged, and `__tcp_close` resets one in FIN-WAIT-2 (Linux, `net/ipv4`).
+pub(super) fn forget_once_closed(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let seconds: libc::c_int = -1;
+    // SAFETY: the pointer and the length describe `seconds`, which the kernel only reads.
+    let result = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_LINGER2,
+            (&raw const seconds).cast(),
+            size_of_val(&seconds) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 pub(super) fn raise_receive_buffer(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     // SO_RCVBUFFORCE needs CAP_NET_ADMIN, and is not limited by net.core.rmem_max (socket(7)).
     setsockopt(&fd, sockopt::RcvBufForce, &bytes)

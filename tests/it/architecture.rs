@@ -45,7 +45,7 @@ const PLACES: [(&str, &[&str]); 12] = [
     ("process::exit", &["main.rs"]),
     // Connected stream sockets have one end that all use; standard input and output may be sockets, too.
     ("MsgFlags", &["engine/stream/", "io/stdio.rs", "io/stdio/", "sys/"]),
-    ("Shutdown", &["engine/stream/", "io/stdio.rs", "net/socket.rs"]),
+    ("Shutdown", &["engine/stream/", "io/stdio.rs"]),
     ("set_linger", &["net/socket.rs"]),
     // One thread, one loop: nothing waits anywhere else but a look-up of a name, which nobody can do otherwise.
     ("thread::Builder", &["net/address/lookup.rs"]),
