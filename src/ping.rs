@@ -20,7 +20,10 @@ mod tally;
 mod tcp;
 mod udp;
 
+use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
+
+use signal_hook::consts::SIGINT;
 
 use crate::error::{Error, Result, Status};
 use crate::io::reactor::{Expected, Reactor, Signal};
@@ -43,9 +46,6 @@ const PROBES_A_ROUND: usize = 64;
 
 /// How long to wait after descriptors, memory or source ports have run out.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(5);
-
-/// SIGINT ends the run normally.
-const INTERRUPT: i32 = 2;
 
 /// Whether standard output still has a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl Pinger {
                 protocol: *protocol,
                 schedule: Schedule::new(begins, plan.interval, plan.until.count()),
                 prober: prober(&plan, *protocol)?,
-                tally: Tally::new(plan.interval),
+                tally: Tally::new(),
                 seq: 1,
             });
             begins += share;
@@ -268,7 +268,11 @@ impl Pinger {
         waited.map_err(|cause| Error::system("poll", &cause))?;
         while let Some(signal) = reactor.signal() {
             match signal {
-                Signal::Stop(INTERRUPT) => {
+                Signal::Stop(SIGINT) => {
+                    if io::stderr().is_terminal() {
+                        // The terminal has shown `^C`, and the summary is to begin behind it.
+                        self.stderr.journal().line("");
+                    }
                     // What has come by now counts.
                     return self.collect(reactor).map(|_| Going::Over);
                 }
@@ -306,7 +310,7 @@ impl Pinger {
             });
         } else if self.style.format != LineFormat::Nothing || moment == Moment::Between {
             for counted in &all {
-                let text = report::summary_text(counted, &self.start);
+                let text = report::summary_text(counted, &self.start, Instant::now());
                 self.stderr.journal().append(|out| out.extend_from_slice(text.as_bytes()));
             }
         }

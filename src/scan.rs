@@ -113,6 +113,7 @@ impl Scanner {
         let mut result = self.ask_all(reactor);
         self.progress.end(&self.console.journal());
         if !matches!(result, Ok(OutputReader::Gone)) {
+            self.end_wait();
             self.results.conclude();
             // After a signal to stop, a reader that is slow is not waited for.
             let written =
@@ -260,10 +261,15 @@ impl Scanner {
     fn look_after_wait(&mut self, now: Instant) {
         let Some(waiting) = &mut self.waiting else { return };
         if waiting.verdict(now, &mut self.fresh) == Verdict::Over {
-            for (port, found) in waiting.results() {
-                self.results.settle(port, found);
-            }
-            self.waiting = None;
+            self.end_wait();
+        }
+    }
+
+    /// The answers so far are the results.
+    fn end_wait(&mut self) {
+        let Some(waiting) = self.waiting.take() else { return };
+        for (port, found) in waiting.results() {
+            self.results.settle(port, found);
         }
     }
 
@@ -295,7 +301,10 @@ impl Scanner {
         }
         self.progress.clear(&self.console.journal());
         let seconds = self.started.elapsed().as_secs_f64();
-        let tally = self.results.tally();
+        let tally = match &self.waiting {
+            None => self.results.tally(),
+            Some(waiting) => waiting.tally(self.plan.protocol),
+        };
         self.console.journal().line(&format!("{tally}, {seconds:.3} s"));
     }
 }

@@ -21,7 +21,6 @@ Examples:
   pktcat listen 9000 > copy              receive one TCP stream
   pktcat connect localhost 9000 < file   send it
   echo hello | pktcat connect -u -x localhost 9000
-
 Exit status: 0 done, 1 other failure, 2 usage, 3 name not resolved, 4 refused,
 5 timed out, 6 local input or output, 7 unreachable, 8 connection broken.",
     subcommand_required = true,

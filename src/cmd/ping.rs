@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use signal_hook::consts::SIGINT;
+
 use super::check;
 use crate::config::Ping;
 use crate::error::{Error, Result, Status};
@@ -15,9 +17,6 @@ use crate::run::limits::Limit;
 use crate::run::session::Session;
 use crate::setup::resolve;
 use crate::sys;
-
-/// SIGINT ends a run normally.
-const INTERRUPT: i32 = 2;
 
 /// Runs the command.
 ///
@@ -80,7 +79,7 @@ fn found(config: &Ping, port: u16, session: &mut Session) -> Result<(Vec<SocketA
         tries += 1;
         match (error.status, config.until) {
             // Stopped while it waited for the name.
-            (Status::Stopped(INTERRUPT), _) => return Err(latest.unwrap_or(error)),
+            (Status::Stopped(SIGINT), _) => return Err(latest.unwrap_or(error)),
             (Status::Unresolved | Status::TimedOut, Until::Found(count))
                 if count.is_none_or(|count| tries < count) => {}
             _ => return Err(error),
@@ -97,7 +96,7 @@ fn found(config: &Ping, port: u16, session: &mut Session) -> Result<(Vec<SocketA
 fn wait_until(at: Instant, session: &mut Session, latest: Option<&Error>) -> Result<()> {
     while Instant::now() < at {
         session.wait(Some(at)).map_err(|error| match (error.status, latest) {
-            (Status::Stopped(INTERRUPT), Some(latest)) => latest.clone(),
+            (Status::Stopped(SIGINT), Some(latest)) => latest.clone(),
             _ => error,
         })?;
     }

@@ -96,7 +96,7 @@ impl Scan {
                 Some(messages) => Payload::Given(messages.concat()),
                 None => Payload::ByService,
             },
-            wait: args.wait,
+            wait: args.wait.filter(|wait| !wait.is_zero()),
             wanted: if args.any { Wanted::Any } else { Wanted::All },
             verbosity: match (args.quiet, args.verbose) {
                 (true, _) => Verbosity::Quiet,

@@ -34,8 +34,8 @@ pub(super) struct Outages {
     waiting: VecDeque<Option<(Instant, Success)>>,
     /// The number of the first result in `waiting`.
     next: u64,
-    /// When the present outage began, and when its latest probe left.
-    present: Option<(Instant, Instant)>,
+    /// When the present outage began.
+    present: Option<Instant>,
     longest: Option<Outage>,
     count: u64,
 }
@@ -62,15 +62,14 @@ impl Outages {
         match (success, self.present) {
             (Success::No, None) => {
                 self.count += 1;
-                self.present = Some((left, left));
+                self.present = Some(left);
             }
-            (Success::No, Some((begun, _))) => self.present = Some((begun, left)),
-            (Success::Yes, Some((begun, _))) => {
+            (Success::Yes, Some(begun)) => {
                 let length = left.saturating_duration_since(begun);
                 self.keep(Outage { begun, length, over: true });
                 self.present = None;
             }
-            (Success::Yes, None) => {}
+            (Success::No, Some(_)) | (Success::Yes, None) => {}
         }
     }
 
@@ -85,13 +84,11 @@ impl Outages {
         self.count
     }
 
-    /// The longest one. The present one lasts until its latest probe left, and `interval` longer,
-    /// as nothing is known of the time after that.
-    pub(super) fn longest(&self, interval: Duration) -> Option<Outage> {
-        let present = self.present.map(|(begun, latest)| Outage {
-            begun,
-            length: latest.saturating_duration_since(begun) + interval,
-            over: false,
+    /// The longest one. The present one lasts until `now`.
+    pub(super) fn longest(&self, now: Instant) -> Option<Outage> {
+        let present = self.present.map(|begun| {
+            let length = now.saturating_duration_since(begun);
+            Outage { begun, length, over: false }
         });
         match (self.longest, present) {
             (Some(longest), Some(present)) if present.length > longest.length => Some(present),
@@ -115,7 +112,7 @@ mod tests {
             let success = if results[number] == '.' { Success::Yes } else { Success::No };
             outages.record(number as u64, start + SECOND * number as u32, success);
         }
-        let outage = outages.longest(SECOND)?;
+        let outage = outages.longest(start + SECOND * results.len() as u32)?;
         Some(((outage.begun - start).as_secs(), outage.length.as_secs(), outage.over))
     }
 

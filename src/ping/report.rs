@@ -127,7 +127,7 @@ fn quantiles(trips: &RoundTrips) -> Option<String> {
 }
 
 /// The summary for people, some lines for each protocol.
-pub(super) fn summary_text(counted: &Counted<'_>, start: &Start) -> String {
+pub(super) fn summary_text(counted: &Counted<'_>, start: &Start, now: Instant) -> String {
     let Counted { protocol, address, tally } = counted;
     let mut text = format!("{protocol} {}: ", DisplayAddress(*address));
     let (sent, answered, lost) = (tally.sent(), tally.answered, tally.lost());
@@ -149,7 +149,7 @@ pub(super) fn summary_text(counted: &Counted<'_>, start: &Start) -> String {
     if let Some(times) = quantiles(&tally.refusals) {
         let _ = writeln!(text, "  refused: {times}");
     }
-    if let Some(outage) = tally.longest_outage() {
+    if let Some(outage) = tally.longest_outage(now) {
         let begun = humantime::format_rfc3339_millis(start.wall_at(outage.begun));
         let length = outage.length.as_secs_f64();
         let over = if outage.over { "" } else { ", not over" };
@@ -228,7 +228,7 @@ struct OutageFields {
 }
 
 impl OneSummary {
-    fn of(counted: &Counted<'_>, start: &Start) -> Self {
+    fn of(counted: &Counted<'_>, start: &Start, now: Instant) -> Self {
         let tally = counted.tally;
         let outage = |outage: Outage| OutageFields {
             time: Time(start.wall_at(outage.begun)),
@@ -249,7 +249,7 @@ impl OneSummary {
             refusal_us: Times::of(&tally.refusals),
             jitter_us: tally.round_trips.jitter().map(micros),
             outages: tally.outages(),
-            longest_outage: tally.longest_outage().map(outage),
+            longest_outage: tally.longest_outage(now).map(outage),
         }
     }
 }
@@ -274,7 +274,7 @@ pub(super) fn write_summary(
 ) {
     let of = |protocol| {
         let counted = all.iter().find(|counted| counted.protocol == protocol)?;
-        Some(OneSummary::of(counted, start))
+        Some(OneSummary::of(counted, start, now))
     };
     let line = SummaryLine {
         event: "summary",

@@ -1,6 +1,6 @@
 //! What the probes of one protocol have found, counted.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use crate::chart::round_trips::RoundTrips;
 use crate::chart::timeline::Timeline;
@@ -11,8 +11,6 @@ use crate::ping::prober::{Answer, Outcome};
 /// The counts and times of one protocol.
 #[derive(Debug)]
 pub(super) struct Tally {
-    /// Between two probes.
-    interval: Duration,
     /// Probes that were `open` or `answered`.
     pub answered: u64,
     /// Probes that were refused.
@@ -32,9 +30,8 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Nothing found yet.
-    pub(super) fn new(interval: Duration) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            interval,
             answered: 0,
             refused: 0,
             unreachable: 0,
@@ -88,9 +85,9 @@ impl Tally {
         self.outages.count()
     }
 
-    /// The longest one.
-    pub(super) fn longest_outage(&self) -> Option<Outage> {
-        self.outages.longest(self.interval)
+    /// The longest one, as of `now`.
+    pub(super) fn longest_outage(&self, now: Instant) -> Option<Outage> {
+        self.outages.longest(now)
     }
 }
 
@@ -110,13 +107,13 @@ pub(super) fn failure<'a>(tallies: impl Iterator<Item = &'a Tally> + Clone) -> O
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::time::Duration;
 
     use super::*;
     use crate::ping::prober::Told;
 
     fn tally(answers: &[Answer]) -> Tally {
-        let mut tally = Tally::new(Duration::from_secs(1));
+        let mut tally = Tally::new();
         for (number, answer) in answers.iter().enumerate() {
             let took = Some(Duration::from_millis(1));
             let address = "127.0.0.1:9".parse().unwrap();

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::scan::report::{Found, PortState, Wanted};
+use crate::net::address::Protocol;
+use crate::scan::report::{Found, PortState, PortTally, Wanted};
 
 /// Between the answer of a port that is not open and the next question.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -96,6 +97,13 @@ impl Waiting {
     pub(crate) fn results(&self) -> impl Iterator<Item = (u16, Found)> {
         let silence = Found { state: PortState::Silent, time: None };
         self.latest.iter().map(move |(port, latest)| (*port, latest.unwrap_or(silence)))
+    }
+
+    /// What is known by now, counted.
+    pub(crate) fn tally(&self, protocol: Protocol) -> PortTally {
+        let mut tally = PortTally::new(protocol, self.latest.len());
+        self.latest.values().flatten().for_each(|found| tally.count(found.state));
+        tally
     }
 }
 

@@ -7,16 +7,18 @@ use super::with_namespaces;
 use crate::util::harness::{self, Need};
 use crate::util::{Ended, pktcat_line, program};
 
+/// A test in namespaces that these words make.
+type Run = Box<dyn Fn(&[&'static str]) + Send + Sync>;
+
 pub(super) fn tests(unshare: Option<&Vec<&'static str>>) -> Vec<Trial> {
     let prefix = unshare.cloned().unwrap_or_default();
     let allowed = unshare.is_some();
-    let test =
-        |name: &'static str, needs: &[Need], run: Box<dyn Fn(&[&'static str]) + Send + Sync>| {
-            let prefix = prefix.clone();
-            let needs: Vec<_> = needs.iter().copied().chain([Need::Program("ip")]).collect();
-            let trial = harness::test(module_path!(), name, &needs, move || run(&prefix));
-            with_namespaces(trial, allowed)
-        };
+    let test = |name: &'static str, needs: &[Need], run: Run| {
+        let prefix = prefix.clone();
+        let needs: Vec<_> = needs.iter().copied().chain([Need::Program("ip")]).collect();
+        let trial = harness::test(module_path!(), name, &needs, move || run(&prefix));
+        with_namespaces(trial, allowed)
+    };
     let mut tests = vec![
         test("a_name_that_comes_late_is_waited_for", &[], Box::new(late_name)),
         test("a_route_that_comes_late_is_waited_for", &[], Box::new(late_route)),
@@ -57,7 +59,7 @@ const SERVICES: [Service; 7] = [
     Service {
         test: "tftpd_answers",
         program: "in.tftpd",
-        command: "in.tftpd --listen --ipv4 --address 127.0.0.1 --user root --secure $1",
+        command: "in.tftpd --listen --ipv4 --address 127.0.0.1 --secure $1",
         port: 69,
     },
     Service {
