@@ -59,7 +59,7 @@ const SERVICES: [Service; 7] = [
     Service {
         test: "tftpd_answers",
         program: "in.tftpd",
-        command: "in.tftpd --listen --ipv4 --address 127.0.0.1 --secure $1",
+        command: "in.tftpd --foreground --ipv4 --user nobody --secure $1",
         port: 69,
     },
     Service {
