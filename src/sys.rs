@@ -18,7 +18,7 @@ pub(crate) use stamps::{receive_stamped, stamp_arrivals};
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use socket2::Socket;
 
@@ -102,6 +102,15 @@ pub(crate) fn ready(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> (bool, bool) {
 /// What accept4(2) says, `WouldBlock` when no connection is waiting.
 pub(crate) fn accept(listener: impl AsFd) -> io::Result<(Socket, Option<Address>)> {
     linux::accept(listener.as_fd())
+}
+
+/// Gives a local socket an abstract name of the system's choice ("autobind", unix(7)).
+///
+/// # Errors
+/// When no name is left.
+pub(crate) fn name_by_itself(socket: impl AsFd) -> io::Result<()> {
+    let unnamed = nix::sys::socket::UnixAddr::new_unnamed();
+    Ok(nix::sys::socket::bind(socket.as_fd().as_raw_fd(), &unnamed)?)
 }
 
 /// Raises the soft limit of open descriptors to the hard one (RLIMIT_NOFILE, getrlimit(2)), and

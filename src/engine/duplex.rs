@@ -49,15 +49,6 @@ pub(crate) trait Duplex: Source + Sink + Standing {
     fn close_write(&mut self) -> Result<Progress>;
 }
 
-/// A connection that can be one side of a tunnel.
-pub(crate) trait Side: Duplex {
-    /// Closing it will be a reset: what was sent on it is not all that was to be sent.
-    fn reset(&self);
-
-    /// Bytes sent that the peer's system has not acknowledged; `None` when ours does not tell.
-    fn unacknowledged(&self) -> Option<u32>;
-}
-
 /// A datagram socket. It has no halves to close, and perhaps nobody to send to yet.
 pub(crate) trait DatagramEnd: Source + Sink + Standing {
     /// How much has passed.
@@ -68,6 +59,15 @@ pub(crate) trait DatagramEnd: Source + Sink + Standing {
 
     /// Whether there is somebody to send to.
     fn has_peer(&self) -> bool;
+}
+
+/// A connection that can be one side of a tunnel.
+pub(crate) trait Side: Duplex {
+    /// Closing it will be a reset: what was sent on it is not all that was to be sent.
+    fn reset(&self);
+
+    /// Bytes sent that the peer's system has not acknowledged; `None` when ours does not tell.
+    fn unacknowledged(&self) -> Option<u32>;
 }
 
 impl Speaker for Input {
@@ -108,16 +108,6 @@ impl Duplex for Stream {
     }
 }
 
-impl Side for Stream {
-    fn reset(&self) {
-        self.abort();
-    }
-
-    fn unacknowledged(&self) -> Option<u32> {
-        self.unacknowledged()
-    }
-}
-
 impl DatagramEnd for Datagram {
     fn activity(&self) -> Activity {
         self.activity()
@@ -129,5 +119,15 @@ impl DatagramEnd for Datagram {
 
     fn has_peer(&self) -> bool {
         self.has_peer()
+    }
+}
+
+impl Side for Stream {
+    fn reset(&self) {
+        self.abort();
+    }
+
+    fn unacknowledged(&self) -> Option<u32> {
+        self.unacknowledged()
     }
 }

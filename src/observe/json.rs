@@ -3,6 +3,7 @@
 //! The fields are a contract, documented in `pktcat-json(5)`: new ones may be added, none may be
 //! removed or change its meaning.
 
+mod fields;
 pub(crate) mod line;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use crate::observe::connections::Connections;
 use crate::observe::course::Measured;
 use crate::observe::journal::{Journal, Verbosity};
 use crate::observe::tap::{Direction, Event, Link, Observer, Side, Summary, Transfer};
+use fields::{LinkFields, port};
 use line::{Host, Time, seconds, write_line};
 
 /// Whether `data` events carry the bytes themselves.
@@ -83,55 +85,6 @@ struct AsText<T>(T);
 impl<T: fmt::Display> Serialize for AsText<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
-    }
-}
-
-/// The fields that identify a link: protocol and both addresses.
-#[derive(Serialize)]
-struct LinkFields {
-    /// The number of a forwarder's client.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client: Option<u64>,
-    protocol: &'static str,
-    local_address: Host,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    local_port: Option<u16>,
-    peer_address: Host,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer_port: Option<u16>,
-}
-
-/// The port of an internet address.
-fn port(address: &Address) -> Option<u16> {
-    address.internet().map(|address| address.port())
-}
-
-impl LinkFields {
-    /// Our end and the peer's; of a forwarder its end towards the client, and the client's.
-    fn of(link: &Link) -> Self {
-        match &link.forwarded {
-            None => Self::between(link, &link.local, &link.peer),
-            Some(forwarded) => Self::between(link, &forwarded.near, &link.local),
-        }
-    }
-
-    /// The two ends of a connection that was made: a forwarder's is that to TO.
-    fn connected(link: &Link) -> Self {
-        match &link.forwarded {
-            None => Self::of(link),
-            Some(forwarded) => Self::between(link, &forwarded.far, &link.peer),
-        }
-    }
-
-    fn between(link: &Link, local: &Address, peer: &Address) -> Self {
-        Self {
-            client: link.forwarded.as_ref().map(|forwarded| forwarded.client),
-            protocol: link.transport(),
-            local_address: Host(local.clone()),
-            local_port: port(local),
-            peer_address: Host(peer.clone()),
-            peer_port: port(peer),
-        }
     }
 }
 
@@ -367,6 +320,8 @@ fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     #[test]

@@ -91,6 +91,14 @@ impl Link {
         Self { forwarded: Some(forwarded), ..self }
     }
 
+    /// What has passed on another link counts here.
+    pub(crate) fn continue_from(&self, before: &Self) {
+        for (own, earlier) in [(&self.sent, &before.sent), (&self.received, &before.received)] {
+            own.bytes.set(earlier.bytes.get());
+            own.messages.set(earlier.messages.get());
+        }
+    }
+
     /// The protocol as people name it: `tcp`, `udp`, or `unix` for both kinds of local sockets.
     #[must_use]
     pub(crate) fn transport(&self) -> &'static str {

@@ -254,6 +254,13 @@ impl Tap {
         add(&self.unsent, messages as u64);
     }
 
+    /// Takes the counts of datagrams that were ignored and that could not be sent.
+    #[must_use]
+    pub(crate) fn take_losses(&self) -> (usize, usize) {
+        let take = |counter: &Cell<u64>| usize::try_from(counter.take()).unwrap_or(usize::MAX);
+        (take(&self.ignored), take(&self.unsent))
+    }
+
     /// Reports an event to all observers.
     pub(crate) fn event(&self, event: &Event<'_>) {
         let at = self.started.elapsed();
