@@ -329,7 +329,7 @@ mod tests {
         let journal = Journal::default();
         let started = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         let mut json = Json::new(journal.clone(), Verbosity::Normal, Bytes::Shown, started);
-        let ends: [std::net::SocketAddr; 2] =
+        let ends: [SocketAddr; 2] =
             ["127.0.0.1:1".parse().unwrap(), "[::ffff:127.0.0.2]:9000".parse().unwrap()];
         let link = Link::new(Protocol::Udp, ends[0], ends[1]);
         json.transfer(
