@@ -44,6 +44,11 @@ pub(crate) use echo_message::HEADER as LEAST_ECHO;
 /// Probes that are sent before the loop looks for answers, signals and deadlines.
 const PROBES_A_ROUND: usize = 64;
 
+/// The loop is woken so much before a probe is due, if nothing else is to be heard meanwhile, and waits
+/// for the rest without sleeping: a processor that was idle takes some microseconds to be quick again,
+/// which would be in the round trip.
+const WARM_UP: Duration = Duration::from_micros(50);
+
 /// How long to wait after descriptors, memory or source ports have run out.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(5);
 
@@ -188,6 +193,7 @@ impl Pinger {
             return Ok(Going::On);
         }
         self.room_at = None;
+        self.warm_up();
         let mut outcomes = Vec::new();
         for _ in 0..PROBES_A_ROUND {
             let now = Instant::now();
@@ -206,6 +212,25 @@ impl Pinger {
             }
         }
         Ok(Going::On)
+    }
+
+    /// Waits for the next probe's time if that is near.
+    fn warm_up(&self) {
+        let next = self.tracks.iter().filter_map(|track| track.schedule.due()).min();
+        if let Some(due) = next.filter(|due| *due <= Instant::now() + self.warm_up_time()) {
+            while Instant::now() < due {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    /// How long before a probe the loop is woken: not at all while an answer may come, which would be
+    /// read late.
+    fn warm_up_time(&self) -> Duration {
+        match self.tracks.iter().all(|track| track.prober.in_flight() == 0) {
+            true => WARM_UP,
+            false => Duration::ZERO,
+        }
     }
 
     /// Takes the answers that have come.
@@ -256,6 +281,8 @@ impl Pinger {
         let is_held = self.is_congested();
         let not_before = self.room_at;
         let dues = self.tracks.iter().filter_map(|track| track.schedule.due());
+        let early = self.warm_up_time();
+        let dues = dues.map(|due| due.checked_sub(early).unwrap_or(due));
         let dues = dues.filter(|_| !is_held).map(|due| not_before.map_or(due, |at| at.max(due)));
         let ends = self.tracks.iter().filter_map(|track| track.prober.deadline());
         match dues.chain(ends).min() {

@@ -37,6 +37,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         Scene { name: "connect -u", options: &["", "--portable"], run: datagrams::connect },
         Scene { name: "scan", options: &[""], run: others::scan_tcp },
         Scene { name: "scan -u", options: &[""], run: others::scan_udp },
+        Scene { name: "ping", options: &["", "-u", "--echo", "-u --echo"], run: others::ping },
         Scene { name: "compare", options: &[""], run: others::compare },
     ])
 }
