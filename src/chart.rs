@@ -7,8 +7,6 @@
 //!
 //! It knows neither sockets nor protocols.
 
-#![allow(dead_code)]
-
 pub(crate) mod course;
 pub(crate) mod histogram;
 pub(crate) mod round_trips;

@@ -20,7 +20,7 @@ mod tally;
 mod tcp;
 mod udp;
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::SIGINT;
@@ -30,6 +30,7 @@ use crate::io::reactor::{Expected, Reactor, Signal};
 use crate::io::timer::Timer;
 use crate::net::address::Protocol;
 use crate::run::console::Console;
+use crate::sys;
 use ask::{Asker, Question};
 use clock::Start;
 use outages::Success;
@@ -141,7 +142,6 @@ impl Pinger {
             if let Some(failure) = self.stdout.failure() {
                 return result.and(Err(failure));
             }
-            self.timer.forget();
             let waited = reactor.wait(None, Expected::Whenever);
             waited.map_err(|cause| Error::system("poll", &cause))?;
             while let Some(signal) = reactor.signal() {
@@ -285,19 +285,16 @@ impl Pinger {
         let dues = dues.map(|due| due.checked_sub(early).unwrap_or(due));
         let dues = dues.filter(|_| !is_held).map(|due| not_before.map_or(due, |at| at.max(due)));
         let ends = self.tracks.iter().filter_map(|track| track.prober.deadline());
-        match dues.chain(ends).min() {
-            Some(at) => {
-                self.timer.wake_by(self.start.since(at), self.start.since(Instant::now()))?;
-            }
-            None => self.timer.forget(),
+        if let Some(at) = dues.chain(ends).min() {
+            self.timer.wake_by(at, Instant::now())?;
         }
         let waited = reactor.wait(None, Expected::Whenever);
         waited.map_err(|cause| Error::system("poll", &cause))?;
         while let Some(signal) = reactor.signal() {
             match signal {
                 Signal::Stop(SIGINT) => {
-                    if io::stderr().is_terminal() {
-                        // The terminal has shown `^C`, and the summary is to begin behind it.
+                    if sys::echoes_control(io::stderr()) {
+                        // The terminal has written ^C, and does not end the line.
                         self.stderr.journal().line("");
                     }
                     // What has come by now counts.

@@ -7,11 +7,11 @@ use crate::chart::round_trips::RoundTrips;
 use crate::chart::series::{Captions, Series};
 use crate::chart::text::{grouped, percent, time};
 
-/// The most rows; the finest scale that has no more is taken.
+/// The most rows. Of the scales below, the finest that needs no more rows is used.
 const MOST_ROWS: usize = 18;
 
-/// Where rows begin within a power of ten, from the finest scale to the coarsest; each is a
-/// subset of round numbers, evenly spread on a logarithmic scale.
+/// The scales, from the finest to the coarsest: where rows begin within each power of ten. These are
+/// round numbers, about evenly spaced on a logarithmic axis.
 const SCALES: [&[u64]; 4] = [
     &[
         100, 110, 120, 130, 150, 160, 180, 200, 220, 240, 270, 300, 330, 360, 390, 430, 470, 510,
@@ -25,14 +25,14 @@ const SCALES: [&[u64]; 4] = [
 /// Columns of a bar.
 const BAR: usize = 25;
 
-/// So many of the round trips decide about the scale; the rest may share the last row.
+/// The share of round trips that the scale must cover. The slowest ones may all be in the last row.
 const ORDINARY: f64 = 0.99;
 
 /// The round trips of all series, counted in the same rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rows {
-    /// The least time of each row, in nanoseconds. A row ends where the next begins, and the last
-    /// one does not end.
+    /// The least time of each row, in nanoseconds. A row ends where the next begins; the last one has no
+    /// end.
     pub starts: Vec<u64>,
     /// Replies of each series, a row each.
     pub counts: Vec<Vec<u64>>,
@@ -52,7 +52,7 @@ impl Rows {
         let ordinary = nanos(ORDINARY).max()?;
         let greatest = nanos(1.0).max()?;
         let of_scale = |scale: &&[u64]| starts(scale, least, ordinary, greatest);
-        // The finest that is short enough; the coarsest has three rows for a power of ten.
+        // Should none need few enough rows, the coarsest is used, with three for each power of ten.
         let starts = SCALES.iter().map(of_scale).find(|starts| starts.len() <= MOST_ROWS);
         let starts = starts.or_else(|| SCALES.last().map(of_scale))?;
         let count = |trips: &RoundTrips| {
@@ -78,8 +78,8 @@ impl Rows {
     }
 }
 
-/// Where the rows of a scale begin, from at or below `least` to the row of `ordinary`, and one more
-/// for what is greater than that.
+/// Where the rows of a scale begin: from the row of `least` to the row of `ordinary`, and one more row for
+/// greater times.
 fn starts(scale: &[u64], least: u64, ordinary: u64, greatest: u64) -> Vec<u64> {
     let mut starts: Vec<u64> = Vec::new();
     for decade in 0..17 {
@@ -100,10 +100,10 @@ fn starts(scale: &[u64], least: u64, ordinary: u64, greatest: u64) -> Vec<u64> {
     starts
 }
 
-/// A bar of so many eighths of a column.
+/// A bar for `share`, to an eighth of a column; `greatest` is the share of the longest bar.
 fn bar(share: f64, greatest: f64) -> String {
     let eighths = (share / greatest * (BAR * 8) as f64).round() as usize;
-    // What is there is seen.
+    // However small, a share that is not 0 is visible.
     let eighths = if share > 0.0 { eighths.max(1) } else { 0 };
     let mut bar = "█".repeat(eighths / 8);
     if let Some(part) = " ▏▎▍▌▋▊▉".chars().nth(eighths % 8).filter(|part| *part != ' ')
@@ -113,7 +113,7 @@ fn bar(share: f64, greatest: f64) -> String {
     bar
 }
 
-/// The drawing.
+/// The chart as text.
 #[must_use]
 pub(crate) fn draw(series: &[Series<'_>], captions: &Captions<'_>) -> String {
     let mut text = String::from("\n");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::messages::Texts;
 use crate::cli::{MessageArgs, PingArgs};
 use crate::engine::datagram::LONGEST_IPV4;
 use crate::error::{Error, Result};
@@ -60,7 +61,9 @@ impl Ping {
         }
         let interval = more_than_nothing("--interval", args.interval)?.unwrap_or(INTERVAL);
         let timeout = more_than_nothing("--reply-timeout", args.reply_timeout)?;
-        let given = payloads.messages(false)?.map(|messages| messages.concat());
+        let given = payloads
+            .messages(Texts { crlf: false, escapes: false })?
+            .map(|messages| messages.concat());
         if let Some(long) = given.as_ref().filter(|given| given.len() > LONGEST_IPV4) {
             return Err(Error::usage(
                 format!("a probe of {} bytes", long.len()),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::messages::Texts;
 use crate::cli::{MessageArgs, ScanArgs};
 use crate::error::{Error, Result};
 use crate::net::address::{Family, HostPort, Lookup, Protocol};
@@ -92,7 +93,7 @@ impl Scan {
             look_up_limit: args.probe_timeout,
             concurrency: args.concurrency.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
             rate: args.rate,
-            payload: match payloads.messages(false)? {
+            payload: match payloads.messages(Texts { crlf: false, escapes: false })? {
                 Some(messages) => Payload::Given(messages.concat()),
                 None => Payload::ByService,
             },

@@ -13,6 +13,7 @@ use super::prober::Answer;
 use crate::error::{Error, Result};
 use crate::io::reactor::{Latch, Reactor};
 use crate::net::address::Protocol;
+use crate::sys::{self, errno};
 
 /// A probe to one address under way.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ pub(super) fn open(address: SocketAddr, protocol: Protocol) -> io::Result<Socket
         Protocol::Tcp => Type::STREAM,
         Protocol::Udp => Type::DGRAM,
     };
-    Socket::new(Domain::for_address(address), kind.nonblocking(), None)
+    sys::socket(Domain::for_address(address), kind)
 }
 
 /// Has the loop tell when something comes.
@@ -79,16 +80,14 @@ pub(super) fn is_no_room(cause: &io::Error) -> bool {
 
 /// What an error says of the peer; `None` when it says nothing.
 pub(super) fn told_by(cause: &io::Error) -> Option<Answer> {
+    // ICMP messages (icmp(7)), no route, and rules of this machine's firewall.
+    if errno::is_unreachable(cause) {
+        return Some(Answer::Unreachable);
+    }
     match cause.raw_os_error()? {
         libc::ECONNREFUSED => Some(Answer::Refused),
         libc::ETIMEDOUT => Some(Answer::Silent),
-        // ICMP messages (icmp(7)), no route, and rules of this machine's firewall.
-        libc::EHOSTUNREACH
-        | libc::ENETUNREACH
-        | libc::EHOSTDOWN
-        | libc::ENETDOWN
-        | libc::ENONET
-        | libc::ENOPROTOOPT
+        libc::ENOPROTOOPT
         | libc::ECONNABORTED
         | libc::EACCES
         | libc::EPERM

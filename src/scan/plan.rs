@@ -9,6 +9,7 @@ use socket2::{Domain, Socket, Type};
 use crate::net::address::Protocol;
 use crate::net::services;
 use crate::net::socket;
+use crate::sys;
 
 /// An address of the host that is scanned.
 #[derive(Debug, Clone, Copy)]
@@ -100,5 +101,5 @@ pub(super) fn open(address: SocketAddr, protocol: Protocol) -> io::Result<Socket
         Protocol::Tcp => Type::STREAM,
         Protocol::Udp => Type::DGRAM,
     };
-    Socket::new(Domain::for_address(address), kind.nonblocking(), None)
+    sys::socket(Domain::for_address(address), kind)
 }
