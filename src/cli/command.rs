@@ -109,6 +109,11 @@ SIGUSR1 prints the summary so far.")]
     Connect(ConnectArgs),
     /// `pktcat ping`
     #[command(about = ping::ABOUT, after_help = "\
+Examples:
+  pktcat ping web.example 80
+  pktcat ping -u --count 10 --plot dns.example 53
+  pktcat ping --until-open --quiet db.example 5432 && echo up
+
 TCP: open or refused, with the time from SYN to SYN-ACK or RST; the connection is closed at once.
 UDP: answered (with the length) or refused (ICMP); well-known ports get a datagram that their
 service answers, as with scan -u, others an empty one.
@@ -139,6 +144,7 @@ SIGUSR1 prints the summary so far.")]
 Examples:
   pktcat scan localhost 22,80,8000-8100
   pktcat scan --quiet localhost 5432 && echo up
+  pktcat scan --quiet --wait 1m localhost 5432,6379 && echo all up
 
 TCP: open, closed (refused), filtered (no answer).
 UDP: open (replied), closed (ICMP), no answer. Without --send well-known ports get a datagram that

@@ -20,7 +20,7 @@ struct About {
     time: Time,
     /// In the words of the command line; none for the built-in peer.
     host: Option<String>,
-    /// The exit status. A comparison that fails prints no object.
+    /// The exit status.
     status: u8,
 }
 
@@ -266,9 +266,10 @@ fn impair(spec: &Spec) -> Impair {
 /// When the result cannot be represented as JSON, which would be a bug.
 pub(crate) fn object(comparison: &Comparison, host: Option<&str>) -> Result<String> {
     let pacing = &comparison.pacing;
+    let status = comparison.check().err().map_or(0, |error| error.status.code());
     let (time, host) = (Time(SystemTime::now()), host.map(str::to_owned));
     let whole = Whole {
-        about: About { event: "comparison", time, host, status: 0 },
+        about: About { event: "comparison", time, host, status },
         peer: DisplayAddress(comparison.peer).to_string(),
         built_in_peer: comparison.is_built_in,
         messages: pacing.count,

@@ -111,6 +111,39 @@ done
 "#,
     ),
     example(
+        "ping",
+        &[
+            "pktcat ping web.example 80",
+            "pktcat ping -u --count 10 --plot dns.example 53",
+            "pktcat ping --until-open --quiet db.example 5432 && echo up",
+        ],
+        r#"
+background 'pktcat listen -k --discard 127.0.0.1 80'
+ready 80
+# A job of this shell would ignore the signal.
+timeout --preserve-status -s INT 2 $line1 > lines
+[ "$(grep -c ' open ' lines)" -ge 2 ]
+background 'pktcat listen -u --echo 127.0.0.1 53'
+ready_udp 53
+eval "$line2" > lines
+[ "$(grep -c ' answered ' lines)" = 10 ]
+grep -q '10 replies' lines
+(sleep 0.5; exec pktcat listen -k --discard --timeout 20 127.0.0.1 5432) &
+jobs="$jobs $!"
+[ "$(eval "$line3")" = up ]
+"#,
+    ),
+    example(
+        "all_of_them",
+        &["pktcat scan --quiet --wait 1m localhost 5432,6379 && echo all up"],
+        r#"
+background 'pktcat listen -k --discard 127.0.0.1 5432'
+(sleep 0.5; exec pktcat listen -k --discard --timeout 20 127.0.0.1 6379) &
+jobs="$jobs $!"
+[ "$(eval "$line1")" = 'all up' ]
+"#,
+    ),
+    example(
         "is_it_up",
         &[
             "pktcat scan --quiet db.example 5432 && echo up",
