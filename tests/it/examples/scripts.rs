@@ -118,29 +118,11 @@ done
             "pktcat ping --until-open --quiet db.example 5432 && echo up",
         ],
         r#"
-background 'pktcat listen -k --discard 127.0.0.1 80'
-ready 80
-# A job of this shell would ignore the signal.
-timeout --preserve-status -s INT 2 $line1 > lines
-[ "$(grep -c ' open ' lines)" -ge 2 ]
-background 'pktcat listen -u --echo 127.0.0.1 53'
-ready_udp 53
-eval "$line2" > lines
-[ "$(grep -c ' answered ' lines)" = 10 ]
-grep -q '10 replies' lines
-(sleep 0.5; exec pktcat listen -k --discard --timeout 20 127.0.0.1 5432) &
-jobs="$jobs $!"
+background 'pktcat listen -k --discard 127.0.0.1 80'; ready 80
+[ "$(timeout --preserve-status -s INT 2 $line1 | grep -c ' open ')" -ge 2 ]; background 'pktcat listen -u --echo 127.0.0.1 53'; ready_udp 53
+[ "$(eval "$line2" | grep -c ' answered ')" = 10 ]
+background 'sh -c "sleep 0.5; exec pktcat listen -k --discard 127.0.0.1 5432"'
 [ "$(eval "$line3")" = up ]
-"#,
-    ),
-    example(
-        "all_of_them",
-        &["pktcat scan --quiet --wait 1m localhost 5432,6379 && echo all up"],
-        r#"
-background 'pktcat listen -k --discard 127.0.0.1 5432'
-(sleep 0.5; exec pktcat listen -k --discard --timeout 20 127.0.0.1 6379) &
-jobs="$jobs $!"
-[ "$(eval "$line1")" = 'all up' ]
 "#,
     ),
     example(
@@ -149,16 +131,17 @@ jobs="$jobs $!"
             "pktcat scan --quiet db.example 5432 && echo up",
             "pktcat scan --quiet localhost 5432 && echo up",
             "pktcat scan --quiet --any localhost 8000-8100",
+            "pktcat scan --quiet --wait 1m localhost 5432,6379 && echo all up",
         ],
         r#"
 if eval "$line3"; then exit 1; fi
-background 'pktcat listen -k --discard 127.0.0.1 5432'
-ready 5432
+background 'sh -c "sleep 0.5; exec pktcat listen -k --discard 127.0.0.1 6379"'
+background 'pktcat listen -k --discard 127.0.0.1 5432'; ready 5432
 [ "$(eval "$line1" | tail -n 1)" = up ]
 [ "$(eval "$line2" | tail -n 1)" = up ]
-background 'pktcat listen -k --discard 127.0.0.1 8099'
-ready 8099
+background 'pktcat listen -k --discard 127.0.0.1 8099'; ready 8099
 eval "$line3"
+[ "$(eval "$line4")" = 'all up' ]
 "#,
     ),
     example(

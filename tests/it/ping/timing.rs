@@ -50,8 +50,15 @@ fn is_on_time(measure: impl Fn() -> Vec<f64>) {
     panic!("late by so many seconds at the median, and at p99: {all:?}");
 }
 
+/// A port where every connection is accepted, so that no queue fills up.
+fn open_port() -> u16 {
+    let (listener, port) = net::listener();
+    std::thread::spawn(move || while listener.accept().is_ok() {});
+    port
+}
+
 fn a_thousand_probes_leave_on_time() {
-    let (_listener, port) = net::listener();
+    let port = open_port();
     let echo = echo_port();
     for (options, port) in [("", port), ("-u --send x", echo), ("-u --echo", echo)] {
         let line = format!("{options} --json --interval 1ms --count 1000 127.0.0.1 {port}");
@@ -97,9 +104,7 @@ print(tcp, statistics.median(times) / 1000)
 
 /// By turns, and the least median of each counts: whatever else runs on the machine only ever adds.
 fn medians_are_those_of_a_bare_client() {
-    let (listener, port) = net::listener();
-    std::thread::spawn(move || while listener.accept().is_ok() {});
-    let echo = echo_port();
+    let (port, echo) = (open_port(), echo_port());
     let mut least = [f64::INFINITY; 4];
     for _ in 0..8 {
         let said = program("python3", ["-c", BARE, &port.to_string(), &echo.to_string()]).run();
