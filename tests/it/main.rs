@@ -86,6 +86,7 @@ const ALONE: &[&str] = &[
     "compare::clock::no_message_leaves_before_its_time",
     "faults::",
     "forged::two_services_that_answer_each_other_are_stopped",
+    "forward::load::",
     "formats::the_pace_is_right_on_average",
     "ping::outages::",
     "ping::timing::",
