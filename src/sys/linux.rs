@@ -6,6 +6,7 @@ mod descendants;
 mod icmp;
 mod private_network;
 mod splice;
+mod stamps;
 mod timer;
 
 pub(super) use datagrams::{BatchReceiver, BatchSender, RECEIVE_BATCH, tell_destinations};
@@ -13,6 +14,7 @@ pub(super) use descendants::{adopt_orphans, is_held};
 pub(super) use icmp::{hear_icmp, next_icmp};
 pub(crate) use private_network::PrivateNetwork;
 pub(super) use splice::{CAN_SPLICE, enlarge_pipe, pipe_size, splice};
+pub(super) use stamps::{receive_stamped, stamp_arrivals};
 pub(super) use timer::Timer;
 
 use std::fs;
@@ -219,6 +221,23 @@ pub(super) fn receive_drops(fd: BorrowedFd<'_>) -> io::Result<u64> {
         return Err(io::ErrorKind::Unsupported.into());
     }
     Ok(u64::from(info[SK_MEMINFO_DROPS]))
+}
+
+/// With a negative time `tcp_rcv_state_process` drops an orphaned socket in FIN-WAIT-1 when the FIN is
+/// acknowledged, and `__tcp_close` resets one in FIN-WAIT-2 (Linux, `net/ipv4`).
+pub(super) fn forget_once_closed(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let seconds: libc::c_int = -1;
+    // SAFETY: the pointer and the length describe `seconds`, which the kernel only reads.
+    let result = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_LINGER2,
+            (&raw const seconds).cast(),
+            size_of_val(&seconds) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 pub(super) fn raise_receive_buffer(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {

@@ -41,6 +41,7 @@ mod multihomed;
 mod networks;
 mod options;
 mod pcap;
+mod ping;
 mod port_files;
 mod progress;
 mod properties;
@@ -50,6 +51,7 @@ mod round_trips;
 mod scan;
 mod scan_networks;
 mod scan_udp;
+mod scan_wait;
 mod services;
 mod services_udp;
 mod storms;
@@ -86,8 +88,11 @@ const ALONE: &[&str] = &[
     "forged::two_services_that_answer_each_other_are_stopped",
     "forward::load::",
     "formats::the_pace_is_right_on_average",
+    "ping::outages::",
+    "ping::timing::",
     "progress::a_file_has_a_bar_with_a_size_that_goes_away",
     "round_trips::",
+    "scan_wait::it_ends_soon_after_a_port_opens",
     "scan::probes_keep_the_rate",
     "storms::",
 ];
@@ -138,6 +143,7 @@ fn all() -> Vec<Trial> {
         networks::tests(),
         options::tests(),
         pcap::tests(),
+        ping::tests(),
         port_files::tests(),
         progress::tests(),
         refused_calls::tests(),
@@ -147,6 +153,7 @@ fn all() -> Vec<Trial> {
         scan::tests(),
         scan_networks::tests(),
         scan_udp::tests(),
+        scan_wait::tests(),
         services::tests(),
         services_udp::tests(),
         storms::tests(),
