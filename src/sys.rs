@@ -215,6 +215,14 @@ pub(crate) fn terminal(terminal: impl AsFd) -> io::Result<u32> {
     linux::terminal(terminal.as_fd())
 }
 
+/// Whether there is a terminal behind this descriptor that writes `^C` where it is typed (ECHO and
+/// ECHOCTL, termios(3)).
+pub(crate) fn echoes_control(terminal: impl AsFd) -> bool {
+    use nix::sys::termios::{LocalFlags, tcgetattr};
+    let both = LocalFlags::ECHO | LocalFlags::ECHOCTL;
+    tcgetattr(terminal).is_ok_and(|settings| settings.local_flags.contains(both))
+}
+
 /// The width in columns of the terminal behind this descriptor; `None` when it is no terminal or
 /// has no size set.
 pub(crate) fn terminal_width(terminal: impl AsFd) -> Option<u16> {

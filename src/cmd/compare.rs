@@ -80,7 +80,7 @@ fn both(config: &Compare, session: &mut Session) -> Result<Comparison> {
     let stream = TcpCarrier::new(socket, latch, address, Rc::clone(&session.tap));
     // Of a name's addresses UDP uses the one that has answered over TCP: both must measure the same
     // peer.
-    let (socket, _) = dial::connect_datagram(&[address], &dial::From::default())?;
+    let (socket, _) = dial::connect_datagram(&[address], &dial::From::default(), session)?;
     let others: Vec<_> = peer.iter().map(BuiltInPeer::datagram_socket).collect();
     let room = others.iter().map(|socket| &**socket).chain([&socket]);
     let room = room.filter_map(|socket| socket.recv_buffer_size().ok()).min();

@@ -8,6 +8,7 @@
 mod accepting;
 mod any_peer;
 mod architecture;
+mod attempts;
 mod beginners;
 mod bounded;
 mod bulk;
@@ -97,6 +98,7 @@ fn all() -> Vec<Trial> {
     [
         accepting::tests(),
         any_peer::tests(),
+        attempts::tests(),
         architecture::tests(),
         beginners::tests(),
         bounded::tests(),
