@@ -19,6 +19,7 @@ mod commands_endings;
 mod compare;
 mod datagrams;
 mod descriptors;
+mod dialogues;
 mod docs;
 mod dump;
 mod endings;
@@ -110,6 +111,7 @@ fn all() -> Vec<Trial> {
         compare::tests(),
         datagrams::tests(),
         descriptors::tests(),
+        dialogues::tests(),
         docs::tests(),
         dump::tests(),
         endings::tests(),
