@@ -6,11 +6,13 @@ pub(crate) mod descendants;
 mod facts;
 mod icmp;
 mod linux;
+mod names;
 mod retry;
 
 pub(crate) use datagrams::{Receiver, SendOutcome, Sender};
 pub(crate) use facts::{Fetch, Offload, Received, TcpCounts, TcpState};
 pub(crate) use icmp::{Icmp, IcmpKind, hear_icmp, next_icmp};
+pub(crate) use names::{unix_address, unix_path};
 pub(crate) use retry::again;
 
 use std::io;
@@ -221,6 +223,21 @@ pub(crate) fn echoes_control(terminal: impl AsFd) -> bool {
     use nix::sys::termios::{LocalFlags, tcgetattr};
     let both = LocalFlags::ECHO | LocalFlags::ECHOCTL;
     tcgetattr(terminal).is_ok_and(|settings| settings.local_flags.contains(both))
+}
+
+/// Forbids that datagrams are fragmented, here or on the way (IP_MTU_DISCOVER, ip(7);
+/// IPV6_MTU_DISCOVER, ipv6(7)). One that is longer than the path MTU is then EMSGSIZE.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub(crate) fn forbid_fragments(socket: impl AsFd, is_ipv6: bool) -> io::Result<()> {
+    linux::forbid_fragments(socket.as_fd(), is_ipv6)
+}
+
+/// Whether [`forbid_fragments`] was called for this socket.
+#[must_use]
+pub(crate) fn forbids_fragments(socket: impl AsFd, is_ipv6: bool) -> bool {
+    linux::forbids_fragments(socket.as_fd(), is_ipv6)
 }
 
 /// The width in columns of the terminal behind this descriptor; `None` when it is no terminal or

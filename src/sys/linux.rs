@@ -3,15 +3,12 @@
 
 pub(super) mod datagrams;
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 use std::rc::Rc;
 use std::{ptr, slice};
 
@@ -72,9 +69,7 @@ fn address_of(
             // SAFETY: c_char and u8 have the same size and alignment.
             let path =
                 unsafe { slice::from_raw_parts(path.as_ptr().cast::<u8>(), given.min(path.len())) };
-            let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
-            let path = Path::new(OsStr::from_bytes(path));
-            Some(Address::Unix((!path.as_os_str().is_empty()).then(|| Rc::from(path))))
+            Some(Address::Unix(super::names::unix_path(path).map(Rc::from)))
         }
         _ => None,
     }
@@ -178,6 +173,36 @@ pub(super) fn path_mtu(fd: BorrowedFd<'_>, peer: SocketAddr) -> io::Result<usize
     };
     let (mtu, _) = get_option::<libc::c_int>(fd, level, name)?;
     usize::try_from(mtu).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// The levels and names of the option for packets of this family; an IPv6 socket may send those of IPv4, too.
+fn mtu_discovery(is_ipv6: bool) -> (i32, i32, i32) {
+    match is_ipv6 {
+        true => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO),
+        false => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO),
+    }
+}
+
+pub(super) fn forbid_fragments(fd: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
+    let set = |is_ipv6: bool| {
+        let (level, name, value) = mtu_discovery(is_ipv6);
+        let length = size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: the descriptor is open, and the pointer and the length describe an int.
+        let result = unsafe {
+            libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), length)
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    if is_ipv6 {
+        // A socket for IPv6 alone may refuse it, where it does not matter.
+        let _ = set(false);
+    }
+    set(is_ipv6)
+}
+
+pub(super) fn forbids_fragments(fd: BorrowedFd<'_>, is_ipv6: bool) -> bool {
+    let (level, name, value) = mtu_discovery(is_ipv6);
+    get_option::<libc::c_int>(fd, level, name).is_ok_and(|(set, _)| set == value)
 }
 
 pub(super) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u32> {

@@ -5,6 +5,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod abstract_names;
 mod accepting;
 mod any_peer;
 mod architecture;
@@ -55,6 +56,7 @@ mod storms;
 mod taking_over;
 mod timeouts;
 mod udp;
+mod unfragmented;
 mod unix;
 mod unreachable;
 mod util;
@@ -97,6 +99,7 @@ fn main() {
 /// The compiler calls what is in no list dead code.
 fn all() -> Vec<Trial> {
     [
+        abstract_names::tests(),
         accepting::tests(),
         any_peer::tests(),
         attempts::tests(),
@@ -147,6 +150,7 @@ fn all() -> Vec<Trial> {
         taking_over::tests(),
         timeouts::tests(),
         udp::tests(),
+        unfragmented::tests(),
         unix::tests(),
         unreachable::tests(),
         words::tests(),
