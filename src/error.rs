@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 
 use crate::peer::printable;
+use crate::sys::errno;
 
 /// The kind of failure that a run ends with. Each has an exit status of its own, which scripts rely
 /// on.
@@ -65,14 +66,8 @@ impl Status {
         match error.raw_os_error() {
             Some(libc::ECONNREFUSED) => Self::Refused,
             Some(libc::ETIMEDOUT) => Self::TimedOut,
-            Some(
-                libc::EHOSTUNREACH
-                | libc::ENETUNREACH
-                | libc::ENETDOWN
-                | libc::EHOSTDOWN
-                | libc::ENONET
-                | libc::EAFNOSUPPORT,
-            ) => Self::Unreachable,
+            Some(libc::EAFNOSUPPORT) => Self::Unreachable,
+            _ if errno::is_unreachable(error) => Self::Unreachable,
             Some(libc::ECONNRESET | libc::EPIPE | libc::ECONNABORTED | libc::ENOTCONN) => {
                 Self::Broken
             }

@@ -3,11 +3,15 @@
 
 mod activity;
 pub(crate) mod bar;
+pub(crate) mod connections;
+pub(crate) mod course;
 pub(crate) mod dump;
 pub mod hexdump;
 pub(crate) mod journal;
 pub(crate) mod json;
 pub(crate) mod link;
+pub(crate) mod packets;
 pub(crate) mod pcap;
 pub(crate) mod report;
+pub(crate) mod stamps;
 pub(crate) mod tap;

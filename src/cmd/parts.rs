@@ -102,7 +102,7 @@ pub(super) fn output(common: &Common, stream: bool, session: &mut Session) -> Re
         }
         Reception::Write | Reception::Discard => None,
     };
-    Ok(Output::new(local, common.output, stream, common.count))
+    Ok(Output::new(local, common.output, stream, common.count).stamped(common.seen.stamps))
 }
 
 fn take(which: Which, session: &mut Session) -> Result<Local> {

@@ -13,6 +13,7 @@ use super::place::Place;
 use crate::cli::{FormatArg, ListenArgs, MessageArgs};
 use crate::error::{Error, Result};
 use crate::net::access::AccessList;
+use crate::observe::report::Leaving;
 
 /// Settings of `pktcat listen`.
 #[derive(Debug)]
@@ -214,10 +215,14 @@ impl Listen {
             Task::Chat if args.common.no_stdin || args.common.send_only => Task::Relay,
             task => task,
         };
+        let mut common = Common::new(args.common, payloads)?;
+        if keep_open {
+            common.seen.leaving = Leaving::Told;
+        }
         let queue = args.queue.unwrap_or(1 << 20);
         Ok(Self {
             place,
-            common: Common::new(args.common, payloads)?,
+            common,
             port_file: args.port_file,
             accept_timeout: args.accept_timeout,
             to_all: args.to_all,

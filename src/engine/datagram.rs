@@ -38,7 +38,7 @@ use crate::io::reactor::Latch;
 use crate::net::access::AccessList;
 use crate::net::address::{Address, Protocol, Route};
 use crate::net::socket;
-use crate::observe::tap::{Activity, Tap};
+use crate::observe::tap::{Activity, Link, Tap};
 use crate::sys::{Fetch, Offload, Received, Receiver};
 
 /// The most payload a UDP datagram carries over IPv4: 65,535 less 20 bytes of IPv4 header and 8
@@ -74,6 +74,21 @@ impl Datagram {
         tap: Rc<Tap>,
     ) -> Self {
         Self::at(Endpoint::new(socket, latch, offload, fetch), peers, tap)
+    }
+
+    /// Takes a socket that is connected to the peer of `link`, which what passes is reported with.
+    #[must_use]
+    pub(crate) fn linked(
+        socket: Rc<Socket>,
+        latch: Rc<Latch>,
+        link: Link,
+        offload: Offload,
+        tap: Rc<Tap>,
+    ) -> Self {
+        let end = Endpoint::new(socket, latch, offload, Fetch::Many);
+        let local = end.local.clone();
+        let unlinked = Self::at(end, Peers::Last(None), tap);
+        Self { known: KnownPeers::of(link, local), ..unlinked }
     }
 
     fn at(end: Endpoint, peers: Peers, tap: Rc<Tap>) -> Self {
@@ -211,6 +226,42 @@ impl Datagram {
     fn failed(&self, what: &str, peer: &Address, cause: &io::Error) -> Option<Error> {
         let link = self.known.link(peer);
         reports::failed(&self.end.socket, (peer, link), what, cause, &self.passed.tap)
+    }
+
+    /// Sends datagrams to the peer that the socket is connected to. Bytes sent; `None` when there was
+    /// no room for any.
+    ///
+    /// # Errors
+    /// What the network reported for an earlier datagram; nothing was sent then.
+    pub(crate) fn send_to_peer(&mut self, bytes: &[u8], segment: usize) -> Result<Option<usize>> {
+        match self.known.connected().cloned() {
+            Some(to) if self.end.latch.writable() => self.send(bytes, segment, &to),
+            _ => Ok(None),
+        }
+    }
+
+    /// The address that the socket is bound to.
+    #[must_use]
+    pub(crate) fn local(&self) -> &Address {
+        &self.end.local
+    }
+
+    /// What passes between the two ends of a connected socket.
+    #[must_use]
+    pub(crate) fn link(&self) -> Option<&Link> {
+        self.known.link(&self.known.connected()?.peer)
+    }
+
+    /// The socket's readiness.
+    #[must_use]
+    pub(crate) fn latch(&self) -> &Rc<Latch> {
+        &self.end.latch
+    }
+
+    /// The socket itself, for the session to count what the kernel drops there.
+    #[must_use]
+    pub(crate) fn socket(&self) -> &Rc<Socket> {
+        &self.end.socket
     }
 
     /// Reports something that concerns one of many peers, unless there was such a line just now.

@@ -269,6 +269,9 @@ impl DatagramRelay {
                 // The error of the first address says more than what is wrong with the others.
                 Ok(None) | Err(_) => break,
             };
+            if session.verbosity == Verbosity::Verbose {
+                session.event(&Event::Detail(&format!("tried {}", error.without_operation())));
+            }
             let (socket, latch, resent) = self.socket.move_to(socket, latch, peer);
             session.leave(&socket, &latch);
             self.begin_anew(now);

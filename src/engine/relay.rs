@@ -5,8 +5,8 @@ use std::time::Instant;
 use crate::engine::batch::Batch;
 use crate::engine::duplex::{Duplex, Listener, Speaker};
 use crate::engine::ends::{
-    ACKNOWLEDGED_CHECK, Company, Ends, Fin, Halves, Pending, Reader, Rules, Saying, Sending,
-    Subject, Verdict, closes_sending,
+    ACKNOWLEDGED_CHECK, Company, Ends, Fin, Halves, OurFin, Pending, Reader, Rules, Saying,
+    Sending, Subject, Verdict, closes_sending,
 };
 use crate::engine::expect::{self, Heard, Prospect};
 use crate::engine::flow::Sink as _;
@@ -92,9 +92,7 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
     fn is_cut_off(&self, status: Status) -> bool {
         match self.sending {
             // If all that was there when the run was told to end has been sent, nothing is cut off.
-            Sending::Open if status.is_told_to_end() => {
-                !self.up.is_empty() || self.input.has_more()
-            }
+            Sending::Open if status.is_told_to_end() => self.has_unsent(),
             Sending::Held if status.is_told_to_end() => false,
             Sending::Open | Sending::Held => true,
             // Sending may have failed without the connection being broken, as for lack of memory.
@@ -182,9 +180,20 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
     fn saying(&self) -> Saying {
         match self.sending {
             Sending::Open if self.input.is_terminal() => Saying::Terminal,
+            // Asked only when it matters, because it may cost a call.
+            Sending::Open
+                if self.stream.farewell(OurFin::NotSent).is_some() && self.has_unsent() =>
+            {
+                Saying::Unsent
+            }
             Sending::Open => Saying::More,
             Sending::Held | Sending::Closed | Sending::Broken => Saying::Nothing,
         }
+    }
+
+    /// Whether there is something to send right now.
+    fn has_unsent(&self) -> bool {
+        !self.up.is_empty() || self.input.has_more()
     }
 
     /// One step from standard input to the socket; whether anything moved.
@@ -224,8 +233,10 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
             Ok(Progress::Blocked) => Ok(false),
             Ok(Progress::End) => {
                 self.peer_closed = true;
-                if self.sending == Sending::Held {
-                    self.close_sending_if_due();
+                match self.sending {
+                    Sending::Open => self.stream.probe_peer(),
+                    Sending::Held => drop(self.close_sending_if_due()),
+                    Sending::Closed | Sending::Broken => {}
                 }
                 Ok(true)
             }

@@ -111,7 +111,7 @@ fn there(path: &Path) -> There {
         return There::NoSocket;
     }
     let ask = || -> io::Result<()> {
-        let socket = Socket::new(Domain::UNIX, Type::SEQPACKET.nonblocking(), None)?;
+        let socket = sys::local_probe()?;
         socket.connect(&sys::unix_address(path)?)
     };
     match ask().map_err(|cause| cause.raw_os_error()) {
@@ -130,7 +130,7 @@ fn open(protocol: Protocol) -> io::Result<Socket> {
         Protocol::Tcp => Type::STREAM,
         Protocol::Udp => Type::DGRAM,
     };
-    Socket::new(Domain::UNIX, kind.nonblocking(), None)
+    sys::socket(Domain::UNIX, kind)
 }
 
 /// A listening stream socket, or a bound datagram socket, at this path. An abandoned socket at the
@@ -216,4 +216,19 @@ pub(crate) fn connect(
         }
         Err(cause) => Err(failed("connect", path, &cause)),
     }
+}
+
+/// A datagram socket connected to this path that has a name of the system's choice, so that it can be
+/// answered ("autobind", unix(7)).
+///
+/// # Errors
+/// When no process has bound the path.
+pub(crate) fn connect_answerable(path: &Path) -> Result<Socket> {
+    let connected = || {
+        let socket = open(Protocol::Udp)?;
+        sys::name_by_itself(&socket)?;
+        socket.connect(&SockAddr::unix(path)?)?;
+        Ok(socket)
+    };
+    connected().map_err(|cause: io::Error| failed("connect", path, &cause))
 }

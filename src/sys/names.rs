@@ -8,20 +8,32 @@ use std::path::{Path, PathBuf};
 use socket2::SockAddr;
 
 /// The address of a local socket with this path, where `@NAME` stands for an abstract name
-/// (unix(7)).
+/// (unix(7)), which only Linux has.
 ///
 /// # Errors
-/// When it is too long.
+/// When it is too long, or this system has no abstract names.
 pub(crate) fn unix_address(path: &Path) -> io::Result<SockAddr> {
     match path.as_os_str().as_bytes() {
-        [b'@', name @ ..] => SockAddr::unix(OsStr::from_bytes(&[&[0], name].concat())),
+        [b'@', name @ ..] if cfg!(target_os = "linux") => {
+            SockAddr::unix(OsStr::from_bytes(&[&[0], name].concat()))
+        }
+        [b'@', ..] => Err(io::ErrorKind::Unsupported.into()),
         _ => SockAddr::unix(path),
     }
 }
 
+/// The path or `@NAME` of a local socket; `None` for one that has neither.
+pub(crate) fn local_name(address: &SockAddr) -> Option<PathBuf> {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = address.as_abstract_namespace() {
+        return unix_path(&[&[0], name].concat());
+    }
+    unix_path(address.as_pathname()?.as_os_str().as_bytes())
+}
+
 /// The path for bytes that the kernel has for the address of a local socket, `None` where there are
 /// none: an abstract name, which begins with NUL and has a known length, becomes `@NAME`.
-pub(crate) fn unix_path(bytes: &[u8]) -> Option<PathBuf> {
+pub(super) fn unix_path(bytes: &[u8]) -> Option<PathBuf> {
     let path = match bytes {
         [] => return None,
         [0, name @ ..] => [b"@", name].concat(),

@@ -25,6 +25,7 @@ mod docs;
 mod dump;
 mod endings;
 mod errors;
+mod examples;
 mod expect;
 mod failures;
 mod faults;
@@ -32,6 +33,7 @@ mod forged;
 mod formats;
 mod forward;
 mod habits;
+mod half_closed;
 mod hints;
 mod interop;
 mod json;
@@ -54,7 +56,9 @@ mod services;
 mod services_udp;
 mod storms;
 mod taking_over;
+mod telling;
 mod timeouts;
+mod timestamps;
 mod udp;
 mod unfragmented;
 mod unix;
@@ -79,9 +83,11 @@ const ALONE: &[&str] = &[
     "clients_limits::floods_leave_nothing_behind",
     "clients_limits::sixty_four_descriptors_serve_two_hundred_clients",
     "commands::a_storm_of_two_hundred_leaves_nothing_behind",
+    "compare::lab::measured::",
     "compare::clock::no_message_leaves_before_its_time",
     "faults::",
     "forged::two_services_that_answer_each_other_are_stopped",
+    "forward::load::",
     "formats::the_pace_is_right_on_average",
     "progress::a_file_has_a_bar_with_a_size_that_goes_away",
     "round_trips::",
@@ -120,11 +126,13 @@ fn all() -> Vec<Trial> {
         endings::tests(),
         errors::tests(),
         expect::tests(),
+        examples::tests(),
         failures::tests(),
         faults::tests(),
         forged::tests(),
         formats::tests(),
         forward::tests(),
+        half_closed::tests(),
         habits::tests(),
         hints::tests(),
         interop::tests(),
@@ -148,7 +156,9 @@ fn all() -> Vec<Trial> {
         services_udp::tests(),
         storms::tests(),
         taking_over::tests(),
+        telling::tests(),
         timeouts::tests(),
+        timestamps::tests(),
         udp::tests(),
         unfragmented::tests(),
         unix::tests(),

@@ -94,6 +94,14 @@ impl KnownPeers {
         Self { peers, round: None, local, book, last_heard: None, has_forgotten: false }
     }
 
+    /// For a socket that is connected to the peer of this link.
+    pub(super) fn of(link: Link, local: Address) -> Self {
+        let mut known = Self::new(Peers::Last(None), local);
+        known.peers = Peers::Connected(link.peer.clone().into());
+        known.book.add(link);
+        known
+    }
+
     /// Whom the socket is connected to.
     pub(super) fn connected(&self) -> Option<&Route> {
         match &self.peers {

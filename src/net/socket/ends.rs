@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::ffi::OsStrExt as _;
 use std::rc::Rc;
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -24,10 +23,7 @@ pub(crate) fn local_address(socket: &Socket) -> Option<Address> {
 
 fn address(raw: &SockAddr) -> Option<Address> {
     if raw.is_unix() {
-        let path = raw.as_pathname().map(|path| path.as_os_str().as_bytes().to_owned());
-        let name = raw.as_abstract_namespace().map(|name| [&[0], name].concat());
-        let path = path.or(name).and_then(|bytes| sys::unix_path(&bytes));
-        return Some(Address::Unix(path.map(Rc::from)));
+        return Some(Address::Unix(sys::local_name(raw).map(Rc::from)));
     }
     raw.as_socket().map(Address::Internet)
 }
