@@ -197,6 +197,14 @@ pub(super) fn path_mtu(_: BorrowedFd<'_>, _: SocketAddr) -> io::Result<usize> {
     missing()
 }
 
+pub(super) fn forbid_fragments(_: BorrowedFd<'_>, _: bool) -> io::Result<()> {
+    missing()
+}
+
+pub(super) fn forbids_fragments(_: BorrowedFd<'_>, _: bool) -> bool {
+    false
+}
+
 pub(super) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(own::in_send_buffer(fd)?.unsigned_abs())
 }

@@ -178,6 +178,37 @@ pub(super) fn path_mtu(fd: BorrowedFd<'_>, peer: SocketAddr) -> io::Result<usize
     usize::try_from(mtu).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
+/// The level, the name and the value of the option that forbids fragments of this family's packets.
+fn mtu_discovery(is_ipv6: bool) -> (i32, i32, i32) {
+    match is_ipv6 {
+        true => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO),
+        false => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO),
+    }
+}
+
+pub(super) fn forbid_fragments(fd: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
+    let set = |is_ipv6: bool| {
+        let (level, name, value) = mtu_discovery(is_ipv6);
+        let length = size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: the descriptor is open, and the pointer and the length describe an int.
+        let result = unsafe {
+            libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), length)
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    if is_ipv6 {
+        // An IPv6 socket may send packets of IPv4, too. One for IPv6 alone may refuse it, where it does not
+        // matter.
+        let _ = set(false);
+    }
+    set(is_ipv6)
+}
+
+pub(super) fn forbids_fragments(fd: BorrowedFd<'_>, is_ipv6: bool) -> bool {
+    let (level, name, value) = mtu_discovery(is_ipv6);
+    get_option::<libc::c_int>(fd, level, name).is_ok_and(|(set, _)| set == value)
+}
+
 pub(super) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u32> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the descriptor is open, and SIOCOUTQ (the same number as TIOCOUTQ) writes one int.

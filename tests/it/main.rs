@@ -5,6 +5,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod abstract_names;
 mod accepting;
 mod any_peer;
 mod architecture;
@@ -19,6 +20,7 @@ mod commands_endings;
 mod compare;
 mod datagrams;
 mod descriptors;
+mod dialogues;
 mod docs;
 mod dump;
 mod endings;
@@ -60,6 +62,7 @@ mod telling;
 mod timeouts;
 mod timestamps;
 mod udp;
+mod unfragmented;
 mod unix;
 mod unreachable;
 mod util;
@@ -107,6 +110,7 @@ fn main() {
 /// The compiler calls what is in no list dead code.
 fn all() -> Vec<Trial> {
     [
+        abstract_names::tests(),
         accepting::tests(),
         any_peer::tests(),
         attempts::tests(),
@@ -121,6 +125,7 @@ fn all() -> Vec<Trial> {
         compare::tests(),
         datagrams::tests(),
         descriptors::tests(),
+        dialogues::tests(),
         docs::tests(),
         dump::tests(),
         endings::tests(),
@@ -162,6 +167,7 @@ fn all() -> Vec<Trial> {
         timeouts::tests(),
         timestamps::tests(),
         udp::tests(),
+        unfragmented::tests(),
         unix::tests(),
         unreachable::tests(),
         words::tests(),
