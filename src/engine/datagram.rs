@@ -22,8 +22,8 @@ use admission::Admission;
 use endpoint::Endpoint;
 use hearing::Hearing;
 use passed::Passed;
-use peers::KnownPeers;
-pub(crate) use peers::Peers;
+pub(crate) use peers::{Following, Peers};
+use peers::{KnownPeers, Target};
 use reports::Reports;
 pub(crate) use rounds::Handed;
 use rounds::{PORTION, Round};
@@ -123,11 +123,12 @@ impl Datagram {
         latch: Rc<Latch>,
         peer: Address,
     ) -> (Rc<Socket>, Rc<Latch>, Result<()>) {
-        let (tap, peers) = (Rc::clone(&self.passed.tap), Peers::Connected(peer.into()));
+        let tap = Rc::clone(&self.passed.tap);
+        let peers = self.known.peers.elsewhere(&socket, peer);
         let new = Self::at(self.end.like(socket, latch), peers, tap);
         let old = std::mem::replace(self, new);
         let mut result = Ok(());
-        if let (Repeat::Kept(calls, _), Some(to)) = (&old.repeat, self.known.connected().cloned()) {
+        if let (Repeat::Kept(calls, _), Some(to)) = (&old.repeat, self.known.target().cloned()) {
             // A new socket has room for the little that is kept.
             result = calls
                 .iter()
@@ -201,7 +202,7 @@ impl Datagram {
         match cause.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
             // After an error the caller keeps all of the datagrams.
-            _ if connected => match self.failed("send", &to.peer, &cause) {
+            _ if self.known.target().is_some() => match self.failed("send", &to.peer, &cause) {
                 Some(error) => return Err(error),
                 // It was about an earlier datagram.
                 None if sent.messages == 0 => return self.send(bytes, segment, to),
@@ -272,7 +273,7 @@ impl Datagram {
     /// (RFC 1122, 4.1.3.3); or why nothing can be received any more.
     fn reported(&self) -> Result<()> {
         self.reports.check()?;
-        match (self.end.socket.take_error(), self.known.connected()) {
+        match (self.end.socket.take_error(), self.known.target()) {
             (Ok(Some(cause)), Some(to)) => {
                 self.failed("send", &to.peer, &cause).map_or(Ok(()), Err)
             }
@@ -283,7 +284,7 @@ impl Datagram {
     /// Sends datagrams to the peer that was heard last or to all peers, as far as there are any.
     pub(crate) fn send_to_peers(&mut self, bytes: &[u8], segment: usize) -> Handed {
         match &self.known.peers {
-            Peers::Last(Some(to)) | Peers::Connected(to) => {
+            Peers::Last(Some(to)) | Peers::Connected(to) | Peers::Open(Target { to, .. }) => {
                 let to = to.clone();
                 self.answer(bytes, segment, &to).map_or(Handed::NoRoom, Handed::Bytes)
             }
@@ -371,7 +372,7 @@ impl Source for Datagram {
         let bytes = received.iter_mut().map(|one| self.take(batch, one)).sum();
         let any = !received.is_empty();
         self.received = received;
-        match (result, self.known.connected()) {
+        match (result, self.known.target()) {
             (Ok(()), _) => self.reports.hearing = Hearing::Good,
             (Err(cause), _) if cause.kind() == io::ErrorKind::WouldBlock => {
                 self.reports.hearing = Hearing::Good;
@@ -418,7 +419,7 @@ impl Sink for Datagram {
                 break;
             }
             let sent = match &self.known.peers {
-                Peers::Connected(to) | Peers::Last(Some(to)) => {
+                Peers::Connected(to) | Peers::Last(Some(to)) | Peers::Open(Target { to, .. }) => {
                     let to = to.clone();
                     self.send(part, segment, &to)?
                 }

@@ -41,12 +41,21 @@ pub(crate) trait Duplex: Source + Sink + Standing {
     /// Whether reading has met nothing more for now.
     fn is_drained(&self) -> bool;
 
+    /// Whether the peer's system has not acknowledged all that was sent, as far as ours tells.
+    fn owes_anything(&self) -> bool {
+        false
+    }
+
     /// Closes the sending half: the peer reads an end, and receiving goes on. `End` once that is done;
     /// anything else means that something has to leave before, and that this is to be called again.
     ///
     /// # Errors
     /// When the connection is broken.
     fn close_write(&mut self) -> Result<Progress>;
+
+    /// The peer's FIN has come and this side goes on: from now on the system asks whether the peer is still
+    /// there. What it learns is [told](Standing::farewell).
+    fn probe_peer(&self) {}
 }
 
 /// A datagram socket. It has no halves to close, and perhaps nobody to send to yet.
@@ -103,8 +112,16 @@ impl Duplex for Stream {
         self.is_drained()
     }
 
+    fn owes_anything(&self) -> bool {
+        matches!(self.unacknowledged(), Some(1..))
+    }
+
     fn close_write(&mut self) -> Result<Progress> {
         self.close_write()
+    }
+
+    fn probe_peer(&self) {
+        self.probe_peer();
     }
 }
 

@@ -66,6 +66,9 @@ pub(crate) enum Splice<P> {
 impl<P> Splice<P> {
     /// Splicing from `source` to `sink`, if they allow it.
     pub(crate) fn between(source: &impl Source, sink: &impl Sink) -> Option<Self> {
+        if !sys::CAN_SPLICE {
+            return None;
+        }
         let (from, to) = (source.splice_end()?, sink.splice_end()?);
         if from.kind == SpliceKind::Pipe || to.kind == SpliceKind::Pipe {
             return Some(Self::Direct);

@@ -100,7 +100,7 @@ fn there(path: &Path) -> There {
         return There::NoSocket;
     }
     let ask = || -> io::Result<()> {
-        let socket = Socket::new(Domain::UNIX, Type::SEQPACKET.nonblocking(), None)?;
+        let socket = sys::local_probe()?;
         socket.connect(&SockAddr::unix(path)?)
     };
     match ask().map_err(|cause| cause.raw_os_error()) {
@@ -119,7 +119,7 @@ fn open(protocol: Protocol) -> io::Result<Socket> {
         Protocol::Tcp => Type::STREAM,
         Protocol::Udp => Type::DGRAM,
     };
-    Socket::new(Domain::UNIX, kind.nonblocking(), None)
+    sys::socket(Domain::UNIX, kind)
 }
 
 /// A listening stream socket, or a bound datagram socket, at this path. An abandoned socket at the

@@ -4,6 +4,7 @@
 //! removed or change its meaning.
 
 mod fields;
+mod tcp;
 
 use std::fmt;
 use std::io;
@@ -16,11 +17,11 @@ use fields::{Host, LinkFields, port};
 
 use crate::error::Error;
 use crate::net::address::{Address, Protocol, transport};
-use crate::observe::connections::Connections;
-use crate::observe::course::Measured;
 use crate::observe::journal::{Journal, Verbosity};
-use crate::observe::tap::{Direction, Event, Link, Observer, Side, Summary, Transfer};
+use crate::observe::tap::{Direction, Event, Observer, Summary, Transfer};
 use crate::peer::is_unsafe_to_show;
+
+use tcp::{ConnectionCounts, TcpFields};
 
 /// Whether `data` events carry the bytes themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,50 +214,6 @@ impl Body<'_> {
     }
 }
 
-/// Who closed first, and what the kernel measured of TCP.
-#[derive(Serialize)]
-struct TcpFields {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    closed_first: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    round_trip: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retransmissions: Option<u64>,
-}
-
-impl TcpFields {
-    fn of(
-        closed_first: Option<Side>,
-        round_trip: Option<Duration>,
-        retransmissions: Option<u64>,
-    ) -> Self {
-        let closed_first = closed_first.map(|side| match side {
-            Side::Ours => "us",
-            Side::Peers => "peer",
-        });
-        Self { closed_first, round_trip: round_trip.map(seconds), retransmissions }
-    }
-
-    fn of_link(link: &Link) -> Self {
-        let measured = link.course.measured();
-        let round_trip = measured.and_then(|Measured { round_trip, .. }| round_trip);
-        let closed_first = link.course.closed_first().filter(|_| link.is_tcp());
-        Self::of(closed_first, round_trip, measured.map(|measured| measured.retransmissions))
-    }
-
-    fn of_all(all: &Connections) -> Self {
-        Self::of(all.closed_first(), all.round_trip(), all.retransmissions)
-    }
-}
-
-/// The counters of a summary that only TCP connections have.
-#[derive(Serialize)]
-struct ConnectionCounts {
-    connections: u64,
-    peer_closed_first: u64,
-    we_closed_first: u64,
-}
-
 /// The counters of a summary that only datagrams have.
 #[derive(Serialize)]
 struct DatagramCounts {
@@ -354,11 +311,7 @@ fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
             peers,
             unsent,
         }),
-        connections: (all.count > 0).then_some(ConnectionCounts {
-            connections: all.count,
-            peer_closed_first: all.peer_first,
-            we_closed_first: all.we_first,
-        }),
+        connections: ConnectionCounts::of(&all),
         tcp: TcpFields::of_all(&all),
     }
 }
@@ -368,6 +321,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
+    use crate::observe::tap::Link;
 
     #[test]
     fn a_transfer_is_one_line_with_numbers_as_numbers() {

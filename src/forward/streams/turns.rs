@@ -30,7 +30,7 @@ impl Forwarder {
         session: &mut Session,
     ) {
         let latch = client.latch().id();
-        let connected = self.settings.to.connect_datagram().and_then(|(socket, peer)| {
+        let connected = self.settings.to.connect_datagram(session).and_then(|(socket, peer)| {
             let interest = Interest::READABLE | Interest::WRITABLE;
             let watched = session.reactor.watch(&socket, interest);
             Ok((watched.map_err(|cause| Error::system("poll", &cause))?, socket, peer))

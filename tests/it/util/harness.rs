@@ -45,7 +45,11 @@ pub enum Need {
     Descriptors(u64),
     /// strace, and permission to use it: containers often refuse ptrace(2).
     Strace,
-    /// A machine without other load. Only whoever runs the tests knows that, and says so by
+    /// `/dev/net/tun`, and leave to make a network namespace.
+    PrivateNetwork,
+    /// Leave for root to make a device node in a mount namespace, and for others to make a user namespace.
+    OrdinaryPrivateNetwork,
+    /// A machine with nothing else to do, which only who runs the tests can tell:
     /// `PKTCAT_TIMED_TESTS=1`.
     Quiet,
 }
@@ -63,6 +67,18 @@ impl Need {
             Self::Descriptors(count) => {
                 getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(_, hard)| hard >= count)
             }
+            Self::PrivateNetwork => {
+                let mut options = std::fs::OpenOptions::new();
+                let device = options.read(true).write(true).open("/dev/net/tun").is_ok();
+                device && runs(&["unshare", "-n", "true"]) | runs(&["unshare", "-Urn", "true"])
+            }
+            Self::OrdinaryPrivateNetwork => {
+                let ordinary = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+                let node = "mount -t tmpfs tmpfs /dev/net && mknod /dev/net/tun c 10 200 && exec 3<>/dev/net/tun";
+                Self::Root.is_met()
+                    && runs(&[&ordinary[..], &["unshare", "-Urn", "true"]].concat())
+                    && runs(&["unshare", "-m", "sh", "-c", node])
+            }
             Self::Quiet => std::env::var_os("PKTCAT_TIMED_TESTS").is_some(),
         }
     }
@@ -75,12 +91,21 @@ impl Need {
             Self::ProtectedLinks => "fs.protected_symlinks",
             Self::Descriptors(_) => "a higher limit of open descriptors",
             Self::Strace => "strace and leave to trace",
+            Self::PrivateNetwork => "/dev/net/tun and network namespaces",
+            Self::OrdinaryPrivateNetwork => "root, /dev/net/tun and user namespaces",
             Self::Quiet => "PKTCAT_TIMED_TESTS=1 on a quiet machine",
         }
     }
 }
 
-/// Whether strace is installed and permitted to trace a process.
+/// Whether a command ends well.
+fn runs(words: &[&str]) -> bool {
+    let mut command = Command::new(words[0]);
+    let command = command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// Whether strace is here and ptrace(2) is permitted, which containers often refuse.
 fn can_trace() -> bool {
     static CAN: OnceLock<bool> = OnceLock::new();
     *CAN.get_or_init(|| {
