@@ -200,7 +200,9 @@ impl DatagramForwarder {
         }
         let mut up = std::mem::replace(&mut self.up, Batch::new(0));
         let mut moved = false;
-        while let Some((frame, bytes)) = up.front() {
+        while !up.is_empty() {
+            up.gather();
+            let Some((frame, bytes)) = up.front() else { break };
             let place = frame.from.as_ref().and_then(|from| self.place_of(from, session));
             let Some(place) = place else {
                 // Nobody to send it to: why was told.

@@ -172,7 +172,9 @@ impl DatagramForwarder {
     pub(super) fn answer(&mut self) -> bool {
         let Some(route) = self.route.clone() else { return false };
         let mut moved = false;
-        while let Some((frame, bytes)) = self.down.front() {
+        while !self.down.is_empty() {
+            self.down.gather();
+            let Some((frame, bytes)) = self.down.front() else { break };
             let (segment, one) = (frame.segment, bytes.len().min(frame.segment));
             let done = match self.front.answer(bytes, segment, &route) {
                 Some(sent) => {
