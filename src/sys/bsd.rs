@@ -118,10 +118,6 @@ pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
-pub(super) fn pipe_size(_: BorrowedFd<'_>) -> io::Result<usize> {
-    missing()
-}
-
 pub(super) fn enlarge_pipe(_: BorrowedFd<'_>, _: usize) -> io::Result<()> {
     missing()
 }
