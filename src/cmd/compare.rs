@@ -160,10 +160,11 @@ fn both(config: &Compare, capture: Option<Journal>, session: &mut Session) -> Re
     };
     // The address that answered over TCP is the one to compare with.
     let targets = opened.as_ref().map_or(known, |(stream, _)| vec![stream.peer()]);
-    let (socket, address) = match dial::connect_datagram(&targets, &dial::From::default()) {
-        Ok(connected) => connected,
-        Err(error) => return Err(failed.unwrap_or(error)),
-    };
+    let (socket, address) =
+        match dial::connect_datagram(&targets, &dial::From::default(), runner.session()) {
+            Ok(connected) => connected,
+            Err(error) => return Err(failed.unwrap_or(error)),
+        };
     let others: Vec<_> = runner.peer().map(BuiltInPeer::datagram_socket).into_iter().collect();
     let pacing = fitted(config, &others, &socket);
     runner.keep_pace(pacing);

@@ -69,6 +69,9 @@ impl<P> Splice<P> {
         source: &impl Source,
         sink: &impl Sink,
     ) -> Option<Self> {
+        if !sys::CAN_SPLICE {
+            return None;
+        }
         let (from, to) = (source.splice_end()?, sink.splice_end()?);
         if from.kind == SpliceKind::Pipe || to.kind == SpliceKind::Pipe {
             return Some(Self::Direct);

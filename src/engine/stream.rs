@@ -16,7 +16,7 @@ use std::rc::Rc;
 use socket2::Socket;
 
 use crate::engine::batch::Batch;
-use crate::engine::ends::Standing;
+use crate::engine::ends::{Farewell, Learned, OurFin, Standing};
 use crate::engine::flow::{Allowance, Sink, Source};
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
@@ -113,6 +113,14 @@ impl Stream {
         Ok(progress)
     }
 
+    /// The peer's FIN has come and this side goes on: from now on the system asks whether the peer is still
+    /// there. (A local socket tells unasked.)
+    pub(crate) fn probe_peer(&self) {
+        if self.link.is_tcp() {
+            self.transport.probe_peer();
+        }
+    }
+
     /// Closing it will be a reset: a stream that is cut off must not look like one that is whole.
     /// (A local socket knows no resets.)
     pub(crate) fn abort(&self) {
@@ -199,6 +207,21 @@ impl Standing for Stream {
 
     fn check(&self) -> Result<()> {
         if self.has_failed() { self.standing() } else { Ok(()) }
+    }
+
+    fn farewell(&self, fin: OurFin) -> Option<Farewell> {
+        // The answer to our FIN may be here before a wake-up tells of it.
+        let may_be_gone = self.has_failed() || fin == OurFin::Sent;
+        if !may_be_gone || self.transport.is_connected() {
+            return None;
+        }
+        let learned = match self.transport.has_been_asked() {
+            true => Learned::ByAsking,
+            false => Learned::ByReset,
+        };
+        // Where the system does not tell, nobody can say that nothing is missing.
+        let unacknowledged = self.unacknowledged().unwrap_or(u32::MAX);
+        Some(Farewell { learned, unacknowledged })
     }
 }
 

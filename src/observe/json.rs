@@ -3,21 +3,25 @@
 //! The fields are a contract, documented in `pktcat-json(5)`: new ones may be added, none may be
 //! removed or change its meaning.
 
+mod fields;
+mod tcp;
+
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 use serde_json::ser::{Formatter, Serializer as Writer};
 
+use fields::{Host, LinkFields, port};
+
 use crate::error::Error;
-use crate::net::address::{Address, Protocol, canonical, transport};
-use crate::observe::connections::Connections;
-use crate::observe::course::Measured;
+use crate::net::address::{Address, Protocol, transport};
 use crate::observe::journal::{Journal, Verbosity};
-use crate::observe::tap::{Direction, Event, Link, Observer, Side, Summary, Transfer};
+use crate::observe::tap::{Direction, Event, Observer, Summary, Transfer};
 use crate::peer::is_unsafe_to_show;
+
+use tcp::{ConnectionCounts, TcpFields};
 
 /// Whether `data` events carry the bytes themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,78 +137,6 @@ impl<T: fmt::Display> Serialize for AsText<T> {
     }
 }
 
-/// An IP address, with `%INTERFACE` if it is link-local; or the path of a local socket.
-struct Host(Address);
-
-impl Serialize for Host {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let address = match &self.0 {
-            Address::Internet(address) => *address,
-            // The exact path, escaped by JSON only, so that a program can use it.
-            Address::Unix(Some(path)) => return serializer.serialize_str(&path.to_string_lossy()),
-            Address::Unix(None) => return serializer.collect_str(&self.0),
-        };
-        match canonical(address) {
-            SocketAddr::V6(v6) if v6.scope_id() != 0 => {
-                let name = nix::net::if_::if_indextoname(v6.scope_id());
-                let name = name.map(|name| name.to_string_lossy().into_owned());
-                let name = name.unwrap_or_else(|_| v6.scope_id().to_string());
-                serializer.collect_str(&format_args!("{}%{name}", v6.ip()))
-            }
-            other => serializer.collect_str(&other.ip()),
-        }
-    }
-}
-
-/// The fields that identify a link: protocol and both addresses.
-#[derive(Serialize)]
-struct LinkFields {
-    /// The number of a forwarder's client.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client: Option<u64>,
-    protocol: &'static str,
-    local_address: Host,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    local_port: Option<u16>,
-    peer_address: Host,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer_port: Option<u16>,
-}
-
-/// The port of an internet address.
-fn port(address: &Address) -> Option<u16> {
-    address.internet().map(|address| address.port())
-}
-
-impl LinkFields {
-    /// Our end and the peer's; of a forwarder its end towards the client, and the client's.
-    fn of(link: &Link) -> Self {
-        match &link.forwarded {
-            None => Self::between(link, &link.local, &link.peer),
-            Some(forwarded) => Self::between(link, &forwarded.near, &link.local),
-        }
-    }
-
-    /// The two ends of a connection that was made: a forwarder's is that to TO.
-    fn connected(link: &Link) -> Self {
-        match &link.forwarded {
-            None => Self::of(link),
-            Some(forwarded) => Self::between(link, &forwarded.far, &link.peer),
-        }
-    }
-
-    fn between(link: &Link, local: &Address, peer: &Address) -> Self {
-        Self {
-            client: link.forwarded.as_ref().map(|forwarded| forwarded.client),
-            protocol: link.transport(),
-            local_address: Host(local.clone()),
-            local_port: port(local),
-            peer_address: Host(peer.clone()),
-            peer_port: port(peer),
-        }
-    }
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Way {
@@ -280,50 +212,6 @@ impl Body<'_> {
             Self::Summary { .. } => "summary",
         }
     }
-}
-
-/// Who closed first, and what the kernel measured of TCP.
-#[derive(Serialize)]
-struct TcpFields {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    closed_first: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    round_trip: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retransmissions: Option<u64>,
-}
-
-impl TcpFields {
-    fn of(
-        closed_first: Option<Side>,
-        round_trip: Option<Duration>,
-        retransmissions: Option<u64>,
-    ) -> Self {
-        let closed_first = closed_first.map(|side| match side {
-            Side::Ours => "us",
-            Side::Peers => "peer",
-        });
-        Self { closed_first, round_trip: round_trip.map(seconds), retransmissions }
-    }
-
-    fn of_link(link: &Link) -> Self {
-        let measured = link.course.measured();
-        let round_trip = measured.and_then(|Measured { round_trip, .. }| round_trip);
-        let closed_first = link.course.closed_first().filter(|_| link.is_tcp());
-        Self::of(closed_first, round_trip, measured.map(|measured| measured.retransmissions))
-    }
-
-    fn of_all(all: &Connections) -> Self {
-        Self::of(all.closed_first(), all.round_trip(), all.retransmissions)
-    }
-}
-
-/// The counters of a summary that only TCP connections have.
-#[derive(Serialize)]
-struct ConnectionCounts {
-    connections: u64,
-    peer_closed_first: u64,
-    we_closed_first: u64,
 }
 
 /// The counters of a summary that only datagrams have.
@@ -423,18 +311,17 @@ fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
             peers,
             unsent,
         }),
-        connections: (all.count > 0).then_some(ConnectionCounts {
-            connections: all.count,
-            peer_closed_first: all.peer_first,
-            we_closed_first: all.we_first,
-        }),
+        connections: ConnectionCounts::of(&all),
         tcp: TcpFields::of_all(&all),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::observe::tap::Link;
 
     #[test]
     fn a_transfer_is_one_line_with_numbers_as_numbers() {

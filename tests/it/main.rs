@@ -6,7 +6,9 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod accepting;
+mod any_peer;
 mod architecture;
+mod attempts;
 mod beginners;
 mod bounded;
 mod bulk;
@@ -21,11 +23,15 @@ mod docs;
 mod dump;
 mod endings;
 mod errors;
+mod examples;
+mod expect;
 mod failures;
 mod faults;
 mod forged;
 mod formats;
 mod forward;
+mod habits;
+mod half_closed;
 mod hints;
 mod interop;
 mod json;
@@ -55,6 +61,7 @@ mod udp;
 mod unix;
 mod unreachable;
 mod util;
+mod words;
 
 use libtest_mimic::Trial;
 
@@ -95,6 +102,8 @@ fn main() {
 fn all() -> Vec<Trial> {
     [
         accepting::tests(),
+        any_peer::tests(),
+        attempts::tests(),
         architecture::tests(),
         beginners::tests(),
         bounded::tests(),
@@ -110,11 +119,15 @@ fn all() -> Vec<Trial> {
         dump::tests(),
         endings::tests(),
         errors::tests(),
+        expect::tests(),
+        examples::tests(),
         failures::tests(),
         faults::tests(),
         forged::tests(),
         formats::tests(),
         forward::tests(),
+        half_closed::tests(),
+        habits::tests(),
         hints::tests(),
         interop::tests(),
         json::tests(),
@@ -143,6 +156,7 @@ fn all() -> Vec<Trial> {
         udp::tests(),
         unix::tests(),
         unreachable::tests(),
+        words::tests(),
     ]
     .into_iter()
     .flatten()

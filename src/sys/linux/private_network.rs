@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use socket2::{Domain, Socket, Type};
 
+use crate::sys::facts::Refusal;
 use crate::sys::retry::again;
 
 /// Where TUN devices are made.
@@ -34,15 +35,6 @@ const QUEUE: u32 = 16_384;
 
 /// How long an IPv6 address may take until it is in use.
 const SETTLING: Duration = Duration::from_secs(1);
-
-/// Why there is no network of our own: what was refused, and in the system's words why.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    /// Such as `open /dev/net/tun`.
-    pub what: &'static str,
-    /// The system's answer.
-    pub cause: io::Error,
-}
 
 fn refused(what: &'static str) -> impl FnOnce(io::Error) -> Refusal {
     move |cause| Refusal { what, cause }
