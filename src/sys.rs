@@ -63,6 +63,14 @@ pub(crate) fn enlarge_pipe(fd: impl AsFd, bytes: usize) -> io::Result<()> {
     system::enlarge_pipe(fd.as_fd(), bytes)
 }
 
+/// How many bytes a pipe holds (F_GETPIPE_SZ, fcntl(2)).
+///
+/// # Errors
+/// When it is no pipe.
+pub(crate) fn pipe_size(fd: impl AsFd) -> io::Result<usize> {
+    system::pipe_size(fd.as_fd())
+}
+
 /// Reads back exactly `bytes` bytes that splice(2) has left in a pipe of this process.
 ///
 /// # Errors

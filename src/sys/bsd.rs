@@ -122,6 +122,10 @@ pub(super) fn enlarge_pipe(_: BorrowedFd<'_>, _: usize) -> io::Result<()> {
     missing()
 }
 
+pub(super) fn pipe_size(_: BorrowedFd<'_>) -> io::Result<usize> {
+    missing()
+}
+
 pub(super) fn splice(_: BorrowedFd<'_>, _: BorrowedFd<'_>, _: usize) -> io::Result<usize> {
     missing()
 }

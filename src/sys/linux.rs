@@ -12,7 +12,7 @@ pub(super) use datagrams::{BatchReceiver, BatchSender, RECEIVE_BATCH, tell_desti
 pub(super) use descendants::{adopt_orphans, is_held};
 pub(super) use icmp::{hear_icmp, next_icmp};
 pub(crate) use private_network::PrivateNetwork;
-pub(super) use splice::{CAN_SPLICE, enlarge_pipe, splice};
+pub(super) use splice::{CAN_SPLICE, enlarge_pipe, pipe_size, splice};
 pub(super) use timer::Timer;
 
 use std::fs;

@@ -16,7 +16,9 @@ use crate::util::harness::Need;
 use crate::util::{Running, eventually, net, pktcat, pktcat_line, proc};
 
 mod datagrams;
+mod load;
 mod seen;
+mod services;
 
 pub(crate) fn tests() -> Vec<Trial> {
     let mut all = tests![
@@ -42,6 +44,8 @@ pub(crate) fn tests() -> Vec<Trial> {
     ];
     all.extend(datagrams::tests());
     all.extend(seen::tests());
+    all.extend(load::tests());
+    all.extend(services::tests());
     all
 }
 

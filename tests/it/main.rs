@@ -84,6 +84,7 @@ const ALONE: &[&str] = &[
     "compare::clock::no_message_leaves_before_its_time",
     "faults::",
     "forged::two_services_that_answer_each_other_are_stopped",
+    "forward::load::",
     "formats::the_pace_is_right_on_average",
     "progress::a_file_has_a_bar_with_a_size_that_goes_away",
     "round_trips::",

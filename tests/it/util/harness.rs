@@ -27,6 +27,7 @@ use std::time::Instant;
 use std::{panic, thread};
 
 use libtest_mimic::{Arguments, Trial};
+use nix::sys::resource::{Resource, getrlimit};
 
 /// Something that a test needs from the machine.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +41,8 @@ pub enum Need {
     /// A kernel that follows no symbolic links of other users in shared folders (fs.protected_symlinks,
     /// proc_sys_fs(5)).
     ProtectedLinks,
+    /// A hard limit of open descriptors that is at least so high (RLIMIT_NOFILE, getrlimit(2)).
+    Descriptors(u64),
     /// strace, and permission to use it: containers often refuse ptrace(2).
     Strace,
     /// `/dev/net/tun`, and leave to make a network namespace.
@@ -73,6 +76,9 @@ impl Need {
                     && runs(&[&ordinary[..], &["unshare", "-Urn", "true"]].concat())
                     && runs(&["unshare", "-m", "sh", "-c", node])
             }
+            Self::Descriptors(count) => {
+                getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(_, hard)| hard >= count)
+            }
             Self::Quiet => std::env::var_os("PKTCAT_TIMED_TESTS").is_some(),
         }
     }
@@ -83,6 +89,7 @@ impl Need {
             Self::Root => "root",
             Self::Ipv6 => "IPv6",
             Self::ProtectedLinks => "fs.protected_symlinks",
+            Self::Descriptors(_) => "a higher limit of open descriptors",
             Self::Strace => "strace and leave to trace",
             Self::PrivateNetwork => "/dev/net/tun and network namespaces",
             Self::OrdinaryPrivateNetwork => "root, /dev/net/tun and user namespaces",
