@@ -248,6 +248,22 @@ pub(crate) fn stop_pacing(socket: impl AsFd) -> io::Result<()> {
     system::stop_pacing(socket.as_fd())
 }
 
+/// The name of what decides how fast a connection sends (TCP_CONGESTION, tcp(7)).
+///
+/// # Errors
+/// When the system does not tell.
+pub(crate) fn congestion_control(socket: impl AsFd) -> io::Result<String> {
+    system::congestion_control(socket.as_fd())
+}
+
+/// Has a TCP socket use another one.
+///
+/// # Errors
+/// What setsockopt(2) says; `Unsupported` where there is no choice.
+pub(crate) fn set_congestion_control(socket: impl AsFd, name: &str) -> io::Result<()> {
+    system::set_congestion_control(socket.as_fd(), name)
+}
+
 /// How many datagrams the kernel has dropped at this socket since it was made, because its
 /// receive buffer was full (SO_MEMINFO of `linux/sock_diag.h`).
 ///
