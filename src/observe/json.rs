@@ -17,6 +17,7 @@ use fields::{Host, LinkFields, port};
 
 use crate::error::Error;
 use crate::net::address::{Address, Protocol, transport};
+use crate::observe::hits::Hits;
 use crate::observe::journal::{Journal, Verbosity};
 use crate::observe::tap::{Direction, Event, Observer, Summary, Transfer};
 use crate::peer::is_unsafe_to_show;
@@ -192,6 +193,8 @@ enum Body<'a> {
         received_messages: u64,
         #[serde(flatten)]
         datagrams: Option<DatagramCounts>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        impaired: Option<ImpairedCounts>,
         #[serde(flatten)]
         connections: Option<ConnectionCounts>,
         #[serde(flatten)]
@@ -211,6 +214,22 @@ impl Body<'_> {
             Self::Error { .. } => "error",
             Self::Summary { .. } => "summary",
         }
+    }
+}
+
+/// What a bad network that was asked for has done.
+#[derive(Serialize)]
+struct ImpairedCounts {
+    up: HitCounts,
+    down: HitCounts,
+}
+
+/// An object of all its numbers.
+struct HitCounts(Hits);
+
+impl Serialize for HitCounts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.named())
     }
 }
 
@@ -305,6 +324,9 @@ fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
         sent_messages: counters.sent_messages,
         received_bytes: counters.received_bytes,
         received_messages: counters.received_messages,
+        impaired: counters
+            .impaired
+            .map(|[up, down]| ImpairedCounts { up: HitCounts(up), down: HitCounts(down) }),
         datagrams: (protocol == Protocol::Udp).then_some(DatagramCounts {
             kernel_drops,
             cut,
