@@ -8,6 +8,7 @@ mod datagrams;
 pub(crate) mod descendants;
 pub(crate) mod errno;
 mod facts;
+mod names;
 mod retry;
 mod system;
 mod unix;
@@ -18,7 +19,10 @@ mod bsd;
 mod linux;
 
 pub(crate) use datagrams::{Receiver, SendOutcome, Sender};
-pub(crate) use facts::{Fetch, Icmp, IcmpKind, Offload, Received, Refusal, TcpCounts, TcpState};
+pub(crate) use facts::{
+    Fetch, Icmp, IcmpKind, Offload, Received, Refusal, Stamped, TcpCounts, TcpState,
+};
+pub(crate) use names::{local_name, unix_address};
 pub(crate) use retry::again;
 pub(crate) use system::PrivateNetwork;
 
@@ -398,6 +402,21 @@ pub(crate) fn echoes_control(terminal: impl AsFd) -> bool {
     use nix::sys::termios::{LocalFlags, tcgetattr};
     let both = LocalFlags::ECHO | LocalFlags::ECHOCTL;
     tcgetattr(terminal).is_ok_and(|settings| settings.local_flags.contains(both))
+}
+
+/// Forbids that datagrams are fragmented, here or on the way (IP_MTU_DISCOVER, ip(7);
+/// IPV6_MTU_DISCOVER, ipv6(7)). One that is longer than the path MTU is then EMSGSIZE.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub(crate) fn forbid_fragments(socket: impl AsFd, is_ipv6: bool) -> io::Result<()> {
+    system::forbid_fragments(socket.as_fd(), is_ipv6)
+}
+
+/// Whether [`forbid_fragments`] was called for this socket.
+#[must_use]
+pub(crate) fn forbids_fragments(socket: impl AsFd, is_ipv6: bool) -> bool {
+    system::forbids_fragments(socket.as_fd(), is_ipv6)
 }
 
 /// The width in columns of the terminal behind this descriptor; `None` when it is no terminal or

@@ -204,6 +204,7 @@ mod tests {
             impaired: None,
             connections: Connections::default(),
             last,
+            status: None,
         }
     }
 

@@ -247,6 +247,7 @@ mod tests {
             impaired: None,
             connections: Connections::default(),
             last: true,
+            status: None,
         };
         let both = "sent 14 bytes in 1 write, received 15 bytes in 2 reads, 1.000 s, 29 B/s";
         assert_eq!(summary(&counters), both);

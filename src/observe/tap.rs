@@ -115,6 +115,8 @@ pub(crate) struct Summary {
     pub impaired: Option<[Hits; 2]>,
     /// Whether the run has ended; otherwise SIGUSR1 asked for it.
     pub last: bool,
+    /// The exit status of a run that has ended.
+    pub status: Option<u8>,
 }
 
 /// Receives the transfers and events of a run.
@@ -338,6 +340,7 @@ impl Tap {
             impaired: self.impaired.get(),
             connections: self.connections.get(),
             last,
+            status: None,
         }
     }
 

@@ -5,6 +5,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod abstract_names;
 mod accepting;
 mod any_peer;
 mod architecture;
@@ -19,6 +20,7 @@ mod commands_endings;
 mod compare;
 mod datagrams;
 mod descriptors;
+mod dialogues;
 mod docs;
 mod dump;
 mod endings;
@@ -41,6 +43,7 @@ mod multihomed;
 mod networks;
 mod options;
 mod pcap;
+mod ping;
 mod port_files;
 mod progress;
 mod properties;
@@ -50,6 +53,7 @@ mod round_trips;
 mod scan;
 mod scan_networks;
 mod scan_udp;
+mod scan_wait;
 mod services;
 mod services_udp;
 mod storms;
@@ -58,6 +62,7 @@ mod telling;
 mod timeouts;
 mod timestamps;
 mod udp;
+mod unfragmented;
 mod unix;
 mod unreachable;
 mod util;
@@ -86,8 +91,11 @@ const ALONE: &[&str] = &[
     "forged::two_services_that_answer_each_other_are_stopped",
     "forward::load::",
     "formats::the_pace_is_right_on_average",
+    "ping::outages::",
+    "ping::timing::",
     "progress::a_file_has_a_bar_with_a_size_that_goes_away",
     "round_trips::",
+    "scan_wait::it_ends_soon_after_a_port_opens",
     "scan::probes_keep_the_rate",
     "storms::",
 ];
@@ -102,6 +110,7 @@ fn main() {
 /// The compiler calls what is in no list dead code.
 fn all() -> Vec<Trial> {
     [
+        abstract_names::tests(),
         accepting::tests(),
         any_peer::tests(),
         attempts::tests(),
@@ -116,6 +125,7 @@ fn all() -> Vec<Trial> {
         compare::tests(),
         datagrams::tests(),
         descriptors::tests(),
+        dialogues::tests(),
         docs::tests(),
         dump::tests(),
         endings::tests(),
@@ -138,6 +148,7 @@ fn all() -> Vec<Trial> {
         networks::tests(),
         options::tests(),
         pcap::tests(),
+        ping::tests(),
         port_files::tests(),
         progress::tests(),
         refused_calls::tests(),
@@ -147,6 +158,7 @@ fn all() -> Vec<Trial> {
         scan::tests(),
         scan_networks::tests(),
         scan_udp::tests(),
+        scan_wait::tests(),
         services::tests(),
         services_udp::tests(),
         storms::tests(),
@@ -155,6 +167,7 @@ fn all() -> Vec<Trial> {
         timeouts::tests(),
         timestamps::tests(),
         udp::tests(),
+        unfragmented::tests(),
         unix::tests(),
         unreachable::tests(),
         words::tests(),
