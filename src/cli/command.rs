@@ -163,7 +163,7 @@ are this machine's own loopback, each is.")]
 Examples:
   pktcat compare
   pktcat compare --count 20000 --window 1 --plot
-  pktcat compare --explain --impair loss=5%,delay=20ms,seed=1
+  pktcat compare --explain --impair loss=2%,delay=20ms,seed=1
 
 Without an address it starts an echoing peer of its own on this machine. 'pktcat listen -t -u
 -k --echo PORT' is one for other machines, as is any echo service (RFC 862). Every message ends

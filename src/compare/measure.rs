@@ -21,6 +21,7 @@ pub(crate) mod ledger;
 pub(crate) mod messages;
 pub(crate) mod peer;
 pub(crate) mod recognise;
+pub(crate) mod recut;
 pub(crate) mod run;
 pub(crate) mod stream;
 pub(crate) mod wire;

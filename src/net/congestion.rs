@@ -6,6 +6,7 @@ use std::io;
 use socket2::{Domain, Socket, Type};
 
 use crate::error::{Error, Result, Status};
+use crate::sys;
 
 /// The names that the system knows, apart by spaces.
 const AVAILABLE: &str = "/proc/sys/net/ipv4/tcp_available_congestion_control";
@@ -21,6 +22,9 @@ pub(crate) fn set(socket: &Socket, name: &str) -> Result<()> {
             let error = Error::new(Status::Failure, "congestion control", place, "not permitted");
             return error.hint("net.ipv4.tcp_allowed_congestion_control names those that are");
         }
+        if cause.kind() == io::ErrorKind::Unsupported {
+            return Error::usage(place, "this system has no choice of congestion controls");
+        }
         let error = Error::usage(place, "the system has no congestion control of this name");
         match fs::read_to_string(AVAILABLE) {
             Ok(names) => error.hint(format!("it has {}", names.trim().replace(' ', ", "))),
@@ -31,7 +35,7 @@ pub(crate) fn set(socket: &Socket, name: &str) -> Result<()> {
     if name.len() > 15 {
         return Err(refused(io::ErrorKind::NotFound.into()));
     }
-    socket.set_tcp_congestion(name.as_bytes()).map_err(refused)
+    sys::set_congestion_control(socket, name).map_err(refused)
 }
 
 /// Whether sockets may use it.

@@ -210,6 +210,14 @@ pub(super) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u32> {
 }
 
 /// No congestion control that paces is the system's own choice here.
+pub(super) fn congestion_control(_: BorrowedFd<'_>) -> io::Result<String> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn set_congestion_control(_: BorrowedFd<'_>, _: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 pub(super) fn stop_pacing(_: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }

@@ -234,6 +234,16 @@ const PACES: &[u8] = b"bbr";
 /// default (`net.ipv4.tcp_allowed_congestion_control`, tcp(7)).
 const NEVER_PACES: &[u8] = b"reno";
 
+pub(super) fn congestion_control(fd: BorrowedFd<'_>) -> io::Result<String> {
+    let name = SockRef::from(&fd).tcp_congestion()?;
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    Ok(String::from_utf8_lossy(name).into_owned())
+}
+
+pub(super) fn set_congestion_control(fd: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    SockRef::from(&fd).set_tcp_congestion(name.as_bytes())
+}
+
 pub(super) fn stop_pacing(fd: BorrowedFd<'_>) -> io::Result<()> {
     let socket = SockRef::from(&fd);
     if socket.tcp_congestion()?.starts_with(PACES) {

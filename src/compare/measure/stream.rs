@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use socket2::{SockRef, Socket};
+use socket2::Socket;
 
 use crate::compare::measure::account::{At, Condition};
 use crate::compare::measure::carrier::Carrier;
@@ -241,9 +241,7 @@ impl TcpCarrier {
     /// What decides about the rate of sending, if the system tells.
     #[must_use]
     pub(crate) fn congestion_control(&self) -> Option<String> {
-        let name = SockRef::from(&self.transport).tcp_congestion().ok()?;
-        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-        Some(String::from_utf8_lossy(name).into_owned())
+        sys::congestion_control(&self.transport).ok()
     }
 
     /// Reads that found something.

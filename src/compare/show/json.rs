@@ -99,6 +99,8 @@ struct One {
     #[serde(skip_serializing_if = "Option::is_none")]
     datagrams: Option<u64>,
     boundaries_kept: u64,
+    /// Messages that a peer merged with others or split.
+    merged_or_split: u64,
     /// Null where there is no such number.
     set_up_us: Option<f64>,
     /// Of messages that went one at a time, where some did; else of all.
@@ -212,6 +214,7 @@ impl One {
             reads: if let Came::Reads(n) = side.came { Some(n) } else { None },
             datagrams: if let Came::Datagrams(n) = side.came { Some(n) } else { None },
             boundaries_kept: side.boundaries,
+            merged_or_split: counts.recut,
             set_up_us: side.set_up.map(micros),
             round_trip_us: RoundTrip::new(&side.times.alone),
             jitter_us: side.times.alone.jitter().map(micros),

@@ -423,7 +423,7 @@ ready_udp 9000
         &[
             "pktcat compare",
             "pktcat compare --count 20000 --window 1 --plot",
-            "pktcat compare --explain --impair loss=5%,delay=20ms,seed=1",
+            "pktcat compare --explain --impair loss=2%,delay=20ms,seed=1",
         ],
         r#"
 eval "$line1" | grep -q throughput
