@@ -29,15 +29,18 @@ pub enum Status {
     Unreachable,
     /// An established connection was reset, or broke otherwise.
     Broken,
+    /// The peer ended, or time ran out, before what was waited for came (`--expect`).
+    Unmet,
     /// Stopped by the signal of this number.
     Stopped(i32),
 }
 
 impl Status {
-    /// Whether the run was ended from outside, by a signal or a time limit, rather than by a fault.
+    /// Whether the run did not fail by itself, but was told to end: by a signal or a time limit, or because
+    /// what it waited for does not come.
     #[must_use]
     pub fn is_told_to_end(self) -> bool {
-        matches!(self, Self::Stopped(_) | Self::TimedOut)
+        matches!(self, Self::Stopped(_) | Self::TimedOut | Self::Unmet)
     }
 
     /// The exit status. For a signal it is 128 plus the signal's number, as shells report it.
@@ -52,6 +55,7 @@ impl Status {
             Self::LocalIo => 6,
             Self::Unreachable => 7,
             Self::Broken => 8,
+            Self::Unmet => 10,
             Self::Stopped(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
         }
     }
@@ -92,6 +96,8 @@ pub struct Error {
     told: bool,
     /// Whether another attempt may succeed, although the status does not imply that.
     passing: bool,
+    /// Whether a time limit has passed; the hint names its option then.
+    of_limit: bool,
 }
 
 /// The result of an operation whose failure can end the run.
@@ -113,6 +119,7 @@ impl Error {
             hint: None,
             told: false,
             passing: false,
+            of_limit: false,
         }
     }
 
@@ -159,6 +166,21 @@ impl Error {
         self
     }
 
+    /// The same error, caused by the time limit of an option, which the hint names.
+    #[must_use]
+    pub fn of_limit(mut self, hint: &str) -> Self {
+        self.of_limit = true;
+        self.hint(hint)
+    }
+
+    /// The cause and the hint, where the time limit of an option has passed.
+    #[must_use]
+    pub fn limit(&self) -> Option<(&str, &str)> {
+        let hint = self.hint.as_deref().filter(|_| self.of_limit)?;
+        Some((&*self.why, hint))
+    }
+
+    /// The same error, after somebody told the user.
     /// The same error with a word on what or whom it concerns, besides any hint.
     #[must_use]
     pub fn about(mut self, what: impl fmt::Display) -> Self {

@@ -3,6 +3,8 @@
 
 mod activity;
 pub(crate) mod bar;
+pub(crate) mod connections;
+pub(crate) mod course;
 pub(crate) mod dump;
 pub mod hexdump;
 pub(crate) mod journal;
@@ -10,4 +12,5 @@ pub(crate) mod json;
 pub(crate) mod link;
 pub(crate) mod pcap;
 pub(crate) mod report;
+pub(crate) mod stamps;
 pub(crate) mod tap;

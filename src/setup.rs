@@ -3,4 +3,5 @@
 pub(crate) mod accept;
 pub(crate) mod dial;
 pub(crate) mod resolve;
+mod source;
 pub(crate) mod target;

@@ -107,6 +107,21 @@ pub(crate) fn ready(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> (bool, bool) {
     }
 }
 
+/// Whether reading from this descriptor, or accepting at it, would find something now (poll(2)).
+#[must_use]
+pub(crate) fn is_readable(fd: impl AsFd) -> bool {
+    let mut one = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut one, PollTimeout::ZERO).is_ok() && one[0].any() == Some(true)
+}
+
+/// Whether a socket has an error that no call has told of yet (poll(2)). It stays there to be told.
+#[must_use]
+pub(crate) fn has_error(socket: impl AsFd) -> bool {
+    let mut one = [PollFd::new(socket.as_fd(), PollFlags::empty())];
+    let polled = poll(&mut one, PollTimeout::ZERO);
+    polled.is_ok() && one[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
+}
+
 /// Accepts the next connection of a listening socket, as a socket that is non-blocking and closed on
 /// exec, and the peer's address, if the kernel gives one that is known here.
 ///
@@ -114,6 +129,14 @@ pub(crate) fn ready(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> (bool, bool) {
 /// What accept4(2) says, `WouldBlock` when no connection is waiting.
 pub(crate) fn accept(listener: impl AsFd) -> io::Result<(Socket, Option<Address>)> {
     system::accept(listener.as_fd())
+}
+
+/// Gives a local socket an abstract name of the system's choice ("autobind", unix(7)).
+///
+/// # Errors
+/// When no name is left, or the system has no abstract names.
+pub(crate) fn name_by_itself(socket: impl AsFd) -> io::Result<()> {
+    system::name_by_itself(socket.as_fd())
 }
 
 /// Raises the soft limit of open descriptors to the hard one (RLIMIT_NOFILE, getrlimit(2)), and
@@ -155,6 +178,23 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
 /// When the socket is no TCP socket.
 pub(crate) fn tcp_state(socket: impl AsFd) -> io::Result<TcpState> {
     system::tcp_state(socket.as_fd())
+}
+
+/// Asks the kernel whether the peer's FIN has come, before ours was sent (CLOSE-WAIT, LAST-ACK).
+///
+/// # Errors
+/// When the socket is no TCP socket.
+pub(crate) fn tcp_peer_has_closed(socket: impl AsFd) -> io::Result<bool> {
+    system::tcp_peer_has_closed(socket.as_fd())
+}
+
+/// Asks the kernel how many probes a TCP connection has sent since its peer last answered (`tcpi_probes` of
+/// TCP_INFO, tcp(7)). A reset does not count as an answer.
+///
+/// # Errors
+/// When the socket is no TCP socket.
+pub(crate) fn tcp_unanswered_probes(socket: impl AsFd) -> io::Result<u8> {
+    system::tcp_unanswered_probes(socket.as_fd())
 }
 
 /// Asks the kernel what a TCP connection has sent and received (TCP_INFO, tcp(7)); `None` when

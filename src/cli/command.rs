@@ -21,8 +21,8 @@ Examples:
   pktcat connect localhost 9000 < file   send it
   echo hello | pktcat connect -u -x localhost 9000
 
-Exit status: 0 done, 1 other failure, 2 usage, 3 name not resolved, 4 refused,
-5 timed out, 6 local input or output, 7 unreachable, 8 connection broken.",
+Exit status: 0 done, 1 other failure, 2 usage, 3 not resolved, 4 refused,
+5 timed out, 6 local input or output, 7 unreachable, 8 broken, 10 not expected.",
     subcommand_required = true,
     arg_required_else_help = true,
     disable_help_subcommand = true
@@ -50,6 +50,10 @@ Examples:
 PORT 0 takes a free port and prints it. Without HOST one socket hears IPv4 and IPv6.
 A TCP listener whose stdin is /dev/null or closed keeps its half open until the peer's end.
 An idle pipe as stdin keeps the run alive: -d sends nothing, --until-fin ends at the peer's end.
+A TCP peer that has ended is probed every 5 s (keepalive): one that still reads stays, one that
+has closed for good is found once its system forgets the connection (a minute on Linux), and not
+waited for. With -k a client that has ended gives up its place when another one needs it (at
+--max-clients, or when descriptors run out), the one that ended first before the others.
 With -k and -O lines or frames a client whose message is longer than --queue (16MiB at most) is
 dropped, and so is the one with the longest unfinished message when all of them together are
 over 64MiB (or over --queue).
@@ -63,6 +67,12 @@ Files to be written keep what they hold until the run listens.
 A command's connection is closed once the command has ended, its output has arrived and the
 client has closed its side too; a client that does not is waited for 5 s, and for 30 s while it
 goes on sending. A process that the command leaves behind with the connection open keeps it.
+--send and --expect are done in the order of the words: a --send after an --expect leaves once that has
+come, and when the last word is an --expect the run ends with it. Each --expect is looked for in what
+comes after the match of the one before it, as in a text of its own (so ^ is where that begins, (?m)^
+a line), over UDP in one datagram at a time. It is met by the first bytes that complete a match, of any
+length and however they are cut; $ needs the peer's end. While one is waited for, a time limit other
+than --accept-timeout, -q and the peer's end are status 10.
 A device as stdin holds nothing up where it can be polled (poll(2)); others are read like files.
 The byte of TCP's urgent data is no part of what is received (tcp(7)); all around it is.
 D is 250ms, 2s, 1m or a number of seconds; SIZE and BYTES are 64k (64,000) or 64KiB (65,536).
@@ -80,10 +90,18 @@ has left, and cut the answer short.
 
 When stdin ends, TCP is half-closed and receiving goes on until the peer's end; UDP waits
 --linger for replies. An idle pipe as stdin keeps the run alive: -d is for scripts with
-nothing to send, --until-fin ends the run at the peer's end.
+nothing to send, --until-fin ends the run at the peer's end. A TCP peer that has ended is probed
+every 5 s (keepalive): one that still reads stays, one that has closed for good is found once its
+system forgets the connection (a minute on Linux), and not waited for.
 A TCP run that fails while it sends, or is stopped or timed out with something left to send, ends
 with a reset: what is cut off never looks whole. One with nothing left to send ends with a FIN.
 Files to be written keep what they hold until the run is connected.
+--send and --expect are done in the order of the words: a --send after an --expect leaves once that has
+come, and when the last word is an --expect the run ends with it. Each --expect is looked for in what
+comes after the match of the one before it, as in a text of its own (so ^ is where that begins, (?m)^
+a line), over UDP in one datagram at a time. It is met by the first bytes that complete a match, of any
+length and however they are cut; $ needs the peer's end. While one is waited for, a time limit other
+than -w, -q and the peer's end are status 10.
 A device as stdin holds nothing up where it can be polled (poll(2)); others are read like files.
 The byte of TCP's urgent data is no part of what is received (tcp(7)); all around it is.
 D is 250ms, 2s, 1m or a number of seconds; SIZE and BYTES are 64k (64,000) or 64KiB (65,536).

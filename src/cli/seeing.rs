@@ -15,13 +15,18 @@ pub struct SeeingArgs {
     #[arg(long, value_name = "FILE", help_heading = "What it says")]
     pub hex_file: Option<PathBuf>,
 
-    /// Write what passes the socket to FILE as a packet capture
+    /// Write what passes the socket to FILE as a packet capture: payload and times are real; its
+    /// handshakes, acknowledgements and windows are made up
     #[arg(long, value_name = "FILE", help_heading = "What it says")]
     pub pcap: Option<PathBuf>,
 
     /// Write events to stderr as one JSON object a line; see pktcat-json(5)
     #[arg(long, help_heading = "What it says")]
     pub json: bool,
+
+    /// Begin lines of -v, dump headers, and lines of -O lines and hex with the wall-clock time
+    #[arg(long, help_heading = "What it says")]
+    pub timestamps: bool,
 
     /// Show a bar on stderr when it is a terminal
     #[arg(long, help_heading = "What it says")]

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 
 use super::check;
-use super::parts::{input, output, tell_granted, watch_socket};
+use super::parts::{dialogue, input_of, output, settled, tell_granted, watch_socket};
 use super::watch::{self, Watched};
 use crate::config::{Connect, Place, Stdin};
 use crate::engine::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
 use crate::engine::datagram_relay::{DatagramRelay, NextAddress};
 use crate::engine::ends::{Fin, Rules, Silence};
+use crate::engine::expect;
 use crate::engine::input::Wire;
 use crate::engine::relay::Relay;
 use crate::engine::stream::Stream;
@@ -22,6 +23,7 @@ use crate::io::reactor::Latch;
 use crate::net::address::{Address, HostPort, Lookup, Protocol, port_number};
 use crate::net::local;
 use crate::net::options::Options;
+use crate::net::socket;
 use crate::observe::journal::Verbosity;
 use crate::observe::tap::{Event, Link};
 use crate::run::limits::Limit;
@@ -39,13 +41,17 @@ const UDP_LINGER: Duration = Duration::from_secs(1);
 pub(crate) fn run(config: &Connect) -> Result<()> {
     let common = &config.common;
     let prepare = |_: &mut Session| check::connect(config);
-    watch::session(Watched::of(common), prepare, |(), session| match common.protocol {
-        Protocol::Tcp => tcp(config, session),
-        Protocol::Udp => udp(config, session),
+    watch::session(Watched::of(common), prepare, |(), session| {
+        let dialogue = dialogue(common);
+        let result = match common.protocol {
+            Protocol::Tcp => tcp(config, dialogue.clone(), session),
+            Protocol::Udp => udp(config, dialogue.clone(), session),
+        };
+        settled(result, dialogue.as_ref())
     })
 }
 
-fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
+fn tcp(config: &Connect, dialogue: Option<expect::Shared>, session: &mut Session) -> Result<()> {
     let common = &config.common;
     let Connected { socket, latch, peer } =
         again(config, session, |session| match &config.place {
@@ -56,19 +62,28 @@ fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
     session.event(&Event::Connected(&link));
     tell_granted(&common.options, &socket, session);
     let stream = Stream::new(socket, latch, Rc::clone(&link), Rc::clone(&session.tap));
-    let ends = input(common, Wire::Stream, session)
+    if let Some(dialogue) = &dialogue {
+        dialogue.borrow_mut().with(link.to_string());
+    }
+    let ends = input_of(common, Wire::Stream, dialogue.as_ref(), session)
         .and_then(|input| Ok((input, output(common, true, session)?)))
         // A reset rather than a FIN: the peer must not take this for the end of an empty stream.
         .inspect_err(|_| stream.abort());
     let (input, output) = ends?;
-    let output = output.of_peer(link.to_string());
+    let mut output = output.of_peer(link.to_string());
+    if config.tag {
+        output = output.tagged_with(&link.peer);
+    }
     let fin = match common.stdin {
         _ if common.no_shutdown => Fin::Never,
         Stdin::Ignore => Fin::AtPeerClose,
+        // Who has nothing to say waits for the peer's word, and many a peer takes a FIN for the end.
+        Stdin::Send if dialogue.is_some() && input.is_null() => Fin::AtPeerClose,
         Stdin::Send => Fin::AtInputEnd,
     };
     let rules = common.rules(common.linger.map_or(Silence::Ignored, Silence::AfterInput));
     Relay::new((input, output), stream, fin, rules, common.offload, common.pace(), Instant::now())
+        .in_dialogue(dialogue)
         .run(session)
 }
 
@@ -161,10 +176,10 @@ fn source(config: &Connect, limit: Option<Limit>, session: &mut Session) -> Resu
         Some(host) => resolve::resolve_host(session, host, 0, common.names(), limit)?,
         None => Vec::new(),
     };
-    Ok(dial::From { addresses, port, options: common.options.clone() })
+    Ok(dial::From { addresses, port, options: common.options.clone(), hears: config.hears })
 }
 
-fn udp(config: &Connect, session: &mut Session) -> Result<()> {
+fn udp(config: &Connect, dialogue: Option<expect::Shared>, session: &mut Session) -> Result<()> {
     let common = &config.common;
     let (socket, peer, all, others) = match &config.place {
         Place::Internet(target) => {
@@ -200,8 +215,17 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     };
     let wire = common.datagrams(longest)?;
     let (socket, latch, peer) = opened(socket, peer, &common.options, session)?;
-    let input = input(common, wire, session)?;
-    let output = output(common, false, session)?;
+    if let Some(dialogue) = &dialogue {
+        dialogue.borrow_mut().with(socket::name(&peer, Protocol::Udp));
+    }
+    let input = input_of(common, wire, dialogue.as_ref(), session)?;
+    let mut output = output(common, false, session)?;
+    if config.tag {
+        output = match socket::peer_address(&socket) {
+            Some(peer) => output.tagged_with(&peer),
+            None => output.tagged(),
+        };
+    }
     let silence = match (common.stdin, common.linger) {
         // Nothing is sent, so that there are no last replies to wait for: only --linger itself, if
         // given, ends the run.
@@ -210,7 +234,7 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     };
     let rules = Rules { count: common.count, ..common.rules(silence) };
     let tap = Rc::clone(&session.tap);
-    let peers = Peers::Connected(peer.into());
+    let peers = Peers::only(&socket, peer, config.following);
     let datagram = Datagram::new(socket, latch, peers, common.offload, common.fetch(), tap);
     let mut relay =
         DatagramRelay::new(input, output, datagram, rules, common.pace(), Instant::now());
@@ -218,7 +242,7 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
         let from = source(config, limit(config), session)?;
         relay = relay.or(next_of(others, all, from, config));
     }
-    relay.run(session)
+    relay.in_dialogue(dialogue).run(session)
 }
 
 /// A socket connected to the first address that has a route, that address, and the ones after it.

@@ -46,6 +46,7 @@ pub(super) fn session<T>(
     let Watched { protocol, verbosity, timeout, seen } = watched;
     let mut session = Session::new(protocol, verbosity, timeout)?;
     let journal = session.console.journal();
+    let stamps = seen.stamps;
     if let BarSetting::Drawn { size } = seen.bar {
         // The bar comes before the observers that write lines, because it is erased to make room for
         // them.
@@ -53,7 +54,9 @@ pub(super) fn session<T>(
     }
     match seen.told {
         Told::Text => {
-            session.observe(Box::new(Lines::new(journal.clone(), verbosity)));
+            let lines =
+                Lines::new(journal.clone(), verbosity).stamped(stamps).telling(seen.leaving);
+            session.observe(Box::new(lines));
         }
         Told::Json(bytes) => {
             let started = wall_clock_at_start(&session);
@@ -62,7 +65,7 @@ pub(super) fn session<T>(
         }
     }
     if let Some(paint) = seen.dump {
-        session.observe(Box::new(Dump::new(journal, paint)));
+        session.observe(Box::new(Dump::new(journal, paint).stamped(stamps)));
     }
     let result = prepare(&mut session).and_then(|ready| {
         observe_in_files(seen, &mut session)?;
@@ -75,7 +78,7 @@ pub(super) fn session<T>(
 fn observe_in_files(seen: &Seen, session: &mut Session) -> Result<()> {
     if let Some((path, paint)) = &seen.dump_file {
         let journal = files::open(path, session)?;
-        session.observe(Box::new(Dump::new(journal, *paint)));
+        session.observe(Box::new(Dump::new(journal, *paint).stamped(seen.stamps)));
     }
     if let Some(path) = &seen.pcap {
         let journal = files::open(path, session)?;

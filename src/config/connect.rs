@@ -5,8 +5,10 @@ use std::time::Duration;
 use super::common::Common;
 use super::distinct;
 use super::place::Place;
-use crate::cli::{ConnectArgs, MessageArgs};
+use crate::cli::{ConnectArgs, FormatArg, MessageArgs};
+use crate::engine::datagram::Following;
 use crate::error::{Error, Result};
+use crate::setup::dial::Hears;
 
 /// Settings of `pktcat connect`.
 #[derive(Debug)]
@@ -17,6 +19,12 @@ pub(crate) struct Connect {
     pub common: Common,
     /// The local host name or address to send from; with `--unix`, the path (`--source`).
     pub source: Option<String>,
+    /// Whose datagrams are heard (`--any-peer`).
+    pub hears: Hears,
+    /// Whether datagrams go on to whoever answered first (`--follow`).
+    pub following: Following,
+    /// Whether each message on standard output begins with its sender's address (`--tag`).
+    pub tag: bool,
     /// The local port to send from (`--source-port`).
     pub source_port: Option<String>,
     /// See `--connect-timeout`.
@@ -45,11 +53,18 @@ impl Connect {
             return Err(Error::usage("--source-port", "a local socket has no port")
                 .hint("-s PATH gives it a name"));
         }
+        if args.tag && !matches!(args.common.output, FormatArg::Lines | FormatArg::Hex) {
+            return Err(Error::usage("--tag", "needs messages that are lines of text")
+                .hint("-O lines or -O hex"));
+        }
         distinct::check(&args.common.seeing.files(), &[])?;
         Ok(Self {
             place,
             common: Common::new(args.common, payloads)?,
             source: args.source,
+            hears: if args.any_peer || args.follow { Hears::Anybody } else { Hears::Peer },
+            following: if args.follow { Following::First } else { Following::Never },
+            tag: args.tag,
             source_port: args.source_port,
             connect_timeout: args.connect_timeout,
             retry: args.retry.unwrap_or(0),

@@ -16,6 +16,7 @@ use crate::io::reactor::Reactor;
 use crate::io::splice_end::SpliceEnd;
 use crate::io::stdio::Local;
 use crate::net::address::Address;
+use crate::observe::stamps::Stamps;
 use crate::run::session::Session;
 
 use device::Device;
@@ -69,6 +70,13 @@ impl Output {
     #[must_use]
     pub(crate) fn tagged_with(mut self, peer: &Address) -> Self {
         self.encoder.tag_peer(peer);
+        self
+    }
+
+    /// The same output, with or without the wall-clock time before each line.
+    #[must_use]
+    pub(crate) fn stamped(mut self, stamps: Stamps) -> Self {
+        self.encoder.stamp(stamps);
         self
     }
 

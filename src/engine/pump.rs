@@ -13,15 +13,15 @@ use crate::error::Error;
 use crate::io::progress::Progress;
 use crate::sys::Offload;
 
-/// Bytes of the room that pumps without a batch of their own [borrow](Pump::borrow_room).
-pub(crate) const LENT_ROOM: usize = 128 * 1024;
-
 /// Steps that a pump takes while data flows, before its user looks for signals and deadlines.
 pub(crate) const STEPS_BETWEEN_LOOKS: u32 = 16;
 
 /// Steps that deliver the rest when a run ends early: more than the buffer of a socket holds, and few
 /// enough that a peer which floods does not keep the run alive.
 const STEPS_AT_THE_END: u32 = 256;
+
+/// Bytes of the room that pumps without a batch of their own [borrow](Pump::borrow_room).
+pub(crate) const LENT_ROOM: usize = 128 * 1024;
 
 /// Which end of a pump failed.
 #[derive(Debug)]

@@ -16,13 +16,14 @@ use std::rc::Rc;
 use socket2::Socket;
 
 use crate::engine::batch::Batch;
-use crate::engine::ends::Standing;
+use crate::engine::ends::{Farewell, Learned, OurFin, Standing};
 use crate::engine::flow::{Allowance, Sink, Source};
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
 use crate::io::splice_end::SpliceEnd;
-use crate::observe::tap::{Activity, Event, Link, Tap};
+use crate::observe::course::Measured;
+use crate::observe::tap::{Activity, Event, Link, Side, Tap};
 use crate::sys::TcpState;
 
 /// A connected, non-blocking stream socket. Observers are told what passes and what happens to it.
@@ -94,6 +95,10 @@ impl Stream {
     /// # Errors
     /// When the connection is broken.
     pub(crate) fn close_write(&mut self) -> Result<Progress> {
+        // The peer's FIN may have come without having been read.
+        if self.link.course.closed_first().is_none() && self.transport.peer_has_closed() {
+            self.link.course.closed_by(Side::Peers);
+        }
         let progress =
             self.transport.close_write().map_err(|cause| match cause.raw_os_error() {
                 // What is no longer connected has been reset, and a read has met that already.
@@ -108,6 +113,14 @@ impl Stream {
         Ok(progress)
     }
 
+    /// The peer's FIN has come and this side goes on: from now on the system asks whether the peer is still
+    /// there. (A local socket tells unasked.)
+    pub(crate) fn probe_peer(&self) {
+        if self.link.is_tcp() {
+            self.transport.probe_peer();
+        }
+    }
+
     /// Closing it will be a reset: a stream that is cut off must not look like one that is whole.
     /// (A local socket knows no resets.)
     pub(crate) fn abort(&self) {
@@ -118,6 +131,14 @@ impl Stream {
 
     /// The connection is over, however it ended.
     pub(crate) fn over(&self) {
+        if self.link.is_tcp() {
+            if let Some(counts) = self.transport.counts() {
+                let (round_trip, retransmissions) = (counts.round_trip, counts.retransmissions);
+                self.link.course.set_measured(Measured { round_trip, retransmissions });
+            }
+            // Whoever has closed neither half closes both now.
+            self.link.course.closed_by(Side::Ours);
+        }
         self.tap.event(&Event::Closed(&self.link));
     }
 
@@ -186,6 +207,21 @@ impl Standing for Stream {
 
     fn check(&self) -> Result<()> {
         if self.has_failed() { self.standing() } else { Ok(()) }
+    }
+
+    fn farewell(&self, fin: OurFin) -> Option<Farewell> {
+        // The answer to our FIN may be here before a wake-up tells of it.
+        let may_be_gone = self.has_failed() || fin == OurFin::Sent;
+        if !may_be_gone || self.transport.is_connected() {
+            return None;
+        }
+        let learned = match self.transport.has_been_asked() {
+            true => Learned::ByAsking,
+            false => Learned::ByReset,
+        };
+        // Where the system does not tell, nobody can say that nothing is missing.
+        let unacknowledged = self.unacknowledged().unwrap_or(u32::MAX);
+        Some(Farewell { learned, unacknowledged })
     }
 }
 

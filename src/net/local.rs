@@ -203,3 +203,18 @@ pub(crate) fn connect(
         Err(cause) => Err(failed("connect", path, &cause)),
     }
 }
+
+/// A datagram socket connected to this path that has a name of the system's choice, so that it can be
+/// answered ("autobind", unix(7)).
+///
+/// # Errors
+/// When no process has bound the path.
+pub(crate) fn connect_answerable(path: &Path) -> Result<Socket> {
+    let connected = || {
+        let socket = open(Protocol::Udp)?;
+        sys::name_by_itself(&socket)?;
+        socket.connect(&SockAddr::unix(path)?)?;
+        Ok(socket)
+    };
+    connected().map_err(|cause: io::Error| failed("connect", path, &cause))
+}

@@ -3,19 +3,25 @@
 //! The fields are a contract, documented in `pktcat-json(5)`: new ones may be added, none may be
 //! removed or change its meaning.
 
+mod fields;
+mod tcp;
+
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 use serde_json::ser::{Formatter, Serializer as Writer};
 
+use fields::{Host, LinkFields, port};
+
 use crate::error::Error;
-use crate::net::address::{Address, Protocol, canonical, transport};
+use crate::net::address::{Address, Protocol, transport};
 use crate::observe::journal::{Journal, Verbosity};
-use crate::observe::tap::{Direction, Event, Link, Observer, Summary, Transfer};
+use crate::observe::tap::{Direction, Event, Observer, Summary, Transfer};
 use crate::peer::is_unsafe_to_show;
+
+use tcp::{ConnectionCounts, TcpFields};
 
 /// Whether `data` events carry the bytes themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,78 +137,6 @@ impl<T: fmt::Display> Serialize for AsText<T> {
     }
 }
 
-/// An IP address, with `%INTERFACE` if it is link-local; or the path of a local socket.
-struct Host(Address);
-
-impl Serialize for Host {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let address = match &self.0 {
-            Address::Internet(address) => *address,
-            // The exact path, escaped by JSON only, so that a program can use it.
-            Address::Unix(Some(path)) => return serializer.serialize_str(&path.to_string_lossy()),
-            Address::Unix(None) => return serializer.collect_str(&self.0),
-        };
-        match canonical(address) {
-            SocketAddr::V6(v6) if v6.scope_id() != 0 => {
-                let name = nix::net::if_::if_indextoname(v6.scope_id());
-                let name = name.map(|name| name.to_string_lossy().into_owned());
-                let name = name.unwrap_or_else(|_| v6.scope_id().to_string());
-                serializer.collect_str(&format_args!("{}%{name}", v6.ip()))
-            }
-            other => serializer.collect_str(&other.ip()),
-        }
-    }
-}
-
-/// The fields that identify a link: protocol and both addresses.
-#[derive(Serialize)]
-struct LinkFields {
-    /// The number of a forwarder's client.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client: Option<u64>,
-    protocol: &'static str,
-    local_address: Host,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    local_port: Option<u16>,
-    peer_address: Host,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer_port: Option<u16>,
-}
-
-/// The port of an internet address.
-fn port(address: &Address) -> Option<u16> {
-    address.internet().map(|address| address.port())
-}
-
-impl LinkFields {
-    /// Our end and the peer's; of a forwarder its end towards the client, and the client's.
-    fn of(link: &Link) -> Self {
-        match &link.forwarded {
-            None => Self::between(link, &link.local, &link.peer),
-            Some(forwarded) => Self::between(link, &forwarded.near, &link.local),
-        }
-    }
-
-    /// The two ends of a connection that was made: a forwarder's is that to TO.
-    fn connected(link: &Link) -> Self {
-        match &link.forwarded {
-            None => Self::of(link),
-            Some(forwarded) => Self::between(link, &forwarded.far, &link.peer),
-        }
-    }
-
-    fn between(link: &Link, local: &Address, peer: &Address) -> Self {
-        Self {
-            client: link.forwarded.as_ref().map(|forwarded| forwarded.client),
-            protocol: link.transport(),
-            local_address: Host(local.clone()),
-            local_port: port(local),
-            peer_address: Host(peer.clone()),
-            peer_port: port(peer),
-        }
-    }
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Way {
@@ -240,6 +174,9 @@ enum Body<'a> {
         reset: bool,
         sent_bytes: u64,
         received_bytes: u64,
+        duration: f64,
+        #[serde(flatten)]
+        tcp: TcpFields,
     },
     Error {
         message: AsText<&'a Error>,
@@ -255,6 +192,10 @@ enum Body<'a> {
         received_messages: u64,
         #[serde(flatten)]
         datagrams: Option<DatagramCounts>,
+        #[serde(flatten)]
+        connections: Option<ConnectionCounts>,
+        #[serde(flatten)]
+        tcp: TcpFields,
     },
 }
 
@@ -333,6 +274,8 @@ impl Observer for Json {
                 reset: link.reset_by().is_some(),
                 sent_bytes: link.sent_bytes(),
                 received_bytes: link.received_bytes(),
+                duration: seconds(link.course.duration(at)),
+                tcp: TcpFields::of_link(link),
             },
             Event::Error(error) => {
                 Body::Error { message: AsText(error), status: error.status.code() }
@@ -354,6 +297,7 @@ impl Observer for Json {
 fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
     let Summary { protocol, last, kernel_drops, cut, peers, unsent, .. } = *counters;
     let unsent = (unsent > 0).then_some(unsent);
+    let all = counters.connections;
     Body::Summary {
         protocol: local.unwrap_or_else(|| protocol.name()),
         last,
@@ -367,12 +311,17 @@ fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
             peers,
             unsent,
         }),
+        connections: ConnectionCounts::of(&all),
+        tcp: TcpFields::of_all(&all),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::observe::tap::Link;
 
     #[test]
     fn a_transfer_is_one_line_with_numbers_as_numbers() {

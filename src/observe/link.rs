@@ -9,6 +9,7 @@ use socket2::Socket;
 use crate::net::address::{Address, Protocol, transport};
 use crate::net::socket;
 use crate::observe::activity::Activity;
+use crate::observe::course::{Course, Side};
 
 /// One peer of one socket, and what has passed between them.
 #[derive(Debug)]
@@ -22,6 +23,9 @@ pub(crate) struct Link {
     pub(super) sent: DirectionCount,
     pub(super) received: DirectionCount,
     pub(super) reset: Cell<Option<Side>>,
+    is_counted: Cell<bool>,
+    /// How the connection went.
+    pub course: Course,
     /// What a forwarder adds; `None` where this program is one of the two ends.
     pub forwarded: Option<Forwarded>,
 }
@@ -38,15 +42,6 @@ pub(crate) struct Forwarded {
     pub near: Address,
     /// Our address towards TO; [`near`](Self::near) while there is no connection to it.
     pub far: Address,
-}
-
-/// One of the two ends of a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// This program.
-    Ours,
-    /// The peer, or the network in its place.
-    Peers,
 }
 
 /// One direction of a link.
@@ -79,7 +74,9 @@ impl Link {
             sent,
             received,
             reset: Cell::new(None),
+            course: Course::default(),
             forwarded: None,
+            is_counted: Cell::new(true),
         }
     }
 
@@ -94,6 +91,34 @@ impl Link {
     #[must_use]
     pub(crate) fn of_client(self, forwarded: Forwarded) -> Self {
         Self { forwarded: Some(forwarded), ..self }
+    }
+
+    /// What has passed on another link counts here.
+    pub(crate) fn continue_from(&self, before: &Self) {
+        for (own, earlier) in [(&self.sent, &before.sent), (&self.received, &before.received)] {
+            own.bytes.set(earlier.bytes.get());
+            own.messages.set(earlier.messages.get());
+        }
+    }
+
+    /// The same link, where what passes does not pass here, and nobody has counted it yet.
+    #[must_use]
+    pub(crate) fn uncounted(self) -> Self {
+        self.is_counted.set(false);
+        self
+    }
+
+    /// Payload bytes that have passed, as somebody else has counted them.
+    pub(crate) fn set_bytes(&self, sent: u64, received: u64) {
+        self.is_counted.set(true);
+        self.sent.bytes.set(sent);
+        self.received.bytes.set(received);
+    }
+
+    /// Whether it is known how much has passed.
+    #[must_use]
+    pub(crate) fn is_counted(&self) -> bool {
+        self.is_counted.get()
     }
 
     /// The protocol as people name it: `tcp`, `udp`, or `unix` for both kinds of local sockets.
@@ -125,6 +150,12 @@ impl Link {
     #[must_use]
     pub(crate) fn received_bytes(&self) -> u64 {
         self.received.bytes.get()
+    }
+
+    /// One side has reset the connection.
+    pub(super) fn broke(&self, side: Side) {
+        self.reset.set(Some(side));
+        self.course.closed_by(side);
     }
 
     /// Whether the connection broke.

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::net::address::{Address, Protocol};
 pub(crate) use crate::observe::activity::Activity;
-pub(crate) use crate::observe::link::{Forwarded, Link, Side};
+use crate::observe::connections::Connections;
+pub(crate) use crate::observe::course::Side;
+pub(crate) use crate::observe::link::{Forwarded, Link};
 
 /// The direction of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +108,8 @@ pub(crate) struct Summary {
     pub ignored: u64,
     /// Datagrams that could not be sent: the kernel refused them, or had no buffer for too long.
     pub unsent: u64,
+    /// The TCP connections that are over.
+    pub connections: Connections,
     /// Whether the run has ended; otherwise SIGUSR1 asked for it.
     pub last: bool,
 }
@@ -145,6 +149,7 @@ pub(crate) struct Tap {
     peers: Cell<u64>,
     ignored: Cell<u64>,
     unsent: Cell<u64>,
+    connections: Cell<Connections>,
     observers: RefCell<Vec<Box<dyn Observer>>>,
     watched: Cell<bool>,
 }
@@ -170,6 +175,7 @@ impl Tap {
             peers: Cell::default(),
             ignored: Cell::default(),
             unsent: Cell::default(),
+            connections: Cell::default(),
             observers: RefCell::default(),
             watched: Cell::default(),
         }
@@ -246,17 +252,32 @@ impl Tap {
         add(&self.unsent, messages as u64);
     }
 
+    /// Takes the counts of datagrams that were ignored and that could not be sent.
+    #[must_use]
+    pub(crate) fn take_losses(&self) -> (usize, usize) {
+        let take = |counter: &Cell<u64>| usize::try_from(counter.take()).unwrap_or(usize::MAX);
+        (take(&self.ignored), take(&self.unsent))
+    }
+
     /// Reports an event to all observers.
     pub(crate) fn event(&self, event: &Event<'_>) {
+        let at = self.started.elapsed();
         match event {
             Event::Peer(_) => add(&self.peers, 1),
             // Reading and writing both meet the reset; it is reported once.
             Event::Reset(link) | Event::WeReset(link) if link.reset.get().is_some() => return,
-            Event::Reset(link) => link.reset.set(Some(Side::Peers)),
-            Event::WeReset(link) => link.reset.set(Some(Side::Ours)),
+            Event::Reset(link) => link.broke(Side::Peers),
+            Event::WeReset(link) => link.broke(Side::Ours),
+            Event::Connected(link) | Event::Accepted(link) => {
+                // A client of a forwarder came before it was connected.
+                let came = link.forwarded.as_ref().map(|forwarded| forwarded.came);
+                link.course.begin(came.unwrap_or(at));
+            }
+            Event::PeerClosed(link) => link.course.peer_closed(at),
+            Event::WeClosed(link) => link.course.closed_by(Side::Ours),
+            Event::Closed(link) => self.connections.set(self.connections.get().and(link)),
             _ => {}
         }
-        let at = self.started.elapsed();
         for observer in self.observers.borrow_mut().iter_mut() {
             observer.event(at, event);
         }
@@ -298,6 +319,7 @@ impl Tap {
             peers: self.peers.get(),
             ignored: self.ignored.get(),
             unsent: self.unsent.get(),
+            connections: self.connections.get(),
             last,
         }
     }

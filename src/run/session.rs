@@ -138,6 +138,11 @@ impl Session {
         }
     }
 
+    /// Counts the datagrams that the kernel has dropped at a socket which is about to be closed.
+    pub(crate) fn count_last_drops_of(&mut self, socket: &Socket) {
+        self.drops_before += sys::receive_drops(socket).unwrap_or(0);
+    }
+
     /// Sleeps until something is ready, or `deadline` or the limit of the run has come.
     ///
     /// # Errors
@@ -234,7 +239,7 @@ impl Session {
     }
 
     fn count_drops(&self) {
-        if !self.drops_of.is_empty() {
+        if !self.drops_of.is_empty() || self.drops_before > 0 {
             let drops =
                 self.drops_of.iter().filter_map(|socket| sys::receive_drops(&**socket).ok());
             self.tap.dropped(self.drops_before + drops.sum::<u64>());

@@ -8,6 +8,7 @@
 mod broadcast;
 mod client;
 mod loops;
+mod places;
 pub(crate) mod role;
 mod service;
 mod state;
@@ -83,9 +84,10 @@ impl Hub {
             let mut moved = false;
             let congested = session.is_congested();
             if !congested {
-                moved |= self.accept(session)?;
                 moved |= self.serve_datagrams()?;
                 moved |= self.serve_clients(session);
+                // Whoever has left by now has made room.
+                moved |= self.accept(session)?;
                 moved |= self.step_input(now)?;
             }
             moved |= matches!(self.output.flush()?, Progress::Moved(_));
@@ -114,11 +116,7 @@ impl Hub {
     fn accept(&mut self, session: &mut Session) -> Result<bool> {
         let mut any = false;
         for _ in 0..ACCEPTS_AT_ONCE {
-            let Some(acceptor) = &mut self.acceptor else { break };
-            let Some((socket, peer)) = acceptor.next(self.clients.present(), session)? else {
-                break;
-            };
-            let local = acceptor.local();
+            let Some((socket, local, peer)) = self.next_client(session)? else { break };
             any = true;
             self.welcome(socket, local, peer, session);
             if !self.settings.keep_open

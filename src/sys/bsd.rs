@@ -108,6 +108,11 @@ pub(super) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Local sockets have names in the file system only.
+pub(super) fn name_by_itself(_: BorrowedFd<'_>) -> io::Result<()> {
+    missing()
+}
+
 /// pipe2(2) is FreeBSD's alone.
 pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = nix::unistd::pipe()?;
@@ -162,6 +167,16 @@ pub(super) fn tcp_state(fd: BorrowedFd<'_>) -> io::Result<TcpState> {
         Err(cause) if cause.raw_os_error() == Some(libc::ECONNRESET) => Ok(TcpState::Closed),
         Err(cause) => Err(cause),
     }
+}
+
+pub(super) fn tcp_peer_has_closed(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    const CLOSE_WAIT: u8 = 5;
+    let (state, _) = get_option::<u8>(fd, libc::IPPROTO_TCP, own::TCP_INFO)?;
+    Ok(state == CLOSE_WAIT)
+}
+
+pub(super) fn tcp_unanswered_probes(_: BorrowedFd<'_>) -> io::Result<u8> {
+    missing()
 }
 
 /// Neither system counts segments without data.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::time::Duration;
 
 use crate::peer::Route;
 
@@ -28,8 +29,14 @@ pub(crate) struct TcpCounts {
     pub segments_in: u64,
     /// Payload bytes sent; retransmitted ones count each time.
     pub bytes_out: u64,
+    /// Payload bytes sent; retransmitted ones count once.
+    pub payload_out: u64,
+    /// Bytes received; the peer's FIN counts as one.
+    pub bytes_in: u64,
     /// Segments retransmitted.
     pub retransmissions: u64,
+    /// The smoothed round trip (RFC 6298); `None` before the first was measured.
+    pub round_trip: Option<Duration>,
     /// Whether segments carry timestamps (RFC 7323), 12 bytes each.
     pub timestamps: bool,
 }

@@ -19,9 +19,10 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::time::Duration;
 
 use nix::fcntl::OFlag;
-use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, UnixAddr, setsockopt, sockopt};
 use nix::sys::stat::Mode;
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -53,6 +54,10 @@ pub(super) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
 
 pub(super) fn bind_device(socket: &Socket, device: &str, _: Domain) -> io::Result<()> {
     socket.bind_device(Some(device.as_bytes()))
+}
+
+pub(super) fn name_by_itself(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(nix::sys::socket::bind(fd.as_raw_fd(), &UnixAddr::new_unnamed())?)
 }
 
 pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -102,17 +107,34 @@ pub(super) fn tcp_state(fd: BorrowedFd<'_>) -> io::Result<TcpState> {
     })
 }
 
+pub(super) fn tcp_peer_has_closed(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    const CLOSE_WAIT: u8 = 8;
+    const LAST_ACK: u8 = 9;
+    let (state, _) = get_option::<u8>(fd, libc::IPPROTO_TCP, libc::TCP_INFO)?;
+    Ok(matches!(state, CLOSE_WAIT | LAST_ACK))
+}
+
+pub(super) fn tcp_unanswered_probes(fd: BorrowedFd<'_>) -> io::Result<u8> {
+    // The fourth byte of struct tcp_info.
+    let ([.., probes], _) = get_option::<[u8; 4]>(fd, libc::IPPROTO_TCP, libc::TCP_INFO)?;
+    Ok(probes)
+}
+
 /// Words of `struct tcp_info` (`linux/tcp.h`), counted in 32-bit units; the structure only grows,
 /// and older kernels fill in less of it.
 mod tcp_info {
     /// The byte of options is the second of the second word.
     pub(super) const OPTIONS: usize = 1;
+    /// In microseconds.
+    pub(super) const RTT: usize = 17;
     pub(super) const TOTAL_RETRANS: usize = 25;
+    pub(super) const BYTES_RECEIVED: usize = 32;
     pub(super) const SEGS_OUT: usize = 34;
     pub(super) const SEGS_IN: usize = 35;
     /// Since Linux 4.19.
     pub(super) const BYTES_SENT: usize = 50;
-    pub(super) const LENGTH: usize = 52;
+    pub(super) const BYTES_RETRANS: usize = 52;
+    pub(super) const LENGTH: usize = 54;
 }
 
 /// TCPI_OPT_TIMESTAMPS (`linux/tcp.h`).
@@ -134,7 +156,13 @@ pub(super) fn tcp_counts(fd: BorrowedFd<'_>) -> io::Result<Option<TcpCounts>> {
         segments_out: word(tcp_info::SEGS_OUT),
         segments_in: word(tcp_info::SEGS_IN),
         bytes_out: long(tcp_info::BYTES_SENT),
+        payload_out: long(tcp_info::BYTES_SENT) - long(tcp_info::BYTES_RETRANS),
+        bytes_in: long(tcp_info::BYTES_RECEIVED),
         retransmissions: word(tcp_info::TOTAL_RETRANS),
+        round_trip: match word(tcp_info::RTT) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros)),
+        },
         timestamps: options & OPTION_TIMESTAMPS != 0,
     };
     // Every connection has sent a SYN or SYN-ACK: a count of 0 means that this kernel does not count.

@@ -15,6 +15,7 @@ use crate::util::data::{
 use crate::util::harness::Need;
 use crate::util::{Running, eventually, net, pktcat, pktcat_line, proc};
 
+mod datagrams;
 mod seen;
 
 pub(crate) fn tests() -> Vec<Trial> {
@@ -39,6 +40,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         words_that_make_no_sense_are_usage_errors,
         the_port_is_written_to_a_file,
     ];
+    all.extend(datagrams::tests());
     all.extend(seen::tests());
     all
 }

@@ -6,6 +6,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod accepting;
+mod any_peer;
 mod architecture;
 mod beginners;
 mod bounded;
@@ -22,11 +23,14 @@ mod dump;
 mod endings;
 mod errors;
 mod examples;
+mod expect;
 mod failures;
 mod faults;
 mod forged;
 mod formats;
 mod forward;
+mod habits;
+mod half_closed;
 mod hints;
 mod interop;
 mod json;
@@ -49,11 +53,14 @@ mod services;
 mod services_udp;
 mod storms;
 mod taking_over;
+mod telling;
 mod timeouts;
+mod timestamps;
 mod udp;
 mod unix;
 mod unreachable;
 mod util;
+mod words;
 
 use libtest_mimic::Trial;
 
@@ -93,6 +100,7 @@ fn main() {
 fn all() -> Vec<Trial> {
     [
         accepting::tests(),
+        any_peer::tests(),
         architecture::tests(),
         beginners::tests(),
         bounded::tests(),
@@ -109,11 +117,14 @@ fn all() -> Vec<Trial> {
         endings::tests(),
         errors::tests(),
         examples::tests(),
+        expect::tests(),
         failures::tests(),
         faults::tests(),
         forged::tests(),
         formats::tests(),
         forward::tests(),
+        half_closed::tests(),
+        habits::tests(),
         hints::tests(),
         interop::tests(),
         json::tests(),
@@ -136,10 +147,13 @@ fn all() -> Vec<Trial> {
         services_udp::tests(),
         storms::tests(),
         taking_over::tests(),
+        telling::tests(),
         timeouts::tests(),
+        timestamps::tests(),
         udp::tests(),
         unix::tests(),
         unreachable::tests(),
+        words::tests(),
     ]
     .into_iter()
     .flatten()

@@ -273,6 +273,8 @@ impl Hub {
         };
         if close && client.is_open() {
             client.sending = SendHalf::Closing;
+        } else {
+            client.probe();
         }
         client.flush().map(drop)
     }
@@ -348,7 +350,7 @@ impl Hub {
             client.abort();
             self.failed(error, session);
         }
-        session.event(&Event::Closed(client.link()));
+        client.over();
         self.clients.forget();
         drop(client);
         if let Some(acceptor) = &mut self.acceptor {
