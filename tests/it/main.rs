@@ -39,6 +39,7 @@ mod messages_to_all;
 mod multihomed;
 mod networks;
 mod options;
+mod packages;
 mod pcap;
 mod port_files;
 mod progress;
@@ -133,6 +134,7 @@ fn all() -> Vec<Trial> {
         multihomed::tests(),
         networks::tests(),
         options::tests(),
+        packages::tests(),
         pcap::tests(),
         port_files::tests(),
         progress::tests(),
