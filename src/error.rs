@@ -225,18 +225,22 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The same without the operation that failed, where that is said by others.
+    #[must_use]
+    pub fn without_operation(&self) -> String {
+        let parts = [&self.place, &self.why].into_iter().filter(|part| !part.is_empty());
+        let mut text = parts.map(|part| printable(part)).collect::<Vec<_>>().join(": ");
+        if let Some(hint) = &self.hint {
+            text += &format!(" ({})", printable(hint));
+        }
+        text
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&printable(&self.what))?;
-        for part in [&self.place, &self.why] {
-            if !part.is_empty() {
-                write!(f, ": {}", printable(part))?;
-            }
-        }
-        if let Some(hint) = &self.hint {
-            write!(f, " ({})", printable(hint))?;
-        }
-        Ok(())
+        write!(f, "{}: {}", printable(&self.what), self.without_operation())
     }
 }
 

@@ -18,8 +18,9 @@ mod bsd;
 mod linux;
 
 pub(crate) use datagrams::{Receiver, SendOutcome, Sender};
-pub(crate) use facts::{Fetch, Icmp, IcmpKind, Offload, Received, TcpCounts, TcpState};
+pub(crate) use facts::{Fetch, Icmp, IcmpKind, Offload, Received, Refusal, TcpCounts, TcpState};
 pub(crate) use retry::again;
+pub(crate) use system::PrivateNetwork;
 
 use std::io;
 use std::net::SocketAddr;
@@ -60,6 +61,14 @@ pub(crate) const FILE_PIECE: usize = 256 * 1024;
 /// (`fs.pipe-user-pages-soft`, pipe(7)).
 pub(crate) fn enlarge_pipe(fd: impl AsFd, bytes: usize) -> io::Result<()> {
     system::enlarge_pipe(fd.as_fd(), bytes)
+}
+
+/// How many bytes a pipe holds (F_GETPIPE_SZ, fcntl(2)).
+///
+/// # Errors
+/// When it is no pipe.
+pub(crate) fn pipe_size(fd: impl AsFd) -> io::Result<usize> {
+    system::pipe_size(fd.as_fd())
 }
 
 /// Reads back exactly `bytes` bytes that splice(2) has left in a pipe of this process.
@@ -223,6 +232,22 @@ pub(crate) fn unacknowledged(socket: impl AsFd) -> io::Result<u32> {
     system::unacknowledged(socket.as_fd())
 }
 
+/// The name of a TCP socket's congestion control (TCP_CONGESTION, tcp(7)), perhaps with zero bytes behind it.
+///
+/// # Errors
+/// When the system does not tell.
+pub(crate) fn congestion_control(socket: impl AsFd) -> io::Result<Vec<u8>> {
+    system::congestion_control(socket.as_fd())
+}
+
+/// Has a TCP socket use the congestion control of this name.
+///
+/// # Errors
+/// When there is none of this name, the user may not use it, or sockets cannot choose one here.
+pub(crate) fn set_congestion_control(socket: impl AsFd, name: &[u8]) -> io::Result<()> {
+    system::set_congestion_control(socket.as_fd(), name)
+}
+
 /// Gives a TCP socket whose packets never leave this machine a congestion control without pacing, if
 /// its own one paces (BBR; `net.ipv4.tcp_congestion_control`, tcp(7)). It is best called before the
 /// socket is connected: once the kernel has begun to pace a socket it goes on, though at a higher
@@ -364,6 +389,14 @@ impl AsFd for Timer {
 /// When it is no terminal.
 pub(crate) fn terminal(terminal: impl AsFd) -> io::Result<u32> {
     system::terminal(terminal.as_fd())
+}
+
+/// Whether there is a terminal behind this descriptor that writes `^C` where it is typed (ECHO and
+/// ECHOCTL, termios(3)).
+pub(crate) fn echoes_control(terminal: impl AsFd) -> bool {
+    use nix::sys::termios::{LocalFlags, tcgetattr};
+    let both = LocalFlags::ECHO | LocalFlags::ECHOCTL;
+    tcgetattr(terminal).is_ok_and(|settings| settings.local_flags.contains(both))
 }
 
 /// The width in columns of the terminal behind this descriptor; `None` when it is no terminal or

@@ -105,9 +105,17 @@ fn again<T>(
                     session.event(&Event::Error(&error));
                 }
                 pause(session, config.retry_delay)?;
+                tell_retry(config.retry - tries_left, config.retry, session);
             }
             other => return other,
         }
+    }
+}
+
+/// With `-v`, counts the attempts.
+fn tell_retry(number: u32, all: u32, session: &mut Session) {
+    if session.verbosity == Verbosity::Verbose {
+        session.event(&Event::Detail(&format!("retry {number} of {all}")));
     }
 }
 
@@ -189,7 +197,7 @@ fn udp(config: &Connect, dialogue: Option<expect::Shared>, session: &mut Session
                 let from = source(config, limit, session)?;
                 let addresses = resolve::find(session, target, port, common.names(), limit)?;
                 let addresses = from.reachable(addresses)?.known().to_vec();
-                let first = first_of(&addresses, &from)?;
+                let first = first_of(&addresses, &from, session)?;
                 Ok((addresses, first))
             })?;
             (socket, Address::Internet(peer), addresses, others)
@@ -249,8 +257,9 @@ fn udp(config: &Connect, dialogue: Option<expect::Shared>, session: &mut Session
 fn first_of(
     addresses: &[SocketAddr],
     from: &dial::From,
+    session: &mut Session,
 ) -> Result<(Socket, SocketAddr, Vec<SocketAddr>)> {
-    let (socket, peer) = dial::connect_datagram(addresses, from)?;
+    let (socket, peer) = dial::connect_datagram(addresses, from, session)?;
     let others = addresses.iter().skip_while(|address| **address != peer).skip(1).copied();
     Ok((socket, peer, others.collect()))
 }
@@ -263,7 +272,8 @@ fn next_of(
     from: dial::From,
     config: &Connect,
 ) -> NextAddress {
-    let (mut tries_left, delay) = (config.retry, config.retry_delay);
+    let (retries, delay) = (config.retry, config.retry_delay);
+    let mut tries_left = retries;
     Box::new(move |session| {
         if others.is_empty() {
             if tries_left == 0 || all.is_empty() {
@@ -272,9 +282,10 @@ fn next_of(
             tries_left -= 1;
             session.look()?;
             pause(session, delay)?;
+            tell_retry(retries - tries_left, retries, session);
             others.clone_from(&all);
         }
-        let (socket, peer, rest) = first_of(&others, &from)?;
+        let (socket, peer, rest) = first_of(&others, &from, session)?;
         others = rest;
         opened(socket, Address::Internet(peer), &from.options, session).map(Some)
     })

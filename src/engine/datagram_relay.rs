@@ -23,6 +23,8 @@ use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
 use crate::net::address::Address;
+use crate::observe::journal::Verbosity;
+use crate::observe::tap::Event;
 use crate::run::session::{Lull, Session};
 use crate::sys::Offload;
 
@@ -264,6 +266,9 @@ impl DatagramRelay {
                 // The error of the first address says more than what is wrong with the others.
                 Ok(None) | Err(_) => break,
             };
+            if session.verbosity == Verbosity::Verbose {
+                session.event(&Event::Detail(&format!("tried {}", error.without_operation())));
+            }
             let (socket, latch, resent) = self.socket.move_to(socket, latch, peer);
             session.leave(&socket, &latch);
             self.begin_anew(now);

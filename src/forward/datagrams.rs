@@ -288,7 +288,7 @@ impl DatagramForwarder {
             let link = Link::new(Protocol::Udp, client, near.clone());
             (Far::Reaching(reaching, Vec::new()), link.of_client(forwarded(near.clone())))
         } else {
-            let (socket, peer) = self.settings.to.connect_datagram()?;
+            let (socket, peer) = self.settings.to.connect_datagram(session)?;
             let latch = session
                 .reactor
                 .watch(&socket, Interest::READABLE | Interest::WRITABLE)

@@ -12,6 +12,7 @@ use crate::engine::batch::Batch;
 use crate::engine::datagram::RECEIVE_ROOM;
 use crate::engine::framing::Format;
 use crate::engine::pump::LENT_ROOM;
+use crate::engine::splice::pipes::Pipes;
 use crate::engine::stream::Stream;
 use crate::engine::tunnel::Tunnel;
 use crate::error::{Error, Result};
@@ -20,7 +21,7 @@ use crate::forward::table::Table;
 use crate::net::address::{Address, Protocol};
 use crate::net::socket;
 use crate::observe::tap::{Activity, Event, Forwarded, Link, Tap};
-use crate::run::session::{Lull, Session};
+use crate::run::session::Session;
 use crate::setup::accept::Acceptor;
 use crate::setup::target::{Reaching, Target};
 use crate::sys::Offload;
@@ -35,8 +36,13 @@ pub(crate) const DATAGRAM_IDLE: Duration = Duration::from_secs(120);
 /// Turns between two looks at signals, deadlines and readiness while bytes flow.
 const TURNS_BETWEEN_LOOKS: u32 = 4;
 
-/// Descriptors that are left for everything but clients.
+/// Descriptors that are left for everything but clients and pipes.
 pub(crate) const SPARE_DESCRIPTORS: u64 = 32;
+
+/// Pipes in use at the same time. Each holds up to 1 MiB that its client has yet to take; Linux gives a user 64
+/// of that size (`fs.pipe-user-pages-soft`, pipe(7)). Where there are fewer descriptors there are fewer pipes,
+/// and other clients' bytes are copied.
+const MOST_PIPES: u64 = 64;
 
 /// How clients are treated.
 #[derive(Debug, Clone)]
@@ -64,6 +70,8 @@ pub(crate) struct Forwarder {
     members: Table<Member>,
     /// Room for reading, lent to whoever has its turn.
     room: Batch,
+    /// Pipes for splicing, lent likewise.
+    pipes: Rc<Pipes>,
     /// The same for datagrams.
     datagrams: Batch,
     /// How many clients have come.
@@ -112,12 +120,14 @@ impl Forwarder {
     /// A forwarder ready to run.
     #[must_use]
     pub(crate) fn new(settings: Settings, acceptor: Acceptor, now: Instant) -> Self {
+        let pipes = Pipes::new(MOST_PIPES.min(settings.descriptors / 32));
         let for_datagrams = if settings.datagrams.is_some() { RECEIVE_ROOM } else { 0 };
         Self {
             settings,
             acceptor: Some(acceptor),
             members: Table::new(),
             room: Batch::new(LENT_ROOM),
+            pipes,
             datagrams: Batch::new(for_datagrams),
             came: 0,
             unheard: Rc::new(Tap::new(now)),
@@ -146,7 +156,6 @@ impl Forwarder {
 
     fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
         let mut turns: u32 = 0;
-        let mut lull = Lull::default();
         loop {
             let congested = session.is_congested();
             let moved = !congested && (self.accept(session)? | self.serve(session));
@@ -155,7 +164,7 @@ impl Forwarder {
             }
             turns = turns.wrapping_add(1);
             if !moved {
-                session.wait_for(self.deadline(congested), lull.expected(&session.tap))?;
+                session.wait(self.deadline(congested))?;
             } else if turns.is_multiple_of(TURNS_BETWEEN_LOOKS) {
                 session.look()?;
             } else {
@@ -178,7 +187,8 @@ impl Forwarder {
         let mut any = false;
         for _ in 0..ACCEPTS_AT_ONCE {
             // Each takes one descriptor here and one towards TO. Who finds no room waits.
-            let taken = 2 * (self.members.present() as u64 + 1) + SPARE_DESCRIPTORS;
+            let clients = 2 * (self.members.present() as u64 + 1);
+            let taken = clients + 2 * self.pipes.most() + SPARE_DESCRIPTORS;
             if taken > self.settings.descriptors && self.members.present() > 0 {
                 break;
             }

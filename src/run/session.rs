@@ -1,5 +1,6 @@
 //! What all parts of one run share: the reactor, the console, the counters and the time limit.
 
+use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -253,6 +254,13 @@ impl Session {
     /// The error in `result`, marked as reported; otherwise what kept text from being written.
     pub(crate) fn finish(mut self, result: Result<()>) -> Result<()> {
         let result = result.map_err(|error| self.tell(error));
+        if matches!(&result, Err(error) if error.status == Status::Stopped(libc::SIGINT))
+            && self.verbosity == Verbosity::Verbose
+            && sys::echoes_control(io::stderr())
+        {
+            // The terminal has written ^C, and does not end the line.
+            self.console.journal().append(|text| text.push(b'\n'));
+        }
         self.summary(true);
         let result = match result {
             // After a signal to stop, a reader that is slow is not waited for.

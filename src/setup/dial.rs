@@ -18,6 +18,8 @@ use crate::error::{Error, Result, Status};
 use crate::io::reactor::Latch;
 use crate::net::address::{Address, Protocol};
 use crate::net::socket;
+use crate::observe::journal::Verbosity;
+use crate::observe::tap::Event;
 use crate::run::limits::Limit;
 use crate::run::session::Session;
 use crate::setup::resolve::Addresses;
@@ -170,10 +172,18 @@ impl Dialing {
         {
             match start(session, peer, &self.from) {
                 Ok(attempt) => self.attempts.push(attempt),
-                Err(error) => self.failures.add(error),
+                Err(error) => self.failed(error, session),
             }
             self.next_at = now + self.delay;
         }
+    }
+
+    /// An address has failed. Where there are others the error at the end, if any, names one of them only.
+    fn failed(&mut self, error: Error, session: &mut Session) {
+        if self.addresses.known().len() > 1 || !self.addresses.is_complete() {
+            tell_tried(&error, session);
+        }
+        self.failures.add(error);
     }
 
     /// The first attempt that has succeeded; those that have failed are forgotten.
@@ -192,7 +202,7 @@ impl Dialing {
                 }
                 Err(error) => {
                     session.reactor.forget(&socket, &latch);
-                    self.failures.add(error);
+                    self.failed(error, session);
                 }
             }
         }
@@ -291,6 +301,7 @@ fn check(attempt: &Attempt) -> Option<Result<()>> {
 pub(crate) fn connect_datagram(
     addresses: &[SocketAddr],
     from: &From,
+    session: &mut Session,
 ) -> Result<(Socket, SocketAddr)> {
     let mut failures = Failures::default();
     for &peer in addresses {
@@ -302,7 +313,12 @@ pub(crate) fn connect_datagram(
         };
         match result {
             Ok(socket) => return Ok((socket, peer)),
-            Err(error) => failures.add(error),
+            Err(error) => {
+                if addresses.len() > 1 {
+                    tell_tried(&error, session);
+                }
+                failures.add(error);
+            }
         }
     }
     Err(failures.most_telling())
@@ -339,6 +355,13 @@ fn unconnected(peer: SocketAddr, from: &From) -> Result<Socket> {
     // If this fails, nothing is reported.
     let _ = sys::hear_icmp(&socket, peer);
     Ok(socket)
+}
+
+/// With `-v`, names an address that was tried and failed, where others are tried, too.
+pub(crate) fn tell_tried(error: &Error, session: &mut Session) {
+    if session.verbosity == Verbosity::Verbose {
+        session.event(&Event::Detail(&format!("tried {}", error.without_operation())));
+    }
 }
 
 /// Why each address failed.

@@ -52,10 +52,10 @@ impl Target {
     ///
     /// # Errors
     /// When no address has a route, or nobody has bound the path.
-    pub(crate) fn connect_datagram(&self) -> Result<(Socket, Address)> {
+    pub(crate) fn connect_datagram(&self, session: &mut Session) -> Result<(Socket, Address)> {
         match self {
             Self::Internet(addresses, from) => {
-                let (socket, peer) = dial::connect_datagram(addresses, from)?;
+                let (socket, peer) = dial::connect_datagram(addresses, from, session)?;
                 Ok((socket, Address::Internet(peer)))
             }
             Self::Local(path, options) => {

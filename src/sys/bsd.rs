@@ -13,20 +13,20 @@ use freebsd as own;
 #[cfg(target_os = "macos")]
 use macos as own;
 
-pub(super) use own::{NO_SIGNAL, bind_device};
+pub(super) use own::{NO_SIGNAL, bind_device, congestion_control, set_congestion_control};
 pub(super) use timer::Timer;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::stat::Mode;
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::facts::{Icmp, Received, TcpCounts, TcpState};
+use super::facts::{Icmp, Received, Refusal, TcpCounts, TcpState};
 use super::unix::datagrams::Recipient;
 use super::unix::{self, get_option};
 use crate::peer::Address;
@@ -124,6 +124,10 @@ pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 pub(super) fn enlarge_pipe(_: BorrowedFd<'_>, _: usize) -> io::Result<()> {
+    missing()
+}
+
+pub(super) fn pipe_size(_: BorrowedFd<'_>) -> io::Result<usize> {
     missing()
 }
 
@@ -230,4 +234,28 @@ pub(super) fn adopt_orphans() -> io::Result<()> {
 
 pub(super) fn is_held(_: BorrowedFd<'_>, _: &[i32]) -> io::Result<bool> {
     missing()
+}
+
+/// A network of this process's own: there is no such thing.
+#[derive(Debug)]
+pub(crate) enum PrivateNetwork {}
+
+impl PrivateNetwork {
+    pub(crate) fn enter(_: IpAddr, _: u32) -> Result<Self, Refusal> {
+        Err(Refusal { what: "network of our own", cause: io::ErrorKind::Unsupported.into() })
+    }
+
+    pub(crate) fn take(&self, _: &mut [u8]) -> io::Result<usize> {
+        match *self {}
+    }
+
+    pub(crate) fn give(&self, _: &[u8]) -> io::Result<()> {
+        match *self {}
+    }
+}
+
+impl AsFd for PrivateNetwork {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match *self {}
+    }
 }

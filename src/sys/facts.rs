@@ -1,5 +1,7 @@
 //! Types that the system layer shares with its users, the same for every operating system.
 
+use std::io;
+
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Duration;
@@ -123,4 +125,13 @@ pub(crate) struct Icmp {
     pub about: SocketAddr,
     /// The host or router that sent the error, if the kernel tells.
     pub from: Option<IpAddr>,
+}
+
+/// Why there is no network of our own: what was refused, and in the system's words why.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// Such as `open /dev/net/tun`.
+    pub what: &'static str,
+    /// The system's answer.
+    pub cause: io::Error,
 }

@@ -4,13 +4,15 @@
 mod datagrams;
 mod descendants;
 mod icmp;
+mod private_network;
 mod splice;
 mod timer;
 
 pub(super) use datagrams::{BatchReceiver, BatchSender, RECEIVE_BATCH, tell_destinations};
 pub(super) use descendants::{adopt_orphans, is_held};
 pub(super) use icmp::{hear_icmp, next_icmp};
-pub(super) use splice::{CAN_SPLICE, enlarge_pipe, splice};
+pub(crate) use private_network::PrivateNetwork;
+pub(super) use splice::{CAN_SPLICE, enlarge_pipe, pipe_size, splice};
 pub(super) use timer::Timer;
 
 use std::fs;
@@ -194,6 +196,14 @@ pub(super) fn terminal(fd: BorrowedFd<'_>) -> io::Result<u32> {
         return Err(io::Error::last_os_error());
     }
     Ok(number)
+}
+
+pub(super) fn congestion_control(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    SockRef::from(&fd).tcp_congestion()
+}
+
+pub(super) fn set_congestion_control(fd: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    SockRef::from(&fd).set_tcp_congestion(name)
 }
 
 /// The prefix of the names of congestion controls that pace: there are several versions of BBR.

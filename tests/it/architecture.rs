@@ -29,7 +29,7 @@ const FLOORS: &[&[&str]] = &[
     &["serve", "forward", "scan", "ping", "compare"],
     &["engine", "setup"],
     &["run"],
-    &["observe", "io"],
+    &["observe", "io", "chart"],
     &["net"],
     &["error"],
     &["sys"],

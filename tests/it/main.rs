@@ -8,6 +8,7 @@
 mod accepting;
 mod any_peer;
 mod architecture;
+mod attempts;
 mod beginners;
 mod bounded;
 mod bulk;
@@ -80,9 +81,11 @@ const ALONE: &[&str] = &[
     "clients_limits::floods_leave_nothing_behind",
     "clients_limits::sixty_four_descriptors_serve_two_hundred_clients",
     "commands::a_storm_of_two_hundred_leaves_nothing_behind",
+    "compare::lab::measured::",
     "compare::clock::no_message_leaves_before_its_time",
     "faults::",
     "forged::two_services_that_answer_each_other_are_stopped",
+    "forward::load::",
     "formats::the_pace_is_right_on_average",
     "progress::a_file_has_a_bar_with_a_size_that_goes_away",
     "round_trips::",
@@ -102,6 +105,7 @@ fn all() -> Vec<Trial> {
     [
         accepting::tests(),
         any_peer::tests(),
+        attempts::tests(),
         architecture::tests(),
         beginners::tests(),
         bounded::tests(),

@@ -11,7 +11,7 @@ use crate::engine::ends::Standing as _;
 use crate::engine::framing::Format;
 use crate::engine::stream::Stream;
 use crate::engine::tunnel::{self, Finish, Tunnel};
-use crate::error::Error;
+use crate::error::{Error, Status};
 use crate::forward::crossing::{Crossing, Turn};
 use crate::forward::messages::MessageStream;
 use crate::net::socket;
@@ -30,7 +30,7 @@ impl Forwarder {
         session: &mut Session,
     ) {
         let latch = client.latch().id();
-        let connected = self.settings.to.connect_datagram().and_then(|(socket, peer)| {
+        let connected = self.settings.to.connect_datagram(session).and_then(|(socket, peer)| {
             let interest = Interest::READABLE | Interest::WRITABLE;
             let watched = session.reactor.watch(&socket, interest);
             Ok((watched.map_err(|cause| Error::system("poll", &cause))?, socket, peer))
@@ -196,7 +196,7 @@ impl Forwarder {
         let link = Rc::new(link);
         let server = Stream::new(socket, latch, Rc::clone(&link), Rc::clone(&session.tap));
         let finish = if self.settings.once { Finish::Acknowledged } else { Finish::AtOnce };
-        let tunnel = Tunnel::new(client, server, self.settings.offload, finish);
+        let tunnel = Tunnel::new(client, server, self.settings.offload, &self.pipes, finish);
         Next::Again(Box::new(Member { link, stage: Stage::Joined(tunnel), idle }))
     }
 
@@ -240,13 +240,19 @@ impl Forwarder {
                 }
             }
         }
-        if let Some(error) = error {
-            if self.settings.once {
-                self.result = Err(error);
-            } else {
+        let is_joined = matches!(member.stage, Stage::Joined(_));
+        match error {
+            // The connections stand: it is our system that failed.
+            Some(error) if is_joined && error.status == Status::Failure => {
+                self.failed(error, seen, session);
+                return Next::Gone;
+            }
+            Some(error) if self.settings.once => self.result = Err(error),
+            Some(error) => {
                 let number = member.link.forwarded.as_ref().map_or(0, |known| known.client);
                 session.event(&Event::Detail(&format!("#{number} {error}")));
             }
+            None => {}
         }
         session.event(&Event::Closed(seen));
         Next::Gone

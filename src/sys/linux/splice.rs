@@ -13,6 +13,10 @@ pub(crate) fn enlarge_pipe(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
+pub(crate) fn pipe_size(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    Ok(usize::try_from(nix::fcntl::fcntl(fd, FcntlArg::F_GETPIPE_SZ)?).unwrap_or(0))
+}
+
 pub(crate) fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, bytes: usize) -> io::Result<usize> {
     Ok(nix::fcntl::splice(from, None, to, None, bytes, SpliceFFlags::SPLICE_F_NONBLOCK)?)
 }

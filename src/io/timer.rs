@@ -7,10 +7,10 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use mio::Interest;
 
-use crate::compare::measure::account::At;
 use crate::error::{Error, Result};
 use crate::io::reactor::{Latch, Reactor};
 use crate::sys;
@@ -20,7 +20,7 @@ pub(crate) struct Timer {
     timer: sys::Timer,
     /// Keeps the reactor's watch; its readiness is not looked at.
     _latch: Rc<Latch>,
-    rings_at: Option<At>,
+    rings_at: Option<Instant>,
 }
 
 fn failed(cause: &io::Error) -> Error {
@@ -41,20 +41,15 @@ impl Timer {
     /// Sees to it that the loop is woken at this time or earlier.
     ///
     /// # Errors
-    /// What timerfd_settime(2) says.
-    pub(crate) fn wake_by(&mut self, at: At, now: At) -> Result<()> {
+    /// When the system refuses.
+    pub(crate) fn wake_by(&mut self, at: Instant, now: Instant) -> Result<()> {
         if self.rings_at.is_some_and(|rings_at| now < rings_at && rings_at <= at) {
             return Ok(());
         }
-        // A time of 0 would switch the timer off (timerfd_settime(2)).
-        let length = at.saturating_sub(now).max(At::from_nanos(1));
+        // A timer of no length would never ring.
+        let length = at.saturating_duration_since(now).max(Duration::from_nanos(1));
         self.timer.set(length).map_err(|cause| failed(&cause))?;
         self.rings_at = Some(now + length);
         Ok(())
-    }
-
-    /// Forgets what the timer is set to, because times are counted from another start from now on.
-    pub(crate) fn forget(&mut self) {
-        self.rings_at = None;
     }
 }
