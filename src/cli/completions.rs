@@ -4,7 +4,7 @@ use std::any::TypeId;
 use std::path::PathBuf;
 
 use clap::builder::ValueHint;
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Arg, ArgAction, Command, CommandFactory as _};
 use clap_complete::Shell;
 
 use super::command::Cli;
@@ -22,9 +22,10 @@ const BASH_COMMAND: &str = r#"    if [[ "${BASH_VERSINFO[0]}" -ge 4 && " ${COMP_
     fi
 "#;
 
-/// Added to clap's script: host names for the arguments, and no file names, which fish offers unless it
-/// is told not to (`-f`).
-const FISH_HOSTS: &str = r#"complete -c pktcat -n "__fish_pktcat_using_subcommand listen connect scan compare; and not contains -- -- (commandline -opc)" -f -a "(__fish_print_hostnames)"
+/// fish offers file names for every argument unless it is told not to. Names of known hosts come where HOST stands:
+/// behind the subcommand and in front of every other argument.
+const FISH_HOSTS: &str = r#"complete -c pktcat -n "not contains -- -- (commandline -opc)" -f
+complete -c pktcat -n "__fish_pktcat_using_subcommand connect scan compare ping; and test (count (string match -v -- '-*' (commandline -opc))) -eq 2" -f -a "(__fish_print_hostnames)"
 "#;
 
 /// The completion script for a shell.
@@ -54,7 +55,18 @@ fn definitions() -> Command {
 }
 
 fn shown(command: &Command) -> Command {
-    let args = command.get_arguments().filter(|arg| !arg.is_hide_set()).cloned().map(hinted);
+    let mut args = Vec::new();
+    let mut place = 0;
+    for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+        if !arg.is_positional() {
+            args.push(hinted(arg.clone()));
+            continue;
+        }
+        for one in one_by_one(arg) {
+            place += 1;
+            args.push(one.index(place));
+        }
+    }
     // clap requires a `'static` name. The leak does not matter: the program ends after this.
     let name: &str = command.get_name().to_owned().leak();
     let copy = Command::new(name)
@@ -69,6 +81,19 @@ fn shown(command: &Command) -> Command {
         Some(about) => copy.about(about.clone()),
         None => copy,
     }
+}
+
+/// HOST and PORT are one argument, as both may stand in one word. To a shell they are two, and only the first is the
+/// name of a host.
+fn one_by_one(arg: &Arg) -> Vec<Arg> {
+    let Some([host, port]) = arg.get_value_names() else { return vec![hinted(arg.clone())] };
+    // As for the name of the command.
+    let port: &str = port.to_string().leak();
+    let second = Arg::new(port).value_name(port).value_hint(ValueHint::Other);
+    let second = second.help(arg.get_help().cloned().unwrap_or_default());
+    // Others name the whole argument by its identifier.
+    let first = hinted(arg.clone()).action(ArgAction::Set).num_args(1).value_names([host.clone()]);
+    vec![first, second]
 }
 
 /// Marks a value as a file name if it is one, and otherwise as something that shells must not complete

@@ -18,7 +18,7 @@ pub(super) const ABOUT: &str = "Wait for a peer: stdin goes to it, what it sends
 pub struct ListenArgs {
     /// Where to listen.
     #[arg(help = "Where to listen: PORT, HOST PORT, HOST:PORT or [v6]:PORT",
-          value_names = ["HOST", "PORT"], value_hint = ValueHint::Hostname, num_args = 1..=2,
+          value_names = ["HOST", "PORT"], value_hint = ValueHint::Other, num_args = 1..=2,
           required_unless_present = "unix", conflicts_with = "unix")]
     pub address: Vec<String>,
 

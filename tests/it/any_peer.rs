@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 use crate::tests;
 use crate::util::harness::Need;
 use crate::util::udp::{connect, expect_nothing, receive, receive_from};
-use crate::util::{Input, Running, net, pktcat, pktcat_line, program, ways};
+use crate::util::{Input, Running, binary, net, pktcat, pktcat_line, program, ways};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -169,7 +169,7 @@ fn a_group_is_answered_by_anybody() {
         exec \"$0\" connect -u --send x --expect x --timeout 20s -v 239.1.2.3 7000";
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("port");
-    let words = ["-n", "sh", "-c", script, env!("CARGO_BIN_EXE_pktcat"), file.to_str().unwrap()];
+    let words = ["-n", "sh", "-c", script, binary(), file.to_str().unwrap()];
     let ended = program("unshare", words).run().expect_code(0);
     assert_eq!(ended.stdout, b"x");
     assert!(ended.stderr.contains("\npeer "), "{}", ended.stderr);

@@ -33,7 +33,9 @@ pub(crate) fn tests() -> Vec<Trial> {
         bash_completes_files_where_a_file_is_asked_for_only needs [Need::Program("bash")],
         fish_completes_files_where_a_file_is_asked_for_only needs [Need::Program("fish")],
         zsh_is_told_what_each_word_is,
-        the_readme_names_only_options_that_exist,
+        hosts_are_completed_where_one_is_asked_for_only needs [Need::Program("fish")],
+        the_readme_is_short,
+        readme_and_recipes_name_only_options_that_exist,
         the_json_page_names_every_key,
         help_names_every_service_that_is_asked,
     ]
@@ -276,6 +278,35 @@ fn zsh_is_told_what_each_word_is() {
     }
 }
 
+/// Command lines whose last word is to be completed, and whether that is the name of a host.
+const HOSTS: [(&str, bool); 6] = [
+    ("connect zz", true),
+    ("connect zzhost zz", false),
+    ("scan zz", true),
+    ("scan zzhost zz", false),
+    ("listen zz", false),
+    ("connect --pcap zz", false),
+];
+
+fn hosts_are_completed_where_one_is_asked_for_only() {
+    for (line, is_host) in HOSTS {
+        let ask = format!(
+            "source ./script; function __fish_print_hostnames; echo zzhost; end; complete -C 'pktcat {line}'"
+        );
+        let folder = with_a_file(&said(&["completions", "fish"]));
+        let cmd = program("fish", ["--no-config", "-c", &format!("cd $argv[1]; {ask}")]);
+        let cmd = cmd.arg(folder.path()).env("HOME", folder.path());
+        let offered = cmd.run().expect_code(0);
+        assert_eq!(offered.stdout_text().contains("zzhost"), is_host, "{line}");
+    }
+    let zsh = said(&["completions", "zsh"]);
+    let told: Vec<_> = zsh.lines().filter(|line| line.contains(":_hosts'")).collect();
+    assert!(told.len() >= 3, "{zsh}");
+    let is_first = |line: &&&str| line.trim_start_matches(['\'', ':']).starts_with("address ");
+    assert_eq!(told.iter().filter(is_first).count(), told.len(), "{told:?}");
+    assert!(zsh.contains("::PORT -- "), "{zsh}");
+}
+
 /// The options that a subcommand takes, as they are written.
 fn options(subcommand: &str) -> Vec<String> {
     let all = definitions();
@@ -294,18 +325,31 @@ fn options(subcommand: &str) -> Vec<String> {
     known
 }
 
-fn the_readme_names_only_options_that_exist() {
-    let readme =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+/// The README, and the recipes as a reader sees them.
+fn readme_and_recipes() -> String {
+    let read = |name| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    let recipes = read("man/pktcat-recipes.7");
+    let plain = recipes.replace("\\-", "-").replace("\\(aq", "'");
+    read("README.md") + &plain
+}
+
+fn the_readme_is_short() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let lines = fs::read_to_string(readme).unwrap().lines().count();
+    assert!(lines <= 150, "{lines} lines; recipes belong into man/pktcat-recipes.7");
+}
+
+fn readme_and_recipes_name_only_options_that_exist() {
+    let text = readme_and_recipes();
     let mut checked = 0;
-    for subcommand in ["listen", "connect"] {
+    for subcommand in ["listen", "connect", "forward", "scan", "compare"] {
         let known = options(subcommand);
-        for rest in readme.split(&format!("pktcat {subcommand} ")).skip(1) {
+        for rest in text.split(&format!("pktcat {subcommand} ")).skip(1) {
             let end = rest.find(['`', '|', '\n', '<', '>', '#', ';', '&']).unwrap_or(rest.len());
+            let own = rest[..end].split("   ").next().unwrap();
             // Behind `--` the words are another program's.
-            let own = rest[..end].split_whitespace().take_while(|&word| word != "--");
-            let words = own.filter(|word| word.starts_with('-'));
-            for word in words {
+            let own = own.split_whitespace().take_while(|&word| word != "--");
+            for word in own.filter(|word| word.starts_with('-')) {
                 assert!(
                     known.iter().any(|option| option == word),
                     "pktcat {subcommand}: no {word} in {known:?}"
@@ -314,7 +358,7 @@ fn the_readme_names_only_options_that_exist() {
             }
         }
     }
-    assert!(checked > 20, "only {checked} options found");
+    assert!(checked > 60, "only {checked} options found");
 }
 
 /// The keys of an object, and of those in it.

@@ -6,7 +6,7 @@ use libtest_mimic::Trial;
 use pktcat::cli::{Parsed, parse};
 
 use crate::tests;
-use crate::util::{pktcat, program};
+use crate::util::{binary, pktcat, program};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -29,9 +29,9 @@ fn words(line: &str) -> Vec<String> {
 /// The error and the hint of a command line that makes no sense.
 #[track_caller]
 fn told(line: &str) -> (String, String) {
-    let mut all = program(env!("CARGO_BIN_EXE_pktcat"), words(line));
+    let mut all = program(binary(), words(line));
     if line.is_empty() {
-        all = program(env!("CARGO_BIN_EXE_pktcat"), [""; 0]);
+        all = program(binary(), [""; 0]);
     }
     let ended = all.run().expect_code(2);
     assert_eq!((ended.stderr.lines().count(), &*ended.stdout), (1, &b""[..]), "{}", ended.stderr);

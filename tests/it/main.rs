@@ -42,6 +42,7 @@ mod messages_to_all;
 mod multihomed;
 mod networks;
 mod options;
+mod packages;
 mod pcap;
 mod ping;
 mod port_files;
@@ -130,8 +131,8 @@ fn all() -> Vec<Trial> {
         dump::tests(),
         endings::tests(),
         errors::tests(),
-        expect::tests(),
         examples::tests(),
+        expect::tests(),
         failures::tests(),
         faults::tests(),
         forged::tests(),
@@ -147,6 +148,7 @@ fn all() -> Vec<Trial> {
         multihomed::tests(),
         networks::tests(),
         options::tests(),
+        packages::tests(),
         pcap::tests(),
         ping::tests(),
         port_files::tests(),

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::{compare, numbers};
 use crate::tests;
 use crate::util::harness::Need;
-use crate::util::{Cmd, pktcat_line, program};
+use crate::util::{Cmd, binary, pktcat_line, program};
 
 pub(super) fn tests() -> Vec<Trial> {
     let mut tests = tests![
@@ -101,7 +101,7 @@ pub(super) fn as_nobody(words: &str, node: &str) -> (Cmd, TempDir) {
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     let copy = folder.path().join("pktcat");
     // By another process, so that no child of another test inherits a descriptor that writes it.
-    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_pktcat")).arg(&copy).status();
+    let copied = Command::new("cp").arg(binary()).arg(&copy).status();
     assert!(copied.unwrap().success());
     let script = format!(
         "mount -t tmpfs tmpfs /dev/net && {node} \

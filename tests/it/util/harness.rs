@@ -20,6 +20,8 @@
 //!
 //! A module with a table of cases creates a test for each by [`test`]. With `PKTCAT_TEST_TIMES` set, each says how long it took.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -36,6 +38,8 @@ pub enum Need {
     Program(&'static str),
     /// The tests run as root.
     Root,
+    /// A static build to test (`PKTCAT_BIN`).
+    Static,
     /// IPv6 on loopback: `::1`.
     Ipv6,
     /// A kernel that follows no symbolic links of other users in shared folders (fs.protected_symlinks,
@@ -60,6 +64,7 @@ impl Need {
         match self {
             Self::Program(name) => super::find_program(name).is_some(),
             Self::Root => std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0),
+            Self::Static => is_static(super::binary()),
             Self::Ipv6 => std::net::UdpSocket::bind("[::1]:0").is_ok(),
             Self::ProtectedLinks => std::fs::read_to_string("/proc/sys/fs/protected_symlinks")
                 .is_ok_and(|text| text.trim() == "1"),
@@ -87,6 +92,7 @@ impl Need {
         match self {
             Self::Program(name) => name,
             Self::Root => "root",
+            Self::Static => "a static build in PKTCAT_BIN",
             Self::Ipv6 => "IPv6",
             Self::ProtectedLinks => "fs.protected_symlinks",
             Self::Descriptors(_) => "a higher limit of open descriptors",
@@ -96,6 +102,13 @@ impl Need {
             Self::Quiet => "PKTCAT_TIMED_TESTS=1 on a quiet machine",
         }
     }
+}
+
+/// Whether a program needs no other file to run: others name their loader near their beginning (PT_INTERP, elf(5)).
+fn is_static(program: &str) -> bool {
+    let mut start = [0; 4096];
+    let read = File::open(program).and_then(|mut file| file.read(&mut start));
+    read.is_ok() && !start.windows(7).any(|window| window == b"/ld-lin" || window == b"/ld-mus")
 }
 
 /// Whether a command ends well.

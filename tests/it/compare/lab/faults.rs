@@ -10,7 +10,7 @@ use super::{NODE, as_nobody};
 use crate::compare::numbers;
 use crate::tests;
 use crate::util::harness::Need;
-use crate::util::{eventually, pktcat_line, program};
+use crate::util::{binary, eventually, pktcat_line, program};
 
 pub(super) fn tests() -> Vec<Trial> {
     tests![
@@ -96,7 +96,7 @@ fn a_usual_run_stays_where_it_is() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let file = file.path().to_str().unwrap();
     let trace = ["-f", "-qq", "-o", file, "-e", "trace=unshare,setns,openat,clone3,clone"];
-    let words = [env!("CARGO_BIN_EXE_pktcat"), "compare", "--count", "50"];
+    let words = [binary(), "compare", "--count", "50"];
     program("strace", trace.iter().chain(&words)).run().expect_code(0);
     let calls = fs::read_to_string(file).unwrap();
     assert!(calls.contains("openat("), "{calls}");
