@@ -24,7 +24,7 @@ pub(crate) use facts::{
 };
 pub(crate) use names::{local_name, unix_address};
 pub(crate) use retry::again;
-pub(crate) use system::PrivateNetwork;
+pub(crate) use system::{PrivateNetwork, congestion_control, set_congestion_control};
 
 use std::io;
 use std::net::SocketAddr;
@@ -252,20 +252,34 @@ pub(crate) fn stop_pacing(socket: impl AsFd) -> io::Result<()> {
     system::stop_pacing(socket.as_fd())
 }
 
-/// The name of what decides how fast a connection sends (TCP_CONGESTION, tcp(7)).
+/// Has the kernel note for each datagram of this socket when it arrived.
 ///
 /// # Errors
-/// When the system does not tell.
-pub(crate) fn congestion_control(socket: impl AsFd) -> io::Result<String> {
-    system::congestion_control(socket.as_fd())
+/// When the system cannot do that.
+pub(crate) fn stamp_arrivals(socket: impl AsFd) -> io::Result<()> {
+    system::stamp_arrivals(socket.as_fd())
 }
 
-/// Has a TCP socket use another one.
+/// Receives the next datagram without waiting, with the time of its arrival if that [is
+/// noted](stamp_arrivals).
 ///
 /// # Errors
-/// What setsockopt(2) says; `Unsupported` where there is no choice.
-pub(crate) fn set_congestion_control(socket: impl AsFd, name: &str) -> io::Result<()> {
-    system::set_congestion_control(socket.as_fd(), name)
+/// What recvmsg(2) says, `WouldBlock` when there is none.
+pub(crate) fn receive_stamped(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Stamped> {
+    again(|| system::receive_stamped(socket.as_fd(), buffer))
+}
+
+/// Has a TCP connection forgotten as soon as the peer has acknowledged the FIN that closing the socket
+/// sends (TCP_LINGER2, tcp(7)).
+///
+/// The peer reads the end of the stream, as ever, and its own FIN is answered by a reset, so that
+/// neither end is left in TIME-WAIT (RFC 9293, 3.6), which would take a source port out of use for a
+/// minute.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub(crate) fn forget_once_closed(socket: impl AsFd) -> io::Result<()> {
+    system::forget_once_closed(socket.as_fd())
 }
 
 /// How many datagrams the kernel has dropped at this socket since it was made, because its

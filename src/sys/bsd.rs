@@ -210,11 +210,19 @@ pub(super) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u32> {
 }
 
 /// No congestion control that paces is the system's own choice here.
-pub(super) fn congestion_control(_: BorrowedFd<'_>) -> io::Result<String> {
+/// The name of what decides how fast a connection sends (TCP_CONGESTION, tcp(7)).
+///
+/// # Errors
+/// When the system does not tell.
+pub(crate) fn congestion_control(_: impl AsFd) -> io::Result<String> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn set_congestion_control(_: BorrowedFd<'_>, _: &str) -> io::Result<()> {
+/// Has a TCP socket use another one.
+///
+/// # Errors
+/// What setsockopt(2) says; `Unsupported` where there is no choice.
+pub(crate) fn set_congestion_control(_: impl AsFd, _: &str) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -22,7 +22,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
@@ -234,13 +234,21 @@ const PACES: &[u8] = b"bbr";
 /// default (`net.ipv4.tcp_allowed_congestion_control`, tcp(7)).
 const NEVER_PACES: &[u8] = b"reno";
 
-pub(super) fn congestion_control(fd: BorrowedFd<'_>) -> io::Result<String> {
+/// The name of what decides how fast a connection sends (TCP_CONGESTION, tcp(7)).
+///
+/// # Errors
+/// When the system does not tell.
+pub(crate) fn congestion_control(fd: impl AsFd) -> io::Result<String> {
     let name = SockRef::from(&fd).tcp_congestion()?;
     let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
     Ok(String::from_utf8_lossy(name).into_owned())
 }
 
-pub(super) fn set_congestion_control(fd: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+/// Has a TCP socket use another one.
+///
+/// # Errors
+/// What setsockopt(2) says; `Unsupported` where there is no choice.
+pub(crate) fn set_congestion_control(fd: impl AsFd, name: &str) -> io::Result<()> {
     SockRef::from(&fd).set_tcp_congestion(name.as_bytes())
 }
 
