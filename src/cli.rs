@@ -13,6 +13,7 @@ mod listen;
 mod parse;
 mod scan;
 mod seeing;
+mod tls;
 mod values;
 
 pub use command::{Cli, Command};
@@ -23,4 +24,5 @@ pub use listen::ListenArgs;
 pub use parse::{MessageArg, MessageArgs, Parsed, parse};
 pub use scan::ScanArgs;
 pub use seeing::{ColorChoice, SeeingArgs};
+pub use tls::{AdmitArgs, TlsArgs, TrustArgs};
 pub use values::{CompletionShell, FormatArg};

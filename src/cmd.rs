@@ -8,9 +8,11 @@ mod files;
 pub(crate) mod listen;
 mod parts;
 mod port_file;
+mod reading;
 mod reply;
 pub(crate) mod scan;
 mod serve;
+mod tls;
 mod watch;
 
 use std::ffi::OsString;

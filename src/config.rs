@@ -9,6 +9,7 @@ mod messages;
 mod place;
 mod scan;
 mod seen;
+mod tls;
 
 pub(crate) use common::{Common, Reception, Stdin};
 pub(crate) use connect::Connect;
@@ -16,3 +17,4 @@ pub(crate) use listen::{Listen, Task};
 pub(crate) use place::Place;
 pub(crate) use scan::Scan;
 pub(crate) use seen::{BarSetting, PayloadOutput, Seen, Told};
+pub(crate) use tls::{Tls, TlsClient, TlsListener, Trust};

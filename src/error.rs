@@ -27,6 +27,9 @@ pub enum Status {
     Unreachable,
     /// An established connection broke: reset, broken pipe on the socket.
     Broken,
+    /// TLS failed: the peer is not trusted, the two have nothing in common, or one of them sent an
+    /// alert.
+    Tls,
     /// Stopped by the signal of this number.
     Stopped(i32),
 }
@@ -50,6 +53,7 @@ impl Status {
             Self::LocalIo => 6,
             Self::Unreachable => 7,
             Self::Broken => 8,
+            Self::Tls => 9,
             Self::Stopped(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
         }
     }
@@ -181,6 +185,12 @@ impl Error {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         self.passing
+    }
+
+    /// The cause alone.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.why
     }
 
     /// Whether the user has been told already.

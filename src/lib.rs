@@ -5,8 +5,8 @@
 //! - [`cmd`] one file a command: it wires the parts and moves no bytes
 //! - [`config`] words become settings that make sense together; [`cli`] the words and the help
 //! - [`serve`] many clients of one listener, [`scan`] asking ports, [`compare`] TCP against UDP
-//! - [`engine`] how bytes and datagrams travel between two ends, and every way a run ends;
-//!   [`setup`] names become addresses, addresses become connections
+//! - [`setup`] names become addresses, addresses become connections, and TLS protects those
+//! - [`engine`] how bytes and datagrams travel between two ends, and every way a run ends
 //! - [`run`] what every part of one run shares: the loop, the console, the counters, the clock
 //! - [`observe`] who wants to know what passes: text, JSON, dumps, captures, a bar;
 //!   [`io`] the event loop, and descriptors that nobody waits for

@@ -4,6 +4,7 @@
 mod activity;
 pub(crate) mod bar;
 pub(crate) mod dump;
+pub(crate) mod handshake;
 pub mod hexdump;
 pub(crate) mod journal;
 pub(crate) mod json;

@@ -3,3 +3,4 @@
 pub(crate) mod accept;
 pub(crate) mod dial;
 pub(crate) mod resolve;
+pub(crate) mod tls;

@@ -21,7 +21,8 @@ Examples:
   echo hello | pktcat connect -u -x localhost 9000
 
 Exit status: 0 done, 1 other failure, 2 usage, 3 name not resolved, 4 refused,
-5 timed out, 6 local input or output, 7 unreachable, 8 connection broken.",
+5 timed out, 6 local input or output, 7 unreachable, 8 connection broken,
+9 TLS: not trusted, nothing in common, alert.",
     subcommand_required = true,
     arg_required_else_help = true,
     disable_help_subcommand = true
@@ -55,6 +56,9 @@ Files to be written keep what they hold until the run listens.
 A command's connection is closed once the command has ended, its output has arrived and the
 client has closed its side too; a client that does not is waited for 5 s, and for 30 s while it
 goes on sending. A process that the command leaves behind with the connection open keeps it.
+With --tls stdin's end sends a close_notify and then the FIN; the peer's close_notify ends receiving.
+A FIN without one may have cut the stream off: status 8, unless --accept-fin (ncat sends none).
+Clients that are still shaking hands count for --max-clients, and hold nobody up.
 A device as stdin holds nothing up where it can be polled (poll(2)); others are read like files.
 The byte of TCP's urgent data is no part of what is received (tcp(7)); all around it is.
 D is 250ms, 2s, 1m or a number of seconds; SIZE and BYTES are 64k (64,000) or 64KiB (65,536).
@@ -67,6 +71,10 @@ When stdin ends, TCP is half-closed and receiving goes on until the peer's end; 
 nothing to send, --until-fin ends the run at the peer's end.
 A TCP run that fails while it sends, or is stopped or timed out with something left to send, ends
 with a reset: what is cut off never looks whole. One with nothing left to send ends with a FIN.
+With --tls the server's certificate is verified: by the system's roots or those of --ca, for HOST or
+--server-name, or it is the one of --pin. -v prints it, also when it is refused.
+With --tls stdin's end sends a close_notify and then the FIN; the peer's close_notify ends receiving.
+A FIN without one may have cut the stream off: status 8, unless --accept-fin (ncat sends none).
 Files to be written keep what they hold until the run is connected.
 A device as stdin holds nothing up where it can be polled (poll(2)); others are read like files.
 The byte of TCP's urgent data is no part of what is received (tcp(7)); all around it is.

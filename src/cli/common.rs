@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 
 use super::seeing::SeeingArgs;
+use super::tls::TlsArgs;
 use super::values::FormatArg;
 use crate::units;
 
@@ -163,6 +164,14 @@ pub struct CommonArgs {
     /// Gather small TCP writes (Nagle's algorithm)
     #[arg(long, help_heading = "Socket options")]
     pub delay: bool,
+
+    /// Talk TLS 1.3 or 1.2 over TCP
+    #[arg(long, help_heading = "TLS (exit status 9)")]
+    pub tls: bool,
+
+    /// Options of TLS for both roles.
+    #[command(flatten)]
+    pub tls_options: TlsArgs,
 
     /// What is to be seen of the bytes.
     #[command(flatten)]

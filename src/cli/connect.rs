@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 
 use super::common::CommonArgs;
+use super::tls::TrustArgs;
 use crate::units;
 
 /// What `pktcat connect` does, in one line.
@@ -28,6 +29,10 @@ pub struct ConnectArgs {
     #[command(flatten)]
     pub common: CommonArgs,
 
+    /// Whom TLS trusts.
+    #[command(flatten)]
+    pub trust: TrustArgs,
+
     /// Send from this address; with -U, this path
     #[arg(short, long, value_name = "ADDR", help_heading = "Protocol and addresses")]
     pub source: Option<String>,
@@ -36,7 +41,7 @@ pub struct ConnectArgs {
     #[arg(short = 'p', long, value_name = "PORT", help_heading = "Protocol and addresses")]
     pub source_port: Option<String>,
 
-    /// Give up looking HOST up and connecting after D
+    /// Give up looking HOST up, connecting and shaking hands after D [default: TLS 10s]
     #[arg(short = 'w', long, value_name = "D", value_parser = units::duration, help_heading = "Time limits (exit status 5)")]
     pub connect_timeout: Option<Duration>,
 

@@ -67,6 +67,14 @@ fn unspecified(port: u16, family: Family) -> Vec<SocketAddr> {
     }
 }
 
+/// The host that is listened on, if it was said.
+pub(super) fn host(config: &Listen) -> Option<&str> {
+    match &config.place {
+        Place::Internet(target) => target.host.as_deref(),
+        Place::Unix(_) => None,
+    }
+}
+
 /// Tells the port to whoever asked, once everything is ready for the first client.
 pub(super) fn announce(
     config: &Listen,

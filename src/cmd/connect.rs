@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 
 use super::parts::{input, output, tell_granted, watch_socket};
-use super::{check, watch};
+use super::{check, tls, watch};
 use crate::config::{Connect, Place, Stdin};
 use crate::engine::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
 use crate::engine::datagram_relay::{DatagramRelay, NextAddress};
@@ -27,6 +27,7 @@ use crate::run::limits::Limit;
 use crate::run::session::Session;
 use crate::setup::dial::{self, Connected};
 use crate::setup::resolve;
+use crate::setup::tls::{Connector, complete};
 
 /// How long `connect --udp` waits for replies after standard input's end.
 const UDP_LINGER: Duration = Duration::from_secs(1);
@@ -46,21 +47,18 @@ pub(crate) fn run(config: &Connect) -> Result<()> {
 
 fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
     let common = &config.common;
-    let Connected { socket, latch, peer } =
-        again(config, session, |session| match &config.place {
-            Place::Internet(target) => dial(config, target, session),
-            Place::Unix(path) => dial_local(config, path, session),
-        })?;
-    let link = Rc::new(Link::of(&socket, Protocol::Tcp, peer));
-    session.event(&Event::Connected(&link));
-    tell_granted(&common.options, &socket, session);
-    let stream = Stream::new(socket, latch, Rc::clone(&link), Rc::clone(&session.tap));
+    let connector = match &config.tls {
+        Some(config) => Some(tls::connector(config, session)?),
+        None => None,
+    };
+    let stream = again(config, session, |session| open(config, connector.as_ref(), session))?;
+    let peer = stream.link().to_string();
     let ends = input(common, Wire::Stream, session)
         .and_then(|input| Ok((input, output(common, true, session)?)))
         // The peer must not take this for the end of an empty stream.
         .inspect_err(|_| stream.abort());
     let (input, output) = ends?;
-    let output = output.of_peer(link.to_string());
+    let output = output.of_peer(peer);
     let fin = match common.stdin {
         _ if common.no_shutdown => Fin::Never,
         Stdin::Ignore => Fin::AtPeerClose,
@@ -69,6 +67,28 @@ fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
     let rules = common.rules(common.linger.map_or(Silence::Ignored, Silence::AfterInput));
     Relay::new((input, output), stream, fin, rules, common.offload, common.pace(), Instant::now())
         .run(session)
+}
+
+/// A connection that is ready for the payload.
+fn open(config: &Connect, connector: Option<&Connector>, session: &mut Session) -> Result<Stream> {
+    let begun = Instant::now();
+    let Connected { socket, latch, peer } = match &config.place {
+        Place::Internet(target) => dial(config, target, session)?,
+        Place::Unix(path) => dial_local(config, path, session)?,
+    };
+    let link = Rc::new(Link::of(&socket, Protocol::Tcp, peer));
+    session.event(&Event::Connected(&link));
+    tell_granted(&config.common.options, &socket, session);
+    let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
+    match connector {
+        None => Ok(stream),
+        Some(connector) => {
+            // One limit for all of it, where one was given.
+            let from = config.connect_timeout.map_or_else(Instant::now, |_| begun);
+            let handshake = connector.begin(stream, tls::limit(config.connect_timeout, from))?;
+            complete(handshake, session)
+        }
+    }
 }
 
 /// Tries again and again while that may help and was asked for.

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use socket2::Socket;
 
-use super::bind::{announce, bind, longest, open_datagram};
+use super::bind::{announce, bind, host, longest, open_datagram};
 use super::parts::{fin, input, output, watch_socket};
-use super::{check, reply, serve, watch};
+use super::{check, reply, serve, tls, watch};
 use crate::config::{Listen, Task};
 use crate::engine::datagram_relay::DatagramRelay;
 use crate::engine::ends::{Rules, Silence};
@@ -23,6 +23,7 @@ use crate::run::session::Session;
 use crate::serve::hub::role::Role;
 use crate::setup::accept::Acceptor;
 use crate::setup::resolve;
+use crate::setup::tls::complete;
 
 /// Runs the command.
 ///
@@ -59,6 +60,10 @@ fn dispatch(config: &Listen, Ready { access, role }: Ready, session: &mut Sessio
 
 fn one_client(config: &Listen, access: AccessList, session: &mut Session) -> Result<()> {
     let common = &config.common;
+    let tls = match &config.tls {
+        Some(tls) => Some(tls::acceptor(tls, host(config), session)?),
+        None => None,
+    };
     let listener = bind(config, Protocol::Tcp, session)?;
     announce(config, &[(Protocol::Tcp, &listener)], session)?;
     let input = input(common, Wire::Stream, session)?;
@@ -74,7 +79,11 @@ fn one_client(config: &Listen, access: AccessList, session: &mut Session) -> Res
     if config.tag {
         output = output.tagged_with(&link.peer);
     }
-    let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
+    let mut stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
+    if let Some(tls) = tls {
+        let limit = tls::limit(config.handshake, Instant::now());
+        stream = complete(tls.begin(stream, limit)?, session)?;
+    }
     Relay::new((input, output), stream, fin, rules, common.offload, common.pace(), Instant::now())
         .run(session)
 }

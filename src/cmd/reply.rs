@@ -1,13 +1,11 @@
 //! What a listener does with its clients, and the answer that it has ready for them.
 
-use std::fs::File;
-use std::io::{self, IsTerminal as _, Read as _};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::io::IsTerminal as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::rc::Rc;
 
-use mio::Interest;
-
+use super::reading::{self, failed};
 use crate::config::{Listen, Task};
 use crate::error::{Error, Result, Status};
 use crate::run::session::Session;
@@ -15,9 +13,6 @@ use crate::serve::hub::role::{Reply, Role, characters};
 
 /// What can be read only once is kept in memory, up to so many bytes.
 const MOST_KEPT: usize = 256 << 20;
-
-/// Bytes read at a time.
-const PIECE: usize = 64 * 1024;
 
 /// What is done with clients; `longest` is the most that a datagram carries, if there are any.
 ///
@@ -57,22 +52,14 @@ fn too_long(option: &str, longest: usize) -> Error {
 /// Opens the file of an answer. What is answered to datagrams is read at once, and so is what can be
 /// read only once.
 fn open(path: &Path, longest: Option<usize>, session: &mut Session) -> Result<Reply> {
-    let failed = |cause: io::Error| Error::local("read", path.display(), &cause);
-    let mut options = File::options();
-    // A FIFO that nobody writes to yet is not waited for here.
-    options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-    let file = options.open(path).map_err(failed)?;
-    let kind = file.metadata().map_err(failed)?.file_type();
-    if kind.is_dir() {
-        return Err(failed(io::ErrorKind::IsADirectory.into()));
-    }
-    let ending = if kind.is_fifo() { Ending::OfWriters } else { Ending::OfFile };
+    let file = reading::open(path)?;
+    let kind = file.metadata().map_err(|cause| failed(path, &cause))?.file_type();
     let most = match longest {
         Some(longest) => longest,
         None if kind.is_fifo() || file.is_terminal() => MOST_KEPT,
         None => return Ok(Reply::File(Rc::new(file))),
     };
-    match (read(&file, most, ending, path, session)?, longest) {
+    match (reading::read(&file, most, path, session)?, longest) {
         (Some(bytes), _) => Ok(Reply::Bytes(bytes.into())),
         (None, Some(longest)) => Err(too_long("--reply-file", longest)),
         (None, None) => {
@@ -80,44 +67,4 @@ fn open(path: &Path, longest: Option<usize>, session: &mut Session) -> Result<Re
             Err(Error::new(Status::LocalIo, "read", path.display().to_string(), why))
         }
     }
-}
-
-/// What it means that reading gives nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    /// That there is no more.
-    OfFile,
-    /// That nobody writes to the FIFO: not any more, or not yet (fifo(7)).
-    OfWriters,
-}
-
-/// Reads to the end; `None` when there are more than `most` bytes.
-fn read(
-    mut file: &File,
-    most: usize,
-    ending: Ending,
-    path: &Path,
-    session: &mut Session,
-) -> Result<Option<Vec<u8>>> {
-    let latch = session
-        .reactor
-        .watch(file, Interest::READABLE)
-        .map_err(|cause| Error::system("poll", &cause))?;
-    let (mut bytes, mut piece) = (Vec::new(), vec![0; PIECE]);
-    while bytes.len() <= most {
-        match file.read(&mut piece) {
-            // A hang-up is only told of once there was a writer.
-            Ok(0) if ending == Ending::OfWriters && !latch.failed() => session.wait(None)?,
-            Ok(0) => break,
-            Ok(n) => {
-                bytes.extend_from_slice(&piece[..n]);
-                session.look()?;
-            }
-            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => session.wait(None)?,
-            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-            Err(cause) => return Err(Error::local("read", path.display(), &cause)),
-        }
-    }
-    session.reactor.forget(file, &latch);
-    Ok(if bytes.len() > most { None } else { Some(bytes) })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::common::Common;
 use super::distinct;
 use super::place::Place;
+use super::tls::{self, TlsClient, Under};
 use crate::cli::{ConnectArgs, MessageArgs};
 use crate::error::{Error, Result};
 
@@ -25,6 +26,8 @@ pub(crate) struct Connect {
     pub retry: u32,
     /// Between the tries.
     pub retry_delay: Duration,
+    /// TLS, if it is asked for.
+    pub tls: Option<TlsClient>,
 }
 
 impl Connect {
@@ -32,7 +35,7 @@ impl Connect {
     ///
     /// # Errors
     /// Usage errors.
-    pub(crate) fn new(args: ConnectArgs, payloads: &MessageArgs) -> Result<Self> {
+    pub(crate) fn new(mut args: ConnectArgs, payloads: &MessageArgs) -> Result<Self> {
         let place = Place::new(args.common.unix.as_ref(), &args.address)?;
         if let Place::Internet(target) = &place
             && target.host.is_none()
@@ -45,9 +48,30 @@ impl Connect {
             return Err(Error::usage("--source-port", "a local socket has no port")
                 .hint("-s PATH gives it a name"));
         }
-        distinct::check(&args.common.seeing.files(), &[])?;
+        let [pcap, dump] = args.common.seeing.files();
+        let options = &args.common.tls_options;
+        let [cert, key] = options.read();
+        distinct::check(
+            &[pcap, dump, options.written()],
+            &[cert, key, ("--ca", args.trust.ca.as_deref())],
+        )?;
+        let given = options.given().or_else(|| args.trust.given());
+        let unix = matches!(place, Place::Unix(_));
+        let under = Under { udp: args.common.udp, unix, command: false };
+        let tls = match tls::wanted(args.common.tls, given, under)? {
+            false => None,
+            true => {
+                let host = match &place {
+                    Place::Internet(target) => target.host.as_deref(),
+                    Place::Unix(_) => None,
+                };
+                let options = std::mem::take(&mut args.common.tls_options);
+                Some(TlsClient::new(options, args.trust, host)?)
+            }
+        };
         Ok(Self {
             place,
+            tls,
             common: Common::new(args.common, payloads)?,
             source: args.source,
             source_port: args.source_port,

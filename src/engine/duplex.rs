@@ -35,6 +35,11 @@ pub(crate) trait Duplex: Source + Sink + Standing {
     /// Whether reading has met nothing more for now.
     fn is_drained(&self) -> bool;
 
+    /// Bytes that it has taken to be sent and not yet handed to the system.
+    fn held(&self) -> usize {
+        0
+    }
+
     /// Closes the sending half: the peer reads an end, and receiving goes on. `End` once that is done;
     /// anything else means that something has to leave before, and that this is to be called again.
     ///
@@ -70,6 +75,10 @@ impl Duplex for Stream {
 
     fn is_drained(&self) -> bool {
         self.is_drained()
+    }
+
+    fn held(&self) -> usize {
+        self.held()
     }
 
     fn close_write(&mut self) -> Result<Progress> {

@@ -175,6 +175,15 @@ pub(crate) trait Standing {
     /// # Errors
     /// When it is not.
     fn check(&self) -> Result<()>;
+
+    /// Whether the peer's end, once it has come, is that of all it had to send, as far as the protocol
+    /// tells.
+    ///
+    /// # Errors
+    /// When what it sent may have been cut off.
+    fn is_whole(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Where there is no one socket whose standing could be asked for.
@@ -310,6 +319,7 @@ impl Ends {
         // It has been silent for long enough.
         if let Some(limit) = self.silence().filter(|limit| limit.is_over(looked_at)) {
             standing.check()?;
+            standing.is_whole()?;
             return match self.rules.count {
                 Some(wanted) => Ok(Verdict::TooFew { wanted, silence: limit.given() }),
                 None => Ok(Verdict::Done),
@@ -337,15 +347,18 @@ impl Ends {
                 Sending::Broken => return Ok(Verdict::BrokenSending),
                 // The peer is done, and that is all that was waited for.
                 Sending::Open if self.rules.until_fin || saying == Saying::Terminal => {
-                    return Ok(Verdict::Done);
+                    return standing.is_whole().map(|()| Verdict::Done);
                 }
                 // After a FIN no reading tells of a reset, but the socket does.
                 Sending::Open | Sending::Held => standing.check()?,
-                // Both directions are done once the peer has acknowledged our last byte.
-                Sending::Closed if self.rules.until_fin || standing.has_settled()? => {
-                    return Ok(Verdict::Done);
+                // Both directions are done once the peer has acknowledged our last byte. Where the peer's
+                // end may be missing, that is worth more words than what comes of our own.
+                Sending::Closed => {
+                    standing.is_whole()?;
+                    if self.rules.until_fin || standing.has_settled()? {
+                        return Ok(Verdict::Done);
+                    }
                 }
-                Sending::Closed => {}
             }
         }
         // Nothing is wanted from the peer but its acknowledgement.

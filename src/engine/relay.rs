@@ -88,7 +88,7 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
         match self.sending {
             // Everything has been sent that there was at the moment the run was told to end.
             Sending::Open if status.is_told_to_end() => {
-                !self.up.is_empty() || self.input.has_more()
+                !self.up.is_empty() || self.input.has_more() || self.stream.held() > 0
             }
             Sending::Held if status.is_told_to_end() => false,
             Sending::Open | Sending::Held => true,
@@ -244,6 +244,8 @@ impl Relay<Input, Output, Stream> {
         }
         if result.as_ref().is_err_and(|error| self.is_cut_off(error.status)) {
             self.stream.abort();
+        } else if self.sending != Sending::Closed {
+            self.stream.farewell();
         }
         self.stream.over();
         result

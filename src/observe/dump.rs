@@ -108,6 +108,8 @@ impl Observer for Dump {
             }
             Event::Connected(_)
             | Event::Listening { .. }
+            | Event::Tls(..)
+            | Event::OwnCertificate(_)
             | Event::Peer(_)
             | Event::Closed(_)
             | Event::Error(_)

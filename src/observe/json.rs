@@ -13,6 +13,7 @@ use serde_json::ser::{Formatter, Serializer as Writer};
 
 use crate::error::Error;
 use crate::net::address::{Address, Protocol, canonical, transport};
+use crate::observe::handshake::Handshake;
 use crate::observe::journal::{Journal, Verbosity};
 use crate::observe::tap::{Direction, Event, Link, Observer, Summary, Transfer};
 use crate::peer::is_unsafe_to_show;
@@ -202,6 +203,15 @@ enum Body<'a> {
     Connected(LinkFields),
     Accepted(LinkFields),
     Peer(LinkFields),
+    Tls {
+        #[serde(flatten)]
+        ends: LinkFields,
+        #[serde(flatten)]
+        handshake: &'a Handshake,
+    },
+    Certificate {
+        sha256: &'a str,
+    },
     Data {
         #[serde(flatten)]
         ends: LinkFields,
@@ -245,6 +255,8 @@ impl Body<'_> {
             Self::Connected(_) => "connected",
             Self::Accepted(_) => "accepted",
             Self::Peer(_) => "peer",
+            Self::Tls { .. } => "tls",
+            Self::Certificate { .. } => "certificate",
             Self::Data { .. } => "data",
             Self::Closed { .. } => "closed",
             Self::Error { .. } => "error",
@@ -308,6 +320,8 @@ impl Observer for Json {
             Event::Connected(link) => Body::Connected(LinkFields::of(link)),
             Event::Accepted(link) => Body::Accepted(LinkFields::of(link)),
             Event::Peer(link) => Body::Peer(LinkFields::of(link)),
+            Event::Tls(link, handshake) => Body::Tls { ends: LinkFields::of(link), handshake },
+            Event::OwnCertificate(sha256) => Body::Certificate { sha256 },
             Event::Closed(link) => Body::Closed {
                 ends: LinkFields::of(link),
                 reset: link.reset_by().is_some(),

@@ -6,8 +6,10 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use crate::net::address::{Protocol, transport};
+use crate::observe::handshake::Handshake;
 use crate::observe::journal::{Journal, Verbosity};
-use crate::observe::tap::{Event, Observer, Summary, Transfer};
+use crate::observe::tap::{Event, Link, Observer, Summary, Transfer};
+use crate::peer::printable;
 
 /// Writes a line for every event that the verbosity includes.
 #[derive(Debug)]
@@ -31,6 +33,20 @@ impl Lines {
 }
 
 impl Lines {
+    fn say_handshake(&self, link: &Link, handshake: &Handshake) {
+        if self.verbosity < Verbosity::Verbose {
+            return;
+        }
+        // What a certificate says comes from the peer.
+        self.journal.line(&printable(&format!("tls with {}: {}", link.peer, handshake.line())));
+        let all = handshake.chain.len();
+        for (number, certificate) in (1..).zip(&handshake.chain) {
+            let line = certificate.line();
+            let line = format!("certificate {number} of {all} of {}: {line}", link.peer);
+            self.journal.line(&printable(&line));
+        }
+    }
+
     fn say_losses(&self, counters: &Summary) {
         let Summary { kernel_drops, unsent, .. } = *counters;
         for (what, lost, why) in [
@@ -64,6 +80,10 @@ impl Observer for Lines {
                 self.say(Verbosity::Verbose, &format!("connected to {link}"));
             }
             Event::Accepted(link) => self.say(Verbosity::Verbose, &format!("accepted {link}")),
+            Event::Tls(link, handshake) => self.say_handshake(link, handshake),
+            Event::OwnCertificate(sha256) => {
+                self.say(Verbosity::Normal, &format!("certificate for this run: SHA-256 {sha256}"));
+            }
             Event::Peer(link) => self.say(Verbosity::Verbose, &format!("peer {link}")),
             Event::Error(error) => self.say(Verbosity::Quiet, &format!("pktcat: {error}")),
             Event::Detail(line) => self.say(Verbosity::Verbose, line),

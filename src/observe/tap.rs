@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::net::address::{Address, Protocol};
 pub(crate) use crate::observe::activity::Activity;
+use crate::observe::handshake::Handshake;
 pub(crate) use crate::observe::link::{Link, Side};
 
 /// The direction of a transfer.
@@ -55,6 +56,10 @@ pub(crate) enum Event<'a> {
     Connected(&'a Link),
     /// A client connected.
     Accepted(&'a Link),
+    /// A TLS handshake is over, well or not.
+    Tls(&'a Link, &'a Handshake),
+    /// The certificate that was made for this run: its SHA-256, in hex digits.
+    OwnCertificate(&'a str),
     /// The first datagram of a peer came.
     Peer(&'a Link),
     /// The peer closed its sending half: its FIN was received.

@@ -48,6 +48,7 @@ mod services_udp;
 mod storms;
 mod taking_over;
 mod timeouts;
+mod tls;
 mod udp;
 mod unix;
 mod unreachable;
@@ -78,6 +79,7 @@ const ALONE: &[&str] = &[
     "round_trips::",
     "scan::probes_keep_the_rate",
     "storms::",
+    "tls::clients::a_thousand_clients_are_echoed_at_once",
 ];
 
 fn main() {
@@ -133,6 +135,7 @@ fn all() -> Vec<Trial> {
         storms::tests(),
         taking_over::tests(),
         timeouts::tests(),
+        tls::tests(),
         udp::tests(),
         unix::tests(),
         unreachable::tests(),

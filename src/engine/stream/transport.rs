@@ -4,7 +4,7 @@
 //! It tells nobody what passes and puts no error into words; that is up to whoever has it. No call
 //! waits, and none is made that the readiness says would find nothing.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::rc::Rc;
@@ -67,6 +67,25 @@ impl Transport {
         // The error of a broken connection says all that SIGPIPE would.
         let progress =
             Progress::of_write(sys::again(|| Ok(calls::send(fd, bytes, MsgFlags::MSG_NOSIGNAL)?)))?;
+        if progress == Progress::Blocked {
+            self.latch.not_writable();
+        }
+        Ok(progress)
+    }
+
+    /// Sends of these pieces, in their order, what there is room for.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub(crate) fn send_pieces(&self, pieces: &[IoSlice<'_>]) -> io::Result<Progress> {
+        if !self.latch.writable() {
+            return Ok(Progress::Blocked);
+        }
+        let fd = self.socket.as_raw_fd();
+        let flags = MsgFlags::MSG_NOSIGNAL;
+        let progress = Progress::of_write(sys::again(|| {
+            Ok(calls::sendmsg::<()>(fd, pieces, &[], flags, None)?)
+        }))?;
         if progress == Progress::Blocked {
             self.latch.not_writable();
         }

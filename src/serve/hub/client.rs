@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use crate::engine::ends::Standing as _;
 use crate::engine::flow::{BULK, Sink as _};
 use crate::engine::framing::Assembler;
 use crate::engine::stream::Stream;
@@ -95,7 +96,7 @@ impl Client {
     /// Bytes that wait for it.
     #[must_use]
     pub(super) fn queued(&self) -> usize {
-        self.queued
+        self.queued + self.stream.held()
     }
 
     /// Whether it can be sent more.
@@ -142,6 +143,21 @@ impl Client {
         self.stream.abort();
     }
 
+    /// It is told that there is no more, as far as that needs no waiting.
+    pub(super) fn farewell(&mut self) {
+        if self.sending != Sending::Closed {
+            self.stream.farewell();
+        }
+    }
+
+    /// Whether its end was that of all it had to send.
+    ///
+    /// # Errors
+    /// When it may have been cut off.
+    pub(super) fn check_end(&self) -> Result<()> {
+        self.stream.is_whole()
+    }
+
     /// Adds bytes to what waits for it.
     pub(super) fn push(&mut self, bytes: &Rc<[u8]>) {
         if !bytes.is_empty() {
@@ -160,6 +176,10 @@ impl Client {
     /// When the connection is broken.
     pub(super) fn flush(&mut self) -> Result<Progress> {
         let mut moved = 0;
+        // What was taken before leaves first.
+        if self.stream.flush()? != Progress::End {
+            return Ok(Progress::Blocked);
+        }
         while let Some(piece) = self.queue.front_mut() {
             let rest = &piece.bytes[piece.sent..];
             let n = match self.stream.send(rest)? {

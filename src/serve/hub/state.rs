@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::client::Client;
+use super::handshakes::Handshakes;
 use super::role::Role;
 use super::service::Service;
 use super::table::Table;
@@ -47,6 +48,8 @@ pub(crate) struct Settings {
 pub(crate) struct Parts {
     /// Where TCP clients come in.
     pub acceptor: Option<Acceptor>,
+    /// Where they show who they are first, with TLS.
+    pub handshakes: Option<Handshakes>,
     /// Where datagrams come in.
     pub datagrams: Option<Datagram>,
     /// What is sent to everybody.
@@ -60,6 +63,7 @@ pub(crate) struct Hub {
     pub(super) settings: Settings,
     pub(super) role: Role,
     pub(super) acceptor: Option<Acceptor>,
+    pub(super) handshakes: Option<Handshakes>,
     pub(super) service: Option<Service>,
     pub(super) clients: Table,
     /// Bytes that the unfinished messages of all clients take.
@@ -86,7 +90,7 @@ impl Hub {
         pace: Option<Pace>,
         now: Instant,
     ) -> Self {
-        let Parts { acceptor, datagrams, input, output } = parts;
+        let Parts { acceptor, handshakes, datagrams, input, output } = parts;
         let mut ends = Ends::new(settings.ending, Company::Awaited, now);
         // It is read only while a client is there, and one may have come and gone at once.
         if input.as_ref().is_none_or(Input::is_nothing) {
@@ -96,6 +100,7 @@ impl Hub {
             settings,
             role,
             acceptor,
+            handshakes,
             service: datagrams.map(Service::new),
             clients: Table::default(),
             unfinished: 0,

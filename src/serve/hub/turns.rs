@@ -260,7 +260,7 @@ impl Hub {
 
     /// A client's FIN has come.
     fn client_ended(&mut self, client: &mut Client, session: &mut Session) -> Result<()> {
-        if let Err(error) = self.complete(client) {
+        if let Err(error) = self.complete(client).and(client.check_end()) {
             self.failed(error, session);
         }
         let close = match &self.role {
@@ -317,9 +317,11 @@ impl Hub {
     /// One client's failure: that of the run if it is the only one.
     pub(super) fn failed(&mut self, error: Error, session: &mut Session) {
         // Leaving is the only way to end a stream of characters.
-        if !self.settings.keep_open && !matches!(self.role, Role::Chargen(_)) {
+        let is_usual = !matches!(error.status, Status::Tls | Status::TimedOut);
+        let leaves = matches!(self.role, Role::Chargen(_)) && is_usual;
+        if !self.settings.keep_open && !leaves {
             self.failure = Some(error);
-        } else if self.role.is_service() {
+        } else if self.role.is_service() && is_usual {
             session.event(&Event::Detail(&error.to_string()));
         } else {
             session.event(&Event::Error(&error));
