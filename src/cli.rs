@@ -1,28 +1,34 @@
-//! The words of the command line: names, values and help, and no logic.
+//! The definition of the command line: options, values and help, without any logic.
 //!
 //! `--help`, the man pages and the completions are all generated from these definitions;
 //! [`config`](crate::config) checks them against each other and turns them into typed settings.
 
+mod addressing;
 mod command;
 mod common;
 mod compare;
 mod complaint;
 pub mod completions;
 mod connect;
+mod forward;
 mod listen;
 mod parse;
 mod scan;
 mod seeing;
+mod socket;
 mod tls;
 mod values;
 
+pub use addressing::AddressingArgs;
 pub use command::{Cli, Command};
 pub use common::CommonArgs;
 pub use compare::CompareArgs;
 pub use connect::ConnectArgs;
+pub use forward::ForwardArgs;
 pub use listen::ListenArgs;
 pub use parse::{MessageArg, MessageArgs, Parsed, parse};
 pub use scan::ScanArgs;
 pub use seeing::{ColorChoice, SeeingArgs};
+pub use socket::SocketArgs;
 pub use tls::{AdmitArgs, TlsArgs, TrustArgs};
 pub use values::{CompletionShell, FormatArg};

@@ -1,10 +1,11 @@
-//! One module a command: each wires the parts together and holds no byte-moving code.
+//! One module for each command. It connects the parts that do the work and moves no bytes itself.
 
 mod bind;
 mod check;
 pub(crate) mod compare;
 pub(crate) mod connect;
 mod files;
+pub(crate) mod forward;
 pub(crate) mod listen;
 mod parts;
 mod port_file;
@@ -22,10 +23,10 @@ use crate::config;
 use crate::error::Result;
 use parts::print;
 
-/// Carries out a command line.
+/// Runs a command line; `words` begin with the name of the program.
 ///
 /// # Errors
-/// Everything that makes the exit status other than 0.
+/// Whatever makes the exit status other than 0.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<()> {
     let (cli, payloads) = match cli::parse(words)? {
         Parsed::Run(cli, payloads) => (cli, payloads),
@@ -34,6 +35,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<()> {
     match cli.command {
         Command::Listen(args) => listen::run(&config::Listen::new(args, &payloads)?),
         Command::Connect(args) => connect::run(&config::Connect::new(args, &payloads)?),
+        Command::Forward(args) => forward::run(&config::Forward::new(args)?),
         Command::Scan(args) => scan::run(&config::Scan::new(args, &payloads)?),
         Command::Compare(args) => compare::run(&config::compare::Compare::new(args)?),
         Command::Completions { shell } => print(cli::completions::script(shell).as_bytes()),

@@ -1,12 +1,9 @@
 //! The same messages over TCP and over UDP to an echoing peer, side by side.
 //!
-//! - [`measure`] sending the messages, and the account of what came back: messages what is sent, flow when, stream and
-//!   datagrams how, carrier what these two have in common, recognise which message a datagram answers; account what became of every message, rtt how long
-//!   replies took, wire what it cost in packets, ledger account and flow together; peer the built-in peer, impair what
-//!   it does to UDP replies; run the loop of one run, woken by its timer. Here: both runs, one after the other
-//! - [`show`] what people, eyes and programs read of it
+//! - [`measure`] sends the messages and counts the replies
+//! - [`show`] prints the result: as a table, sentences, a plot, JSON or SVG
 //!
-//! The core (account, flow, recognise, impair, wire) knows no sockets and is told the time.
+//! This file makes the two runs, one after the other.
 
 pub mod measure;
 pub(crate) mod show;
@@ -19,32 +16,33 @@ use mio::Interest;
 use socket2::Socket;
 
 use measure::account::Counts;
-use measure::datagrams::Datagrams;
+use measure::datagrams::UdpCarrier;
 use measure::flow::{Delivery, Pacing};
 use measure::impair::Impairment;
 use measure::ledger::Ledger;
 use measure::messages::{Generator, Given, Messages, Survey};
 use measure::recognise::{Contents, Recogniser};
 use measure::rtt::RoundTrips;
-use measure::run::{Ending, Runner};
-use measure::stream::Stream;
-use measure::wire::Wire;
+use measure::run::{RunEnd, Runner};
+use measure::stream::TcpCarrier;
+use measure::wire::WireTraffic;
 
 use crate::error::{Error, Result, Status};
 use crate::sys;
 
-/// Made-up messages remembered; as many as that may be sent while the oldest waits.
+/// The most generated messages that are remembered, which bounds how many may be sent while the oldest
+/// has no reply.
 const MEMORY: usize = 1 << 20;
 
-/// The user's own messages remembered, each with its content's place among the others.
+/// The same for the user's own messages. Fewer, because the hash of each is remembered too.
 const MEMORY_OF_CONTENTS: usize = 1 << 16;
 
-/// What is sent.
+/// The messages to send.
 #[derive(Debug, Clone)]
 pub(crate) enum Script {
-    /// Messages of so many bytes, made up.
+    /// Generated messages of this many bytes.
     Generated(usize),
-    /// The user's own, and what a look through them found.
+    /// The user's own messages, and what reading through all of them has found.
     Given(Given, Survey),
 }
 
@@ -80,54 +78,54 @@ impl Script {
     }
 }
 
-/// How what came back was cut.
+/// In how many pieces the replies arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Came {
-    /// Reads of a byte stream.
+    /// Calls of read(2) on a byte stream that returned data.
     Reads(u64),
     /// Datagrams.
     Datagrams(u64),
 }
 
-/// What one protocol did.
+/// The result of the run over one protocol.
 #[derive(Debug)]
-pub(crate) struct Side {
-    /// How long it took until the first message could leave, where that takes packets.
+pub(crate) struct ProtocolResult {
+    /// The time that connecting took; `None` for UDP, which does not connect.
     pub set_up: Option<Duration>,
     /// What became of the messages.
     pub counts: Counts,
-    /// How what came back was cut.
+    /// In how many pieces the replies arrived.
     pub came: Came,
-    /// Messages that came back as one piece with nothing else in it.
+    /// Messages whose reply arrived as one piece with nothing else in it.
     pub boundaries: u64,
-    /// Round trips.
+    /// The round-trip times.
     pub round_trips: RoundTrips,
-    /// From the first message to the last answer.
+    /// From sending the first message to the last reply.
     pub duration: Duration,
-    /// Packets and bytes; none where the system does not count them.
-    pub wire: Option<Wire>,
-    /// Packets sent again, where that exists and is counted.
+    /// Packets and bytes; `None` where the kernel does not count them.
+    pub wire: Option<WireTraffic>,
+    /// Segments retransmitted; `None` for UDP, and where the kernel does not count them.
     pub retransmissions: Option<u64>,
-    /// How long the end took, where that takes packets and the peer took part.
+    /// The time that closing the connection took; `None` for UDP, and when the peer's FIN did not come
+    /// in time.
     pub tear_down: Option<Duration>,
-    /// Replies that the kernel dropped here because nobody fetched them in time.
+    /// Datagrams that the kernel of this machine dropped because a receive buffer was full.
     pub dropped_here: u64,
-    /// How it ended.
-    pub ending: Ending,
+    /// How the run ended.
+    pub ending: RunEnd,
 }
 
-impl Side {
-    /// Messages answered per second.
+impl ProtocolResult {
+    /// Messages per second that were answered, in time or late; `None` when none was.
     #[must_use]
     pub(crate) fn messages_per_second(&self) -> Option<f64> {
         let answered = self.counts.received + self.counts.late;
         (answered > 0 && !self.duration.is_zero())
             .then(|| answered as f64 / self.duration.as_secs_f64())
     }
-}
 
-impl Side {
-    /// Payload bytes answered per second, each message's once.
+    /// Payload bytes per second of the messages that were answered, without duplicates; `None` when
+    /// none was.
     #[must_use]
     pub(crate) fn bytes_per_second(&self) -> Option<f64> {
         let answered = self.counts.received + self.counts.late;
@@ -138,45 +136,46 @@ impl Side {
     }
 }
 
-/// Both runs, and what they were about.
+/// The results of both runs, and the settings of both.
 #[derive(Debug)]
 pub(crate) struct Comparison {
-    /// Whom the messages went to.
+    /// The address that the messages were sent to.
     pub peer: SocketAddr,
-    /// Whether that is the built-in one.
+    /// Whether that is the built-in peer.
     pub is_built_in: bool,
     /// What was sent.
     pub script: Script,
     /// How it was sent.
     pub pacing: Pacing,
-    /// The window that was asked for; it is smaller where the receive buffers hold no more.
+    /// The window that was asked for. The one of `pacing` is smaller if the receive buffers would not
+    /// have held that many messages.
     pub window_asked: usize,
     /// What the built-in peer did to UDP replies.
     pub impairment: Option<Impairment>,
-    /// Over TCP.
-    pub tcp: Side,
-    /// Over UDP.
-    pub udp: Side,
+    /// The result over TCP.
+    pub tcp: ProtocolResult,
+    /// The result over UDP.
+    pub udp: ProtocolResult,
 }
 
-/// Sends everything over a connection and ends it.
+/// Sends all messages over a TCP connection, and then closes it. `set_up` is how long connecting took.
 ///
 /// # Errors
 /// When the connection breaks, or a signal stops the run.
 pub(crate) fn over_tcp(
     runner: &mut Runner<'_>,
-    mut stream: Stream,
+    mut stream: TcpCarrier,
     set_up: Duration,
     script: &Script,
     pacing: Pacing,
-) -> Result<Side> {
+) -> Result<ProtocolResult> {
     let mut ledger = Ledger::new(pacing, Delivery::InOrder, script.memory());
     let ending = runner.run(&mut stream, &mut script.messages()?, &mut ledger)?;
     let tear_down = runner.tear_down(&mut stream, &mut ledger)?;
     let counts = stream.counts();
     let transport = stream.transport();
     runner.session().reactor.forget(transport, transport.latch());
-    Ok(Side {
+    Ok(ProtocolResult {
         set_up: Some(set_up),
         counts: ledger.account.counts(),
         came: Came::Reads(stream.reads()),
@@ -191,11 +190,11 @@ pub(crate) fn over_tcp(
     })
 }
 
-/// Sends everything in datagrams. `others` are sockets of this machine, apart from the client's
-/// own, whose drops count.
+/// Sends all messages in UDP datagrams. `others` are further sockets on this machine whose dropped
+/// datagrams are counted together with the client's: those of the built-in peer.
 ///
 /// # Errors
-/// When the network says that nobody is there, or a signal stops the run.
+/// When an ICMP error says that the peer cannot be reached, or a signal stops the run.
 pub(crate) fn over_udp(
     runner: &mut Runner<'_>,
     socket: Rc<Socket>,
@@ -203,19 +202,19 @@ pub(crate) fn over_udp(
     others: &[Rc<Socket>],
     script: &Script,
     pacing: Pacing,
-) -> Result<Side> {
+) -> Result<ProtocolResult> {
     let session = runner.session();
     let latch = session
         .reactor
         .watch(&*socket, Interest::READABLE)
         .map_err(|cause| Error::system("poll", &cause))?;
     let tap = Rc::clone(&session.tap);
-    let mut datagrams = Datagrams::new(Rc::clone(&socket), latch, peer, script.recogniser(), tap);
+    let mut datagrams = UdpCarrier::new(Rc::clone(&socket), latch, peer, script.recogniser(), tap);
     let mut ledger = Ledger::new(pacing, Delivery::Any, script.memory());
     let ending = runner.run(&mut datagrams, &mut script.messages()?, &mut ledger)?;
     let counts = ledger.account.counts();
     let drops = others.iter().chain([&socket]).filter_map(|s| sys::receive_drops(&**s).ok());
-    Ok(Side {
+    Ok(ProtocolResult {
         set_up: None,
         counts,
         came: Came::Datagrams(datagrams.came()),
@@ -230,23 +229,24 @@ pub(crate) fn over_udp(
     })
 }
 
-/// The window that fits into `room` bytes of receive buffer, with messages of up to `longest`
-/// bytes: what one machine sends itself must not be lost for want of room.
+/// The window for messages of up to `longest` bytes: the one asked for, or as many messages as fit into
+/// `room` bytes of receive buffer, at least 1. Otherwise datagrams would be lost although they never
+/// left this machine.
 #[must_use]
 pub(crate) fn fitted_window(asked: usize, longest: usize, room: Option<usize>) -> usize {
-    // The kernel counts what a datagram occupies: its buffer, rounded up, and its bookkeeping
-    // (skb truesize; socket(7) on SO_RCVBUF).
+    // The kernel charges a receive buffer with the memory that a datagram takes: its data, rounded up,
+    // and its bookkeeping (truesize of `struct sk_buff`; SO_RCVBUF in socket(7)).
     let each = longest + longest / 2 + 1280;
     room.map_or(asked, |room| asked.min(room / each).max(1))
 }
 
 impl Comparison {
-    /// A peer that answered nothing at all over either protocol.
+    /// Checks that the peer has answered anything.
     ///
     /// # Errors
-    /// Just that.
+    /// When no message was answered over either protocol.
     pub(crate) fn check(&self) -> Result<()> {
-        let answers = |side: &Side| side.counts.received + side.counts.late;
+        let answers = |side: &ProtocolResult| side.counts.received + side.counts.late;
         if answers(&self.tcp) + answers(&self.udp) > 0 {
             return Ok(());
         }

@@ -1,11 +1,14 @@
 //! Turns the arguments of the command line into typed settings and checks them against each other.
 
+mod access;
 mod common;
 pub mod compare;
 mod connect;
 mod distinct;
+mod forward;
 mod listen;
 mod messages;
+mod network;
 mod place;
 mod scan;
 mod seen;
@@ -13,6 +16,7 @@ mod tls;
 
 pub(crate) use common::{Common, Reception, Stdin};
 pub(crate) use connect::Connect;
+pub(crate) use forward::Forward;
 pub(crate) use listen::{Listen, Task};
 pub(crate) use place::Place;
 pub(crate) use scan::Scan;

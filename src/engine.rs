@@ -2,6 +2,7 @@
 //!
 //! - [`ends`] every rule of how a run ends
 //! - [`relay`] a connection between two sides ([`duplex`]), [`datagram_relay`] the same for datagrams
+//! - [`tunnel`] two connections joined
 //! - [`pump`] one direction with backpressure, [`splice`] its fast way, [`pace`] its speed limit
 //! - [`flow`] the two verbs of every end; the ends: [`input`], [`output`], [`stream`], [`datagram`]
 //! - [`batch`] the unit that travels, [`framing`] how bytes and messages map to each other
@@ -23,3 +24,6 @@ pub(crate) mod repeat;
 mod seeds;
 pub(crate) mod splice;
 pub(crate) mod stream;
+#[cfg(test)]
+mod traffic;
+pub(crate) mod tunnel;

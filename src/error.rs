@@ -1,31 +1,32 @@
-//! Errors as people and scripts meet them: one line of text and one exit status.
+//! Errors as people and scripts see them: one line of text and one exit status.
 //!
-//! Knows nothing of sockets or options; everything else builds its errors here, so that the
-//! mapping from a cause to an exit status stands in one place.
+//! The whole program builds its errors with these types, so that the exit status for each cause is
+//! decided in one place.
 
 use std::fmt;
 use std::io;
 
 use crate::peer::printable;
 
-/// How a run that did not succeed ends for the shell. The numbers are part of the command line's contract.
+/// The kind of failure that a run ends with. Each has an exit status of its own, which scripts rely
+/// on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// A failure with no number of its own: cannot bind, not permitted.
+    /// Any other failure, for instance when a port cannot be bound.
     Failure,
-    /// The command line makes no sense.
+    /// The command line is wrong.
     Usage,
     /// A name has no address.
     Unresolved,
-    /// TCP reset in answer to a SYN, or ICMP port unreachable for UDP.
+    /// Nothing listens at the port: a TCP reset in answer to a SYN, or ICMP port unreachable for UDP.
     Refused,
     /// A time limit passed.
     TimedOut,
     /// Standard input, standard output or a local file failed.
     LocalIo,
-    /// No route, or the network said the host is not there.
+    /// There is no route to the host, or an ICMP error says that it cannot be reached.
     Unreachable,
-    /// An established connection broke: reset, broken pipe on the socket.
+    /// An established connection was reset, or broke otherwise.
     Broken,
     /// TLS failed: the peer is not trusted, the two have nothing in common, or one of them sent an
     /// alert.
@@ -35,13 +36,13 @@ pub enum Status {
 }
 
 impl Status {
-    /// Whether the run did not fail by itself, but was told to end: by a signal or a time limit.
+    /// Whether the run was ended from outside, by a signal or a time limit, rather than by a fault.
     #[must_use]
     pub fn is_told_to_end(self) -> bool {
         matches!(self, Self::Stopped(_) | Self::TimedOut)
     }
 
-    /// The number the shell sees. For a signal it is what a shell makes of one.
+    /// The exit status. For a signal it is 128 plus the signal's number, as shells report it.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
@@ -58,7 +59,7 @@ impl Status {
         }
     }
 
-    /// The exit status for a failed network operation (errno(3) names in the kernel's words).
+    /// The exit status for a failed network operation, by its error number (errno(3)).
     #[must_use]
     pub fn of_network(error: &io::Error) -> Self {
         match error.raw_os_error() {
@@ -80,10 +81,10 @@ impl Status {
     }
 }
 
-/// What a router or firewall on the way says of packets that it does not let pass.
+/// The cause to show when a router or firewall has answered that it does not let packets pass.
 pub const PROHIBITED: &str = "ICMP administratively prohibited";
 
-/// What went wrong: `what: where: why (hint)`, and the exit status it ends the run with.
+/// A failure, shown as `what: where: why (hint)`, and the exit status for it.
 #[derive(Debug, Clone)]
 pub struct Error {
     /// The exit status this error stands for.
@@ -96,17 +97,17 @@ pub struct Error {
     why: String,
     /// What the user could do about it.
     hint: Option<String>,
-    /// Whether the user has been told already.
+    /// Whether a message about it has been printed already.
     told: bool,
-    /// Whether the same may succeed later, though the status does not say so.
+    /// Whether another attempt may succeed, although the status does not imply that.
     passing: bool,
 }
 
-/// The result of everything that can end the run.
+/// The result of an operation whose failure can end the run.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An error with its parts given.
+    /// An error with these parts.
     pub fn new(
         status: Status,
         what: impl Into<String>,
@@ -124,7 +125,7 @@ impl Error {
         }
     }
 
-    /// A command line that makes no sense.
+    /// An error in the command line.
     pub fn usage(place: impl Into<String>, why: impl Into<String>) -> Self {
         Self::new(Status::Usage, "usage", place, why)
     }
@@ -134,8 +135,8 @@ impl Error {
         Self::new(Status::of_network(cause), what, place.to_string(), describe(cause))
     }
 
-    /// A failed operation on a connection that is under way or was made. Linux says EACCES where ICMPv6
-    /// says "administratively prohibited", and EHOSTUNREACH for the same over IPv4.
+    /// A failed operation on a connection, or on an attempt to make one. For "administratively
+    /// prohibited", Linux reports EACCES over IPv6 and EHOSTUNREACH over IPv4; both become the latter.
     pub fn connection(what: &str, place: impl fmt::Display, cause: &io::Error) -> Self {
         if cause.raw_os_error() == Some(libc::EACCES) {
             let unreachable = io::Error::from_raw_os_error(libc::EHOSTUNREACH);
@@ -144,44 +145,54 @@ impl Error {
         Self::network(what, place, cause)
     }
 
-    /// A failed operation on standard input, standard output or a file of ours.
+    /// A failed operation on standard input, standard output or a local file.
     pub fn local(what: &str, place: impl fmt::Display, cause: &io::Error) -> Self {
         Self::new(Status::LocalIo, what, place.to_string(), describe(cause))
     }
 
-    /// An operating-system service the program cannot work without failed.
+    /// The failure of a system call that the program cannot work without.
     pub fn system(what: &str, cause: &io::Error) -> Self {
         Self::new(Status::Failure, what, "", describe(cause))
     }
 
-    /// The end of a run by a signal, which is no error to talk about.
+    /// The end of a run by a signal. No message is printed for it.
     #[must_use]
     pub fn stopped(signal: i32) -> Self {
         Self::new(Status::Stopped(signal), "stopped", "", format!("signal {signal}"))
     }
 
-    /// The same error with a word on what to do about it.
+    /// The same error with a hint on what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The same error, after somebody told the user.
+    /// The same error with a word on what or whom it concerns, besides any hint.
+    #[must_use]
+    pub fn about(mut self, what: impl fmt::Display) -> Self {
+        self.hint = Some(match self.hint {
+            Some(hint) => format!("{what}; {hint}"),
+            None => what.to_string(),
+        });
+        self
+    }
+
+    /// The same error, marked as one that the user has already been told of.
     #[must_use]
     pub fn told(mut self) -> Self {
         self.told = true;
         self
     }
 
-    /// The same error of something that may succeed later: what is missing may still come.
+    /// The same error, marked as one after which another attempt may succeed.
     #[must_use]
     pub fn passing(mut self) -> Self {
         self.passing = true;
         self
     }
 
-    /// Whether the same may succeed later, though the status does not say so.
+    /// Whether another attempt may succeed, although the status does not imply that.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         self.passing

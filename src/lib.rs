@@ -1,23 +1,26 @@
 //! pktcat: a netcat for TCP and UDP with honest endings.
 //!
-//! The map, from the words of the command line down to the system. Each floor uses those below it:
+//! The modules, from the command line down to the system. Each line uses only those below it:
 //!
-//! - [`cmd`] one file a command: it wires the parts and moves no bytes
-//! - [`config`] words become settings that make sense together; [`cli`] the words and the help
-//! - [`serve`] many clients of one listener, [`scan`] asking ports, [`compare`] TCP against UDP
-//! - [`setup`] names become addresses, addresses become connections, and TLS protects those
-//! - [`engine`] how bytes and datagrams travel between two ends, and every way a run ends
-//! - [`run`] what every part of one run shares: the loop, the console, the counters, the clock
-//! - [`observe`] who wants to know what passes: text, JSON, dumps, captures, a bar;
-//!   [`io`] the event loop, and descriptors that nobody waits for
-//! - [`net`] addresses, sockets and their options, who may come in
-//! - [`sys`] the system: the only place with `unsafe` and with code for one system
-//! - [`units`] durations and sizes, [`error`] failures and exit statuses, [`peer`] who is at an end
+//! - [`cmd`]: one file for each command, which connects the parts and moves no bytes itself
+//! - [`config`]: checks the options against each other and turns them into typed settings
+//! - [`cli`]: the options and their help
+//! - [`serve`]: a listener with many clients; [`forward`]: between clients and a server;
+//!   [`scan`]: which ports are open; [`compare`]: TCP against UDP
+//! - [`setup`]: resolves names, connects and accepts, by TLS and through proxies too
+//! - [`engine`]: moves bytes and datagrams between two ends, and decides when a run is over
+//! - [`run`]: what all parts of one run share: the event loop, the console, time limits, signals
+//! - [`observe`]: shows what is transferred: text, JSON, dumps, captures, a progress bar;
+//!   [`io`]: the event loop, and non-blocking standard input and output
+//! - [`net`]: addresses, sockets and their options, access lists
+//! - [`sys`]: system calls; the only place with `unsafe` and with code for one operating system
+//! - [`units`]: durations and sizes; [`error`]: failures and exit statuses
+//! - [`peer`]: socket addresses, and how text from strangers is shown
 //!
-//! It is a library so that tests and the man-page generator reach its parts; the program is the
-//! product, and the library's interface may change with it.
+//! It is a library so that tests and the man-page generator can use its parts. The product is the
+//! program, and the library's interface may change with every version.
 
-// The map is for whoever works on the code: `cargo doc --document-private-items` shows all of it.
+// Some of the modules linked above are private: `cargo doc --document-private-items` shows them.
 #![allow(rustdoc::private_intra_doc_links)]
 
 pub mod cli;
@@ -26,6 +29,7 @@ pub mod compare;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub(crate) mod forward;
 pub(crate) mod io;
 pub mod net;
 pub mod observe;

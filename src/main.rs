@@ -1,4 +1,4 @@
-//! The program: run, and turn how it ended into an exit status. The only place that exits.
+//! The program: runs the command line and turns the result into an exit status.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -10,10 +10,10 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     if let Status::Stopped(signal) = error.status {
-        // Ends the process by the signal itself, so that the shell knows what happened.
+        // The process ends by the signal itself, so that a shell sees it as killed by that signal.
         let _ = signal_hook::low_level::emulate_default_handler(signal);
     } else if !error.is_told() {
-        // The exit status stays the same when standard error cannot be written to.
+        // A failure to write the message must not change the exit status.
         let _ = writeln!(std::io::stderr(), "pktcat: {error}");
     }
     ExitCode::from(error.status.code())

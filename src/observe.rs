@@ -3,6 +3,8 @@
 
 mod activity;
 pub(crate) mod bar;
+pub(crate) mod connections;
+pub(crate) mod course;
 pub(crate) mod dump;
 pub(crate) mod handshake;
 pub mod hexdump;
@@ -11,4 +13,5 @@ pub(crate) mod json;
 pub(crate) mod link;
 pub(crate) mod pcap;
 pub(crate) mod report;
+pub(crate) mod stamps;
 pub(crate) mod tap;

@@ -1,4 +1,4 @@
-//! Who is at the end of a socket, and how that is shown.
+//! Addresses of sockets, and how text from strangers is shown safely.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,13 +11,12 @@ use std::rc::Rc;
 pub enum Address {
     /// An IP address and a port.
     Internet(SocketAddr),
-    /// A path in the file system (unix(7)); `None` for an end without a name, which nobody can
-    /// send to.
+    /// The path of a local socket (unix(7)); `None` for an unnamed one, to which nothing can be sent.
     Unix(Option<Rc<Path>>),
 }
 
 impl Address {
-    /// The IP address and port, if it has them.
+    /// The IP address and port; `None` for a local socket.
     #[must_use]
     pub fn internet(&self) -> Option<SocketAddr> {
         match self {
@@ -26,8 +25,8 @@ impl Address {
         }
     }
 
-    /// Whether something can be sent there: not to an end without a name, nor to port 0, from which
-    /// only a forged datagram comes.
+    /// Whether an answer can be sent to this address. Unnamed local sockets have none, and no socket can
+    /// be bound to port 0, so that a datagram from there is forged.
     #[must_use]
     pub fn can_be_answered(&self) -> bool {
         match self {
@@ -53,13 +52,14 @@ impl fmt::Display for Address {
     }
 }
 
-/// The two ends that a datagram passes between.
+/// The two addresses that a datagram travels between.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
-    /// The other end.
+    /// The peer's address.
     pub peer: Address,
-    /// Our end, where the socket has many and which one is known: what is sent there comes from
-    /// it, or the peer would not take it for an answer (RFC 1122, 4.1.3.5). Its port is not set.
+    /// The local address, with port 0, if the socket has several and it is known which of them the peer
+    /// has sent to. An answer must come from that one, or the peer would not recognise it
+    /// (RFC 1122, 4.1.3.5).
     pub local: Option<SocketAddr>,
 }
 
@@ -69,8 +69,8 @@ impl From<Address> for Route {
     }
 }
 
-/// Text that stays on its line and leaves a terminal alone: what controls it, and what is not seen,
-/// as escapes.
+/// The text with control characters and invisible ones as escapes, so that it stays on one line and
+/// cannot control a terminal.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unsafe_to_show) {
@@ -86,8 +86,8 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Whether a character, shown as it is, would do something other than stand in its place: control
-/// a terminal (C0 and C1), end the line, turn the order of what stands around it, or hide.
+/// Whether a character must be escaped before it is printed, because it controls the terminal (C0 and
+/// C1), ends the line, changes the direction of the text around it, or is invisible.
 #[must_use]
 pub fn is_unsafe_to_show(character: char) -> bool {
     character.is_control()
@@ -95,18 +95,19 @@ pub fn is_unsafe_to_show(character: char) -> bool {
             character,
             // Soft hyphen, Arabic letter mark.
             '\u{ad}' | '\u{61c}'
-            // Nothing of any width; left-to-right and right-to-left marks.
+            // Characters without width; left-to-right and right-to-left marks.
             | '\u{200b}'..='\u{200f}'
-            // Ends of lines and paragraphs; embeddings and overrides of the direction.
+            // Line and paragraph separators; embeddings and overrides of the text direction.
             | '\u{2028}'..='\u{202e}'
-            // Word joiner, invisible operators, isolates of the direction, old format characters.
+            // Word joiner, invisible operators, directional isolates, deprecated format characters.
             | '\u{2060}'..='\u{206f}'
             // Byte order mark, annotations, tags.
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
         )
 }
 
-/// An address as people read it: IPv4-mapped ones as IPv4, scopes by interface name.
+/// Shows an address as people write it: IPv4-mapped addresses as IPv4, the scope of link-local ones by
+/// the name of the interface.
 #[derive(Debug, Clone, Copy)]
 pub struct DisplayAddress(pub SocketAddr);
 
@@ -119,7 +120,7 @@ impl fmt::Display for DisplayAddress {
                         let name = name.to_string_lossy();
                         write!(f, "[{}%{}]:{}", v6.ip(), printable(&name), v6.port())
                     }
-                    // There is no such interface: the number stays.
+                    // No interface has this index (any more): show the number.
                     _ => write!(f, "{v6}"),
                 }
             }
@@ -128,7 +129,8 @@ impl fmt::Display for DisplayAddress {
     }
 }
 
-/// The same address without the IPv4-mapped disguise of a dual-stack socket (RFC 4291, 2.5.5.2).
+/// The address, as IPv4 if it is IPv4-mapped: the form in which a dual-stack socket gives the addresses
+/// of IPv4 peers (RFC 4291, 2.5.5.2).
 #[must_use]
 pub fn canonical(address: SocketAddr) -> SocketAddr {
     match address {

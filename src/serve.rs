@@ -1,4 +1,4 @@
-//! Many clients of one listener: the hub with its roles, and programs that are run for clients.
+//! Listeners with many clients: the hub, which serves them itself, and programs that are started for them.
 
 pub(crate) mod children;
 pub(crate) mod hub;

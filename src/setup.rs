@@ -3,4 +3,5 @@
 pub(crate) mod accept;
 pub(crate) mod dial;
 pub(crate) mod resolve;
+pub(crate) mod target;
 pub(crate) mod tls;

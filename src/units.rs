@@ -1,4 +1,4 @@
-//! Words of the command line that stand for quantities: durations and sizes.
+//! Durations and sizes as they are written on the command line.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 /// Reads a duration: `250ms`, `2s`, `1.5m`; a bare number is seconds.
 ///
 /// # Errors
-/// When the text is neither, or the number is negative or too large for a clock.
+/// When the text is not written like that, or the duration is longer than a thousand years.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
@@ -17,7 +17,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             .map_err(|e| e.to_string())
             .and_then(for_the_clock);
     }
-    // To humantime `M` is a month.
+    // humantime reads `M` as months, which somebody who writes `1M` for a minute does not expect.
     if text.contains(|c: char| c.is_ascii_uppercase()) {
         return Err("write it as 250ms, 2s, 1m or a number of seconds".to_owned());
     }
@@ -26,7 +26,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .and_then(for_the_clock)
 }
 
-/// More than the clock can count to, several of them added, is longer than anybody waits.
+/// Refuses durations so long that a sum of several could overflow `Instant`.
 fn for_the_clock(duration: Duration) -> Result<Duration, String> {
     match duration.as_secs() <= LONGEST.as_secs() {
         true => Ok(duration),
@@ -34,13 +34,13 @@ fn for_the_clock(duration: Duration) -> Result<Duration, String> {
     }
 }
 
-/// A thousand years.
+/// A thousand years: longer than anybody waits, and still far from overflowing `Instant`.
 const LONGEST: Duration = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
 
 /// Reads a size in bytes: `1400`, `64k` = 64,000, `64KiB` = 65,536.
 ///
 /// # Errors
-/// When the text is no number with one of the units k, M, G, KiB, MiB, GiB ...
+/// When the text is no number, alone or followed by one of the units k, M, G, KiB, MiB, GiB and so on.
 pub fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_start_matches(|c: char| c.is_ascii_digit());
     if digits.is_empty() {
@@ -54,7 +54,7 @@ pub fn size(text: &str) -> Result<u64, String> {
         .map_err(|_| "write it as 1400, 64k (64,000) or 64KiB (65,536)".to_owned())
 }
 
-/// A number of bytes for people: `5 bytes`, `1.5 MiB`.
+/// A number of bytes as text for people: `5 bytes`, `1.5 MiB`.
 #[must_use]
 pub fn human_bytes(bytes: u64) -> String {
     if bytes < 10_000 {

@@ -1,19 +1,20 @@
-//! `pktcat` itself and its subcommands, with what their help says at its end.
+//! `pktcat` itself and its subcommands, with the text at the end of each one's help.
 
 use clap::{Parser, Subcommand};
 
 use super::compare::{self, CompareArgs};
 use super::connect::{self, ConnectArgs};
+use super::forward::{self, ForwardArgs};
 use super::listen::{self, ListenArgs};
 use super::scan::{self, ScanArgs};
 use super::values::CompletionShell;
 
-/// Send and receive over TCP and UDP: stdin goes to the socket, the socket to stdout.
+/// Send and receive over TCP and UDP: stdin to the socket, the socket to stdout.
 #[derive(Debug, Parser)]
 #[command(
     name = "pktcat",
     version,
-    about = "Send and receive over TCP and UDP: stdin goes to the socket, the socket to stdout",
+    about = "Send and receive over TCP and UDP: stdin to the socket, the socket to stdout",
     after_help = "\
 Examples:
   pktcat listen 9000 > copy              receive one TCP stream
@@ -21,8 +22,7 @@ Examples:
   echo hello | pktcat connect -u -x localhost 9000
 
 Exit status: 0 done, 1 other failure, 2 usage, 3 name not resolved, 4 refused,
-5 timed out, 6 local input or output, 7 unreachable, 8 connection broken,
-9 TLS: not trusted, nothing in common, alert.",
+5 timed out, 6 local input or output, 7 unreachable, 8 broken, 9 TLS.",
     subcommand_required = true,
     arg_required_else_help = true,
     disable_help_subcommand = true
@@ -33,8 +33,8 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The subcommands. The words of each are made when it is the one that is asked for: making all of
-/// them is a twentieth of the time that a short run takes.
+/// The subcommands. clap builds the options of a subcommand only when that one is used (`defer`):
+/// building all of them would be a twentieth of the time of a short run.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum Command {
@@ -81,6 +81,16 @@ The byte of TCP's urgent data is no part of what is received (tcp(7)); all aroun
 D is 250ms, 2s, 1m or a number of seconds; SIZE and BYTES are 64k (64,000) or 64KiB (65,536).
 SIGUSR1 prints the summary so far.")]
     Connect(ConnectArgs),
+    /// `pktcat forward`
+    #[command(about = forward::ABOUT, after_help = "\
+Runs until it is stopped, or with --once until its first client is done. stdin and stdout are not
+used. TO is looked up at the start, dialled when a client comes, and the client is read only then.
+A FIN is passed on as a FIN, a reset as a reset once all before it is delivered; when TO cannot be
+reached the client is reset, and one line says why.
+Where nobody looks bytes stay in the kernel (splice(2)).
+D is 250ms, 2s, 1m or a number of seconds; SIZE is 64k (64,000) or 64KiB (65,536).
+SIGUSR1 prints the summary so far.")]
+    Forward(ForwardArgs),
     /// `pktcat scan`
     #[command(about = scan::ABOUT, after_help = "\
 TCP: open, closed (refused), filtered (no answer).

@@ -1,16 +1,18 @@
-//! The words that `pktcat listen` and `pktcat connect` have in common.
+//! The options that `pktcat listen` and `pktcat connect` have in common.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
+use super::addressing::AddressingArgs;
 use super::seeing::SeeingArgs;
+use super::socket::SocketArgs;
 use super::tls::TlsArgs;
 use super::values::FormatArg;
 use crate::units;
 
-/// What `listen` and `connect` have in common.
+/// The options that `listen` and `connect` have in common.
 #[derive(Debug, Args)]
 pub struct CommonArgs {
     /// UDP
@@ -21,17 +23,9 @@ pub struct CommonArgs {
     #[arg(short = 'U', long, value_name = "PATH", help_heading = "Protocol and addresses")]
     pub unix: Option<PathBuf>,
 
-    /// IPv4 only
-    #[arg(short = '4', long, conflicts_with = "ipv6", help_heading = "Protocol and addresses")]
-    pub ipv4: bool,
-
-    /// IPv6 only
-    #[arg(short = '6', long, help_heading = "Protocol and addresses")]
-    pub ipv6: bool,
-
-    /// Look no names up
-    #[arg(short, long, help_heading = "Protocol and addresses")]
-    pub numeric: bool,
+    /// Which addresses are used.
+    #[command(flatten)]
+    pub addressing: AddressingArgs,
 
     /// Stop when nothing has passed for D, once a peer is there
     #[arg(long, value_name = "D", value_parser = units::duration, help_heading = "Time limits (exit status 5)")]
@@ -129,41 +123,9 @@ pub struct CommonArgs {
     #[arg(long, help_heading = "What it says")]
     pub quiet: bool,
 
-    /// Ask for a receive buffer of SIZE
-    #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Socket options")]
-    pub rcvbuf: Option<u64>,
-
-    /// Ask for a send buffer of SIZE
-    #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Socket options")]
-    pub sndbuf: Option<u64>,
-
-    /// Hops a packet may take (1 to 255); for multicast too
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), help_heading = "Socket options")]
-    pub ttl: Option<u8>,
-
-    /// Type of service, or traffic class (0 to 255)
-    #[arg(long, value_name = "N", help_heading = "Socket options")]
-    pub tos: Option<u8>,
-
-    /// Allow sending to broadcast addresses
-    #[arg(long, help_heading = "Socket options")]
-    pub broadcast: bool,
-
-    /// Join a multicast group (UDP), on a port that others may hear it on too; may repeat
-    #[arg(long, value_name = "GROUP[%IF]", help_heading = "Socket options")]
-    pub join: Vec<String>,
-
-    /// Use this network interface only
-    #[arg(long, value_name = "IF", help_heading = "Socket options")]
-    pub device: Option<String>,
-
-    /// Probe a silent TCP peer (SO_KEEPALIVE)
-    #[arg(long, help_heading = "Socket options")]
-    pub keepalive: bool,
-
-    /// Gather small TCP writes (Nagle's algorithm)
-    #[arg(long, help_heading = "Socket options")]
-    pub delay: bool,
+    /// Socket options.
+    #[command(flatten)]
+    pub socket: SocketArgs,
 
     /// Talk TLS 1.3 or 1.2 over TCP
     #[arg(long, help_heading = "TLS (exit status 9)")]

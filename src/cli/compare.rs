@@ -1,4 +1,4 @@
-//! The words of `pktcat compare`.
+//! The options of `pktcat compare`.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is wrong with a command line, in one line.
+//! Turns clap's errors, which have several lines, into usage errors of one line.
 
 use std::any::TypeId;
 use std::ffi::{OsStr, OsString};
@@ -10,7 +10,7 @@ use clap::{Arg, ArgMatches, Command, CommandFactory as _};
 use super::command::Cli;
 use crate::error::Error;
 
-/// The parser's complaint about these words as an error, its tip as the hint.
+/// The usage error for clap's complaint about these words; clap's suggestion becomes the hint.
 pub(super) fn error(complaint: &clap::Error, words: &[OsString]) -> Error {
     match complaint.kind() {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
@@ -23,13 +23,13 @@ pub(super) fn error(complaint: &clap::Error, words: &[OsString]) -> Error {
     }
 }
 
-/// `listen, connect, scan, compare or completions`
+/// The names of all commands, as `listen, connect, scan, compare or completions`.
 fn commands() -> String {
     let all = Cli::command();
     one_of(&all.get_subcommands().map(Command::get_name).collect::<Vec<_>>())
 }
 
-/// `a, b or c`
+/// The words as `a, b or c`.
 fn one_of(words: &[&str]) -> String {
     match words {
         [] => String::new(),
@@ -53,7 +53,7 @@ fn help_of(words: &[OsString]) -> String {
     }
 }
 
-/// An option or an argument that has to be there.
+/// The error for an option or argument that is required and missing.
 fn missing(complaint: &clap::Error, words: &[OsString]) -> Error {
     let absent = match complaint.get(ContextKind::InvalidArg) {
         Some(ContextValue::Strings(all)) => all.join(" and "),
@@ -62,7 +62,7 @@ fn missing(complaint: &clap::Error, words: &[OsString]) -> Error {
     };
     let hint = help_of(words);
     if absent.starts_with('-') {
-        // One that another option asks for.
+        // An option that another option requires.
         return Error::usage("", format!("{absent} is missing")).hint(hint);
     }
     let Some(command) = subcommand(words) else { return in_its_own_words(complaint, words) };
@@ -70,7 +70,7 @@ fn missing(complaint: &clap::Error, words: &[OsString]) -> Error {
     let choices: Vec<_> = first.map(Arg::get_possible_values).unwrap_or_default();
     let choices: Vec<_> = choices.iter().map(|choice| choice.get_name()).collect();
     let why = match (first.map(names), command.get_name()) {
-        // Of HOST and PORT a listener needs the last alone.
+        // A listener requires PORT, but not HOST.
         (Some(names), "listen") => format!("{} is missing", names.last().map_or("", |name| name)),
         (Some(names), _) if names.len() > 1 => format!("{} are missing", names.join(" and ")),
         (Some(names), _) if !choices.is_empty() => {
@@ -86,10 +86,10 @@ fn names(arg: &Arg) -> Vec<String> {
     arg.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect()
 }
 
-/// A word that is no UTF-8 where text is asked for.
+/// The error for a word that is not valid UTF-8 where the option takes text.
 fn not_text(words: &[OsString]) -> Error {
-    // With something else in place of what is no text the words are read after all, and tell
-    // where each belongs.
+    // clap does not say which option has the bad value. With the bad bytes replaced it can parse the
+    // words, and the result tells which option each word belongs to.
     let lossy = |word: &OsString| word.to_string_lossy().into_owned();
     let faulty: Vec<_> = words.iter().filter(|word| word.to_str().is_none()).map(lossy).collect();
     let readable = words.iter().map(lossy);
@@ -118,7 +118,8 @@ fn not_text(words: &[OsString]) -> Error {
     }
 }
 
-/// The option or argument that takes text and was given one of these values, and the value.
+/// The option or argument that takes text and has one of the `faulty` words as its value, and that
+/// value.
 fn place_of(
     faulty: &[String],
     matches: &ArgMatches,
@@ -134,7 +135,7 @@ fn place_of(
         let values: Vec<_> = matches.try_get_raw(arg.get_id().as_str()).ok()??.collect();
         let is_faulty = |value: &&OsStr| {
             let value = value.to_string_lossy();
-            // `--send=TEXT` is one word, and so is `-sADDR`.
+            // The value may be the end of a word, as in `--send=TEXT` or `-sADDR`.
             faulty.iter().any(|word| value.contains('\u{fffd}') && word.ends_with(&*value))
         };
         let at = values.iter().position(is_faulty)?;
@@ -149,7 +150,7 @@ fn place_of(
     })
 }
 
-/// The parser's own words, joined to one line.
+/// The error with clap's own message, joined to one line.
 fn in_its_own_words(complaint: &clap::Error, words: &[OsString]) -> Error {
     let text = complaint.to_string();
     let lines: Vec<&str> =

@@ -1,4 +1,4 @@
-//! Completions: scripts for shells, from the definitions of the command line.
+//! Completion scripts for shells, generated from the definition of the command line.
 
 use std::any::TypeId;
 use std::path::PathBuf;
@@ -10,21 +10,24 @@ use clap_complete::Shell;
 use super::command::Cli;
 use super::values::CompletionShell;
 
-/// What bash is told to do where the script has nothing: offer file names.
+/// In clap's script these options of `complete` have bash offer file names wherever the script has no
+/// suggestion. They are removed: most values of pktcat's options are no files.
 const BASH_DEFAULT: &str = " -o bashdefault -o default";
 
-/// Behind `--` stands a program with its arguments, which bash knows how to complete.
+/// Added to clap's script: after `--` stands a program with its arguments, for which bash's own
+/// completion is right.
 const BASH_COMMAND: &str = r#"    if [[ "${BASH_VERSINFO[0]}" -ge 4 && " ${COMP_WORDS[*]:0:COMP_CWORD} " == *" -- "* ]]; then
         compopt -o bashdefault -o default
         return 0
     fi
 "#;
 
-/// fish offers file names for every argument unless it is told not to.
+/// Added to clap's script: host names for the arguments, and no file names, which fish offers unless it
+/// is told not to (`-f`).
 const FISH_HOSTS: &str = r#"complete -c pktcat -n "__fish_pktcat_using_subcommand listen connect scan compare; and not contains -- -- (commandline -opc)" -f -a "(__fish_print_hostnames)"
 "#;
 
-/// The script for a shell.
+/// The completion script for a shell.
 #[must_use]
 pub fn script(shell: CompletionShell) -> String {
     let mut script = Vec::new();
@@ -42,8 +45,8 @@ pub fn script(shell: CompletionShell) -> String {
     }
 }
 
-/// The command line as completions know it: every subcommand made, nothing that is hidden, and
-/// for each value what kind it is.
+/// The definition of the command line for completions: all subcommands built, hidden options left out,
+/// and a hint for each value what kind it is.
 fn definitions() -> Command {
     let mut all = Cli::command();
     all.build();
@@ -52,7 +55,7 @@ fn definitions() -> Command {
 
 fn shown(command: &Command) -> Command {
     let args = command.get_arguments().filter(|arg| !arg.is_hide_set()).cloned().map(hinted);
-    // clap wants a name that lives as long as the program, which is about to end.
+    // clap requires a `'static` name. The leak does not matter: the program ends after this.
     let name: &str = command.get_name().to_owned().leak();
     let copy = Command::new(name)
         .version(env!("CARGO_PKG_VERSION"))
@@ -68,7 +71,8 @@ fn shown(command: &Command) -> Command {
     }
 }
 
-/// A value that is no file must not be completed as one.
+/// Marks a value as a file name if it is one, and otherwise as something that shells must not complete
+/// with file names.
 fn hinted(arg: Arg) -> Arg {
     if !arg.get_action().takes_values() {
         return arg;

@@ -1,4 +1,4 @@
-//! The words of `pktcat connect`.
+//! The options of `pktcat connect`.
 
 use std::time::Duration;
 

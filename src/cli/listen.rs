@@ -1,4 +1,4 @@
-//! The words of `pktcat listen`.
+//! The options of `pktcat listen`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

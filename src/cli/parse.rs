@@ -1,4 +1,4 @@
-//! Reading the command line: what is asked for, or a usage error in one line.
+//! Parses the command line, to a command or to a usage error of one line.
 
 use std::ffi::OsString;
 
@@ -9,7 +9,7 @@ use super::command::Cli;
 use super::complaint;
 use crate::error::Error;
 
-/// A message given on the command line.
+/// A message to send that was given on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MessageArg {
     /// `--send`
@@ -18,7 +18,8 @@ pub enum MessageArg {
     Hex(String),
 }
 
-/// All messages given on the command line, in its order.
+/// All messages to send that were given on the command line, in the order of the words there. clap
+/// itself keeps that order only among the values of one option.
 #[derive(Debug, Clone, Default)]
 pub struct MessageArgs(pub Vec<MessageArg>);
 
@@ -43,19 +44,19 @@ impl MessageArgs {
     }
 }
 
-/// What reading the command line leads to.
+/// The result of parsing the command line.
 #[derive(Debug)]
 pub enum Parsed {
-    /// A command to carry out.
+    /// Run this command, with these messages.
     Run(Box<Cli>, MessageArgs),
-    /// Text that was asked for: help, the version.
+    /// Print this text: help or the version.
     Print(String),
 }
 
-/// Reads the command line.
+/// Parses the command line; `words` begin with the name of the program.
 ///
 /// # Errors
-/// A usage error, in one line.
+/// A usage error.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error> {
     let words: Vec<OsString> = words.into_iter().collect();
     let ends_in_dashes = words.last().is_some_and(|word| word == "--");
@@ -77,7 +78,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error>
     Ok(Parsed::Run(Box::new(cli), payloads))
 }
 
-/// Whether `listen` was given no command and no text that is `--`, though its words end with that.
+/// Whether the `--` at the end of the words of `listen` was meant to introduce a command that is
+/// missing, and is not the text of `--send` or `--reply`.
 fn lacks_command(matches: &ArgMatches) -> bool {
     let Some(("listen", matches)) = matches.subcommand() else { return false };
     let is_text = |id| {

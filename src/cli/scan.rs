@@ -1,4 +1,4 @@
-//! The words of `pktcat scan`.
+//! The options of `pktcat scan`.
 
 use std::time::Duration;
 

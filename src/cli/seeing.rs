@@ -1,10 +1,10 @@
-//! The words for seeing the bytes: dumps, events for programs, captures, progress.
+//! The options that show what is transferred: dumps, events for programs, captures, progress.
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-/// What is to be seen of a run, and where.
+/// What is shown of the transferred bytes, and where.
 #[derive(Debug, Args)]
 pub struct SeeingArgs {
     /// Dump both directions in hex to stderr
@@ -15,13 +15,18 @@ pub struct SeeingArgs {
     #[arg(long, value_name = "FILE", help_heading = "What it says")]
     pub hex_file: Option<PathBuf>,
 
-    /// Write what passes the socket to FILE as a packet capture
+    /// Write what passes the socket to FILE as a packet capture: payload and times are real; its
+    /// handshakes, acknowledgements and windows are made up
     #[arg(long, value_name = "FILE", help_heading = "What it says")]
     pub pcap: Option<PathBuf>,
 
     /// Write events to stderr as one JSON object a line; see pktcat-json(5)
     #[arg(long, help_heading = "What it says")]
     pub json: bool,
+
+    /// Begin lines of -v, dump headers, and lines of -O lines and hex with the wall-clock time
+    #[arg(long, help_heading = "What it says")]
+    pub timestamps: bool,
 
     /// Show a bar on stderr when it is a terminal
     #[arg(long, help_heading = "What it says")]
@@ -41,7 +46,7 @@ pub struct SeeingArgs {
 }
 
 impl SeeingArgs {
-    /// The options that name files, and the files.
+    /// The options that write to a file of their own, each with its file if it was given.
     #[must_use]
     pub fn files(&self) -> [(&'static str, Option<&Path>); 2] {
         [("--pcap", self.pcap.as_deref()), ("--hex-file", self.hex_file.as_deref())]

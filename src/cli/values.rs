@@ -1,4 +1,4 @@
-//! Values that the words of several commands have.
+//! Option values that several commands share.
 
 use clap::ValueEnum;
 

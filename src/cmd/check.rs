@@ -1,5 +1,5 @@
-//! What is wrong with the words of a command line, as far as that can be known before anything is
-//! done: a usage error leaves all files as they were.
+//! Checks of the command line that need no look-up and no socket. They come before anything else, so that
+//! a usage error leaves all files as they were.
 
 use crate::config::compare::{self, Compare};
 use crate::config::{Common, Connect, Listen, Place};
@@ -7,10 +7,10 @@ use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
 use crate::error::{Error, Result};
 use crate::net::address::{self, Family, HostPort, Protocol, port_number};
 
-/// Checks the words of `connect`.
+/// Checks the ports, hosts and datagram sizes of `connect`.
 ///
 /// # Errors
-/// Usage errors, and names where there are to be no look-ups.
+/// Usage errors, and host names with `--numeric`.
 pub(super) fn connect(config: &Connect) -> Result<()> {
     let common = &config.common;
     if let Some(word) = &config.source_port {
@@ -28,10 +28,10 @@ pub(super) fn connect(config: &Connect) -> Result<()> {
     }
 }
 
-/// Checks the words of `listen`, except those of `--allow` and `--deny`.
+/// Checks the port, host and datagram size of `listen`, but not `--allow` and `--deny`.
 ///
 /// # Errors
-/// Usage errors, and names where there are to be no look-ups.
+/// Usage errors, and host names with `--numeric`.
 pub(super) fn listen(config: &Listen) -> Result<()> {
     let common = &config.common;
     if let Place::Internet(target) = &config.place {
@@ -46,10 +46,10 @@ pub(super) fn listen(config: &Listen) -> Result<()> {
     }
 }
 
-/// Checks the words of `compare`.
+/// Checks the port and host of `compare`.
 ///
 /// # Errors
-/// Usage errors, and names where there are to be no look-ups.
+/// Usage errors, and host names with `--numeric`.
 pub(super) fn compare(config: &Compare) -> Result<()> {
     if let compare::Peer::Other(target) = &config.peer {
         peer_port(target, Protocol::Tcp)?;
@@ -60,10 +60,10 @@ pub(super) fn compare(config: &Compare) -> Result<()> {
     Ok(())
 }
 
-/// The number of a port that somebody is to be reached at.
+/// The number of a port to connect or send to.
 ///
 /// # Errors
-/// A usage error when it is none.
+/// A usage error when it is no port number or service name, or 0.
 pub(super) fn peer_port(target: &HostPort, protocol: Protocol) -> Result<u16> {
     match target.port_number(protocol)? {
         0 => Err(Error::usage("port 0", "nobody can be reached there")),
@@ -71,8 +71,8 @@ pub(super) fn peer_port(target: &HostPort, protocol: Protocol) -> Result<u16> {
     }
 }
 
-/// The most that a datagram of this listener carries, if it hears datagrams; for a name that has
-/// yet to be looked up the most that any carries.
+/// The most payload bytes of a datagram that this listener sends; `None` for one without UDP. For a
+/// host name, whose address is not known yet, it is the higher limit, that of IPv6.
 ///
 /// # Errors
 /// As for [`listen`].
@@ -83,7 +83,7 @@ pub(super) fn longest_datagram(config: &Listen) -> Result<Option<usize>> {
     }
     let is_v6 = match &config.place {
         Place::Unix(_) => false,
-        // A dual-stack socket answers IPv4 peers too, whose limit is the lower one.
+        // A dual-stack socket has IPv4 peers too, for which the limit is lower.
         Place::Internet(HostPort { host: None, .. }) => common.family == Family::V6,
         Place::Internet(HostPort { host: Some(host), .. }) => host_alone(host, common)?
             .is_none_or(|ip| ip.is_ipv6() && (common.family == Family::V6 || !ip.is_unspecified())),
@@ -91,7 +91,7 @@ pub(super) fn longest_datagram(config: &Listen) -> Result<Option<usize>> {
     Ok(Some(if is_v6 { LONGEST_IPV6 } else { LONGEST_IPV4 }))
 }
 
-/// The most that a datagram to the peer carries, as far as it is known without a look-up.
+/// The most payload bytes of a datagram to the peer; `None` if only a look-up can tell.
 fn longest_to_peer(config: &Connect) -> Result<Option<usize>> {
     let common = &config.common;
     let of_family = match common.family {
@@ -112,7 +112,7 @@ fn longest_to_peer(config: &Connect) -> Result<Option<usize>> {
     })
 }
 
-/// The address of a host that needs no look-up.
+/// The address of a host that is written as an address; `None` for a name.
 fn host_alone(host: &str, common: &Common) -> Result<Option<std::net::IpAddr>> {
     let (family, lookup) = common.names();
     let address = address::without_server(host, 0, family, lookup)?;

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::{check, files, parts};
 use crate::compare::measure::flow::Pacing;
-use crate::compare::measure::peer::Peer;
+use crate::compare::measure::peer::BuiltInPeer;
 use crate::compare::measure::run::Runner;
-use crate::compare::measure::stream::Stream;
+use crate::compare::measure::stream::TcpCarrier;
 use crate::compare::show::{explain, json, plot, svg, table};
 use crate::compare::{self, Comparison};
 use crate::config;
@@ -39,7 +39,8 @@ pub(crate) fn run(config: &Compare) -> Result<()> {
 
 fn measure(config: &Compare, session: &mut Session) -> Result<()> {
     check::compare(config)?;
-    // Before anything is measured: what cannot be written need not be drawn.
+    // The file is opened before anything is measured: that it cannot be written should not be found
+    // out after a long run.
     let drawing = config.svg.as_deref().map(|path| files::open(path, session)).transpose()?;
     let comparison = both(config, session)?;
     comparison.check()?;
@@ -57,7 +58,7 @@ fn both(config: &Compare, session: &mut Session) -> Result<Comparison> {
         config::compare::Peer::Other(_) => None,
         config::compare::Peer::BuiltIn(impairment) => {
             let interval = config.pacing.interval;
-            Some(Peer::start(&mut session.reactor, *family, *impairment, interval)?)
+            Some(BuiltInPeer::start(&mut session.reactor, *family, *impairment, interval)?)
         }
     };
     let limit = Limit::new("--reply-timeout", config.connect_timeout, Instant::now());
@@ -76,10 +77,11 @@ fn both(config: &Compare, session: &mut Session) -> Result<Comparison> {
         return Err(Error::usage(answered.to_string(), "compare works over IP"));
     };
     let set_up = begun.elapsed();
-    let stream = Stream::new(socket, latch, address, Rc::clone(&session.tap));
-    // The address that answered over TCP is the one to compare with.
+    let stream = TcpCarrier::new(socket, latch, address, Rc::clone(&session.tap));
+    // Of a name's addresses UDP uses the one that has answered over TCP: both must measure the same
+    // peer.
     let (socket, _) = dial::connect_datagram(&[address], &dial::From::default())?;
-    let others: Vec<_> = peer.iter().map(Peer::datagram_socket).collect();
+    let others: Vec<_> = peer.iter().map(BuiltInPeer::datagram_socket).collect();
     let room = others.iter().map(|socket| &**socket).chain([&socket]);
     let room = room.filter_map(|socket| socket.recv_buffer_size().ok()).min();
     let pacing = Pacing {

@@ -1,4 +1,4 @@
-//! `pktcat connect`: one peer, found and talked to.
+//! `pktcat connect`: connects to one peer and exchanges data with it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
+use super::check;
 use super::parts::{input, output, tell_granted, watch_socket};
-use super::{check, tls, watch};
+use super::tls;
+use super::watch::{self, Watched};
 use crate::config::{Connect, Place, Stdin};
 use crate::engine::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
 use crate::engine::datagram_relay::{DatagramRelay, NextAddress};
@@ -39,7 +41,7 @@ const UDP_LINGER: Duration = Duration::from_secs(1);
 pub(crate) fn run(config: &Connect) -> Result<()> {
     let common = &config.common;
     let prepare = |_: &mut Session| check::connect(config);
-    watch::session(common, prepare, |(), session| match common.protocol {
+    watch::session(Watched::of(common), prepare, |(), session| match common.protocol {
         Protocol::Tcp => tcp(config, session),
         Protocol::Udp => udp(config, session),
     })
@@ -55,7 +57,7 @@ fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
     let peer = stream.link().to_string();
     let ends = input(common, Wire::Stream, session)
         .and_then(|input| Ok((input, output(common, true, session)?)))
-        // The peer must not take this for the end of an empty stream.
+        // A reset rather than a FIN: the peer must not take this for the end of an empty stream.
         .inspect_err(|_| stream.abort());
     let (input, output) = ends?;
     let output = output.of_peer(peer);
@@ -91,7 +93,7 @@ fn open(config: &Connect, connector: Option<&Connector>, session: &mut Session) 
     }
 }
 
-/// Tries again and again while that may help and was asked for.
+/// Makes an attempt, and further ones if it fails and `--retry` allows them.
 fn again<T>(
     config: &Connect,
     session: &mut Session,
@@ -101,8 +103,8 @@ fn again<T>(
     loop {
         match attempt(session) {
             Err(error) if tries_left > 0 && may_pass(&error, config) => {
-                // It may be the time of the whole run that is over, and signals are heard however
-                // short the pause.
+                // A failure by timeout may be that of the whole run (`--timeout`), which ends it. Signals
+                // are handled here too, even if the pause is 0.
                 session.look()?;
                 tries_left -= 1;
                 if session.verbosity == Verbosity::Verbose {
@@ -115,11 +117,11 @@ fn again<T>(
     }
 }
 
-/// Whether another try may end otherwise.
+/// Whether another attempt may succeed.
 fn may_pass(error: &Error, config: &Connect) -> bool {
     match error.status {
         Status::Refused | Status::TimedOut | Status::Unreachable => true,
-        // A name server learns of names; without one a word stays what it is.
+        // With `--numeric` no look-up is made, and the result cannot change.
         Status::Unresolved => config.common.lookup == Lookup::Names,
         _ => error.is_passing(),
     }
@@ -141,10 +143,11 @@ fn dial(config: &Connect, target: &HostPort, session: &mut Session) -> Result<Co
     dial::connect(session, from.reachable(addresses)?, &from, limit)
 }
 
-/// How often is tried whether a local listener's queue has room.
+/// How often connecting to a local listener whose queue is full is tried again: nothing tells when it
+/// has room.
 const QUEUE_CHECK: Duration = Duration::from_millis(20);
 
-/// Connects to a local socket, which is there or is not; its queue may be full.
+/// Connects to a local socket, and waits while the listener's queue is full.
 fn dial_local(config: &Connect, path: &Path, session: &mut Session) -> Result<Connected> {
     let limit = limit(config);
     let own = config.source.as_ref().map(Path::new);
@@ -164,7 +167,7 @@ fn dial_local(config: &Connect, path: &Path, session: &mut Session) -> Result<Co
     Ok(Connected { socket, latch, peer: Address::Unix(Some(Rc::from(path))) })
 }
 
-/// One limit for looking names up and connecting.
+/// The limit for look-ups and connecting together.
 fn limit(config: &Connect) -> Option<Limit> {
     config.connect_timeout.map(|length| Limit::new("--connect-timeout", length, Instant::now()))
 }
@@ -221,7 +224,8 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     let input = input(common, wire, session)?;
     let output = output(common, false, session)?;
     let silence = match (common.stdin, common.linger) {
-        // Nothing is sent, so no reply can be late: only an explicit wait ends the run.
+        // Nothing is sent, so that there are no last replies to wait for: only --linger itself, if
+        // given, ends the run.
         (Stdin::Ignore, None) => Silence::Ignored,
         (_, linger) => Silence::AfterInput(linger.unwrap_or(UDP_LINGER)),
     };
@@ -238,7 +242,7 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     relay.run(session)
 }
 
-/// A socket connected to the first address with a route, and the addresses behind that one.
+/// A socket connected to the first address that has a route, that address, and the ones after it.
 fn first_of(
     addresses: &[SocketAddr],
     from: &dial::From,
@@ -248,8 +252,8 @@ fn first_of(
     Ok((socket, peer, others.collect()))
 }
 
-/// The sockets for the other addresses, one after the other, and then for all of them again as
-/// often as was asked for.
+/// What gives the next socket to try: for the other addresses one after the other, then for all of them
+/// again as often as `--retry` allows.
 fn next_of(
     mut others: Vec<SocketAddr>,
     all: Vec<SocketAddr>,
@@ -273,7 +277,7 @@ fn next_of(
     })
 }
 
-/// A connected datagram socket, told of and watched.
+/// Announces a connected datagram socket and has the event loop watch it.
 fn opened(
     socket: Socket,
     peer: Address,

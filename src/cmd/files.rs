@@ -1,4 +1,4 @@
-//! Files of the user's choice that a run writes to.
+//! Files that the user has named for a run to write to.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,14 +8,14 @@ use crate::observe::journal::Journal;
 use crate::run::console::{self, Console};
 use crate::run::session::Session;
 
-/// How often is looked whether somebody reads a FIFO.
+/// How often opening a FIFO that has no reader is tried again.
 pub(super) const READER_CHECK: Duration = Duration::from_millis(20);
 
-/// Opens a file to be written to, waiting for the reader when it is a FIFO. What a file holds
-/// stays until the session [begins its files](Session::begin_files).
+/// Opens a file for writing; for a FIFO it waits until there is a reader. The file is not truncated
+/// before [`Session::begin_files`].
 ///
 /// # Errors
-/// When it cannot be opened, and what ends a run.
+/// When it cannot be opened, or a signal or time limit ends the run while it waits.
 pub(super) fn open(path: &Path, session: &mut Session) -> Result<Journal> {
     let file = loop {
         match console::open(path).map_err(|cause| Error::local("open", path.display(), &cause))? {

@@ -1,4 +1,4 @@
-//! `pktcat listen`: waits for a peer, or for datagrams of any number of them.
+//! `pktcat listen`: waits for one client, or for datagrams from any number of peers.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -7,7 +7,8 @@ use socket2::Socket;
 
 use super::bind::{announce, bind, host, longest, open_datagram};
 use super::parts::{fin, input, output, watch_socket};
-use super::{check, reply, serve, tls, watch};
+use super::watch::{self, Watched};
+use super::{check, reply, serve, tls};
 use crate::config::{Listen, Task};
 use crate::engine::datagram_relay::DatagramRelay;
 use crate::engine::ends::{Rules, Silence};
@@ -31,10 +32,12 @@ use crate::setup::tls::complete;
 /// Everything that makes the exit status other than 0.
 pub(crate) fn run(config: &Listen) -> Result<()> {
     let prepare = |session: &mut Session| prepare(config, session);
-    watch::session(&config.common, prepare, |ready, session| dispatch(config, ready, session))
+    watch::session(Watched::of(&config.common), prepare, |ready, session| {
+        dispatch(config, ready, session)
+    })
 }
 
-/// What is known before anybody can come.
+/// What is prepared before the sockets are bound.
 struct Ready {
     access: AccessList,
     role: Role,
@@ -105,8 +108,8 @@ fn datagrams(config: &Listen, access: AccessList, session: &mut Session) -> Resu
     DatagramRelay::new(input, output, datagram, rules, common.pace(), Instant::now()).run(session)
 }
 
-/// Waits for the first client and closes the listening socket. Whether anybody reads standard output
-/// is asked once there is one: a client must not be turned away because of that.
+/// Waits for the first client, and then closes the listening socket. It does not check whether anybody
+/// reads standard output: a client must not be refused because of that.
 fn first_client(
     config: &Listen,
     mut acceptor: Acceptor,
@@ -116,7 +119,8 @@ fn first_client(
     let limit = config.accept_timeout.map(|given| Limit::new("--accept-timeout", given, now));
     loop {
         if let Some(client) = acceptor.next(0, session)? {
-            // Before the socket is closed: the path of one that is, others may take over.
+            // The file of a local socket is removed before the socket is closed: after that another
+            // process may bind to the path, and its file must stay.
             session.names.clear();
             acceptor.close(session);
             return Ok(client);

@@ -1,4 +1,4 @@
-//! What several commands make of their settings: the payload, the output, text for people.
+//! What several commands build from their settings: the input, the output, printed text.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -21,7 +21,10 @@ use crate::observe::tap::Event;
 use crate::run::console::Console;
 use crate::run::session::Session;
 
-/// Prints text that was asked for, and waits for its reader as long as that takes.
+/// Prints text to standard output, however slowly it is read.
+///
+/// # Errors
+/// When standard output cannot be written, or a signal ends the run.
 pub(super) fn print(text: &[u8]) -> Result<()> {
     let mut session = Session::new(Protocol::Tcp, Verbosity::Normal, None)?;
     let lines = Lines::new(session.console.journal(), Verbosity::Normal);
@@ -30,8 +33,11 @@ pub(super) fn print(text: &[u8]) -> Result<()> {
     session.finish(result)
 }
 
-/// Puts text on its way to standard output; the session's end waits until it is written. A reader
-/// that has seen enough is no error.
+/// Queues text for standard output; [`Session::finish`] waits until it is written. It is no error if
+/// the reader closes the pipe before that.
+///
+/// # Errors
+/// When standard output cannot be used.
 pub(super) fn show(text: &[u8], session: &mut Session) -> Result<()> {
     let stdout = Console::stdout(&mut session.reactor)?;
     stdout.journal().append(|out| out.extend_from_slice(text));
@@ -39,7 +45,10 @@ pub(super) fn show(text: &[u8], session: &mut Session) -> Result<()> {
     Ok(())
 }
 
-/// The payload to send, as the settings say.
+/// The input whose data is sent, as the settings say.
+///
+/// # Errors
+/// When standard input cannot be used.
 pub(super) fn input(common: &Common, wire: Wire, session: &mut Session) -> Result<Input> {
     let payload = match (&common.given, common.stdin) {
         (Some(messages), _) => InputSource::Given(VecDeque::from(messages.clone())),
@@ -49,7 +58,11 @@ pub(super) fn input(common: &Common, wire: Wire, session: &mut Session) -> Resul
     Ok(Input::new(payload, common.input, wire, common.crlf()))
 }
 
-/// Where what is received goes, as the settings say.
+/// The output for received data, as the settings say; `stream` is whether it comes as a byte stream
+/// rather than in datagrams.
+///
+/// # Errors
+/// When standard output cannot be used.
 pub(super) fn output(common: &Common, stream: bool, session: &mut Session) -> Result<Output> {
     let local = match common.reception {
         Reception::Write if common.seen.payload == PayloadOutput::Stdout => {
@@ -57,22 +70,22 @@ pub(super) fn output(common: &Common, stream: bool, session: &mut Session) -> Re
         }
         Reception::Write | Reception::Discard => None,
     };
-    Ok(Output::new(local, common.output, stream, common.count))
+    Ok(Output::new(local, common.output, stream, common.count).stamped(common.seen.stamps))
 }
 
 fn take(which: Which, session: &mut Session) -> Result<Local> {
     Local::take(which, &mut session.reactor)
 }
 
-/// Says what the system granted of the buffers that were asked for.
+/// Reports the buffer sizes that the kernel granted, if any were asked for.
 pub(super) fn tell_granted(options: &Options, socket: &Socket, session: &mut Session) {
     if let Some(granted) = options.granted(socket) {
         session.event(&Event::Detail(&granted));
     }
 }
 
-/// When a listener's clients get their FIN: one with nothing to say holds it back, so that a
-/// client that quits at a FIN is heard to its end.
+/// When a listener sends its clients a FIN. One that has nothing to send holds it back until the
+/// client's: a client that quits at a FIN would be cut off before it has sent everything.
 pub(super) fn fin(common: &Common, input: &Input) -> Fin {
     let nothing_to_say = common.stdin == Stdin::Ignore || input.is_null();
     if common.no_shutdown {
@@ -84,7 +97,10 @@ pub(super) fn fin(common: &Common, input: &Input) -> Fin {
     }
 }
 
-/// Has the loop tell when a socket can be read or written.
+/// Has the event loop watch a socket for reading and writing.
+///
+/// # Errors
+/// When the kernel refuses, mostly for lack of memory.
 pub(super) fn watch_socket(session: &mut Session, socket: &Socket) -> Result<Rc<Latch>> {
     session
         .reactor

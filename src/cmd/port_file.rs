@@ -1,4 +1,5 @@
-//! The file that a listener's port number goes to (`--port-file`): a reader never sees half of it.
+//! Writes a listener's port number to a file (`--port-file`) in such a way that a reader sees all of the
+//! number or nothing.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
@@ -6,22 +7,25 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Symbolic links followed before they are taken for a circle.
+/// How many symbolic links are followed before they count as a loop; Linux's own limit
+/// (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 
-/// Names tried for the temporary file; that even one is taken is no accident.
+/// How many names are tried for the temporary file. The names are random, so that even one which is
+/// taken must have been created on purpose.
 const MOST_NAMES: usize = 100;
 
-/// Writes the port number whole or not at all.
+/// Writes the port number and a newline, completely or not at all.
 ///
 /// # Errors
-/// When the file cannot be made or written.
+/// When the file cannot be created or written; `WouldBlock` for a full pipe, and what open(2) says for
+/// a FIFO without a reader (ENXIO).
 pub(super) fn write(path: &Path, port: u16) -> io::Result<()> {
     let text = format!("{port}\n");
     let there = match fs::metadata(path) {
         Ok(there) => Some(there),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
-        // Also where the system does not follow a link that somebody else has put there
+        // Among these: the kernel does not follow a link that another user has put into a shared folder
         // (fs.protected_symlinks, proc_sys_fs(5)).
         Err(cause) => return Err(cause),
     };
@@ -29,11 +33,13 @@ pub(super) fn write(path: &Path, port: u16) -> io::Result<()> {
         if (there.is_file() || there.file_type().is_socket())
             && let Some(mut own) = standard(there)
         {
-            // What is written there later comes behind it.
+            // Writing through the same open file moves its offset, so that later output to it follows
+            // the number instead of overwriting it.
             return own.write_all(text.as_bytes());
         }
         if !there.is_file() {
-            // A pipe or device is written to, never replaced: a line is one write.
+            // A pipe or device is never replaced by a file. One write of a line is not split (PIPE_BUF,
+            // pipe(7)).
             let mut options = File::options();
             options.write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
             return options.open(path)?.write_all(text.as_bytes());
@@ -41,15 +47,15 @@ pub(super) fn write(path: &Path, port: u16) -> io::Result<()> {
     }
     // What a symbolic link points to is replaced, not the link.
     match end_of_links(path)? {
-        End::Path(path) => replace(&path, there.map(|there| there.permissions()), &text),
-        // Whoever opened it would not see another file in its place.
-        End::Descriptor(path) => {
+        LinkEnd::Path(path) => replace(&path, there.map(|there| there.permissions()), &text),
+        // The process that opened it would not see a file that replaces it.
+        LinkEnd::Descriptor(path) => {
             File::options().append(true).open(path)?.write_all(text.as_bytes())
         }
     }
 }
 
-/// Puts a file with this text in the place of what is there.
+/// Replaces the file by one with this text, atomically (rename(2)).
 fn replace(path: &Path, permissions: Option<Permissions>, text: &str) -> io::Result<()> {
     let (mut file, temporary) = temporary_beside(path)?;
     let result = permissions
@@ -57,14 +63,14 @@ fn replace(path: &Path, permissions: Option<Permissions>, text: &str) -> io::Res
         .and_then(|()| file.write_all(text.as_bytes()))
         .and_then(|()| fs::rename(&temporary, path));
     if result.is_err() {
-        // The failure itself is what is reported.
+        // The first failure is what is reported.
         let _ = fs::remove_file(&temporary);
     }
     result
 }
 
-/// A new file in the same folder, under a name that nobody can have prepared: it is made, never
-/// opened, and no link is followed (O_EXCL, open(2)).
+/// Creates a file in the same folder. An existing file is never opened and no link followed (O_EXCL,
+/// open(2)), so that nobody else can choose what is written to.
 fn temporary_beside(path: &Path) -> io::Result<(File, PathBuf)> {
     for _ in 0..MOST_NAMES {
         let temporary = path.with_file_name(format!(".pktcat-{:016x}", fastrand::u64(..)));
@@ -77,7 +83,7 @@ fn temporary_beside(path: &Path) -> io::Result<(File, PathBuf)> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Standard output or error, if it goes to this file.
+/// A duplicate of standard output or standard error, if that is this file.
 fn standard(there: &fs::Metadata) -> Option<File> {
     let own =
         [io::stdout().as_fd().try_clone_to_owned(), io::stderr().as_fd().try_clone_to_owned()];
@@ -87,22 +93,23 @@ fn standard(there: &fs::Metadata) -> Option<File> {
     })
 }
 
-/// Where symbolic links lead to.
-enum End {
-    /// A path, whether or not something is there.
+/// What a chain of symbolic links ends at.
+enum LinkEnd {
+    /// A path, whether or not a file exists there.
     Path(PathBuf),
-    /// The name of an open file: `/dev/fd/3`.
+    /// A name for an open file of some process, such as `/dev/fd/3`.
     Descriptor(PathBuf),
 }
 
-fn end_of_links(path: &Path) -> io::Result<End> {
+fn end_of_links(path: &Path) -> io::Result<LinkEnd> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
-        let Ok(target) = fs::read_link(&path) else { return Ok(End::Path(path)) };
+        let Ok(target) = fs::read_link(&path) else { return Ok(LinkEnd::Path(path)) };
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        // Links of proc(5) lead to open files, and what they say is no path that must be there.
+        // Links in /proc lead to open files; the text of such a link need not be an existing path
+        // (proc_pid_fd(5)).
         if folder.canonicalize().is_ok_and(|folder| folder.starts_with("/proc")) {
-            return Ok(End::Descriptor(path));
+            return Ok(LinkEnd::Descriptor(path));
         }
         path = folder.join(target);
     }

@@ -1,4 +1,4 @@
-//! What a listener does with its clients, and the answer that it has ready for them.
+//! The role of a listener towards its clients, and the answer that `--reply` and its kin prepare.
 
 use std::io::IsTerminal as _;
 use std::os::unix::fs::FileTypeExt as _;
@@ -11,13 +11,15 @@ use crate::error::{Error, Result, Status};
 use crate::run::session::Session;
 use crate::serve::hub::role::{Reply, Role, characters};
 
-/// What can be read only once is kept in memory, up to so many bytes.
+/// The most bytes of a reply that are kept in memory, if they come from a pipe or terminal, which can be
+/// read only once.
 const MOST_KEPT: usize = 256 << 20;
 
-/// What is done with clients; `longest` is the most that a datagram carries, if there are any.
+/// The role of a listener; `longest` is the most payload bytes of a datagram, if it uses UDP.
 ///
 /// # Errors
-/// When the answer is too long for a datagram, or its file cannot be read; what ends a run.
+/// When the answer is too long for a datagram or its file cannot be read, or a signal or time limit ends
+/// the run while it is read.
 pub(super) fn role(config: &Listen, longest: Option<usize>, session: &mut Session) -> Result<Role> {
     let role = match &config.task {
         Task::Relay | Task::Command(_) => Role::Relay,
@@ -32,10 +34,10 @@ pub(super) fn role(config: &Listen, longest: Option<usize>, session: &mut Sessio
     Ok(role)
 }
 
-/// Whether the answer is one that a datagram can carry.
+/// Checks that the answer fits into a datagram.
 ///
 /// # Errors
-/// A usage error when it is not.
+/// A usage error when it does not.
 pub(super) fn fits(role: &Role, longest: Option<usize>) -> Result<()> {
     match (role, longest) {
         (Role::Reply(Reply::Bytes(bytes)), Some(longest)) if bytes.len() > longest => {
@@ -49,8 +51,8 @@ fn too_long(option: &str, longest: usize) -> Error {
     Error::usage(option, format!("is longer than the {longest} bytes that a datagram carries"))
 }
 
-/// Opens the file of an answer. What is answered to datagrams is read at once, and so is what can be
-/// read only once.
+/// Opens the file with the answer. It is read at once if it must fit into a datagram, or if it is a pipe
+/// or terminal, which can be read only once.
 fn open(path: &Path, longest: Option<usize>, session: &mut Session) -> Result<Reply> {
     let file = reading::open(path)?;
     let kind = file.metadata().map_err(|cause| failed(path, &cause))?.file_type();

@@ -1,4 +1,4 @@
-//! `pktcat scan`: which ports of a host are open.
+//! `pktcat scan`: finds out which ports of a host are open.
 
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
@@ -20,11 +20,12 @@ use crate::scan::results::{OutputReader, Results};
 use crate::setup::resolve;
 use crate::sys;
 
-/// More probes in flight make no scan of one host faster, and overrun small routers.
+/// The default for the most probes in flight. More of them do not make the scan of one host faster, and
+/// overload small routers.
 const CONCURRENCY: usize = 1000;
 
-/// Descriptors that are not for probes: the three standard ones twice, the event loop's, one for
-/// the system's service list, and some that we inherited.
+/// Descriptors that are not available for probes: the three standard ones and a duplicate of each, the
+/// event loop's, one for reading /etc/services, and a few that may have been inherited.
 const RESERVED: u64 = 16;
 
 /// Runs the command.
@@ -59,18 +60,18 @@ pub(crate) fn run(config: &Scan) -> Result<()> {
     let mut scan =
         scan::Scanner::new(plan, results, console, config.verbosity, progress, &mut reactor)?;
     if scan.run(&mut reactor)? == OutputReader::Gone {
-        // Whoever reads has seen enough.
+        // The reader of standard output has closed it, as `head` does: that is no failure.
         return Ok(());
     }
     match scan.results().tally().failure(config.wanted) {
         None => Ok(()),
-        // The results on standard output have told already.
+        // The lines on standard output have said so already.
         Some(status) => Err(Error::new(status, "scan", "", "not every port is open").told()),
     }
 }
 
-/// The addresses to ask: the first that there is a route to. Those of loopback are all the same
-/// machine, and a server often hears only one of them, so all of them are asked.
+/// The addresses to probe: the first that has a route. If all are loopback addresses, each is probed:
+/// they are the same machine, and a server often listens on only one of them.
 fn targets(addresses: &[SocketAddr]) -> Result<Vec<Target>> {
     let is_own = addresses.iter().all(|address| address.ip().is_loopback());
     let mut first_error = None;

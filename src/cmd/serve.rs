@@ -1,4 +1,4 @@
-//! The serving side of `pktcat listen`: many clients, ready-made answers, a program for each.
+//! `pktcat listen` as a server: many clients, prepared answers, a program for each client.
 
 use std::ffi::OsString;
 use std::rc::Rc;
@@ -24,7 +24,7 @@ use crate::serve::hub::{Hub, Parts, Settings};
 use crate::setup::accept::Acceptor;
 use crate::sys;
 
-/// Serves clients and UDP peers from the one loop.
+/// Serves TCP clients and UDP peers in one event loop.
 pub(super) fn hub(
     config: &Listen,
     access: AccessList,
@@ -42,7 +42,8 @@ pub(super) fn hub(
     let (tcp, udp) = sockets(config, session)?;
     let longest = udp.as_ref().map(|udp| longest(udp, common.family));
     reply::fits(&role, longest)?;
-    // What goes to both is a message to both: no longer than a datagram can be.
+    // Where standard input goes to TCP clients and UDP peers, each of its messages must fit into a
+    // datagram.
     let wire = longest.map_or(Ok(Wire::Stream), |longest| common.datagrams(longest))?;
     let bound = [(Protocol::Tcp, &tcp), (Protocol::Udp, &udp)];
     let bound: Vec<_> =
@@ -54,7 +55,8 @@ pub(super) fn hub(
     let datagrams = udp.map(|udp| datagrams(config, udp, access, session)).transpose()?;
     let output = output(common, true, session)?.of_whole_messages();
     let input = if role.sends_input() { Some(input(common, wire, session)?) } else { None };
-    // UDP peers are heard to their end, whatever standard input may still say.
+    // A listener for UDP alone ends when its peers have been silent, whether or not standard input has
+    // ended; with TCP the silence counts from the end of standard input.
     let silence = match (common.linger, &acceptor) {
         (None, _) => Silence::Ignored,
         (Some(limit), None) => Silence::AfterFirst(limit),
@@ -66,7 +68,7 @@ pub(super) fn hub(
         tag: config.tag,
         output: common.output,
         fin: match &input {
-            // Others go on talking when standard input has nothing more to say.
+            // The other clients go on sending after standard input has ended.
             Some(_) if matches!(config.task, Task::Chat) => Fin::Never,
             Some(input) => fin(common, input),
             None => Fin::AtPeerClose,
@@ -79,7 +81,7 @@ pub(super) fn hub(
     Hub::new(settings, role, parts, common.pace(), Instant::now()).run(session)
 }
 
-/// The listening sockets, for TCP and for UDP: of one protocol, or of both on one port number.
+/// The bound sockets, for TCP and for UDP: of one of them, or of both on the same port number.
 fn sockets(config: &Listen, session: &mut Session) -> Result<(Option<Socket>, Option<Socket>)> {
     if let (true, Place::Internet(target)) = (config.both, &config.place) {
         let (tcp, udp) = bind_both(config, target, session)?;
@@ -93,8 +95,8 @@ fn sockets(config: &Listen, session: &mut Session) -> Result<(Option<Socket>, Op
     })
 }
 
-/// Both protocols on one port number. A port that the system chose for the one may be taken for
-/// the other; then it is asked for another.
+/// Binds TCP and UDP sockets to the same port number. A free TCP port that the kernel chose may be taken
+/// for UDP; then the kernel is asked for another.
 fn bind_both(
     config: &Listen,
     target: &HostPort,

@@ -1,58 +1,84 @@
-//! A run with everybody who wants to know of it, as the settings say.
+//! Runs a command with the observers that the settings ask for.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::files;
 use crate::config::{BarSetting, Common, Seen, Told};
 use crate::error::Result;
+use crate::net::address::Protocol;
 use crate::observe::bar::Bar;
 use crate::observe::dump::Dump;
+use crate::observe::journal::Verbosity;
 use crate::observe::json::Json;
 use crate::observe::pcap::Capture;
 use crate::observe::report::Lines;
 use crate::run::session::Session;
 
-/// Runs something in a session that is observed as the settings say, and ends the session. What
-/// `prepare` finds wrong leaves the files as they were.
+/// The settings of an observed session.
+pub(super) struct Watched<'a> {
+    pub protocol: Protocol,
+    pub verbosity: Verbosity,
+    /// See `--timeout`.
+    pub timeout: Option<Duration>,
+    pub seen: &'a Seen,
+}
+
+impl<'a> Watched<'a> {
+    /// The ones of `listen` and `connect`.
+    pub(super) fn of(common: &'a Common) -> Self {
+        let Common { protocol, verbosity, timeout, seen, .. } = common;
+        Self { protocol: *protocol, verbosity: *verbosity, timeout: *timeout, seen }
+    }
+}
+
+/// Creates a session with observers, calls `prepare` and `run`, and finishes the session. The files of
+/// observers are opened in between, so that a command line in which `prepare` finds a fault leaves them
+/// as they were.
 ///
 /// # Errors
-/// Its error, told to the user; or that a file to be written cannot be.
+/// The error of either of the two, after the user has been told of it; or that a file cannot be
+/// written.
 pub(super) fn session<T>(
-    common: &Common,
+    watched: Watched<'_>,
     prepare: impl FnOnce(&mut Session) -> Result<T>,
     run: impl FnOnce(T, &mut Session) -> Result<()>,
 ) -> Result<()> {
-    let mut session = Session::new(common.protocol, common.verbosity, common.timeout)?;
+    let Watched { protocol, verbosity, timeout, seen } = watched;
+    let mut session = Session::new(protocol, verbosity, timeout)?;
     let journal = session.console.journal();
-    if let BarSetting::Drawn { size } = common.seen.bar {
-        // Before those who write lines: it makes room for them.
+    let stamps = seen.stamps;
+    if let BarSetting::Drawn { size } = seen.bar {
+        // The bar comes before the observers that write lines, because it is erased to make room for
+        // them.
         session.observe(Box::new(Bar::new(journal.clone(), size)));
     }
-    match common.seen.told {
+    match seen.told {
         Told::Text => {
-            session.observe(Box::new(Lines::new(journal.clone(), common.verbosity)));
+            let lines =
+                Lines::new(journal.clone(), verbosity).stamped(stamps).telling(seen.leaving);
+            session.observe(Box::new(lines));
         }
         Told::Json(bytes) => {
             let started = wall_clock_at_start(&session);
-            let json = Json::new(journal.clone(), common.verbosity, bytes, started);
+            let json = Json::new(journal.clone(), verbosity, bytes, started);
             session.observe(Box::new(json));
         }
     }
-    if let Some(paint) = common.seen.dump {
-        session.observe(Box::new(Dump::new(journal, paint)));
+    if let Some(paint) = seen.dump {
+        session.observe(Box::new(Dump::new(journal, paint).stamped(stamps)));
     }
     let result = prepare(&mut session).and_then(|ready| {
-        observe_in_files(&common.seen, &mut session)?;
+        observe_in_files(seen, &mut session)?;
         run(ready, &mut session)
     });
     session.finish(result)
 }
 
-/// Opens the files of the user's choice.
+/// Adds the observers that write to files.
 fn observe_in_files(seen: &Seen, session: &mut Session) -> Result<()> {
     if let Some((path, paint)) = &seen.dump_file {
         let journal = files::open(path, session)?;
-        session.observe(Box::new(Dump::new(journal, *paint)));
+        session.observe(Box::new(Dump::new(journal, *paint).stamped(seen.stamps)));
     }
     if let Some(path) = &seen.pcap {
         let journal = files::open(path, session)?;

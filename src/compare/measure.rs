@@ -1,4 +1,16 @@
-//! Sending the messages, and the account of what came back.
+//! Sends the messages and counts the replies.
+//!
+//! - `messages`: the messages to send
+//! - `flow`: when the next one may be sent
+//! - `stream` and `datagrams`: sending and receiving over TCP and UDP; `carrier`: what both have in common
+//! - `recognise`: which message a datagram answers
+//! - `account`: what became of every message; `ledger`: account and flow of one run together
+//! - `rtt`: the round-trip times; `wire`: packets and bytes, headers included
+//! - `peer`: the built-in echoing peer; `impair`: what it does to its UDP replies
+//! - `run`: the loop of one run; `timer`: what wakes it
+//!
+//! `account`, `flow`, `recognise`, `impair` and `wire` open no sockets and read no clock: the time is a
+//! parameter.
 
 pub(crate) mod account;
 pub(crate) mod carrier;

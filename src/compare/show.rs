@@ -1,4 +1,5 @@
-//! What the account says to a person or a program.
+//! Shows the result of a comparison: for people as a table, sentences, a plot or a picture, for programs
+//! as JSON.
 
 pub(crate) mod explain;
 pub(crate) mod json;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::messages::format;
-use super::seen::{Seen, Unchanged};
+use super::network::{family, lookup, options};
+use super::seen::{Seen, Unchanged, verbosity};
 use crate::cli::{CommonArgs, MessageArgs};
 use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
 use crate::engine::ends::{Rules, Silence};
@@ -13,7 +14,7 @@ use crate::engine::input::Wire;
 use crate::engine::pace::Pace;
 use crate::error::{Error, Result};
 use crate::net::address::{Family, Lookup, Protocol};
-use crate::net::options::{Group, Options, SmallWrites};
+use crate::net::options::Options;
 use crate::observe::journal::Verbosity;
 use crate::sys::{Fetch, Offload};
 
@@ -24,18 +25,18 @@ const DATAGRAM_SIZE: usize = 1452;
 /// Whether standard input is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stdin {
-    /// It is the payload.
+    /// It is sent.
     Send,
     /// Nothing is sent (`-d`).
     Ignore,
 }
 
-/// What to do with what is received.
+/// What to do with received data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reception {
     /// Write it to standard output.
     Write,
-    /// Nobody wants it (`--send-only`).
+    /// Discard it (`--send-only`).
     Discard,
 }
 
@@ -54,7 +55,7 @@ pub(crate) struct Common {
     pub timeout: Option<Duration>,
     /// Whether standard input is sent.
     pub stdin: Stdin,
-    /// Whether what is received is wanted.
+    /// What to do with received data.
     pub reception: Reception,
     /// See `--until-fin`.
     pub until_fin: bool,
@@ -68,29 +69,30 @@ pub(crate) struct Common {
     pub input: Format,
     /// How messages become standard output.
     pub output: Format,
-    /// Messages from the command line, instead of standard input.
+    /// The messages of the command line, if they are sent instead of standard input.
     pub given: Option<Vec<Vec<u8>>>,
     /// Payload bytes of a datagram of raw input.
     pub datagram_size: usize,
-    /// How many messages are wanted.
+    /// After how many received messages the run ends (`--count`).
     pub count: Option<u64>,
     interval: Option<Duration>,
     rate: Option<u64>,
-    /// How much is said.
+    /// How much is reported on standard error.
     pub verbosity: Verbosity,
     /// Socket options.
     pub options: Options,
-    /// Whether bulk data may take fast ways that only this system has.
+    /// Which interfaces of the system may be used to move data.
     pub offload: Offload,
-    /// What is to be seen of the bytes.
+    /// Which reports are made of the transferred bytes.
     pub seen: Seen,
 }
 
 impl Common {
-    pub(super) fn new(args: CommonArgs, payloads: &MessageArgs) -> Result<Self> {
-        let protocol = if args.udp { Protocol::Udp } else { Protocol::Tcp };
-        let input = format(args.input);
-        let output = format(args.output);
+    /// Checks the options that `listen` and `connect` share against each other.
+    ///
+    /// # Errors
+    /// Usage errors.
+    fn check(args: &CommonArgs, protocol: Protocol, input: Format, output: Format) -> Result<()> {
         if args.count.is_some() && protocol == Protocol::Tcp && output == Format::Raw {
             return Err(Error::usage("--count", "a raw TCP stream has no messages to count")
                 .hint("-O lines, hex or frames makes messages of it"));
@@ -98,7 +100,7 @@ impl Common {
         if args.crlf && matches!(input, Format::Hex | Format::Frames) {
             return Err(Error::usage("--crlf", "goes with -I raw and -I lines only"));
         }
-        if !args.join.is_empty() && (protocol == Protocol::Tcp || args.unix.is_some()) {
+        if !args.socket.join.is_empty() && (protocol == Protocol::Tcp || args.unix.is_some()) {
             return Err(Error::usage("--join", "only UDP has multicast groups").hint("-u"));
         }
         if args.unix.is_some() && args.seeing.pcap.is_some() {
@@ -107,6 +109,18 @@ impl Common {
         if args.rate == Some(0) {
             return Err(Error::usage("--rate", "must be at least 1 byte a second"));
         }
+        Ok(())
+    }
+
+    /// Turns the options that `listen` and `connect` share into settings.
+    ///
+    /// # Errors
+    /// Usage errors.
+    pub(super) fn new(args: CommonArgs, payloads: &MessageArgs) -> Result<Self> {
+        let protocol = if args.udp { Protocol::Udp } else { Protocol::Tcp };
+        let input = format(args.input);
+        let output = format(args.output);
+        Self::check(&args, protocol, input, output)?;
         let datagram_size = match args.datagram_size {
             None => DATAGRAM_SIZE,
             Some(size) => usize::try_from(size)
@@ -122,12 +136,8 @@ impl Common {
         let unchanged = is_unchanged.then_some(Unchanged);
         Ok(Self {
             protocol,
-            family: match (args.ipv4, args.ipv6) {
-                (true, _) => Family::V4,
-                (_, true) => Family::V6,
-                _ => Family::Any,
-            },
-            lookup: if args.numeric { Lookup::Numeric } else { Lookup::Names },
+            family: family(&args.addressing),
+            lookup: lookup(&args.addressing),
             idle: args.idle_timeout,
             timeout: args.timeout,
             stdin: if args.no_stdin { Stdin::Ignore } else { Stdin::Send },
@@ -143,18 +153,14 @@ impl Common {
             count: args.count,
             interval: args.interval,
             rate: args.rate,
-            verbosity: match (args.quiet, args.verbose) {
-                (true, _) => Verbosity::Quiet,
-                (_, true) => Verbosity::Verbose,
-                _ => Verbosity::Normal,
-            },
-            options: options(&args)?,
+            verbosity: verbosity(args.quiet, args.verbose),
+            options: options(&args.socket)?,
             offload: if args.portable { Offload::Portable } else { Offload::All },
             seen: Seen::new(args.seeing, unchanged),
         })
     }
 
-    /// Which addresses of a name are wanted, and whether it may be looked up.
+    /// Which addresses of a host are used, and whether names may be looked up.
     #[must_use]
     pub(crate) fn names(&self) -> (Family, Lookup) {
         (self.family, self.lookup)
@@ -170,19 +176,20 @@ impl Common {
         Pace::new(self.interval, self.rate, cuts)
     }
 
-    /// How many datagrams are fetched at a time: none beyond the number that was asked for.
+    /// How many datagrams are received at a time: with `--count` one, so that none is received after the
+    /// last that is wanted.
     #[must_use]
     pub(crate) fn fetch(&self) -> Fetch {
         if self.count.is_some() { Fetch::One } else { Fetch::Many }
     }
 
-    /// How standard input is converted.
+    /// The conversion of LF to CRLF, if it is wanted.
     #[must_use]
     pub(crate) fn crlf(&self) -> Option<Crlf> {
         self.crlf.then(Crlf::default)
     }
 
-    /// What ends a run besides that both sides are done.
+    /// The rules for the end of a run, besides that both directions are complete.
     #[must_use]
     pub(crate) fn rules(&self, silence: Silence) -> Rules {
         Rules {
@@ -214,26 +221,4 @@ impl Common {
         }
         Ok(Wire::Datagrams { size: self.datagram_size, limit })
     }
-}
-
-fn options(args: &CommonArgs) -> Result<Options> {
-    let buffer = |what: &str, size: Option<u64>| match size {
-        None => Ok(None),
-        // The kernel's own type for it.
-        Some(size) => match i32::try_from(size) {
-            Ok(1..) => Ok(usize::try_from(size).ok()),
-            _ => Err(Error::usage(format!("{what} {size}"), "must be 1 byte to 2 GiB")),
-        },
-    };
-    Ok(Options {
-        receive_buffer: buffer("--rcvbuf", args.rcvbuf)?,
-        send_buffer: buffer("--sndbuf", args.sndbuf)?,
-        ttl: args.ttl,
-        tos: args.tos,
-        broadcast: args.broadcast,
-        groups: args.join.iter().map(|group| Group::parse(group)).collect::<Result<_>>()?,
-        device: args.device.clone(),
-        keepalive: args.keepalive,
-        small_writes: if args.delay { SmallWrites::Gathered } else { SmallWrites::AtOnce },
-    })
 }

@@ -201,7 +201,7 @@ pub fn impairment(words: &str) -> Result<Impairment> {
         reorder: reorder.unwrap_or(0.0),
         delay: delay.unwrap_or(Duration::ZERO),
         jitter: jitter.unwrap_or(Duration::ZERO),
-        // Few digits, as people copy it from the table by hand.
+        // A small number, because people copy the seed from the table by hand.
         seed: seed.unwrap_or_else(|| fastrand::u64(1..10_000)),
     })
 }

@@ -12,26 +12,26 @@ use crate::error::{Error, Result};
 /// Settings of `pktcat connect`.
 #[derive(Debug)]
 pub(crate) struct Connect {
-    /// Whom to.
+    /// The peer to connect to.
     pub place: Place,
     /// What it shares with `listen`.
     pub common: Common,
-    /// Host to send from.
+    /// The local host name or address to send from; with `--unix`, the path (`--source`).
     pub source: Option<String>,
-    /// Port to send from.
+    /// The local port to send from (`--source-port`).
     pub source_port: Option<String>,
     /// See `--connect-timeout`.
     pub connect_timeout: Option<Duration>,
-    /// How many more tries.
+    /// How many further attempts are made (`--retry`).
     pub retry: u32,
-    /// Between the tries.
+    /// How long to wait before each of them (`--retry-delay`).
     pub retry_delay: Duration,
     /// TLS, if it is asked for.
     pub tls: Option<TlsClient>,
 }
 
 impl Connect {
-    /// Checks the words of `connect` against each other.
+    /// Checks the arguments of `connect` against each other.
     ///
     /// # Errors
     /// Usage errors.

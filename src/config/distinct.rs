@@ -11,7 +11,7 @@ pub(super) type Named<'a> = (&'static str, Option<&'a Path>);
 
 /// Identifies a file, whatever path it is named by.
 #[derive(Debug, PartialEq, Eq)]
-enum Identity {
+enum FileIdentity {
     /// An existing file or FIFO: device and inode.
     There(u64, u64),
     /// A file that does not exist: the path at which it would be created.
@@ -23,7 +23,7 @@ enum Identity {
 /// # Errors
 /// A usage error that names the two options.
 pub(super) fn check(written: &[Named<'_>], read: &[Named<'_>]) -> Result<()> {
-    let mut known: Vec<(&str, Identity)> = Vec::new();
+    let mut known: Vec<(&str, FileIdentity)> = Vec::new();
     let identified = |(option, path): &Named<'_>| Some((*option, identity((*path)?)?));
     known.extend(read.iter().filter_map(identified));
     for (option, identity) in written.iter().filter_map(identified) {
@@ -36,12 +36,12 @@ pub(super) fn check(written: &[Named<'_>], read: &[Named<'_>]) -> Result<()> {
 }
 
 /// `None` for devices and terminals, which several options may write to.
-fn identity(path: &Path) -> Option<Identity> {
+fn identity(path: &Path) -> Option<FileIdentity> {
     let Ok(there) = fs::metadata(path) else {
-        return Some(Identity::Missing(place(path)));
+        return Some(FileIdentity::Missing(place(path)));
     };
     let kind = there.file_type();
-    (kind.is_file() || kind.is_fifo()).then(|| Identity::There(there.dev(), there.ino()))
+    (kind.is_file() || kind.is_fifo()).then(|| FileIdentity::There(there.dev(), there.ino()))
 }
 
 /// How many symbolic links are followed before they count as a loop; Linux's own limit

@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
+use super::access;
 use super::common::Common;
 use super::distinct;
 use super::place::Place;
@@ -14,12 +13,13 @@ use super::tls::{self, TlsListener, Under};
 use crate::cli::{FormatArg, ListenArgs, MessageArg, MessageArgs};
 use crate::engine::framing;
 use crate::error::{Error, Result};
-use crate::net::access::{self, AccessList};
+use crate::net::access::AccessList;
+use crate::observe::report::Leaving;
 
 /// Settings of `pktcat listen`.
 #[derive(Debug)]
 pub(crate) struct Listen {
-    /// Where.
+    /// Where to listen.
     pub place: Place,
     /// What it shares with `connect`.
     pub common: Common,
@@ -98,8 +98,8 @@ impl Task {
     }
 }
 
-/// The first option given that concerns the data, which a command exchanges with its client by
-/// itself.
+/// The first given option about the transferred data. With a command there must be none: the command and
+/// its client exchange data without pktcat in between.
 fn passing(args: &ListenArgs) -> Option<&'static str> {
     let ListenArgs { common, .. } = args;
     let options = [
@@ -137,17 +137,24 @@ fn tls(args: &mut ListenArgs, task: &Task, place: &Place) -> Result<Option<TlsLi
     TlsListener::new(options, std::mem::take(&mut args.admit)).map(Some)
 }
 
+/// Whether TCP and UDP are wanted on the same port number.
+fn wants_both(args: &ListenArgs) -> bool {
+    args.tcp && args.common.udp
+}
+
+/// Whether more than one client is to be served: a chat implies that.
+fn keeps_open(args: &ListenArgs) -> bool {
+    args.keep_open || args.chat
+}
+
 impl Listen {
     /// Checks the arguments of `listen` against each other.
     ///
     /// # Errors
     /// Usage errors.
-    pub(crate) fn new(mut args: ListenArgs, payloads: &MessageArgs) -> Result<Self> {
-        let both = args.tcp && args.common.udp;
-        let keep_open = args.keep_open || args.chat;
-        let task = Task::of(&mut args)?;
-        let place = Place::new(args.common.unix.as_ref(), &args.address)?;
-        if both && !keep_open {
+    fn check(args: &ListenArgs, task: &Task, place: &Place) -> Result<()> {
+        let both = wants_both(args);
+        if both && !keeps_open(args) {
             return Err(Error::usage("--tcp --udp", "a listener for both needs --keep-open"));
         }
         if both && matches!(place, Place::Unix(_)) {
@@ -164,7 +171,7 @@ impl Listen {
             if args.max_clients.is_some() {
                 return Err(Error::usage("--max-clients", "UDP has no connections to count"));
             }
-            match &task {
+            match task {
                 Task::Command(_) => {
                     return Err(Error::usage("--udp", "a command is run per TCP connection"));
                 }
@@ -172,7 +179,7 @@ impl Listen {
                 _ => {}
             }
         }
-        if matches!((&task, &place), (Task::Command(_), Place::Internet(t)) if t.host.is_none()) {
+        if matches!((task, place), (Task::Command(_), Place::Internet(t)) if t.host.is_none()) {
             return Err(Error::usage("HOST", "must be given with a command")
                 .hint("127.0.0.1 lets only this machine in, 0.0.0.0 everybody"));
         }
@@ -188,7 +195,7 @@ impl Listen {
             return Err(Error::usage("--port-file", "a local socket has no port"));
         }
         if matches!(task, Task::Command(_))
-            && let Some(option) = passing(&args)
+            && let Some(option) = passing(args)
         {
             return Err(Error::usage(option, "does not go with a command")
                 .hint("it talks to its client by itself, and nothing passes here"));
@@ -196,6 +203,18 @@ impl Listen {
         if args.max_clients == Some(0) {
             return Err(Error::usage("--max-clients", "must be at least 1"));
         }
+        Ok(())
+    }
+
+    /// Turns the arguments of `listen` into settings that fit each other.
+    ///
+    /// # Errors
+    /// Usage errors.
+    pub(crate) fn new(mut args: ListenArgs, payloads: &MessageArgs) -> Result<Self> {
+        let (both, keep_open) = (wants_both(&args), keeps_open(&args));
+        let task = Task::of(&mut args)?;
+        let place = Place::new(args.common.unix.as_ref(), &args.address)?;
+        Self::check(&args, &task, &place)?;
         let [pcap, dump] = args.common.seeing.files();
         let reply = match &task {
             Task::ReplyFile(path) => Some(&**path),
@@ -214,10 +233,14 @@ impl Listen {
             Task::Chat if args.common.no_stdin || args.common.send_only => Task::Relay,
             task => task,
         };
+        let mut common = Common::new(args.common, payloads)?;
+        if keep_open {
+            common.seen.leaving = Leaving::Told;
+        }
         let queue = args.queue.unwrap_or(1 << 20);
         Ok(Self {
             place,
-            common: Common::new(args.common, payloads)?,
+            common,
             port_file: args.port_file,
             accept_timeout: args.accept_timeout,
             to_all: args.to_all,
@@ -240,24 +263,8 @@ impl Listen {
     /// When an entry is not an address block, an address or a name that resolves.
     pub(crate) fn access(
         &self,
-        mut look_up: impl FnMut(&str) -> Result<Vec<SocketAddr>>,
+        look_up: impl FnMut(&str) -> Result<Vec<SocketAddr>>,
     ) -> Result<AccessList> {
-        let mut blocks = |texts: &[String]| -> Result<Vec<_>> {
-            let mut blocks = Vec::new();
-            for text in texts {
-                match access::block(text) {
-                    Some(block) => blocks.push(block),
-                    None if text.contains('/') => {
-                        return Err(Error::usage(text, "is no block of addresses"));
-                    }
-                    None => {
-                        let found = look_up(text)?;
-                        blocks.extend(found.iter().map(|address| IpNet::from(address.ip())));
-                    }
-                }
-            }
-            Ok(blocks)
-        };
-        Ok(AccessList { allowed: blocks(&self.allow)?, denied: blocks(&self.deny)? })
+        access::list(&self.allow, &self.deny, look_up)
     }
 }

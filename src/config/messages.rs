@@ -1,11 +1,11 @@
-//! What the words of the command line say about messages: their format, and those given there.
+//! The format of messages, and the messages that are given on the command line.
 
 use crate::cli::{self, MessageArgs};
 use crate::engine::framing::{self, Crlf, Format};
 use crate::error::{Error, Result};
 
 impl MessageArgs {
-    /// The messages of the command line, in its order; `None` when there are none.
+    /// The messages given on the command line, in its order; `None` when there are none.
     pub(super) fn messages(&self, crlf: bool) -> Result<Option<Vec<Vec<u8>>>> {
         if self.0.is_empty() {
             return Ok(None);
@@ -29,7 +29,7 @@ impl cli::MessageArg {
     }
 }
 
-/// The format that a word stands for.
+/// The format for a value of `-I` or `-O`.
 pub(super) fn format(word: cli::FormatArg) -> Format {
     match word {
         cli::FormatArg::Raw => Format::Raw,

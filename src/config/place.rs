@@ -1,11 +1,11 @@
-//! Where to listen or whom to connect to: a host and a port, or a path.
+//! The place to listen at or connect to: a host and a port, or the path of a local socket.
 
 use std::path::PathBuf;
 
 use crate::error::Result;
 use crate::net::address::HostPort;
 
-/// Where to listen or whom to connect to.
+/// The place to listen at or connect to.
 #[derive(Debug)]
 pub(crate) enum Place {
     /// A host and a port.

@@ -7,7 +7,10 @@ use std::path::PathBuf;
 
 use crate::cli::{ColorChoice, SeeingArgs};
 use crate::observe::hexdump::Paint;
+use crate::observe::journal::Verbosity;
 use crate::observe::json::Bytes;
+use crate::observe::report::Leaving;
+use crate::observe::stamps::Stamps;
 use crate::sys;
 
 /// The reports of a run, and where they go.
@@ -25,6 +28,10 @@ pub(crate) struct Seen {
     pub bar: BarSetting,
     /// Where the received payload is shown.
     pub payload: PayloadOutput,
+    /// Whether lines begin with the wall-clock time (`--timestamps`).
+    pub stamps: Stamps,
+    /// Whether `-v` says when a client leaves.
+    pub leaving: Leaving,
 }
 
 /// The format of events and errors.
@@ -93,7 +100,18 @@ impl Seen {
                 BarSetting::None
             },
             payload: if same { PayloadOutput::Dump } else { PayloadOutput::Stdout },
+            stamps: if args.timestamps { Stamps::WallClock } else { Stamps::None },
+            leaving: Leaving::Untold,
         }
+    }
+}
+
+/// How much is said, by `--quiet` and `--verbose`.
+pub(super) fn verbosity(quiet: bool, verbose: bool) -> Verbosity {
+    match (quiet, verbose) {
+        (true, _) => Verbosity::Quiet,
+        (false, true) => Verbosity::Verbose,
+        (false, false) => Verbosity::Normal,
     }
 }
 

@@ -1,15 +1,16 @@
-//! The unit that travels: a run of bytes and the messages cut out of it.
+//! What a source hands to a sink: bytes, and where they are cut into messages.
 //!
-//! In a byte stream the cuts mean nothing; between datagrams they are sacred. One type serves
-//! both, so that everything between a source and a sink is written once. Empty messages are legal.
+//! In a byte stream the cuts mean nothing; of datagrams each must arrive as it was cut. One type
+//! serves both, so that everything between a source and a sink is written once. A message may be
+//! empty.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::peer::Route;
 
-/// A train of messages of one size that lie next to each other, the last one possibly shorter; in
-/// most batches a train is one message. The kernel sends and receives datagrams the same way
+/// Messages of one length that lie next to each other, the last one possibly shorter. Most frames
+/// are a single message; several are how the kernel sends and receives datagrams in one call
 /// (UDP_SEGMENT and UDP_GRO, udp(7)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
@@ -22,13 +23,13 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// How many messages the train has.
+    /// How many messages the frame has.
     #[must_use]
     pub(crate) fn count(&self) -> usize {
         if self.range.is_empty() { 1 } else { self.range.len().div_ceil(self.segment) }
     }
 
-    /// The messages of the train, `bytes` being all of its bytes.
+    /// The messages of the frame, whose bytes are `bytes`.
     pub(crate) fn messages<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let empty = bytes.is_empty().then_some(bytes);
         empty.into_iter().chain(bytes.chunks(self.segment.max(1)))
@@ -54,6 +55,12 @@ impl Batch {
         Self { arena: vec![0; capacity], cut: 0, filled: 0, frames: VecDeque::new(), waiting: 0 }
     }
 
+    /// How many bytes it was made for.
+    #[must_use]
+    pub(crate) fn room(&self) -> usize {
+        self.arena.len()
+    }
+
     /// Whether no message waits.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
@@ -66,7 +73,7 @@ impl Batch {
         self.waiting
     }
 
-    /// The oldest train and its bytes.
+    /// The oldest frame and its bytes.
     #[must_use]
     pub(crate) fn front(&self) -> Option<(&Frame, &[u8])> {
         self.frames.front().map(|frame| (frame, &self.arena[frame.range.clone()]))
@@ -78,14 +85,14 @@ impl Batch {
         &self.arena[range]
     }
 
-    /// Drops the oldest train: it has left.
+    /// Drops the oldest frame, which has been sent or written.
     pub(crate) fn pop(&mut self) {
         if let Some(frame) = self.frames.pop_front() {
             self.waiting -= frame.count();
         }
     }
 
-    /// Takes bytes off the front of the oldest train, and drops it when none are left.
+    /// Removes bytes from the front of the oldest frame, and the frame when none are left.
     pub(crate) fn consume(&mut self, bytes: usize) {
         let Some(frame) = self.frames.front_mut() else { return };
         if bytes >= frame.range.len() {
@@ -103,8 +110,8 @@ impl Batch {
         self.filled - self.cut
     }
 
-    /// Room for reading into; [`filled`](Self::filled) tells how much was read. Uncut bytes move
-    /// to the front first when no frame holds the arena.
+    /// Free room, to be read into; [`filled`](Self::filled) has to be told how much was. Uncut bytes
+    /// move to the front first, unless frames lie before them.
     pub(crate) fn spare(&mut self) -> &mut [u8] {
         if self.frames.is_empty() && self.cut > 0 {
             self.arena.copy_within(self.cut..self.filled, 0);
@@ -119,14 +126,14 @@ impl Batch {
         self.filled = (self.filled + bytes).min(self.arena.len());
     }
 
-    /// The next `bytes` uncut bytes are a train of messages of `segment` bytes.
+    /// Makes a frame of the next `bytes` uncut bytes: messages of `segment` bytes each.
     pub(crate) fn cut(&mut self, bytes: usize, segment: usize) {
         let end = (self.cut + bytes).min(self.filled);
         self.add(Frame { range: self.cut..end, segment, from: None });
         self.cut = end;
     }
 
-    /// Adds a train at a place in the arena chosen by the caller: batched receiving.
+    /// Adds a frame that the caller has received into the arena, at this place.
     pub(crate) fn place(&mut self, range: Range<usize>, segment: usize, from: Option<Route>) {
         self.cut = self.cut.max(range.end);
         self.filled = self.filled.max(range.end);
@@ -150,6 +157,12 @@ impl Batch {
     fn add(&mut self, frame: Frame) {
         self.waiting += frame.count();
         self.frames.push_back(frame);
+    }
+
+    /// The whole arena, for a test that receives frame by frame.
+    #[cfg(test)]
+    pub(crate) fn arena(&mut self) -> &mut [u8] {
+        &mut self.arena
     }
 
     /// Forgets everything and hands out the whole arena.
@@ -196,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_train_counts_as_its_messages_and_ends_with_a_shorter_one() {
+    fn a_frame_counts_as_its_messages_and_ends_with_a_shorter_one() {
         let mut batch = Batch::new(16);
         batch.spare()[..10].copy_from_slice(b"aaabbbcccd");
         batch.filled(10);

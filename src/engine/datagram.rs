@@ -1,7 +1,12 @@
 //! A datagram socket: UDP, connected to one peer or open to all.
+//!
+//! [`Datagram`] is a socket (`endpoint`), whom it knows and sends to (`peers`), and whose datagrams
+//! it delivers (`admission`).
 
+mod admission;
 mod book;
 mod complaints;
+mod endpoint;
 mod hearing;
 mod passed;
 mod peers;
@@ -13,6 +18,8 @@ use std::rc::Rc;
 
 use socket2::Socket;
 
+use admission::Admission;
+use endpoint::Endpoint;
 use hearing::Hearing;
 use passed::Passed;
 use peers::KnownPeers;
@@ -32,7 +39,7 @@ use crate::net::access::AccessList;
 use crate::net::address::{Address, Protocol, Route};
 use crate::net::socket;
 use crate::observe::tap::{Activity, Tap};
-use crate::sys::{Fetch, Offload, Received, Receiver, Sender};
+use crate::sys::{Fetch, Offload, Received, Receiver};
 
 /// The most payload a UDP datagram carries over IPv4: 65,535 less 20 bytes of IPv4 header and 8
 /// of UDP header (RFC 791, RFC 768).
@@ -46,16 +53,10 @@ pub(crate) const RECEIVE_ROOM: usize = Receiver::ROOM;
 
 /// A bound or connected, non-blocking datagram socket.
 pub(crate) struct Datagram {
-    socket: Rc<Socket>,
-    latch: Rc<Latch>,
-    local: Address,
+    end: Endpoint,
     known: KnownPeers,
-    receiver: Receiver,
+    admission: Admission,
     received: Vec<Received>,
-    sender: Sender,
-    offload: Offload,
-    fetch: Fetch,
-    access: Option<AccessList>,
     repeat: Repeat,
     reports: Reports,
     passed: Passed,
@@ -72,30 +73,22 @@ impl Datagram {
         fetch: Fetch,
         tap: Rc<Tap>,
     ) -> Self {
-        let local = socket::local_address(&socket).unwrap_or(Address::Unix(None));
+        Self::at(Endpoint::new(socket, latch, offload, fetch), peers, tap)
+    }
+
+    fn at(end: Endpoint, peers: Peers, tap: Rc<Tap>) -> Self {
         Self {
-            receiver: Receiver::new(&*socket, offload, fetch),
-            // Local sockets take a train for one datagram.
-            sender: Sender::new(if local.internet().is_some() {
-                offload
-            } else {
-                Offload::Portable
-            }),
-            offload,
-            fetch,
-            socket,
-            latch,
-            known: KnownPeers::new(peers, local.clone()),
-            local,
+            known: KnownPeers::new(peers, end.local.clone()),
+            end,
+            admission: Admission::default(),
             received: Vec::new(),
-            access: None,
             repeat: Repeat::Nothing,
             reports: Reports::new(),
             passed: Passed::new(tap),
         }
     }
 
-    /// There are other addresses: what is sent is kept for them until somebody answers.
+    /// Keeps copies of what is sent until a peer answers, because there are other addresses to try.
     pub(crate) fn keep_for_others(&mut self) {
         self.repeat = Repeat::begun();
     }
@@ -116,24 +109,23 @@ impl Datagram {
         peer: Address,
     ) -> (Rc<Socket>, Rc<Latch>, Result<()>) {
         let (tap, peers) = (Rc::clone(&self.passed.tap), Peers::Connected(peer.into()));
-        let new = Self::new(socket, latch, peers, self.offload, self.fetch, tap);
+        let new = Self::at(self.end.like(socket, latch), peers, tap);
         let old = std::mem::replace(self, new);
         let mut result = Ok(());
-        if let (Repeat::Kept(trains, _), Some(to)) = (&old.repeat, self.known.connected().cloned())
-        {
-            // A socket that nothing was sent over has room for so little.
-            result = trains
+        if let (Repeat::Kept(calls, _), Some(to)) = (&old.repeat, self.known.connected().cloned()) {
+            // A new socket has room for the little that is kept.
+            result = calls
                 .iter()
                 .try_for_each(|(bytes, segment)| self.send(bytes, *segment, &to).map(drop));
         }
         self.repeat = old.repeat;
         self.passed.add(&old.passed);
-        (old.socket, old.latch, result)
+        (old.end.socket, old.end.latch, result)
     }
 
-    /// From now on datagrams of peers that may not come in are counted and not delivered.
+    /// From now on datagrams of peers that the list refuses are counted and not delivered.
     pub(crate) fn guard(&mut self, access: AccessList) {
-        self.access = Some(access);
+        self.admission = Admission::by(access);
     }
 
     /// Whether there is somebody to send to.
@@ -151,38 +143,38 @@ impl Datagram {
     /// Whether receiving has met nothing more for now.
     #[must_use]
     pub(crate) fn is_drained(&self) -> bool {
-        !self.latch.readable()
+        !self.end.latch.readable()
     }
 
     /// Our port.
     #[must_use]
     pub(crate) fn port(&self) -> u16 {
-        self.local.internet().map_or(0, |local| local.port())
+        self.end.local.internet().map_or(0, |local| local.port())
     }
 
     /// Whether sending may find room.
     #[must_use]
     pub(crate) fn has_room(&self) -> bool {
-        self.latch.writable()
+        self.end.latch.writable()
     }
 
-    /// Sends a train to a peer of its own: how many of its bytes are dealt with, `None` when there
-    /// was no room for any.
+    /// Sends datagrams of `segment` bytes, the last possibly shorter, to this peer. Returns how many of
+    /// the bytes need not be sent again, `None` when there was no room for any.
     pub(crate) fn answer(&mut self, bytes: &[u8], segment: usize, to: &Route) -> Option<usize> {
-        // Not connected: failures are told to the observers, and no error comes back.
+        // The socket is not connected: failures are reported to the observers, and not returned.
         self.send(bytes, segment, to).unwrap_or(None)
     }
 
-    /// A train finds no room for so long that it is lost.
+    /// Counts datagrams as lost which have found no room for too long.
     pub(crate) fn lose(&self, bytes: &[u8], segment: usize) {
         self.passed.tap.unsent(bytes.len().div_ceil(segment.max(1)).max(1));
     }
 
-    /// Sends a train to one peer. Bytes that left; `None` when there was no room for any, or signals
-    /// kept interrupting the call.
+    /// Sends datagrams to one peer. Returns how many bytes were sent; `None` when there was no room for
+    /// any, or signals kept interrupting the call.
     fn send(&mut self, bytes: &[u8], segment: usize, to: &Route) -> Result<Option<usize>> {
         let connected = self.known.connected().is_some();
-        let sent = self.sender.send(&*self.socket, bytes, segment, (!connected).then_some(to));
+        let sent = self.end.send(bytes, segment, (!connected).then_some(to));
         if sent.messages > 0 {
             let link = self.known.link(&to.peer);
             self.passed.sent(&bytes[..sent.bytes], segment, sent.messages, link);
@@ -192,17 +184,16 @@ impl Datagram {
             return Ok(Some(sent.bytes));
         };
         match cause.kind() {
-            io::ErrorKind::WouldBlock => self.latch.not_writable(),
-            io::ErrorKind::Interrupted => {}
-            // The whole train stays with whoever wanted it sent.
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
+            // After an error the caller keeps all of the datagrams.
             _ if connected => match self.failed("send", &to.peer, &cause) {
                 Some(error) => return Err(error),
-                // It was about an earlier one.
+                // It was about an earlier datagram.
                 None if sent.messages == 0 => return self.send(bytes, segment, to),
                 None => {}
             },
             _ => {
-                // One peer's trouble is not the others', and a datagram nobody can have is lost.
+                // The failure of one peer must not end the others. The datagram is lost.
                 self.reports.complain("send", &to.peer, &cause, &self.passed.tap);
                 self.passed.tap.unsent(1);
                 return Ok(Some(bytes.len().min(sent.bytes + segment)));
@@ -218,10 +209,10 @@ impl Datagram {
     /// The error for a failed call on a connected socket; `None` when the run goes on all the same.
     fn failed(&self, what: &str, peer: &Address, cause: &io::Error) -> Option<Error> {
         let link = self.known.link(peer);
-        reports::failed(&self.socket, (peer, link), what, cause, &self.passed.tap)
+        reports::failed(&self.end.socket, (peer, link), what, cause, &self.passed.tap)
     }
 
-    /// Tells something that concerns one of many peers, unless there was such a line just now.
+    /// Reports something that concerns one of many peers, unless there was such a line just now.
     pub(crate) fn tell(&mut self, error: &Error) {
         self.reports.tell(error, &self.passed.tap);
     }
@@ -230,7 +221,7 @@ impl Datagram {
     /// (RFC 1122, 4.1.3.3); or why nothing can be received any more.
     fn reported(&self) -> Result<()> {
         self.reports.check()?;
-        match (self.socket.take_error(), self.known.connected()) {
+        match (self.end.socket.take_error(), self.known.connected()) {
             (Ok(Some(cause)), Some(to)) => {
                 self.failed("send", &to.peer, &cause).map_or(Ok(()), Err)
             }
@@ -238,7 +229,7 @@ impl Datagram {
         }
     }
 
-    /// Sends a train to the peer heard last or to all, as far as there are any.
+    /// Sends datagrams to the peer that was heard last or to all peers, as far as there are any.
     pub(crate) fn send_to_peers(&mut self, bytes: &[u8], segment: usize) -> Handed {
         match &self.known.peers {
             Peers::Last(Some(to)) | Peers::Connected(to) => {
@@ -247,24 +238,24 @@ impl Datagram {
             }
             Peers::Last(None) => Handed::Bytes(bytes.len()),
             Peers::All(all) if all.is_empty() => Handed::Bytes(bytes.len()),
-            // Not connected: no error comes back.
+            // The socket is not connected: no error is returned.
             Peers::All(_) => self.step_round(bytes, segment).unwrap_or(Handed::NoRoom),
         }
     }
 
-    /// Sends a train to the next peers. A UDP socket that has no room has none for anybody, and has
-    /// it again soon; a local one may have none for one peer that does not read, which the others do
-    /// not wait for: what it misses is lost, and counted.
+    /// Sends datagrams to some more of all peers. If a UDP socket has no room, it has none for any peer,
+    /// and will have some soon. A local socket may have no room for a single peer that does not read; the
+    /// others do not wait for that one, and what it misses is counted as lost.
     fn step_round(&mut self, bytes: &[u8], segment: usize) -> Result<Handed> {
         let mut round = self.known.round.take().unwrap_or_else(|| Round::new(bytes.len()));
-        let train = round.train(bytes);
+        let frame = round.frame(bytes);
         for _ in 0..PORTION {
             let Some(to) = self.known.at(round.next()).cloned() else {
                 let Some(lost) = round.lost() else { return Ok(Handed::NoRoom) };
                 self.passed.tap.unsent(lost);
-                return Ok(Handed::Bytes(train.len()));
+                return Ok(Handed::Bytes(frame.len()));
             };
-            let rest = round.rest(train);
+            let rest = round.rest(frame);
             match self.send(rest, segment, &to)? {
                 Some(sent) => round.sent(sent, rest),
                 None if to.peer.internet().is_some() => {
@@ -278,20 +269,17 @@ impl Datagram {
         Ok(Handed::ToSome)
     }
 
-    /// Takes what was received to the batch, and counts it; how many bytes, none where its sender may
-    /// not come in.
+    /// Adds what was received to the batch, and counts it. Returns how many bytes that is; 0 if the access
+    /// list refuses the sender.
     fn take(&mut self, batch: &mut Batch, received: &mut Received) -> usize {
         if received.from.is_none()
-            && let Address::Unix(_) = &self.local
+            && let Address::Unix(_) = &self.end.local
             && self.known.connected().is_none()
         {
-            // Its sender has no name (unix(7)), which is all there is to know.
+            // The sender is a socket without a name (unix(7)).
             received.from = Some(Address::Unix(None).into());
         }
-        if let (Some(access), Some(from)) = (&self.access, &received.from)
-            && access.refusal(&from.peer).is_some()
-        {
-            self.passed.tap.ignored(received.count());
+        if self.admission.refuses(received, &self.passed.tap) {
             return 0;
         }
         self.repeat = Repeat::Nothing;
@@ -323,12 +311,12 @@ impl Standing for Datagram {
 
 impl Source for Datagram {
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress> {
-        if !self.latch.readable() {
+        if !self.end.latch.readable() {
             return self.reports.said.take().map_or(Ok(Progress::Blocked), Err);
         }
         let mut received = std::mem::take(&mut self.received);
         received.clear();
-        let result = self.receiver.receive(&*self.socket, batch.reset(), &mut received);
+        let result = self.end.receive(batch.reset(), &mut received);
         let bytes = received.iter_mut().map(|one| self.take(batch, one)).sum();
         let any = !received.is_empty();
         self.received = received;
@@ -336,7 +324,6 @@ impl Source for Datagram {
             (Ok(()), _) => self.reports.hearing = Hearing::Good,
             (Err(cause), _) if cause.kind() == io::ErrorKind::WouldBlock => {
                 self.reports.hearing = Hearing::Good;
-                self.latch.not_readable();
             }
             (Err(cause), _) if cause.kind() == io::ErrorKind::Interrupted => {
                 return Ok(Progress::Moved(bytes));
@@ -351,10 +338,10 @@ impl Source for Datagram {
                 return Ok(Progress::Moved(bytes));
             }
             (Err(cause), None) => {
-                let place = socket::name(&self.local, Protocol::Udp);
+                let place = socket::name(&self.end.local, Protocol::Udp);
                 let error = Error::network("receive", place, &cause);
                 let hearing = &mut self.reports.hearing;
-                let progress = hearing.failed(error, &self.latch, &self.passed.tap);
+                let progress = hearing.failed(error, &self.end.latch, &self.passed.tap);
                 return Ok(if any { Progress::Moved(bytes) } else { progress });
             }
         }
@@ -375,26 +362,26 @@ impl Sink for Datagram {
         let before = batch.len();
         while let Some((frame, bytes)) = batch.front() {
             let (segment, gone) = (frame.segment, before - batch.len());
-            let Some(train) = allowed.train(bytes, segment, gone, moved) else { break };
-            if !self.latch.writable() {
+            let Some(part) = allowed.whole_messages(bytes, segment, gone, moved) else { break };
+            if !self.end.latch.writable() {
                 break;
             }
             let sent = match &self.known.peers {
                 Peers::Connected(to) | Peers::Last(Some(to)) => {
                     let to = to.clone();
-                    self.send(train, segment, &to)?
+                    self.send(part, segment, &to)?
                 }
                 Peers::Last(None) => None,
-                Peers::All(_) => match self.step_round(train, segment)? {
+                Peers::All(_) => match self.step_round(part, segment)? {
                     Handed::Bytes(sent) => Some(sent),
                     Handed::ToSome => return Ok(Progress::Moved(moved)),
                     Handed::NoRoom => None,
                 },
             };
             let Some(sent) = sent else {
-                // Where there was no room the latch is clear. Else no event will tell when the
-                // interrupted call can be made again: the loop comes round at once.
-                is_interrupted = self.has_peer() && self.latch.writable();
+                // If there was no room, the latch is clear. Otherwise the call was interrupted: no event
+                // will follow, so it has to be made again at once.
+                is_interrupted = self.has_peer() && self.end.latch.writable();
                 break;
             };
             moved += sent;

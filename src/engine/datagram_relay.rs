@@ -1,7 +1,7 @@
 //! Datagrams: standard input and output and a datagram socket.
 //!
-//! There is no connection, so there is no end to hear of: silence, a count, a limit or a signal
-//! ends the run, or the network's word that nobody is there.
+//! Datagrams have no connection and so no end of their own: a run ends after silence, a count, a
+//! limit or a signal, or when the network reports that nobody receives (ICMP).
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -10,11 +10,14 @@ use socket2::Socket;
 
 use crate::engine::batch::Batch;
 use crate::engine::datagram::{Datagram, RECEIVE_ROOM};
+use crate::engine::duplex::{DatagramEnd, Listener};
 use crate::engine::ends::{Company, Ends, Pending, Rules, Subject, Verdict};
+use crate::engine::flow::Source;
 use crate::engine::input::Input;
 use crate::engine::output::Output;
 use crate::engine::pace::Pace;
-use crate::engine::pump::{Failure, Pump};
+use crate::engine::pump::{Failure, Pump, STEPS_BETWEEN_LOOKS};
+use crate::engine::relay::Turn;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
@@ -22,24 +25,21 @@ use crate::net::address::Address;
 use crate::run::session::{Lull, Session};
 use crate::sys::Offload;
 
-/// Room for standard input on its way into datagrams.
-const SEND_ROOM: usize = 256 * 1024;
+/// Room for standard input on its way into datagrams. Unit tests make many relays, and send little.
+const SEND_ROOM: usize = if cfg!(test) { 4 * 1024 } else { 256 * 1024 };
 
-/// Steps between two looks at signals and deadlines while datagrams flow.
-const STEPS_BETWEEN_LOOKS: u32 = 16;
-
-/// As for a connection: a flood must not keep a stopped run alive.
-const STEPS_AT_THE_END: u32 = 256;
+/// Room for what is received.
+const ROOM: usize = if cfg!(test) { 4 * 1024 } else { RECEIVE_ROOM };
 
 /// A datagram socket connected to the next address of a name, if there is one more.
 pub(crate) type NextAddress =
     Box<dyn FnMut(&mut Session) -> Result<Option<(Rc<Socket>, Rc<Latch>, Address)>>>;
 
 /// One datagram socket and what it is connected to on this side.
-pub(crate) struct DatagramRelay {
-    input: Input,
-    output: Output,
-    socket: Datagram,
+pub(crate) struct DatagramRelay<I = Input, O = Output, D = Datagram> {
+    input: I,
+    output: O,
+    socket: D,
     ends: Ends,
     up: Pump,
     down: Pump,
@@ -47,18 +47,18 @@ pub(crate) struct DatagramRelay {
     others: Option<NextAddress>,
 }
 
-impl DatagramRelay {
+impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
     /// A relay ready to run.
     #[must_use]
     pub(crate) fn new(
-        input: Input,
-        output: Output,
-        socket: Datagram,
+        input: I,
+        output: O,
+        socket: D,
         rules: Rules,
         pace: Option<Pace>,
         now: Instant,
     ) -> Self {
-        // Who connects has somebody there from the start.
+        // A connected socket has a peer from the start.
         let company = if socket.has_peer() { Company::Here } else { Company::Awaited };
         Self {
             input,
@@ -66,95 +66,36 @@ impl DatagramRelay {
             socket,
             ends: Ends::new(rules, company, now),
             up: Pump::new(Batch::new(SEND_ROOM), Offload::Portable, pace),
-            down: Pump::new(Batch::new(RECEIVE_ROOM), Offload::Portable, None),
+            down: Pump::new(Batch::new(ROOM), Offload::Portable, None),
             others: None,
         }
     }
 
-    /// The same relay with the name's other addresses: where the first ones turn out to have
-    /// nobody, the next gets what was sent.
-    #[must_use]
-    pub(crate) fn or(mut self, next: NextAddress) -> Self {
-        self.socket.keep_for_others();
-        self.others = Some(next);
-        self
-    }
-
-    /// Moves datagrams both ways until the run is over; see [`Ends`].
+    /// Moves what can be moved in one step each way, and judges by what was known at `looked_at` whether the
+    /// run is over. While standard error or a dump is `congested`, nothing moves that would add to it.
     ///
     /// # Errors
-    /// When an end failed, the network said that nobody is there, a limit passed or a signal came. What had
-    /// arrived by then has been written, as far as standard output takes it.
-    pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
-        let result = self.run_to_end(session);
-        if result.is_err() {
-            self.write_what_arrived();
-        }
-        let written = self.output.write_out(session, &result);
-        result.and(written)
+    /// When an end failed, the network reported that nobody receives, or a limit is over.
+    fn turn(&mut self, now: Instant, looked_at: Instant, congested: bool) -> Result<Turn> {
+        let stepped = match congested {
+            true => Ok(false),
+            false => self.step_down(now).and_then(|down| Ok(down | self.step_up(now)?)),
+        };
+        let is_written = self.down.is_empty() && self.output.is_drained();
+        let pending = Pending::of(self.socket.is_drained(), is_written);
+        self.ends.note(self.socket.activity(), pending, now);
+        Ok(match (stepped?, self.is_over(looked_at)?) {
+            (_, true) => Turn::Over,
+            (true, false) => Turn::Moved,
+            (false, false) => Turn::Idle,
+        })
     }
 
-    fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
-        let mut steps = 0;
-        let mut lull = Lull::default();
-        loop {
-            let now = Instant::now();
-            let congested = session.is_congested();
-            let stepped = match congested {
-                true => Ok(false),
-                false => self.step_down(now).and_then(|down| Ok(down | self.step_up(now)?)),
-            };
-            let is_written = self.down.is_empty() && self.output.is_drained();
-            let pending = Pending::of(self.socket.is_drained(), is_written);
-            self.ends.note(self.socket.activity(), pending, now);
-            let turn = stepped.and_then(|moved| Ok((moved, self.is_over(session.looked_at())?)));
-            let (moved, over) = match turn {
-                Err(error) => (self.go_on_elsewhere(error, session, now)?, false),
-                Ok(turn) => turn,
-            };
-            if over {
-                return Ok(());
-            }
-            steps += 1;
-            if !moved {
-                let expected = lull.expected(&session.tap);
-                session.wait_for(self.deadline(now, congested), expected)?;
-            } else if steps % STEPS_BETWEEN_LOOKS == 0 {
-                session.look()?;
-            }
-        }
-    }
-
-    /// Goes on with the next address when nobody was at this one; else the error itself.
-    fn go_on_elsewhere(
-        &mut self,
-        mut error: Error,
-        session: &mut Session,
-        now: Instant,
-    ) -> Result<bool> {
-        let is_nobody_there =
-            |error: &Error| matches!(error.status, Status::Refused | Status::Unreachable);
-        while is_nobody_there(&error) && self.socket.can_move() {
-            let Some(next) = &mut self.others else { break };
-            let (socket, latch, peer) = match next(session) {
-                Ok(Some(next)) => next,
-                Err(end) if matches!(end.status, Status::Stopped(_) | Status::TimedOut) => {
-                    return Err(end);
-                }
-                // What is wrong with the others says less than that nobody was here.
-                Ok(None) | Err(_) => break,
-            };
-            let (socket, latch, resent) = self.socket.move_to(socket, latch, peer);
-            session.leave(&socket, &latch);
-            // The one for receiving has met its source's end.
-            self.down = Pump::new(Batch::new(RECEIVE_ROOM), Offload::Portable, None);
-            self.ends.sent_anew(now);
-            match resent {
-                Ok(()) => return Ok(true),
-                Err(nobody_either) => error = nobody_either,
-            }
-        }
-        Err(error)
+    /// The socket is connected to another address now.
+    fn begin_anew(&mut self, now: Instant) {
+        // The old pump has met the failure of the old socket, after which it moves nothing.
+        self.down = Pump::new(Batch::new(ROOM), Offload::Portable, None);
+        self.ends.sent_anew(now);
     }
 
     fn step_up(&mut self, now: Instant) -> Result<bool> {
@@ -181,10 +122,12 @@ impl DatagramRelay {
         }
     }
 
-    fn is_over(&self, looked_at: Instant) -> Result<bool> {
-        // A failure that is still to be told must not be taken for an end.
+    fn is_over(&mut self, looked_at: Instant) -> Result<bool> {
+        // A source has failed, and what came before is not written yet: that is no end.
         if self.down.has_failed() {
-            return Ok(false);
+            let is_stuck = self.ends.is_stuck(looked_at);
+            let failure = if is_stuck { self.down.take_failure() } else { None };
+            return failure.map_or(Ok(false), Err);
         }
         let reader = self.output.reader();
         match self.ends.verdict(reader, Subject::Datagrams, &self.socket, looked_at)? {
@@ -205,21 +148,95 @@ impl DatagramRelay {
     }
 
     fn deadline(&self, now: Instant, congested: bool) -> Option<Instant> {
-        // While text waits for its reader nothing is sent, however due it is.
-        let sends = !self.ends.has_input_ended() && !congested;
+        // Nothing is sent while a dump is congested or a failure is pending, even if the pace would allow it.
+        let sends = !self.ends.has_input_ended() && !congested && !self.down.has_failed();
         let pace = if sends { self.up.deadline() } else { None };
-        [self.ends.deadline(Subject::Datagrams, now), pace].into_iter().flatten().min()
+        let ends = match self.down.has_failed() {
+            true => self.ends.stuck_at(),
+            false => self.ends.deadline(Subject::Datagrams, now),
+        };
+        [ends, pace].into_iter().flatten().min()
+    }
+}
+
+impl DatagramRelay {
+    /// The same relay with the other addresses of the name: if the network reports that nobody
+    /// receives at one, what was sent is sent to the next.
+    #[must_use]
+    pub(crate) fn or(mut self, next: NextAddress) -> Self {
+        self.socket.keep_for_others();
+        self.others = Some(next);
+        self
     }
 
-    /// The run is over before its time: what is already here still goes to standard output, as
-    /// far as it takes it without waiting.
-    fn write_what_arrived(&mut self) {
-        let now = Instant::now();
-        for _ in 0..STEPS_AT_THE_END {
-            match self.down.step(&mut self.socket, &mut self.output, now) {
-                Ok(Progress::Moved(_)) => {}
-                _ => return,
+    /// Moves datagrams both ways until the run is over; see [`Ends`].
+    ///
+    /// # Errors
+    /// When an end failed, the network reported that nobody receives, a limit passed or a signal came. What had
+    /// arrived by then has been written, as far as standard output takes it.
+    pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
+        let result = self.run_to_end(session);
+        if result.is_err() {
+            self.down.deliver_the_rest(&mut self.socket, &mut self.output, Instant::now());
+        }
+        let written = self.output.write_out(session, &result);
+        result.and(written)
+    }
+
+    fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
+        let mut steps = 0;
+        let mut lull = Lull::default();
+        loop {
+            let now = Instant::now();
+            let congested = session.is_congested();
+            let turn = match self.turn(now, session.looked_at(), congested) {
+                Err(error) => self.go_on_elsewhere(error, session, now)?,
+                Ok(turn) => turn,
+            };
+            steps += 1;
+            match turn {
+                Turn::Over => return Ok(()),
+                Turn::Idle => {
+                    let expected = lull.expected(&session.tap);
+                    session.wait_for(self.deadline(now, congested), expected)?;
+                }
+                Turn::Moved if steps % STEPS_BETWEEN_LOOKS == 0 => session.look()?,
+                Turn::Moved => {}
             }
         }
     }
+
+    /// Goes on with the next address if the error says that nobody receives at this one, and returns
+    /// the error otherwise.
+    fn go_on_elsewhere(
+        &mut self,
+        mut error: Error,
+        session: &mut Session,
+        now: Instant,
+    ) -> Result<Turn> {
+        let is_nobody_there =
+            |error: &Error| matches!(error.status, Status::Refused | Status::Unreachable);
+        while is_nobody_there(&error) && self.socket.can_move() {
+            let Some(next) = &mut self.others else { break };
+            let (socket, latch, peer) = match next(session) {
+                Ok(Some(next)) => next,
+                Err(end) if matches!(end.status, Status::Stopped(_) | Status::TimedOut) => {
+                    return Err(end);
+                }
+                // The error of the first address says more than what is wrong with the others.
+                Ok(None) | Err(_) => break,
+            };
+            let (socket, latch, resent) = self.socket.move_to(socket, latch, peer);
+            session.leave(&socket, &latch);
+            self.begin_anew(now);
+            match resent {
+                Ok(()) => return Ok(Turn::Moved),
+                Err(nobody_either) => error = nobody_either,
+            }
+        }
+        Err(error)
+    }
 }
+
+#[cfg(test)]
+mod tests;

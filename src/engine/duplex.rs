@@ -1,5 +1,6 @@
-//! The two sides of a relay, as far as it knows them: scripted ones can stand in for both.
+//! What a relay asks of the ends that it stands between, so that a test can put scripted ones there.
 
+use crate::engine::datagram::Datagram;
 use crate::engine::ends::{Reader, Standing};
 use crate::engine::flow::{Sink, Source};
 use crate::engine::input::Input;
@@ -9,9 +10,9 @@ use crate::error::Result;
 use crate::io::progress::Progress;
 use crate::observe::tap::Activity;
 
-/// Where our payload comes from.
+/// Where the payload that is sent comes from.
 pub(crate) trait Speaker: Source {
-    /// Whether a person types it.
+    /// Whether it is a terminal.
     fn is_terminal(&self) -> bool;
 
     /// Whether there is more of it right now, or part of a message has been read.
@@ -20,11 +21,16 @@ pub(crate) trait Speaker: Source {
 
 /// Where what is received goes.
 pub(crate) trait Listener: Sink {
-    /// What has become of whoever reads it.
+    /// Whether its reader wants more.
     fn reader(&self) -> Reader;
 
     /// Whether nothing waits to be written.
     fn is_drained(&self) -> bool;
+
+    /// How many more messages are wanted; 0 where nobody counts.
+    fn still_wanted(&self) -> u64 {
+        0
+    }
 }
 
 /// A connection, which has two halves.
@@ -48,6 +54,27 @@ pub(crate) trait Duplex: Source + Sink + Standing {
     fn close_write(&mut self) -> Result<Progress>;
 }
 
+/// A connection that can be one side of a tunnel.
+pub(crate) trait Side: Duplex {
+    /// Closing it will be a reset: what was sent on it is not all that was to be sent.
+    fn reset(&self);
+
+    /// Bytes sent that the peer's system has not acknowledged; `None` when ours does not tell.
+    fn unacknowledged(&self) -> Option<u32>;
+}
+
+/// A datagram socket. It has no halves to close, and perhaps nobody to send to yet.
+pub(crate) trait DatagramEnd: Source + Sink + Standing {
+    /// How much has passed.
+    fn activity(&self) -> Activity;
+
+    /// Whether receiving has met nothing more for now.
+    fn is_drained(&self) -> bool;
+
+    /// Whether there is somebody to send to.
+    fn has_peer(&self) -> bool;
+}
+
 impl Speaker for Input {
     fn is_terminal(&self) -> bool {
         self.is_terminal()
@@ -66,6 +93,10 @@ impl Listener for Output {
     fn is_drained(&self) -> bool {
         self.is_drained()
     }
+
+    fn still_wanted(&self) -> u64 {
+        self.still_wanted()
+    }
 }
 
 impl Duplex for Stream {
@@ -83,5 +114,29 @@ impl Duplex for Stream {
 
     fn close_write(&mut self) -> Result<Progress> {
         self.close_write()
+    }
+}
+
+impl Side for Stream {
+    fn reset(&self) {
+        self.abort();
+    }
+
+    fn unacknowledged(&self) -> Option<u32> {
+        self.unacknowledged()
+    }
+}
+
+impl DatagramEnd for Datagram {
+    fn activity(&self) -> Activity {
+        self.activity()
+    }
+
+    fn is_drained(&self) -> bool {
+        self.is_drained()
+    }
+
+    fn has_peer(&self) -> bool {
+        self.has_peer()
     }
 }

@@ -5,34 +5,38 @@
 //! order of events. Three parts of the program ask it: the relay of a connection, the relay of
 //! datagrams, and the hub.
 
+mod standing;
+
 use std::time::{Duration, Instant};
+
+pub(crate) use standing::{Here, Standing};
 
 use crate::error::Result;
 use crate::observe::tap::Activity;
 use crate::run::limits::{Limit, nearest};
 
 /// How often the kernel is asked whether everything is acknowledged, should it not say so.
-const ACKNOWLEDGED_CHECK: Duration = Duration::from_millis(20);
+pub(crate) const ACKNOWLEDGED_CHECK: Duration = Duration::from_millis(20);
 
 /// When the sending half is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fin {
     /// When standard input has ended.
     AtInputEnd,
-    /// When the peer has closed its half: we have nothing to say.
+    /// When the peer has closed its half: there is nothing to be sent.
     AtPeerClose,
     /// Not before the connection is over (`--no-shutdown`).
     Never,
 }
 
-/// What our side may still say.
+/// What may still be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Saying {
     /// Standard input still flows.
     More,
-    /// It is a terminal: whoever sits there has nobody to talk to any more.
+    /// Standard input is a terminal, whose user need not end it once the peer has closed.
     Terminal,
-    /// It has ended, or there never was anything to say.
+    /// It has ended, or nothing was ever to be sent.
     Nothing,
 }
 
@@ -52,13 +56,14 @@ pub(crate) fn closes_sending(fin: Fin, until_fin: bool, saying: Saying, peer_clo
 pub(crate) enum Silence {
     /// Never.
     Ignored,
-    /// This long after standard input has ended, somebody has come and the last has arrived.
+    /// This long after the latest of: the end of standard input, the first sign of a peer, the last
+    /// arrival.
     AfterInput(Duration),
     /// This long after the last arrival, once there was one, whatever standard input still holds.
     AfterFirst(Duration),
 }
 
-/// What ends a run besides that everybody is done.
+/// What ends a run before both sides are done.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
     /// End once the peer's FIN has come and all it sent is written.
@@ -69,22 +74,22 @@ pub(crate) struct Rules {
     pub silence: Silence,
     /// How many messages are wanted, where silence before that is a time-out.
     pub count: Option<u64>,
-    /// Fail when nobody has come within this time.
+    /// Fail when no peer has come within this time.
     pub first: Option<Duration>,
-    /// Fail when nothing passes for this long, once somebody is there.
+    /// Fail when nothing passes for this long, once a peer has come.
     pub idle: Option<Duration>,
 }
 
-/// Whether there is somebody to talk to from the start.
+/// Whether there is a peer from the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Company {
     /// The peer is connected.
     Here,
-    /// Whoever comes first is waited for.
+    /// The first peer has yet to come.
     Awaited,
 }
 
-/// What is under way from the peer to whoever reads what arrives.
+/// What has arrived from the peer and not been written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pending {
     /// Nothing: all that came has been read and written.
@@ -96,7 +101,7 @@ pub(crate) enum Pending {
 }
 
 impl Pending {
-    /// What these two facts mean together.
+    /// From whether everything there was has been read, and whether all of that has been written.
     #[must_use]
     pub(crate) fn of(is_read: bool, is_written: bool) -> Self {
         match (is_read, is_written) {
@@ -107,7 +112,7 @@ impl Pending {
     }
 }
 
-/// What has become of the output.
+/// The state of the output and its reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reader {
     /// It may want more.
@@ -138,7 +143,7 @@ pub(crate) struct Halves {
     pub sending: Sending,
     /// Whether the peer's FIN has come and all before it is written.
     pub peer_closed: bool,
-    /// What our side may still say.
+    /// What may still be sent.
     pub saying: Saying,
 }
 
@@ -149,59 +154,11 @@ pub(crate) enum Subject {
     Connection(Halves),
     /// Datagrams, which have no halves.
     Datagrams,
-    /// A listener and all its clients; whether it takes no more and all of them have left.
+    /// A listener and all its clients.
     Service {
-        /// Nobody is here, and nobody can come.
+        /// Whether it has no clients and accepts no more.
         deserted: bool,
     },
-}
-
-/// What only the socket itself can tell; it is asked only when an end depends on it.
-pub(crate) trait Standing {
-    /// Whether the peer's kernel has acknowledged all that was sent, our FIN included.
-    ///
-    /// # Errors
-    /// When the connection broke before that.
-    fn has_settled(&self) -> Result<bool>;
-
-    /// Whether the peer's kernel has acknowledged all data that was sent.
-    ///
-    /// # Errors
-    /// When the connection broke before that.
-    fn has_acknowledged(&self) -> Result<bool>;
-
-    /// Whether the peer is still there, as far as the socket has been told.
-    ///
-    /// # Errors
-    /// When it is not.
-    fn check(&self) -> Result<()>;
-
-    /// Whether the peer's end, once it has come, is that of all it had to send, as far as the protocol
-    /// tells.
-    ///
-    /// # Errors
-    /// When what it sent may have been cut off.
-    fn is_whole(&self) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// Where there is no one socket whose standing could be asked for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Here;
-
-impl Standing for Here {
-    fn has_settled(&self) -> Result<bool> {
-        Ok(true)
-    }
-
-    fn has_acknowledged(&self) -> Result<bool> {
-        Ok(true)
-    }
-
-    fn check(&self) -> Result<()> {
-        Ok(())
-    }
 }
 
 /// The answer.
@@ -211,7 +168,7 @@ pub(crate) enum Verdict {
     GoOn,
     /// The run is over, and all is well.
     Done,
-    /// The run is over because sending broke: with that error.
+    /// The run is over with the error that sending met.
     BrokenSending,
     /// It has been silent for long enough, and fewer messages have come than were wanted.
     TooFew {
@@ -254,7 +211,7 @@ impl Ends {
     /// Somebody has come, though nothing has passed yet.
     pub(crate) fn somebody_came(&mut self, now: Instant) {
         self.came.get_or_insert(now);
-        // Whoever comes has time to speak.
+        // A new peer has the whole of each limit to send something.
         self.moved_at = Some(now);
         self.arrived_at = Some(now);
     }
@@ -264,7 +221,7 @@ impl Ends {
         self.input_ended.get_or_insert(now);
     }
 
-    /// What was sent has to be waited for anew: it went to another peer now.
+    /// What was sent has been sent again, to another address: silence counts from now.
     pub(crate) fn sent_anew(&mut self, now: Instant) {
         self.input_ended = self.input_ended.map(|_| now);
     }
@@ -275,7 +232,7 @@ impl Ends {
         self.input_ended.is_some()
     }
 
-    /// Takes note of what has passed in all, and of what is under way: that is no silence.
+    /// Notes how much has passed so far, and what is pending. Neither counts as silence.
     pub(crate) fn note(&mut self, activity: Activity, pending: Pending, now: Instant) {
         let is_unwritten = pending == Pending::Unwritten && self.arrived_at.is_some();
         if activity.arrived != self.seen.arrived || is_unwritten {
@@ -300,7 +257,7 @@ impl Ends {
         standing: &dyn Standing,
         looked_at: Instant,
     ) -> Result<Verdict> {
-        // Nobody reads what arrives, or whoever does has seen enough.
+        // The reader of the output is gone, or has as many messages as it wants.
         if reader != Reader::Wants {
             return Ok(Verdict::Done);
         }
@@ -345,11 +302,11 @@ impl Ends {
             match sending {
                 // All that had arrived before it broke is written now.
                 Sending::Broken => return Ok(Verdict::BrokenSending),
-                // The peer is done, and that is all that was waited for.
+                // Only the end of the peer was waited for.
                 Sending::Open if self.rules.until_fin || saying == Saying::Terminal => {
                     return standing.is_whole().map(|()| Verdict::Done);
                 }
-                // After a FIN no reading tells of a reset, but the socket does.
+                // After a FIN nothing is read that could meet a reset: the socket has to be asked.
                 Sending::Open | Sending::Held => standing.check()?,
                 // Both directions are done once the peer has acknowledged our last byte. Where the peer's
                 // end may be missing, that is worth more words than what comes of our own.
@@ -371,7 +328,8 @@ impl Ends {
         Ok(if is_sent { Verdict::Done } else { Verdict::GoOn })
     }
 
-    /// Everything is sent, and nothing is wanted back but the word that nobody is there.
+    /// Where nothing is to be received, the run is over once everything is sent; but the network may
+    /// have reported that nobody receives.
     fn of_datagrams(&self, standing: &dyn Standing) -> Result<Verdict> {
         if !self.rules.send_only || self.input_ended.is_none() {
             return Ok(Verdict::GoOn);
@@ -391,6 +349,19 @@ impl Ends {
         };
         let limits = nearest([self.silence(), self.first(), self.idle()]);
         [limits, check].into_iter().flatten().min()
+    }
+
+    /// Whether nothing has passed for too long. Where an end has failed, and what came before has yet to be
+    /// written, nothing else ends the run sooner.
+    #[must_use]
+    pub(crate) fn is_stuck(&self, looked_at: Instant) -> bool {
+        self.idle().is_some_and(|limit| limit.is_over(looked_at))
+    }
+
+    /// When [`is_stuck`](Self::is_stuck) may become true though nothing happens.
+    #[must_use]
+    pub(crate) fn stuck_at(&self) -> Option<Instant> {
+        nearest([self.idle()])
     }
 
     fn waits_for_acknowledgement(&self, halves: Halves) -> bool {

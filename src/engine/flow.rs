@@ -1,7 +1,7 @@
-//! The ends that bytes travel between, and the two verbs they share.
+//! The two traits of the ends of a transfer.
 //!
 //! A [`Source`] fills a [`Batch`], a [`Sink`] drains it. Neither waits: what cannot be done now
-//! is [`Progress::Blocked`], and the reactor says when to ask again.
+//! is [`Progress::Blocked`], and is called again when the reactor reports that the end is ready.
 
 use std::io;
 
@@ -10,17 +10,17 @@ use crate::error::{Error, Result};
 use crate::io::progress::Progress;
 use crate::io::splice_end::SpliceEnd;
 
-/// So many bytes at once mean that much flows.
+/// A read of this many bytes means that this is a bulk transfer.
 pub(crate) const BULK: usize = 32 * 1024;
 
-/// How much a sink may take in one call; what pacing asks for.
+/// How much a sink may take in one call, where a pace limits it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Allowance {
-    /// Messages that may leave.
+    /// Messages that may be sent.
     pub messages: usize,
-    /// Bytes that may leave; a message that has begun to leave may exceed it.
+    /// Bytes that may be sent; the last message may exceed it.
     pub bytes: usize,
-    /// Where a stream may be cut to leave no more than that.
+    /// Where a stream may be cut to send no more than that.
     pub cuts: Cuts,
 }
 
@@ -38,10 +38,10 @@ impl Allowance {
     pub(crate) const ALL: Self =
         Self { messages: usize::MAX, bytes: usize::MAX, cuts: Cuts::BetweenMessages };
 
-    /// The front part of a train of messages of `segment` bytes that may leave when so many messages
-    /// and bytes have left already: whole messages. `None` when nothing may.
+    /// How much of a frame with messages of `segment` bytes may be sent, when `messages` messages and
+    /// `moved` bytes have been sent already: whole messages from its front. `None` when nothing may.
     #[must_use]
-    pub(crate) fn train<'a>(
+    pub(crate) fn whole_messages<'a>(
         &self,
         bytes: &'a [u8],
         segment: usize,
@@ -57,7 +57,7 @@ impl Allowance {
         Some(&bytes[..bytes.len().min(most)])
     }
 
-    /// The front part of `bytes` that may leave when `moved` bytes have left already.
+    /// The front part of `bytes` that may be sent when `moved` bytes have been sent already.
     #[must_use]
     pub(crate) fn front<'a>(&self, bytes: &'a [u8], moved: usize) -> &'a [u8] {
         match self.cuts {
@@ -75,7 +75,7 @@ pub(crate) trait Source {
     /// When the source failed; what it put into the batch before stays there.
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress>;
 
-    /// Much is flowing: makes room for it where that helps.
+    /// Called once when a transfer turns out to be bulk: enlarges buffers where that helps.
     fn widen(&mut self) {}
 
     /// The descriptor, if bytes may be spliced from it.
@@ -86,7 +86,7 @@ pub(crate) trait Source {
     /// Bytes were spliced from this end.
     fn moved(&mut self, _bytes: usize) {}
 
-    /// What it is to the user that the connection broke while splicing.
+    /// The error for a connection that broke while splicing.
     fn splice_failed(&mut self, cause: &io::Error) -> Error {
         Error::system("splice", cause)
     }
@@ -100,7 +100,7 @@ pub(crate) trait Sink {
     /// When the sink failed; what it could not take stays in the batch.
     fn drain(&mut self, batch: &mut Batch, allowed: Allowance) -> Result<Progress>;
 
-    /// Lets out what the sink itself still holds; `End` once there is nothing left.
+    /// Writes what the sink itself still holds; `End` once it holds nothing.
     ///
     /// # Errors
     /// As for [`drain`](Self::drain).
@@ -116,7 +116,7 @@ pub(crate) trait Sink {
         Ok(())
     }
 
-    /// Much is flowing: makes room for it where that helps.
+    /// Called once when a transfer turns out to be bulk: enlarges buffers where that helps.
     fn widen(&mut self) {}
 
     /// The descriptor, if bytes may be spliced into it.
@@ -127,8 +127,8 @@ pub(crate) trait Sink {
     /// Bytes were spliced into this end.
     fn moved(&mut self, _bytes: usize) {}
 
-    /// What a failure to splice into this end is to the user; `None` when it only means that
-    /// nobody takes bytes any more.
+    /// The error for a failure to splice into this end; `None` when it only means that nobody reads
+    /// any more, which is an end and no error.
     fn splice_failed(&mut self, cause: &io::Error) -> Option<Error> {
         Some(Error::system("splice", cause))
     }

@@ -1,7 +1,7 @@
 //! How a stream of bytes and messages map to each other: raw, lines, hex and frames.
 //!
 //! An [`Assembler`] turns bytes that arrive in any chunks into whole messages; [`encode`] is the
-//! way back. Knows nothing of where bytes come from or go to.
+//! way back. Neither knows where bytes come from or go to.
 
 mod assembler;
 mod format;

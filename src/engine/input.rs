@@ -13,7 +13,7 @@ use crate::io::stdio::{Kind, Local};
 /// Bytes taken from standard input at a time where they must be looked at.
 const SCRATCH: usize = 32 * 1024;
 
-/// What messages become on the way out.
+/// What messages become when they are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wire {
     /// A byte stream: newlines and lengths travel with the messages.
@@ -43,7 +43,7 @@ pub(crate) enum InputSource {
 enum Pause {
     /// Standard input has no more for now.
     Empty,
-    /// It may have more: our room is full, or a signal interrupted the call.
+    /// It may have more: the batch is full, or a signal interrupted the call.
     Ours,
 }
 

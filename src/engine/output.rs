@@ -16,6 +16,7 @@ use crate::io::reactor::Reactor;
 use crate::io::splice_end::SpliceEnd;
 use crate::io::stdio::Local;
 use crate::net::address::Address;
+use crate::observe::stamps::Stamps;
 use crate::run::session::Session;
 
 use device::Device;
@@ -40,7 +41,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// An output to standard output, or to nowhere without one. `stream` says that bytes come
+    /// An output to standard output, or without one an output that discards everything. `stream` says that bytes come
     /// from a byte stream and have to be cut into messages; `count` is how many are wanted.
     #[must_use]
     pub(crate) fn new(
@@ -72,6 +73,13 @@ impl Output {
         self
     }
 
+    /// The same output, with or without the wall-clock time before each line.
+    #[must_use]
+    pub(crate) fn stamped(mut self, stamps: Stamps) -> Self {
+        self.encoder.stamp(stamps);
+        self
+    }
+
     /// The same output, for what this peer sends.
     #[must_use]
     pub(crate) fn of_peer(mut self, peer: String) -> Self {
@@ -79,7 +87,7 @@ impl Output {
         self
     }
 
-    /// The same output for messages that somebody else has cut; see [`message`](Self::message).
+    /// The same output for messages that are cut already; see [`message`](Self::message).
     #[must_use]
     pub(crate) fn of_whole_messages(mut self) -> Self {
         self.encoder.of_whole_messages();

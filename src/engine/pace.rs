@@ -1,8 +1,8 @@
-//! Pacing: so many messages or bytes a second, right on average, without a timer per message.
+//! Pacing: so many messages or bytes a second on average, without a timer for each message.
 //!
-//! Two token buckets. A bucket holds what a few milliseconds are worth, because that is how late
-//! the reactor may wake; what was missed by waking late is caught up with, what was missed by
-//! having nothing to send is not.
+//! Two token buckets, one for messages and one for bytes. Each holds what may be sent in 20 ms,
+//! because the reactor may wake that late. So what could not be sent because the reactor woke late
+//! is sent afterwards; what was not sent because there was nothing to send is not made up for.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ pub(crate) struct Pace {
     cuts: Cuts,
     /// When the next message is due; none before the first.
     message_due: Option<Instant>,
-    /// When the bytes sent so far are paid for.
+    /// When the next bytes are due; none before the first.
     bytes_due: Option<Instant>,
     now: Option<Instant>,
 }
@@ -41,7 +41,7 @@ impl Pace {
         })
     }
 
-    /// What may leave now; `None` when it is too early for anything.
+    /// What may be sent now; `None` when it is too early for anything.
     pub(crate) fn allowance(&mut self, now: Instant) -> Option<Allowance> {
         self.now = Some(now);
         let messages = match (self.interval, self.message_due) {
@@ -57,14 +57,14 @@ impl Pace {
         };
         let bytes = match (self.rate, self.bytes_due) {
             (Some(_), Some(due)) if due > now => return None,
-            // A millisecond's worth at a time keeps the flow even.
+            // As much as a millisecond allows, so that the rate is even.
             (Some(rate), _) => usize::try_from(rate / 1000).unwrap_or(usize::MAX).max(1),
             (None, _) => usize::MAX,
         };
         Some(Allowance { messages, bytes, cuts: self.cuts })
     }
 
-    /// This much left.
+    /// Notes that this much has been sent.
     pub(crate) fn spent(&mut self, messages: usize, bytes: usize) {
         let Some(now) = self.now else { return };
         let start = |due: Option<Instant>| match due {
@@ -81,7 +81,7 @@ impl Pace {
         }
     }
 
-    /// When something may leave again.
+    /// When something may be sent again.
     #[must_use]
     pub(crate) fn next(&self) -> Option<Instant> {
         self.message_due.max(self.bytes_due)

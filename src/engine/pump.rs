@@ -8,10 +8,20 @@ use std::time::Instant;
 use crate::engine::batch::Batch;
 use crate::engine::flow::{Allowance, BULK, Sink, Source};
 use crate::engine::pace::Pace;
-use crate::engine::splice::{Failed, Splice, Step};
+use crate::engine::splice::{Failed, Kernel, Splice, Step, System};
 use crate::error::Error;
 use crate::io::progress::Progress;
 use crate::sys::Offload;
+
+/// Bytes of the room that pumps without a batch of their own [borrow](Pump::borrow_room).
+pub(crate) const LENT_ROOM: usize = 128 * 1024;
+
+/// Steps that a pump takes while data flows, before its user looks for signals and deadlines.
+pub(crate) const STEPS_BETWEEN_LOOKS: u32 = 16;
+
+/// Steps that deliver the rest when a run ends early: more than the buffer of a socket holds, and few
+/// enough that a peer which floods does not keep the run alive.
+const STEPS_AT_THE_END: u32 = 256;
 
 /// Which end of a pump failed.
 #[derive(Debug)]
@@ -26,32 +36,33 @@ pub(crate) enum Failure {
 enum Phase {
     /// The source may have more.
     Flowing,
-    /// The source has ended; the rest is on its way out.
+    /// The source has ended; what it gave has yet to be delivered.
     Finishing,
     /// Nothing will move again.
     Done,
 }
 
-/// How bytes get from the source to the sink.
+/// How bytes get from the source to the sink; `P` is a pipe of our own.
 #[derive(Debug)]
-enum Conduit {
-    /// Through the batch; splicing may take over when much flows.
+enum Conduit<P> {
+    /// Through the batch. A bulk transfer may change over to splicing.
     Copy(Offload),
     /// Inside the kernel.
-    Splice(Splice),
+    Splice(Splice<P>),
 }
 
 /// The state of one direction.
 #[derive(Debug)]
-pub(crate) struct Pump {
+pub(crate) struct Pump<K: Kernel = System> {
     batch: Batch,
     phase: Phase,
-    conduit: Conduit,
-    /// Whether much has flowed.
+    kernel: K,
+    conduit: Conduit<K::Pipe>,
+    /// Whether this is a bulk transfer.
     bulky: bool,
     failure: Option<Error>,
     pace: Option<Pace>,
-    /// Whether the sink had no room the last time: then that is what is waited for.
+    /// Whether the sink had no room the last time: then the pump waits for the sink, not for the pace.
     is_full: bool,
 }
 
@@ -59,11 +70,18 @@ impl Pump {
     /// A pump with a batch of its own; `pace` slows its draining.
     #[must_use]
     pub(crate) fn new(batch: Batch, offload: Offload, pace: Option<Pace>) -> Self {
-        // Whoever paces has to cut.
+        Self::with_kernel(System, batch, offload, pace)
+    }
+}
+
+impl<K: Kernel> Pump<K> {
+    fn with_kernel(kernel: K, batch: Batch, offload: Offload, pace: Option<Pace>) -> Self {
+        // A pace has to cut the stream into pieces, which splicing does not allow.
         let offload = if pace.is_some() { Offload::Portable } else { offload };
         Self {
             batch,
             phase: Phase::Flowing,
+            kernel,
             conduit: Conduit::Copy(offload),
             bulky: false,
             failure: None,
@@ -72,13 +90,18 @@ impl Pump {
         }
     }
 
-    /// Whether the source has failed and that has yet to be told.
+    /// Whether the source has failed and [`step`](Self::step) has yet to return that.
     #[must_use]
     pub(crate) fn has_failed(&self) -> bool {
         self.failure.is_some()
     }
 
-    /// Whether nothing is under way inside the pump.
+    /// Why the source has failed, if [`step`](Self::step) has yet to return that; it will not, then.
+    pub(crate) fn take_failure(&mut self) -> Option<Error> {
+        self.failure.take()
+    }
+
+    /// Whether the pump holds nothing that the sink has yet to take.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         let held = match &self.conduit {
@@ -88,7 +111,26 @@ impl Pump {
         self.batch.is_empty() && held == 0
     }
 
-    /// When the pace allows the next message, if it is what the pump waits for.
+    /// Takes room to read into for some steps, unless the pump still holds something.
+    pub(crate) fn borrow_room(&mut self, room: &mut Batch) {
+        if self.batch.is_empty() {
+            std::mem::swap(&mut self.batch, room);
+        }
+    }
+
+    /// Gives the [borrowed](Self::borrow_room) room back. What the sink has yet to take stays here in
+    /// that room, and `room` is new.
+    pub(crate) fn give_room_back(&mut self, room: &mut Batch) {
+        if self.batch.is_empty() {
+            std::mem::swap(&mut self.batch, room);
+            self.batch = Batch::new(0);
+        }
+        if room.room() == 0 {
+            *room = Batch::new(LENT_ROOM);
+        }
+    }
+
+    /// When the pace allows the next message, if the pump waits for that.
     #[must_use]
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.batch.is_empty() || self.is_full {
@@ -132,11 +174,24 @@ impl Pump {
                     && n >= BULK
                     && !self.bulky
                 {
-                    self.more_flows(source, sink, offload);
+                    self.begin_bulk(source, sink, offload);
                 }
                 Ok(progress)
             }
             Conduit::Splice(_) => self.splice(source, sink),
+        }
+    }
+
+    /// Delivers what has arrived when a run ends early, as far as the sink takes it without waiting. A
+    /// failure is not reported: the run has a reason to end already.
+    pub(crate) fn deliver_the_rest(
+        &mut self,
+        source: &mut impl Source,
+        sink: &mut impl Sink,
+        now: Instant,
+    ) {
+        for _ in 0..STEPS_AT_THE_END {
+            let Ok(Progress::Moved(_)) = self.step(source, sink, now) else { return };
         }
     }
 
@@ -148,7 +203,7 @@ impl Pump {
     ) -> Result<Progress, Failure> {
         match source.fill(&mut self.batch) {
             Ok(Progress::End) => self.finish(sink),
-            // What has failed gives no more than it had.
+            // A source that has failed gives what it had left, and then no more.
             Ok(Progress::Blocked) if self.failure.is_some() => self.finish(sink),
             Ok(progress) => Ok(progress),
             Err(error) => {
@@ -158,14 +213,14 @@ impl Pump {
         }
     }
 
-    /// Much flows. Small traffic stays with read and write, which need fewer system calls for it
-    /// than splicing does.
-    fn more_flows(&mut self, source: &mut impl Source, sink: &mut impl Sink, offload: Offload) {
+    /// This is a bulk transfer: changes over to splicing if that is possible. For little data, read
+    /// and write need fewer system calls.
+    fn begin_bulk(&mut self, source: &mut impl Source, sink: &mut impl Sink, offload: Offload) {
         self.bulky = true;
         source.widen();
         sink.widen();
         if offload == Offload::All
-            && let Some(splice) = Splice::between(source, sink)
+            && let Some(splice) = Splice::between(&mut self.kernel, source, sink)
         {
             self.conduit = Conduit::Splice(splice);
         }
@@ -177,7 +232,7 @@ impl Pump {
         sink: &mut impl Sink,
     ) -> Result<Progress, Failure> {
         let Conduit::Splice(splice) = &mut self.conduit else { return Ok(Progress::Moved(0)) };
-        match splice.step(source, sink) {
+        match splice.step(&mut self.kernel, source, sink) {
             Ok(Step::Progress(progress)) => Ok(progress),
             Ok(Step::Read) => self.fill(source, sink),
             Ok(Step::SinkEnded) => {
@@ -186,7 +241,7 @@ impl Pump {
             }
             Ok(Step::Refused) => {
                 splice
-                    .rescue(&mut self.batch)
+                    .rescue(&mut self.kernel, &mut self.batch)
                     .map_err(|cause| Failure::Source(Error::system("splice", &cause)))?;
                 self.conduit = Conduit::Copy(Offload::Portable);
                 Ok(Progress::Moved(0))
@@ -229,3 +284,6 @@ impl Pump {
         Ok(progress)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,22 +11,16 @@ use crate::engine::flow::Sink as _;
 use crate::engine::input::Input;
 use crate::engine::output::Output;
 use crate::engine::pace::Pace;
-use crate::engine::pump::{Failure, Pump};
+use crate::engine::pump::{Failure, Pump, STEPS_BETWEEN_LOOKS};
 use crate::engine::stream::Stream;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::run::session::{Lull, Session};
 use crate::sys::Offload;
 
-/// Room for what is under way in one direction. Larger buffers gain nothing.
-const BUFFER: usize = 128 * 1024;
-
-/// Steps between two looks at signals and deadlines while bytes flow.
-const STEPS_BETWEEN_LOOKS: u32 = 16;
-
-/// A peer that floods must not keep a stopped run alive: this many steps are more than fits into
-/// the socket's buffer.
-const STEPS_AT_THE_END: u32 = 256;
+/// Room for what is under way in one direction. Larger buffers gain nothing; unit tests, which make many
+/// relays, need less.
+const BUFFER: usize = if cfg!(test) { 4 * 1024 } else { 128 * 1024 };
 
 /// What became of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,24 +76,24 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
         }
     }
 
-    /// Whether the peer would take an ordinary end for that of all we had to send, or for our word
-    /// that all it sent has been dealt with.
+    /// Whether the peer would take a FIN for the end of everything we had to send, or for a sign that
+    /// all it sent has been processed, while it is not.
     fn is_cut_off(&self, status: Status) -> bool {
         match self.sending {
-            // Everything has been sent that there was at the moment the run was told to end.
+            // If all that was there when the run was told to end has been sent, nothing is cut off.
             Sending::Open if status.is_told_to_end() => {
                 !self.up.is_empty() || self.input.has_more() || self.stream.held() > 0
             }
             Sending::Held if status.is_told_to_end() => false,
             Sending::Open | Sending::Held => true,
-            // What took no more need not be broken: the system may have been short of memory.
+            // Sending may have failed without the connection being broken, as for lack of memory.
             Sending::Broken => status != Status::Broken,
             Sending::Closed => false,
         }
     }
 
     /// Moves what can be moved in one step each way, and judges by what was known at `looked_at` whether the
-    /// run is over. While what was said of it is `congested`, nothing moves that would add to it.
+    /// run is over. While standard error or a dump is `congested`, nothing moves that would add to it.
     ///
     /// # Errors
     /// When an end failed, or a limit is over.
@@ -116,9 +110,11 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
     }
 
     fn is_over(&mut self, looked_at: Instant) -> Result<bool> {
-        // A failure that is still to be told must not be taken for an end.
+        // A source has failed, and what came before is not written yet: that is no end.
         if self.down.has_failed() {
-            return Ok(false);
+            let is_stuck = self.ends.is_stuck(looked_at);
+            let failure = if is_stuck { self.down.take_failure() } else { None };
+            return failure.map_or(Ok(false), Err);
         }
         let reader = self.output.reader();
         match self.ends.verdict(reader, self.subject(), &self.stream, looked_at)? {
@@ -207,22 +203,14 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
     }
 
     fn deadline(&self, now: Instant, congested: bool) -> Option<Instant> {
-        // While text waits for its reader nothing is sent, however due it is.
+        // While a dump is congested nothing is sent, even if the pace would allow it.
         let sends = self.sending == Sending::Open && !congested;
         let pace = if sends { self.up.deadline() } else { None };
-        [self.ends.deadline(self.subject(), now), pace].into_iter().flatten().min()
-    }
-
-    /// The run is over before its time: what is already here still goes to standard output, as
-    /// far as it takes it without waiting.
-    fn write_what_arrived(&mut self) {
-        let now = Instant::now();
-        for _ in 0..STEPS_AT_THE_END {
-            match self.down.step(&mut self.stream, &mut self.output, now) {
-                Ok(Progress::Moved(_)) => {}
-                _ => return,
-            }
-        }
+        let ends = match self.down.has_failed() {
+            true => self.ends.stuck_at(),
+            false => self.ends.deadline(self.subject(), now),
+        };
+        [ends, pace].into_iter().flatten().min()
     }
 }
 
@@ -235,7 +223,7 @@ impl Relay<Input, Output, Stream> {
     pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
         let mut result = self.run_to_end(session);
         if result.is_err() {
-            self.write_what_arrived();
+            self.down.deliver_the_rest(&mut self.stream, &mut self.output, Instant::now());
         }
         if !self.peer_closed {
             let whole = self.output.finish();

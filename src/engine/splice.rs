@@ -1,16 +1,19 @@
 //! Moving bytes from one descriptor to another inside the kernel (splice(2)).
 //!
-//! Pipes and sockets are spliced directly. A file and a socket need a pipe between them, which is
-//! ours and holds what has left the one and not yet reached the other. Nobody sees the bytes, so
-//! the pump uses this only while nobody wants to.
+//! If one end is a pipe, bytes are spliced directly. A file and a socket need a pipe of our own
+//! between them, which holds what has left the one and not yet reached the other. The bytes do not
+//! pass through this program, so the pump splices only while no observer wants to see them.
 //!
-//! What splice(2) says is not always what read(2) and write(2) would say. From a TCP socket it
-//! stops in front of urgent data, by 0 or `EAGAIN`, with bytes behind; a sandbox may refuse it by
-//! any error while it allows the other two. So it is believed when it moves bytes and when it
-//! tells that a connection or a pipe broke. In all other cases copying finds out.
+//! The result of splice(2) is not always that of read(2) and write(2). On a TCP socket it returns 0
+//! or `EAGAIN` in front of urgent data although more bytes follow; a sandbox may refuse it with any
+//! error and allow the other two. So only two results are taken as they are: that bytes moved, and
+//! that a connection or a pipe broke. After all others the pump copies, and that shows what is true.
+
+mod kernel;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+
+pub(crate) use kernel::{Kernel, System};
 
 use crate::engine::batch::Batch;
 use crate::engine::flow::{Sink, Source};
@@ -27,12 +30,12 @@ const CHUNK: usize = sys::BULK_PIPE;
 pub(crate) enum Step {
     /// Bytes moved, or none could.
     Progress(Progress),
-    /// Nothing came from the source. Only reading it tells why: its end, nothing there for now, or
-    /// urgent data, in front of which splice(2) stops. Splicing may go on after what was read.
+    /// Nothing came from the source, which has to be read to find out why: it has ended, has nothing
+    /// for now, or has urgent data, in front of which splice(2) stops. Splicing may go on afterwards.
     Read,
-    /// Nobody takes what the sink gets.
+    /// Nobody reads what the sink is given any more.
     SinkEnded,
-    /// These two descriptors cannot be spliced; [`Splice::rescue`] what is under way.
+    /// These two descriptors cannot be spliced. [`Splice::rescue`] gives back what is in the pipe.
     Refused,
 }
 
@@ -45,29 +48,32 @@ pub(crate) enum Failed {
     Sink(Error),
 }
 
-/// A direct or a two-stage way for bytes.
+/// How bytes get from one end to the other; `P` is a pipe of our own.
 #[derive(Debug)]
-pub(crate) enum Splice {
+pub(crate) enum Splice<P> {
     /// One of the two ends is a pipe.
     Direct,
     /// Through a pipe of our own.
     Through {
-        /// Its ends.
-        pipe: (OwnedFd, OwnedFd),
+        /// The pipe.
+        pipe: P,
         /// Bytes inside it.
         held: usize,
     },
 }
 
-impl Splice {
-    /// A way from `source` to `sink`, if the kernel has one and they allow it.
-    pub(crate) fn between(source: &impl Source, sink: &impl Sink) -> Option<Self> {
+impl<P> Splice<P> {
+    /// Splicing from `source` to `sink`, if the kernel can and they allow it.
+    pub(crate) fn between(
+        kernel: &mut impl Kernel<Pipe = P>,
+        source: &impl Source,
+        sink: &impl Sink,
+    ) -> Option<Self> {
         let (from, to) = (source.splice_end()?, sink.splice_end()?);
         if from.kind == SpliceKind::Pipe || to.kind == SpliceKind::Pipe {
             return Some(Self::Direct);
         }
-        let pipe = sys::pipe().ok()?;
-        let _ = sys::enlarge_pipe(&pipe.1, CHUNK);
+        let pipe = kernel.pipe(CHUNK).ok()?;
         Some(Self::Through { pipe, held: 0 })
     }
 
@@ -77,16 +83,19 @@ impl Splice {
     /// When an end failed.
     pub(crate) fn step(
         &mut self,
+        kernel: &mut impl Kernel<Pipe = P>,
         source: &mut impl Source,
         sink: &mut impl Sink,
     ) -> Result<Step, Failed> {
         match self {
-            Self::Direct => direct(source, sink),
-            Self::Through { pipe, held: held @ 0 } => match from_source(&pipe.1, held, source)? {
-                None => into_sink(&pipe.0, held, sink),
-                Some(step) => Ok(step),
-            },
-            Self::Through { pipe, held } => into_sink(&pipe.0, held, sink),
+            Self::Direct => direct(kernel, source, sink),
+            Self::Through { pipe, held: held @ 0 } => {
+                match from_source(kernel, pipe, held, source, sink)? {
+                    None => into_sink(kernel, pipe, held, sink),
+                    Some(step) => Ok(step),
+                }
+            }
+            Self::Through { pipe, held } => into_sink(kernel, pipe, held, sink),
         }
     }
 
@@ -99,13 +108,17 @@ impl Splice {
         }
     }
 
-    /// Takes back what was under way when the sink refused it.
+    /// Moves what is in the pipe to the batch, because the sink refuses to be spliced into.
     ///
     /// # Errors
     /// When our own pipe does not give it back: these bytes are lost.
-    pub(crate) fn rescue(&mut self, batch: &mut Batch) -> io::Result<()> {
+    pub(crate) fn rescue(
+        &mut self,
+        kernel: &mut impl Kernel<Pipe = P>,
+        batch: &mut Batch,
+    ) -> io::Result<()> {
         let Self::Through { pipe, held } = self else { return Ok(()) };
-        let bytes = sys::take_from_pipe(&pipe.0, *held)?;
+        let bytes = kernel.take_back(pipe, *held)?;
         *held = 0;
         if !bytes.is_empty() {
             batch.push(&[&bytes]);
@@ -114,7 +127,11 @@ impl Splice {
     }
 }
 
-fn direct(source: &mut impl Source, sink: &mut impl Sink) -> Result<Step, Failed> {
+fn direct(
+    kernel: &mut impl Kernel,
+    source: &mut impl Source,
+    sink: &mut impl Sink,
+) -> Result<Step, Failed> {
     let (Some(from), Some(to)) = (source.splice_end(), sink.splice_end()) else {
         return Ok(Step::Refused);
     };
@@ -122,7 +139,7 @@ fn direct(source: &mut impl Source, sink: &mut impl Sink) -> Result<Step, Failed
         return Ok(Step::Progress(Progress::Blocked));
     }
     let is_socket = (from.kind == SpliceKind::Socket, to.kind == SpliceKind::Socket);
-    match sys::splice(from.fd, to.fd, CHUNK) {
+    match kernel.across(&from, &to, CHUNK) {
         Ok(0) => Ok(Step::Read),
         Ok(n) => {
             source.moved(n);
@@ -130,7 +147,7 @@ fn direct(source: &mut impl Source, sink: &mut impl Sink) -> Result<Step, Failed
             Ok(moved(n))
         }
         Err(cause) => match (cause.kind(), is_socket) {
-            (io::ErrorKind::WouldBlock, _) => Ok(blocked_end(&from, &to)),
+            (io::ErrorKind::WouldBlock, _) => Ok(blocked_end(kernel, &from, &to)),
             (io::ErrorKind::Interrupted, _) => Ok(moved(0)),
             // Of a socket and a pipe, what is spliced into is what breaks with EPIPE.
             (io::ErrorKind::BrokenPipe, _) => sink_failed(sink, &cause),
@@ -144,18 +161,22 @@ fn direct(source: &mut impl Source, sink: &mut impl Sink) -> Result<Step, Failed
 }
 
 /// Fills our own, empty pipe; `None` when there is something in it now.
-fn from_source(
-    pipe: &OwnedFd,
+fn from_source<K: Kernel>(
+    kernel: &mut K,
+    pipe: &K::Pipe,
     held: &mut usize,
     source: &mut impl Source,
+    sink: &impl Sink,
 ) -> Result<Option<Step>, Failed> {
-    let Some(from) = source.splice_end() else { return Ok(Some(Step::Refused)) };
+    let (Some(from), Some(to)) = (source.splice_end(), sink.splice_end()) else {
+        return Ok(Some(Step::Refused));
+    };
     if !from.latch.readable() {
         return Ok(Some(Step::Progress(Progress::Blocked)));
     }
     let is_socket = from.kind == SpliceKind::Socket;
-    let most = if is_socket { sys::FILE_PIECE } else { CHUNK };
-    match sys::splice(from.fd, pipe.as_fd(), most) {
+    let most = if to.kind == SpliceKind::File { sys::FILE_PIECE } else { CHUNK };
+    match kernel.fill_pipe(&from, pipe, most) {
         Ok(0) => Ok(Some(Step::Read)),
         Ok(n) => {
             *held = n;
@@ -174,13 +195,18 @@ fn from_source(
 }
 
 /// Empties our own pipe.
-fn into_sink(pipe: &OwnedFd, held: &mut usize, sink: &mut impl Sink) -> Result<Step, Failed> {
+fn into_sink<K: Kernel>(
+    kernel: &mut K,
+    pipe: &K::Pipe,
+    held: &mut usize,
+    sink: &mut impl Sink,
+) -> Result<Step, Failed> {
     let Some(to) = sink.splice_end() else { return Ok(Step::Refused) };
     if !to.latch.writable() {
         return Ok(Step::Progress(Progress::Blocked));
     }
     let is_socket = to.kind == SpliceKind::Socket;
-    match sys::splice(pipe.as_fd(), to.fd, *held) {
+    match kernel.drain_pipe(pipe, &to, *held) {
         Ok(0) => Ok(Step::Refused),
         Ok(n) => {
             *held -= n;
@@ -201,9 +227,9 @@ fn into_sink(pipe: &OwnedFd, held: &mut usize, sink: &mut impl Sink) -> Result<S
     }
 }
 
-/// Whether an error is one that a connection ends with. A socket tells of it once (SO_ERROR,
-/// socket(7)), so that copying would meet an end without a cause instead. Every other error may
-/// mean that splicing is not possible here, and if it does not, copying meets it again.
+/// Whether an error is one that a connection ends with. A socket reports it only once (SO_ERROR,
+/// socket(7)), so that copying would meet an end without a cause. Every other error may mean that
+/// splicing is not possible here; if it means something else, copying meets it again.
 fn is_of_connection(kind: io::ErrorKind) -> bool {
     use io::ErrorKind as Kind;
     matches!(
@@ -231,10 +257,10 @@ fn moved(n: usize) -> Step {
     Step::Progress(Progress::Moved(n))
 }
 
-/// `EAGAIN` does not say which end is stuck (splice(2)); poll(2) does. Clearing the latch of an
-/// end that is ready would wait for an edge that never comes.
-fn blocked_end(from: &SpliceEnd<'_>, to: &SpliceEnd<'_>) -> Step {
-    let (readable, writable) = sys::ready(from.fd, to.fd);
+/// `EAGAIN` does not say which end is not ready (splice(2)); poll(2) does. If the latch of an end
+/// that is ready were cleared, the loop would wait for an event that never comes.
+fn blocked_end(kernel: &impl Kernel, from: &SpliceEnd<'_>, to: &SpliceEnd<'_>) -> Step {
+    let (readable, writable) = kernel.ready(from, to);
     if readable && writable {
         // Such as in front of urgent data.
         return Step::Read;

@@ -1,7 +1,7 @@
 //! A connected byte stream: TCP, or TLS over it.
 //!
 //! TCP's urgent data is no part of what is received: SO_OOBINLINE is off, as it is by default, so
-//! that the urgent byte stands outside the stream and nobody asks for it (tcp(7), "urgent data").
+//! that the urgent byte is no part of the stream, and it is never asked for (tcp(7), "urgent data").
 //! What comes before and after it is received like everything else. That is what other netcats do;
 //! with SO_OOBINLINE the kernel's idea of which byte is meant would be in the payload (RFC 6093,
 //! section 3).
@@ -27,7 +27,8 @@ use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
 use crate::io::splice_end::SpliceEnd;
-use crate::observe::tap::{Activity, Event, Link, Tap};
+use crate::observe::course::Measured;
+use crate::observe::tap::{Activity, Event, Link, Side, Tap};
 use crate::sys::TcpState;
 
 /// A connected, non-blocking stream socket. Observers are told what passes and what happens to it.
@@ -143,12 +144,16 @@ impl Stream {
         Ok(progress)
     }
 
-    /// Ends our half: the peer reads an end, receiving goes on. `End` once that is done; anything
-    /// else means that something has to leave before, and that this is to be called again.
+    /// Closes the sending half: the peer reads an end, receiving goes on. `End` once that is done;
+    /// anything else means that data has to be sent before, and that this has to be called again.
     ///
     /// # Errors
     /// When the connection is broken.
     pub(crate) fn close_write(&mut self) -> Result<Progress> {
+        // The peer's FIN may have come without having been read.
+        if self.link.course.closed_first().is_none() && self.transport().peer_has_closed() {
+            self.link.course.closed_by(Side::Peers);
+        }
         let progress = self.channel.close_write().map_err(|cause| match cause.raw_os_error() {
             // What is no longer connected has been reset, and a read has met that already.
             Some(libc::ENOTCONN) => {
@@ -187,6 +192,14 @@ impl Stream {
 
     /// The connection is over, however it ended.
     pub(crate) fn over(&self) {
+        if self.link.is_tcp() {
+            if let Some(counts) = self.transport().counts() {
+                let (round_trip, retransmissions) = (counts.round_trip, counts.retransmissions);
+                self.link.course.set_measured(Measured { round_trip, retransmissions });
+            }
+            // Whoever has closed neither half closes both now.
+            self.link.course.closed_by(Side::Ours);
+        }
         self.tap.event(&Event::Closed(&self.link));
     }
 
@@ -196,14 +209,14 @@ impl Stream {
         self.channel.unacknowledged()
     }
 
-    /// Whether the connection has failed, or both its halves are closed, as far as a wake-up told.
+    /// Whether an event has reported that the connection has failed, or that both halves are closed.
     #[must_use]
     pub(crate) fn has_failed(&self) -> bool {
         self.latch().failed()
     }
 
-    /// What became of a connection that [has failed](Self::has_failed) after the peer's FIN, where
-    /// no read can tell any more.
+    /// Why a connection [has failed](Self::has_failed) after the peer's FIN, when reading does not
+    /// report it any more.
     #[must_use]
     pub(crate) fn failure(&self) -> Error {
         let cause = self.transport().take_error().unwrap_or_else(Some);
@@ -236,7 +249,7 @@ impl Stream {
         if self.tap.is_watched() { None } else { self.channel.splice_end() }
     }
 
-    /// Whether the connection still stands.
+    /// Whether the connection is unbroken.
     fn standing(&self) -> Result<()> {
         match self.transport().take_error() {
             Ok(Some(cause)) => Err(self.broken("send", &cause)),

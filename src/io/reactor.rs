@@ -86,6 +86,19 @@ impl Latch {
     pub(crate) fn not_writable(&self) {
         self.writable.set(!self.is_watched());
     }
+
+    /// A latch that a test sets, as an event would.
+    #[cfg(test)]
+    pub(crate) fn scripted() -> Rc<Self> {
+        Self::always(Token(0))
+    }
+
+    /// An event: both directions are ready, as far as they are said to be.
+    #[cfg(test)]
+    pub(crate) fn is_ready(&self, readable: bool, writable: bool) {
+        self.readable.set(self.readable() || readable);
+        self.writable.set(self.writable() || writable);
+    }
 }
 
 const SIGNALS: Token = Token(usize::MAX);

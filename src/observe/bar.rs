@@ -186,6 +186,7 @@ impl TermLike for Paper {
 mod tests {
     use super::*;
     use crate::net::address::Protocol;
+    use crate::observe::connections::Connections;
 
     fn counters(sent_bytes: u64, last: bool) -> Summary {
         Summary {
@@ -200,6 +201,7 @@ mod tests {
             peers: 0,
             ignored: 0,
             unsent: 0,
+            connections: Connections::default(),
             last,
         }
     }

@@ -14,6 +14,7 @@ use crate::net::address::Protocol;
 use crate::observe::hexdump::{self, Paint};
 use crate::observe::journal::Journal;
 use crate::observe::report::counted;
+use crate::observe::stamps::Stamps;
 use crate::observe::tap::{Direction, Event, Link, Observer, Transfer};
 
 /// Writes every transfer and event as text.
@@ -21,6 +22,7 @@ use crate::observe::tap::{Direction, Event, Link, Observer, Transfer};
 pub(crate) struct Dump {
     journal: Journal,
     paint: Paint,
+    stamps: Stamps,
 }
 
 /// The time of a line: seconds since the start, with microseconds.
@@ -32,11 +34,34 @@ impl fmt::Display for At {
     }
 }
 
+/// Whom a line is about: the peer, or the number and the address of a forwarder's client.
+struct Who<'a>(&'a Link);
+
+impl fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.forwarded {
+            Some(forwarded) => write!(f, "#{} {}", forwarded.client, self.0.local),
+            None => self.0.peer.fmt(f),
+        }
+    }
+}
+
+/// The words for an event at one of our own ends, or at one of a forwarder's two sides.
+fn of(link: &Link, ours: &'static str, forwarded: &'static str) -> &'static str {
+    if link.forwarded.is_some() { forwarded } else { ours }
+}
+
 impl Dump {
     /// A dump into this journal.
     #[must_use]
     pub(crate) fn new(journal: Journal, paint: Paint) -> Self {
-        Self { journal, paint }
+        Self { journal, paint, stamps: Stamps::None }
+    }
+
+    /// The same dump, with or without the wall-clock time before each header and mark.
+    #[must_use]
+    pub(crate) fn stamped(self, stamps: Stamps) -> Self {
+        Self { stamps, ..self }
     }
 
     fn style(&self, colour: AnsiColor) -> Style {
@@ -47,15 +72,17 @@ impl Dump {
     }
 
     fn mark(&self, at: Duration, link: &Link, what: impl fmt::Display) {
-        let peer = &link.peer;
-        self.mark_all(at, format_args!("{} {peer} {what}", link.transport()));
+        self.mark_all(at, format_args!("{} {} {what}", link.transport(), Who(link)));
     }
 
     fn mark_all(&self, at: Duration, what: impl fmt::Display) {
         let style = self.style(AnsiColor::Yellow);
         let at = At(at);
         // Writing into memory cannot fail, here and below.
-        self.journal.append(|out| drop(writeln!(out, "{style}* {at} {what}{style:#}")));
+        self.journal.append(|out| {
+            self.stamps.begin(out);
+            let _ = writeln!(out, "{style}* {at} {what}{style:#}");
+        });
     }
 }
 
@@ -67,8 +94,9 @@ impl Observer for Dump {
             Direction::Received => ('<', AnsiColor::Blue),
         };
         let style = self.style(colour);
-        let (at_text, protocol, peer, length) = (At(at), link.transport(), &link.peer, bytes.len());
+        let (at_text, protocol, peer, length) = (At(at), link.transport(), Who(link), bytes.len());
         self.journal.append(|out| {
+            self.stamps.begin(out);
             let _ = write!(out, "{style}{sign} {at_text} {protocol} {peer} {length} bytes ");
             let first = match link.protocol {
                 // The boundaries of reads and writes mean nothing in a stream, so the offsets
@@ -93,14 +121,17 @@ impl Observer for Dump {
     fn event(&mut self, at: Duration, event: &Event<'_>) {
         match event {
             // connect(2) on a datagram socket sends nothing, so there is nothing to report.
-            Event::Connected(link) if link.protocol == Protocol::Tcp => {
-                self.mark(at, link, "connected");
-            }
+            Event::Connected(link) if link.protocol == Protocol::Tcp => match &link.forwarded {
+                None => self.mark(at, link, "connected"),
+                Some(_) => self.mark(at, link, format_args!("connected to {}", link.peer)),
+            },
             Event::Accepted(link) => self.mark(at, link, "accepted"),
-            Event::PeerClosed(link) => self.mark(at, link, "peer closed"),
-            Event::WeClosed(link) => self.mark(at, link, "we closed"),
-            Event::Reset(link) => self.mark(at, link, "reset"),
-            Event::WeReset(link) => self.mark(at, link, "we reset"),
+            Event::PeerClosed(link) => {
+                self.mark(at, link, of(link, "peer closed", "server closed"))
+            }
+            Event::WeClosed(link) => self.mark(at, link, of(link, "we closed", "client closed")),
+            Event::Reset(link) => self.mark(at, link, of(link, "reset", "server reset")),
+            Event::WeReset(link) => self.mark(at, link, of(link, "we reset", "client reset")),
             Event::Refused(link) => self.mark(at, link, "refused (ICMP)"),
             Event::Dropped(more) => {
                 let what = counted(*more, "datagram");
@@ -122,6 +153,7 @@ impl Observer for Dump {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::stamps;
     use std::net::SocketAddr;
 
     fn address(text: &str) -> SocketAddr {
@@ -130,6 +162,23 @@ mod tests {
 
     fn transfer<'a>(link: &'a Link, direction: Direction, bytes: &'a [u8]) -> Transfer<'a> {
         Transfer { direction, link, bytes, offset: 20, number: 3, cut_from: None }
+    }
+
+    #[test]
+    fn headers_and_marks_begin_with_the_wall_clock_time_where_that_is_asked_for() {
+        let journal = Journal::default();
+        let mut dump = Dump::new(journal.clone(), Paint::Plain).stamped(stamps::tests::fixed());
+        let link = Link::new(Protocol::Tcp, address("127.0.0.1:1"), address("127.0.0.1:9000"));
+        dump.event(Duration::from_micros(301), &Event::Connected(&link));
+        dump.transfer(Duration::from_micros(412), &transfer(&link, Direction::Sent, b"hello"));
+        let mut text = Vec::new();
+        journal.append(|out| text.clone_from(out));
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "2001-09-09T01:46:41.002Z * 0.000301 tcp 127.0.0.1:9000 connected\n\
+             2001-09-09T01:46:41.002Z > 0.000412 tcp 127.0.0.1:9000 5 bytes at 20\n\
+             00000014  68 65 6c 6c 6f                                    |hello|\n"
+        );
     }
 
     #[test]

@@ -3,20 +3,22 @@
 //! The fields are a contract, documented in `pktcat-json(5)`: new ones may be added, none may be
 //! removed or change its meaning.
 
-use std::fmt;
-use std::io;
-use std::net::SocketAddr;
+mod values;
+
 use std::time::{Duration, SystemTime};
 
-use serde::{Serialize, Serializer};
-use serde_json::ser::{Formatter, Serializer as Writer};
+use serde::Serialize;
+use serde_json::ser::Serializer as Writer;
+
+use values::{AsText, Escaping, Hex, Host, Time, seconds};
 
 use crate::error::Error;
-use crate::net::address::{Address, Protocol, canonical, transport};
+use crate::net::address::{Address, Protocol, transport};
+use crate::observe::connections::Connections;
+use crate::observe::course::Measured;
 use crate::observe::handshake::Handshake;
 use crate::observe::journal::{Journal, Verbosity};
-use crate::observe::tap::{Direction, Event, Link, Observer, Summary, Transfer};
-use crate::peer::is_unsafe_to_show;
+use crate::observe::tap::{Direction, Event, Link, Observer, Side, Summary, Transfer};
 
 /// Whether `data` events carry the bytes themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,35 +69,6 @@ impl Json {
     }
 }
 
-/// Makes JSON safe to show on a terminal: characters that could control it or reorder the text (C1
-/// controls, bidirectional marks) become `\u` escapes, which mean the same to a program.
-struct Escaping;
-
-impl Formatter for Escaping {
-    fn write_string_fragment<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
-        for piece in fragment.split_inclusive(is_unsafe_to_show) {
-            let unsafe_one = piece.chars().next_back().filter(|last| is_unsafe_to_show(*last));
-            let safe = &piece[..piece.len() - unsafe_one.map_or(0, char::len_utf8)];
-            writer.write_all(safe.as_bytes())?;
-            if let Some(character) = unsafe_one {
-                for unit in character.encode_utf16(&mut [0; 2]) {
-                    write!(writer, "\\u{unit:04x}")?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Seconds, cut to whole microseconds.
-fn seconds(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1e6
-}
-
 #[derive(Serialize)]
 struct EventLine<'a> {
     event: &'static str,
@@ -105,59 +78,12 @@ struct EventLine<'a> {
     body: Body<'a>,
 }
 
-/// RFC 3339, UTC, with microseconds.
-struct Time(SystemTime);
-
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_rfc3339_micros(self.0))
-    }
-}
-
-/// Bytes as hex digits.
-struct Hex<'a>(&'a [u8]);
-
-impl Serialize for Hex<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode(self.0))
-    }
-}
-
-/// Serializes a value as the string that `Display` gives.
-struct AsText<T>(T);
-
-impl<T: fmt::Display> Serialize for AsText<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-/// An IP address, with `%INTERFACE` if it is link-local; or the path of a local socket.
-struct Host(Address);
-
-impl Serialize for Host {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let address = match &self.0 {
-            Address::Internet(address) => *address,
-            // The exact path, escaped by JSON only, so that a program can use it.
-            Address::Unix(Some(path)) => return serializer.serialize_str(&path.to_string_lossy()),
-            Address::Unix(None) => return serializer.collect_str(&self.0),
-        };
-        match canonical(address) {
-            SocketAddr::V6(v6) if v6.scope_id() != 0 => {
-                let name = nix::net::if_::if_indextoname(v6.scope_id());
-                let name = name.map(|name| name.to_string_lossy().into_owned());
-                let name = name.unwrap_or_else(|_| v6.scope_id().to_string());
-                serializer.collect_str(&format_args!("{}%{name}", v6.ip()))
-            }
-            other => serializer.collect_str(&other.ip()),
-        }
-    }
-}
-
 /// The fields that identify a link: protocol and both addresses.
 #[derive(Serialize)]
 struct LinkFields {
+    /// The number of a forwarder's client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<u64>,
     protocol: &'static str,
     local_address: Host,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,13 +99,30 @@ fn port(address: &Address) -> Option<u16> {
 }
 
 impl LinkFields {
+    /// Our end and the peer's; of a forwarder its end towards the client, and the client's.
     fn of(link: &Link) -> Self {
+        match &link.forwarded {
+            None => Self::between(link, &link.local, &link.peer),
+            Some(forwarded) => Self::between(link, &forwarded.near, &link.local),
+        }
+    }
+
+    /// The two ends of a connection that was made: a forwarder's is that to TO.
+    fn connected(link: &Link) -> Self {
+        match &link.forwarded {
+            None => Self::of(link),
+            Some(forwarded) => Self::between(link, &forwarded.far, &link.peer),
+        }
+    }
+
+    fn between(link: &Link, local: &Address, peer: &Address) -> Self {
         Self {
+            client: link.forwarded.as_ref().map(|forwarded| forwarded.client),
             protocol: link.transport(),
-            local_address: Host(link.local.clone()),
-            local_port: port(&link.local),
-            peer_address: Host(link.peer.clone()),
-            peer_port: port(&link.peer),
+            local_address: Host(local.clone()),
+            local_port: port(local),
+            peer_address: Host(peer.clone()),
+            peer_port: port(peer),
         }
     }
 }
@@ -230,6 +173,9 @@ enum Body<'a> {
         reset: bool,
         sent_bytes: u64,
         received_bytes: u64,
+        duration: f64,
+        #[serde(flatten)]
+        tcp: TcpFields,
     },
     Error {
         message: AsText<&'a Error>,
@@ -245,6 +191,10 @@ enum Body<'a> {
         received_messages: u64,
         #[serde(flatten)]
         datagrams: Option<DatagramCounts>,
+        #[serde(flatten)]
+        connections: Option<ConnectionCounts>,
+        #[serde(flatten)]
+        tcp: TcpFields,
     },
 }
 
@@ -263,6 +213,50 @@ impl Body<'_> {
             Self::Summary { .. } => "summary",
         }
     }
+}
+
+/// Who closed first, and what the kernel measured of TCP.
+#[derive(Serialize)]
+struct TcpFields {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closed_first: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    round_trip: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retransmissions: Option<u64>,
+}
+
+impl TcpFields {
+    fn of(
+        closed_first: Option<Side>,
+        round_trip: Option<Duration>,
+        retransmissions: Option<u64>,
+    ) -> Self {
+        let closed_first = closed_first.map(|side| match side {
+            Side::Ours => "us",
+            Side::Peers => "peer",
+        });
+        Self { closed_first, round_trip: round_trip.map(seconds), retransmissions }
+    }
+
+    fn of_link(link: &Link) -> Self {
+        let measured = link.course.measured();
+        let round_trip = measured.and_then(|Measured { round_trip, .. }| round_trip);
+        let closed_first = link.course.closed_first().filter(|_| link.is_tcp());
+        Self::of(closed_first, round_trip, measured.map(|measured| measured.retransmissions))
+    }
+
+    fn of_all(all: &Connections) -> Self {
+        Self::of(all.closed_first(), all.round_trip(), all.retransmissions)
+    }
+}
+
+/// The counters of a summary that only TCP connections have.
+#[derive(Serialize)]
+struct ConnectionCounts {
+    connections: u64,
+    peer_closed_first: u64,
+    we_closed_first: u64,
 }
 
 /// The counters of a summary that only datagrams have.
@@ -317,7 +311,7 @@ impl Observer for Json {
                 local_address: Host(address.clone()),
                 local_port: port(address),
             },
-            Event::Connected(link) => Body::Connected(LinkFields::of(link)),
+            Event::Connected(link) => Body::Connected(LinkFields::connected(link)),
             Event::Accepted(link) => Body::Accepted(LinkFields::of(link)),
             Event::Peer(link) => Body::Peer(LinkFields::of(link)),
             Event::Tls(link, handshake) => Body::Tls { ends: LinkFields::of(link), handshake },
@@ -327,6 +321,8 @@ impl Observer for Json {
                 reset: link.reset_by().is_some(),
                 sent_bytes: link.sent_bytes(),
                 received_bytes: link.received_bytes(),
+                duration: seconds(link.course.duration(at)),
+                tcp: TcpFields::of_link(link),
             },
             Event::Error(error) => {
                 Body::Error { message: AsText(error), status: error.status.code() }
@@ -348,6 +344,7 @@ impl Observer for Json {
 fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
     let Summary { protocol, last, kernel_drops, cut, peers, unsent, .. } = *counters;
     let unsent = (unsent > 0).then_some(unsent);
+    let all = counters.connections;
     Body::Summary {
         protocol: local.unwrap_or_else(|| protocol.name()),
         last,
@@ -361,11 +358,19 @@ fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
             peers,
             unsent,
         }),
+        connections: (all.count > 0).then_some(ConnectionCounts {
+            connections: all.count,
+            peer_closed_first: all.peer_first,
+            we_closed_first: all.we_first,
+        }),
+        tcp: TcpFields::of_all(&all),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     #[test]

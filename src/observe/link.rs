@@ -2,12 +2,14 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::time::Duration;
 
 use socket2::Socket;
 
 use crate::net::address::{Address, Protocol, transport};
 use crate::net::socket;
 use crate::observe::activity::Activity;
+use crate::observe::course::{Course, Side};
 
 /// One peer of one socket, and what has passed between them.
 #[derive(Debug)]
@@ -21,15 +23,24 @@ pub(crate) struct Link {
     pub(super) sent: DirectionCount,
     pub(super) received: DirectionCount,
     pub(super) reset: Cell<Option<Side>>,
+    /// How the connection went.
+    pub course: Course,
+    /// What a forwarder adds; `None` where this program is one of the two ends.
+    pub forwarded: Option<Forwarded>,
 }
 
-/// One of the two ends of a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// This program.
-    Ours,
-    /// The peer, or the network in its place.
-    Peers,
+/// What passes between a client and TO by way of a forwarder. Its [`Link`] is seen from the client:
+/// `local` is the client, `peer` is TO, and what is sent goes from the one to the other.
+#[derive(Debug)]
+pub(crate) struct Forwarded {
+    /// The number of the client, from 1.
+    pub client: u64,
+    /// When the client came, since the start of the run.
+    pub came: Duration,
+    /// Our address that the client has reached.
+    pub near: Address,
+    /// Our address towards TO; [`near`](Self::near) while there is no connection to it.
+    pub far: Address,
 }
 
 /// One direction of a link.
@@ -62,6 +73,8 @@ impl Link {
             sent,
             received,
             reset: Cell::new(None),
+            course: Course::default(),
+            forwarded: None,
         }
     }
 
@@ -70,6 +83,12 @@ impl Link {
     pub(crate) fn of(socket: &Socket, protocol: Protocol, peer: Address) -> Self {
         let local = socket::local_address(socket).unwrap_or_else(|| peer.clone());
         Self::new(protocol, local, peer)
+    }
+
+    /// The same link, of a client of a forwarder.
+    #[must_use]
+    pub(crate) fn of_client(self, forwarded: Forwarded) -> Self {
+        Self { forwarded: Some(forwarded), ..self }
     }
 
     /// The protocol as people name it: `tcp`, `udp`, or `unix` for both kinds of local sockets.
@@ -101,6 +120,12 @@ impl Link {
     #[must_use]
     pub(crate) fn received_bytes(&self) -> u64 {
         self.received.bytes.get()
+    }
+
+    /// One side has reset the connection.
+    pub(super) fn broke(&self, side: Side) {
+        self.reset.set(Some(side));
+        self.course.closed_by(side);
     }
 
     /// Whether the connection broke.

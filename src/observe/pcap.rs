@@ -262,6 +262,10 @@ impl Observer for Capture {
             }
             _ => return,
         };
+        if matches!(event, Event::Accepted(_)) && link.forwarded.is_some() {
+            // Nobody knows yet with whom it will be connected.
+            return;
+        }
         let key = key(link);
         let opener = if matches!(event, Event::Accepted(_)) { PEER } else { WE };
         let mut connection = self.connection(at, link, opener);

@@ -6,9 +6,11 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use crate::net::address::{Protocol, transport};
+use crate::observe::connections::Connections;
 use crate::observe::handshake::Handshake;
 use crate::observe::journal::{Journal, Verbosity};
-use crate::observe::tap::{Event, Link, Observer, Summary, Transfer};
+use crate::observe::stamps::Stamps;
+use crate::observe::tap::{Event, Forwarded, Link, Observer, Side, Summary, Transfer};
 use crate::peer::printable;
 
 /// Writes a line for every event that the verbosity includes.
@@ -16,17 +18,42 @@ use crate::peer::printable;
 pub(crate) struct Lines {
     journal: Journal,
     verbosity: Verbosity,
+    stamps: Stamps,
+    leaving: Leaving,
+}
+
+/// Whether a line says that a connection is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Leaving {
+    /// No: the run ends with it, and its summary says the same.
+    #[default]
+    Untold,
+    /// Yes: it is one of many (`listen -k`).
+    Told,
 }
 
 impl Lines {
     /// An observer with this verbosity.
     #[must_use]
     pub(crate) fn new(journal: Journal, verbosity: Verbosity) -> Self {
-        Self { journal, verbosity }
+        Self { journal, verbosity, stamps: Stamps::None, leaving: Leaving::Untold }
+    }
+
+    /// The same observer, with or without a line for each connection that is over.
+    #[must_use]
+    pub(crate) fn telling(self, leaving: Leaving) -> Self {
+        Self { leaving, ..self }
+    }
+
+    /// The same observer, with or without the wall-clock time before each line that is no error.
+    #[must_use]
+    pub(crate) fn stamped(self, stamps: Stamps) -> Self {
+        Self { stamps, ..self }
     }
 
     fn say(&self, least: Verbosity, line: &str) {
         if self.verbosity >= least {
+            self.journal.append(|text| self.stamps.begin(text));
             self.journal.line(line);
         }
     }
@@ -67,7 +94,7 @@ impl Observer for Lines {
 
     fn transfer(&mut self, _: Duration, _: &Transfer<'_>) {}
 
-    fn event(&mut self, _: Duration, event: &Event<'_>) {
+    fn event(&mut self, at: Duration, event: &Event<'_>) {
         match event {
             Event::Listening { protocol, address, must_be_told } => {
                 let least = if *must_be_told { Verbosity::Normal } else { Verbosity::Verbose };
@@ -76,16 +103,18 @@ impl Observer for Lines {
                     &format!("listening on {address} ({})", transport(*protocol, address)),
                 );
             }
-            Event::Connected(link) => {
-                self.say(Verbosity::Verbose, &format!("connected to {link}"));
+            Event::Connected(link) => self.say(Verbosity::Verbose, &connected(link)),
+            Event::Accepted(link) => self.say(Verbosity::Verbose, &accepted(link)),
+            // A client of a forwarder was accepted before.
+            Event::Peer(link) if link.forwarded.is_none() => {
+                self.say(Verbosity::Verbose, &format!("peer {link}"));
             }
-            Event::Accepted(link) => self.say(Verbosity::Verbose, &format!("accepted {link}")),
             Event::Tls(link, handshake) => self.say_handshake(link, handshake),
             Event::OwnCertificate(sha256) => {
                 self.say(Verbosity::Normal, &format!("certificate for this run: SHA-256 {sha256}"));
             }
-            Event::Peer(link) => self.say(Verbosity::Verbose, &format!("peer {link}")),
-            Event::Error(error) => self.say(Verbosity::Quiet, &format!("pktcat: {error}")),
+            // Errors have the one form that scripts look for, `pktcat: what: where: why`.
+            Event::Error(error) => self.journal.line(&format!("pktcat: {error}")),
             Event::Detail(line) => self.say(Verbosity::Verbose, line),
             Event::Summary(counters) => {
                 // SIGUSR1 asks for a summary in the middle of a run, which is printed at every
@@ -97,14 +126,32 @@ impl Observer for Lines {
                     self.say_losses(counters);
                 }
             }
-            Event::PeerClosed(_)
-            | Event::WeClosed(_)
+            Event::Closed(link) if self.leaving == Leaving::Told => {
+                self.say(Verbosity::Verbose, &closed(link, at));
+            }
+            Event::Peer(_)
             | Event::Closed(_)
+            | Event::PeerClosed(_)
+            | Event::WeClosed(_)
             | Event::Reset(_)
             | Event::WeReset(_)
             | Event::Refused(_)
             | Event::Dropped(_) => {}
         }
+    }
+}
+
+fn connected(link: &Link) -> String {
+    match &link.forwarded {
+        Some(forwarded) => format!("#{} connected {}", forwarded.client, link.peer),
+        None => format!("connected to {link}"),
+    }
+}
+
+fn accepted(link: &Link) -> String {
+    match &link.forwarded {
+        Some(forwarded) => format!("#{} accepted {}", forwarded.client, link.local),
+        None => format!("accepted {link}"),
     }
 }
 
@@ -135,7 +182,46 @@ pub(crate) fn summary(counters: &Summary) -> String {
             let _ = write!(line, ", not sent {}", counters.unsent);
         }
     }
+    add_connections(&mut line, &counters.connections);
     line
+}
+
+/// Who closed first, and what the kernel measured: of the one connection, or of all together.
+fn add_connections(line: &mut String, all: &Connections) {
+    // Writing into memory cannot fail.
+    let _ = match (all.count, all.closed_first()) {
+        (0, _) => return,
+        (1, Some(Side::Peers)) => write!(line, ", peer closed first"),
+        (1, Some(Side::Ours)) => write!(line, ", we closed first"),
+        (1, None) => Ok(()),
+        (count, _) => {
+            write!(line, ", {count} connections, peer closed first in {}", all.peer_first)
+        }
+    };
+    if let Some(round_trip) = all.round_trip() {
+        let _ = write!(line, ", round trip {:.3} ms", round_trip.as_secs_f64() * 1e3);
+        if all.count > 1 {
+            line.push_str(" on average");
+        }
+    }
+    if let Some(retransmissions) = all.retransmissions {
+        let _ = write!(line, ", retransmissions {retransmissions}");
+    }
+}
+
+/// That a connection is over, one line: its peer, bytes each way, duration.
+fn closed(link: &Link, at: Duration) -> String {
+    let (sent, received) = (link.sent_bytes(), link.received_bytes());
+    match &link.forwarded {
+        Some(Forwarded { client, came, .. }) => {
+            let seconds = at.saturating_sub(*came).as_secs_f64();
+            format!("#{client} closed, {sent} bytes up, {received} bytes down, {seconds:.3} s")
+        }
+        None => {
+            let seconds = link.course.duration(at).as_secs_f64();
+            format!("closed {link}, sent {sent} bytes, received {received} bytes, {seconds:.3} s")
+        }
+    }
 }
 
 /// A number with its noun: `1 read`, `2 reads`.
@@ -147,6 +233,10 @@ pub(crate) fn counted(n: u64, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
+    use crate::observe::course::Measured;
+    use crate::observe::stamps;
+    use std::net::SocketAddr;
 
     #[test]
     fn a_summary_says_bytes_messages_duration_and_rate() {
@@ -162,6 +252,7 @@ mod tests {
             peers: 4,
             ignored: 0,
             unsent: 0,
+            connections: Connections::default(),
             last: true,
         };
         let both = "sent 14 bytes in 1 write, received 15 bytes in 2 reads, 1.000 s, 29 B/s";
@@ -169,5 +260,60 @@ mod tests {
         counters.protocol = Protocol::Udp;
         let tail = "15 bytes in 2 datagrams, 1.000 s, 29 B/s, kernel drops 3, cut 0, peers 4";
         assert!(summary(&counters).ends_with(tail));
+    }
+
+    fn link(port: u16) -> Link {
+        let end = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Link::new(Protocol::Tcp, end(1), end(port))
+    }
+
+    #[test]
+    fn a_summary_says_who_closed_first_and_what_the_kernel_measured() {
+        let with = |all: &Connections| {
+            let mut line = String::new();
+            add_connections(&mut line, all);
+            line
+        };
+        let (one, other) = (link(2), link(3));
+        assert_eq!(with(&Connections::default()), "");
+        one.course.closed_by(Side::Peers);
+        let silent = Connections::default().and(&one);
+        assert_eq!(with(&silent), ", peer closed first");
+        let round_trip = Some(Duration::from_micros(45));
+        one.course.set_measured(Measured { round_trip, retransmissions: 1 });
+        let first = Connections::default().and(&one);
+        let measured = ", peer closed first, round trip 0.045 ms, retransmissions 1";
+        assert_eq!(with(&first), measured);
+        other.course.closed_by(Side::Ours);
+        assert_eq!(with(&Connections::default().and(&other)), ", we closed first");
+        other.course.set_measured(Measured { round_trip: None, retransmissions: 0 });
+        let both = ", 2 connections, peer closed first in 1, round trip 0.045 ms on average, \
+                    retransmissions 1";
+        assert_eq!(with(&first.and(&other)), both);
+    }
+
+    #[test]
+    fn lines_but_errors_begin_with_the_wall_clock_time_where_that_is_asked_for() {
+        let journal = Journal::default();
+        let mut lines = Lines::new(journal.clone(), Verbosity::Verbose)
+            .stamped(stamps::tests::fixed())
+            .telling(Leaving::Told);
+        let (at, link) = (Duration::from_millis(1500), link(9000));
+        let address = link.local.clone();
+        let (protocol, must_be_told) = (Protocol::Tcp, false);
+        lines.event(at, &Event::Listening { protocol, address, must_be_told });
+        link.course.begin(at);
+        lines.event(at, &Event::Accepted(&link));
+        lines.event(at, &Event::Error(&Error::usage("this", "is wrong")));
+        lines.event(at + Duration::from_millis(2250), &Event::Closed(&link));
+        let mut text = Vec::new();
+        journal.append(|out| text.clone_from(out));
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "2001-09-09T01:46:41.002Z listening on 127.0.0.1:1 (tcp)\n\
+             2001-09-09T01:46:41.002Z accepted 127.0.0.1:9000 (tcp)\n\
+             pktcat: usage: this: is wrong\n\
+             2001-09-09T01:46:41.002Z closed 127.0.0.1:9000 (tcp), sent 0 bytes, received 0 bytes, 2.250 s\n"
+        );
     }
 }

@@ -11,15 +11,17 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::net::address::{Address, Protocol};
 pub(crate) use crate::observe::activity::Activity;
+use crate::observe::connections::Connections;
+pub(crate) use crate::observe::course::Side;
 use crate::observe::handshake::Handshake;
-pub(crate) use crate::observe::link::{Link, Side};
+pub(crate) use crate::observe::link::{Forwarded, Link};
 
 /// The direction of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// From us to the peer.
+    /// From us to the peer; of a forwarded link from the client to TO.
     Sent,
-    /// From the peer to us.
+    /// From the peer to us; of a forwarded link from TO to the client.
     Received,
 }
 
@@ -62,9 +64,10 @@ pub(crate) enum Event<'a> {
     OwnCertificate(&'a str),
     /// The first datagram of a peer came.
     Peer(&'a Link),
-    /// The peer closed its sending half: its FIN was received.
+    /// The peer closed its sending half: its FIN was received. Of a forwarded link TO's.
     PeerClosed(&'a Link),
-    /// This program closed its sending half: it sent its FIN.
+    /// This program closed its sending half: it sent its FIN. Of a forwarded link the client's FIN
+    /// was passed on.
     WeClosed(&'a Link),
     /// The connection is over.
     Closed(&'a Link),
@@ -110,6 +113,8 @@ pub(crate) struct Summary {
     pub ignored: u64,
     /// Datagrams that could not be sent: the kernel refused them, or had no buffer for too long.
     pub unsent: u64,
+    /// The TCP connections that are over.
+    pub connections: Connections,
     /// Whether the run has ended; otherwise SIGUSR1 asked for it.
     pub last: bool,
 }
@@ -149,6 +154,7 @@ pub(crate) struct Tap {
     peers: Cell<u64>,
     ignored: Cell<u64>,
     unsent: Cell<u64>,
+    connections: Cell<Connections>,
     observers: RefCell<Vec<Box<dyn Observer>>>,
     watched: Cell<bool>,
 }
@@ -174,6 +180,7 @@ impl Tap {
             peers: Cell::default(),
             ignored: Cell::default(),
             unsent: Cell::default(),
+            connections: Cell::default(),
             observers: RefCell::default(),
             watched: Cell::default(),
         }
@@ -252,15 +259,19 @@ impl Tap {
 
     /// Reports an event to all observers.
     pub(crate) fn event(&self, event: &Event<'_>) {
+        let at = self.started.elapsed();
         match event {
             Event::Peer(_) => add(&self.peers, 1),
             // Reading and writing both meet the reset; it is reported once.
             Event::Reset(link) | Event::WeReset(link) if link.reset.get().is_some() => return,
-            Event::Reset(link) => link.reset.set(Some(Side::Peers)),
-            Event::WeReset(link) => link.reset.set(Some(Side::Ours)),
+            Event::Reset(link) => link.broke(Side::Peers),
+            Event::WeReset(link) => link.broke(Side::Ours),
+            Event::Connected(link) | Event::Accepted(link) => link.course.begin(at),
+            Event::PeerClosed(link) => link.course.peer_closed(at),
+            Event::WeClosed(link) => link.course.closed_by(Side::Ours),
+            Event::Closed(link) => self.connections.set(self.connections.get().and(link)),
             _ => {}
         }
-        let at = self.started.elapsed();
         for observer in self.observers.borrow_mut().iter_mut() {
             observer.event(at, event);
         }
@@ -302,6 +313,7 @@ impl Tap {
             peers: self.peers.get(),
             ignored: self.ignored.get(),
             unsent: self.unsent.get(),
+            connections: self.connections.get(),
             last,
         }
     }

@@ -1,8 +1,9 @@
-//! A program for each connection: the socket is its standard input and output.
+//! Starts a program for each connection, with the socket as its standard input and output.
 //!
-//! A duplicate of the socket is kept until the program has ended, so that what it has sent still
-//! arrives when it has not read all that its client sent. A process that it
-//! leaves behind may have the socket too: then the connection is that process's, as it stands.
+//! A duplicate of the socket stays open here until the program has ended. Otherwise the kernel would reset
+//! the connection if the program ends before it has read everything, and output of the program could be
+//! lost. If a process that the program has left behind still has the socket open, the connection belongs
+//! to that process, and only the duplicate is closed.
 
 mod leaving;
 
@@ -26,28 +27,28 @@ use crate::run::session::Session;
 use crate::setup::accept::Acceptor;
 use crate::sys::descendants::{self, Ended};
 
-use leaving::{Leaving, Turn};
+use leaving::{Leaving, LeavingTurn};
 
-/// How long a process that a program leaves behind may take to close the connection: one that has just
-/// been forked has everything open that its parent had.
+/// How long a process that a program has left behind may take to close the socket: one that has just been
+/// forked has everything open that its parent had.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How often it is looked for meanwhile.
+/// How often it is checked in that time whether it has.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Room for reading what nobody wants.
+/// Bytes of buffer for data that is read to be discarded.
 const BUFFER: usize = 64 * 1024;
 
-/// Programs that are running, and whose connection each has.
+/// The programs that are running, and the connections of those that have ended.
 pub(crate) struct Children<'a> {
     words: &'a [OsString],
     keep_open: bool,
     first: Option<Limit>,
     duplicates: Duplicates,
     running: Vec<Running>,
-    /// Connections whose program has ended while another process had them open.
+    /// Connections whose program has ended, and which another process had open when last checked.
     held: Vec<Held>,
-    /// Connections whose program has ended, the oldest first.
+    /// Half-closed connections whose program has ended, the oldest first.
     leaving: VecDeque<Leaving>,
 }
 
@@ -61,23 +62,24 @@ struct Running {
 struct Held {
     socket: Socket,
     link: Link,
-    /// When it is looked at again.
+    /// When it is checked again.
     look_at: Instant,
-    /// From when it is taken for that process's.
+    /// From when on the connection is left to that process.
     until: Instant,
 }
 
-/// Whether sockets are kept besides the programs that have them.
+/// Whether a duplicate of each program's socket is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Duplicates {
     /// Yes.
     Kept,
-    /// No: the system could not tell who else has them when a program has ended.
+    /// No: the kernel does not support what is needed to find out whether other processes have it open.
     None,
 }
 
 impl<'a> Children<'a> {
-    /// Nobody yet; `words` are the program and its arguments.
+    /// No clients yet. `words` are the program and its arguments, at least one; `first` limits the wait for
+    /// the first client.
     #[must_use]
     pub(crate) fn new(words: &'a [OsString], keep_open: bool, first: Option<Duration>) -> Self {
         let duplicates = match descendants::adopt_orphans() {
@@ -95,17 +97,18 @@ impl<'a> Children<'a> {
         }
     }
 
-    /// Accepts and starts programs, until the one client's has ended and the client has all of its
-    /// output, or a limit or signal comes.
+    /// Accepts clients and starts programs, until a time limit or a signal ends the run. Without
+    /// `--keep-open` it also ends when the program of the only client has ended and the client has
+    /// received its output.
     ///
     /// # Errors
-    /// For the last two, and when the program cannot be started for the one client, or its
-    /// connection broke.
+    /// For a time limit or a signal; without `--keep-open` also when the program cannot be started or the
+    /// connection breaks.
     pub(crate) fn run(&mut self, acceptor: Acceptor, session: &mut Session) -> Result<()> {
         let result = self.run_to_end(acceptor, session);
         for Running { child, .. } in &self.running {
             if let Ok(pid) = i32::try_from(child.id()) {
-                // One that has just ended needs no signal.
+                // Fails for a program that has just ended, which needs no signal.
                 let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
             }
         }
@@ -138,7 +141,7 @@ impl<'a> Children<'a> {
         }
     }
 
-    /// Lets in whoever waits, as far as there is room.
+    /// Accepts waiting clients, as long as the number of clients and descriptors allows it.
     fn accept(&mut self, acceptor: &mut Option<Acceptor>, session: &mut Session) -> Result<()> {
         while let Some(open) = acceptor {
             let Some((socket, peer)) = open.next(self.running.len(), session)? else {
@@ -168,8 +171,8 @@ impl<'a> Children<'a> {
         self.running.len() + self.held.len() + self.leaving.len()
     }
 
-    /// Closes the connection whose program ended first, as another client needs its place; whether
-    /// there was one.
+    /// Closes the half-closed connection whose program ended first, because another client needs its
+    /// place; whether there was one.
     fn let_go_of_oldest(&mut self, session: &mut Session) -> bool {
         let Some(oldest) = self.leaving.pop_front() else { return false };
         let why = "another client needs the place that it held after its command's end";
@@ -179,7 +182,7 @@ impl<'a> Children<'a> {
         true
     }
 
-    /// Reads what comes for programs that have ended, and closes what is done; when to look again.
+    /// Serves the half-closed connections and closes those that are done. Returns when to do so again.
     fn read_leaving(
         &mut self,
         buffer: &mut [u8],
@@ -191,9 +194,9 @@ impl<'a> Children<'a> {
         while at < self.leaving.len() {
             let turn = self.leaving[at].step(buffer);
             let again = match &turn {
-                Ok(Turn::More) => Some(Instant::now()),
-                Ok(Turn::Until(then)) => Some(*then),
-                Ok(Turn::Over) | Err(_) => None,
+                Ok(LeavingTurn::More) => Some(Instant::now()),
+                Ok(LeavingTurn::Until(then)) => Some(*then),
+                Ok(LeavingTurn::Over) | Err(_) => None,
             };
             if again.is_some() {
                 next = [next, again].into_iter().flatten().min();
@@ -205,7 +208,7 @@ impl<'a> Children<'a> {
             }
             if let Some(open) = &mut acceptor {
                 open.resume();
-                // Whoever waited for the place is let in at once.
+                // A waiting client may be accepted now: the loop must not sleep before that.
                 next = Some(Instant::now());
             }
             if let Err(error) = turn {
@@ -226,12 +229,12 @@ impl<'a> Children<'a> {
         let link = Link::new(Protocol::Tcp, local.clone(), peer.clone());
         session.event(&Event::Accepted(&link));
         let program = &self.words[0];
-        // Whoever connected must not take this for the end of an empty answer.
+        // A reset rather than a FIN: the client must not take this for the end of an empty answer.
         let failed = |socket: &Socket, cause: &io::Error| {
             let _ = socket::reset_on_close(socket);
             Error::local("run", program.to_string_lossy(), cause).with_status(Status::Failure)
         };
-        // The program expects descriptors that wait.
+        // Programs expect standard input and output to be blocking.
         let prepared = socket.set_nonblocking(false).and_then(|()| socket.try_clone());
         let kept = prepared.map_err(|cause| failed(&socket, &cause))?;
         let stdin = OwnedFd::from(socket);
@@ -255,7 +258,7 @@ impl<'a> Children<'a> {
         Ok(())
     }
 
-    /// Takes note of the programs that have ended.
+    /// Waits for the programs that have ended, and goes on with their connections.
     fn reap(&mut self, session: &mut Session) -> Result<()> {
         let mut ended = Vec::new();
         loop {
@@ -270,7 +273,8 @@ impl<'a> Children<'a> {
             let is_it = |running: &Running| i32::try_from(running.child.id()) == Ok(id);
             match self.running.iter().position(is_it) {
                 Some(at) => ended.push(self.running.swap_remove(at)),
-                // What a program has left behind. One that stays would be found again at once.
+                // An orphan that a program has left behind. If it cannot be reaped, it would be found
+                // again and again.
                 None if descendants::bury(id) => continue,
                 None => break,
             }
@@ -289,7 +293,7 @@ impl<'a> Children<'a> {
         Ok(())
     }
 
-    /// The program of this connection has ended.
+    /// Handles the connection of a program that has ended.
     fn hang_up(&mut self, socket: Option<Socket>, link: Link, session: &mut Session) -> Result<()> {
         let Some(socket) = socket else {
             session.event(&Event::Closed(&link));
@@ -299,7 +303,7 @@ impl<'a> Children<'a> {
         self.leave_or_hold(Held { socket, link, look_at: now, until: now + GRACE }, now, session)
     }
 
-    /// Looks again at the connections that other processes had open; when to look next.
+    /// Checks the connections again that other processes had open. Returns when to do so next.
     fn look_at_held(&mut self, session: &mut Session) -> Result<Option<Instant>> {
         let now = Instant::now();
         for held in std::mem::take(&mut self.held) {
@@ -318,7 +322,8 @@ impl<'a> Children<'a> {
             .iter()
             .filter_map(|running| i32::try_from(running.child.id()).ok())
             .collect();
-        // Where nobody can tell it is taken for held: half-closing it would cut off whoever has it.
+        // If it cannot be found out, the connection is assumed to be open elsewhere: half-closing it would
+        // cut off the process that uses it.
         if descendants::is_held(held.socket.as_fd(), &others).unwrap_or(true) {
             if now < held.until {
                 self.held.push(Held { look_at: now + LOOK, ..held });
@@ -336,7 +341,8 @@ impl<'a> Children<'a> {
         }
     }
 
-    /// A client's failure: that of the run where it is the only client.
+    /// Handles the failure of a client. It ends the run if there is only one client (no `--keep-open`);
+    /// otherwise it is reported.
     fn broken(&self, error: Error, session: &mut Session) -> Result<()> {
         if !self.keep_open {
             return Err(error);
@@ -346,7 +352,7 @@ impl<'a> Children<'a> {
     }
 }
 
-/// The address without its port; the path of a local socket.
+/// The IP address without the port; the path of a local socket.
 fn host(address: &Address) -> String {
     match address.internet() {
         Some(address) => canonical(address).ip().to_string(),
@@ -354,7 +360,7 @@ fn host(address: &Address) -> String {
     }
 }
 
-/// The port; nothing for a local socket.
+/// The port number; empty for a local socket.
 fn port(address: &Address) -> String {
     address.internet().map_or_else(String::new, |address| address.port().to_string())
 }

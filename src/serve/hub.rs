@@ -1,9 +1,9 @@
-//! One to many: the clients of a kept-open listener and its UDP peers, in the one loop.
+//! A listener with any number of TCP clients and UDP peers, served in one event loop.
 //!
-//! Each client has a bounded queue. Standard input waits for the slowest client while that client
-//! makes progress, and a client that makes none is dropped; reading from clients waits for
-//! standard output. What clients have begun to say and not ended is bounded, for each and for all
-//! together. A client's failure ends that client alone.
+//! Each client has a bounded queue of bytes to be sent. Standard input is read no faster than the slowest
+//! client takes it, and a client that takes nothing for a while is dropped. Clients are read no faster
+//! than standard output takes their data. The memory for messages that clients have begun and not ended
+//! is bounded, for each client and for all together. The failure of one client does not end the run.
 
 mod broadcast;
 mod client;
@@ -34,7 +34,7 @@ use crate::run::session::{Lull, Session};
 use crate::setup::accept::Acceptor;
 
 use broadcast::Broadcast;
-use client::{Client, Sending};
+use client::{Client, SendHalf};
 use handshakes::Outcome;
 use role::Role;
 use service::Service;
@@ -42,21 +42,22 @@ use service::Service;
 pub(crate) use handshakes::Handshakes;
 pub(crate) use state::{Hub, Parts, Settings};
 
-/// Clients accepted before the others get their turn again.
+/// The most clients accepted before connected ones are served again.
 const ACCEPTS_AT_ONCE: usize = 64;
 
-/// How long a client may take nothing while the others wait for it.
+/// How long a client may take nothing while others wait for it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often is looked whether such a client takes anything, so that it is given no more than that.
+/// How often it is checked whether such a client takes anything.
 const PROGRESS_CHECK: Duration = Duration::from_millis(50);
 
 impl Hub {
-    /// Serves until the one client is done, standard output is closed, enough messages have come,
-    /// a limit passes or a signal comes.
+    /// Serves until the only client is done (without `--keep-open`), standard output is closed, `--count`
+    /// messages have been received, a time limit passes or a signal comes.
     ///
     /// # Errors
-    /// For the last two, when an end of ours fails, and when the one client's connection broke.
+    /// For a time limit or a signal, when standard input or output fails, and when the connection of the
+    /// only client breaks.
     pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
         let mut result = self.run_to_end(session);
         for id in self.clients.ids() {
@@ -96,7 +97,7 @@ impl Hub {
                 moved |= self.step_input(now)?;
             }
             moved |= matches!(self.output.flush()?, Progress::Moved(_));
-            // Whoever waited for those can go on.
+            // Dropping a client that takes nothing lets those go on that have waited for it.
             moved |= self.drop_stuck(session);
             let waits = self.service.as_ref().is_some_and(Service::is_waiting);
             let pending = Pending::of(true, !waits && self.output.is_drained());
@@ -148,7 +149,7 @@ impl Hub {
         peer: Address,
         session: &mut Session,
     ) {
-        // Asking for our own address costs a call that only an observer of bytes has use for.
+        // The local address costs a system call, and only observers of the transferred bytes need it.
         let local = if session.tap.is_watched() {
             socket::local_address(&socket).unwrap_or(listening)
         } else {
@@ -159,7 +160,7 @@ impl Hub {
         let latch = match session.reactor.watch(&socket, interest) {
             Ok(latch) => latch,
             Err(cause) => {
-                // The client must not take this for the end of an empty stream.
+                // A reset rather than a FIN: the client must not take this for the end of an empty stream.
                 let _ = socket::reset_on_close(&socket);
                 self.failed(Error::network("accept", &link, &cause), session);
                 return;
@@ -207,7 +208,7 @@ impl Hub {
     fn join(&mut self, id: usize, stream: Stream) {
         let mut client = Box::new(Client::new(stream));
         if self.role.sends_input() && self.closes_sending_of(&client) {
-            client.sending = Sending::Closing;
+            client.sending = SendHalf::Closing;
         }
         self.clients.add(id, client);
     }
@@ -221,11 +222,11 @@ impl Hub {
         }
     }
 
-    /// One step of standard input on its way to everybody.
+    /// Reads standard input and queues it for all clients; whether anything moved.
     fn step_input(&mut self, now: Instant) -> Result<bool> {
         let heard = self.service.as_ref().is_some_and(Service::has_peer);
         let Some(input) = &mut self.input else { return Ok(false) };
-        // Until somebody is there, standard input is not read.
+        // Standard input is not read until there is a client or peer to send it to.
         if self.ends.has_input_ended() || !(self.clients.present() > 0 || heard) {
             return Ok(false);
         }
@@ -250,13 +251,13 @@ impl Hub {
         }
     }
 
-    /// Standard input has ended: the clients get their FIN, if that is when they get it.
+    /// Closes the sending half of each client whose FIN is due at the end of standard input.
     fn close_senders(&mut self) {
         for id in self.clients.ids() {
             let Some(client) = self.clients.get(id) else { continue };
             let closes = client.is_open() && self.closes_sending_of(client);
             if let Some(client) = self.clients.get_mut(id).filter(|_| closes) {
-                client.sending = Sending::Closing;
+                client.sending = SendHalf::Closing;
                 self.clients.list(id);
             }
         }
@@ -286,7 +287,8 @@ impl Hub {
         any
     }
 
-    /// How much has passed. Whoever is still being sent to is not silent; only characters never end.
+    /// How much has been transferred. Bytes sent count as arrivals too, so that a run is not taken for
+    /// silent while it is still sending. The exception is `--chargen`, which sends without end.
     fn activity(&self) -> Activity {
         let datagrams = self.service.as_ref().map(Service::activity).unwrap_or_default();
         let Activity { arrived, moved } = self.passed + datagrams;
@@ -298,7 +300,7 @@ impl Hub {
 
     fn is_over(&mut self, now: Instant, looked_at: Instant) -> Result<bool> {
         let reader = match self.output.reader() {
-            // What answers the messages that were asked for has to be sent, too.
+            // After the last of `--count` messages, its answer must still be sent.
             Reader::Satisfied if self.owes_anybody(now) => Reader::Wants,
             reader => reader,
         };
@@ -311,16 +313,17 @@ impl Hub {
         Subject::Service { deserted: !can_come && self.present() == 0 }
     }
 
-    /// Whether a client has not taken all that it was to get; one that takes nothing is dropped as
-    /// if others waited for it.
+    /// Whether some client has yet to receive the rest of its answer. One that takes nothing is dropped
+    /// as if others waited for it.
     fn owes_anybody(&mut self, now: Instant) -> bool {
-        // What standard input or the characters have for everybody may never end.
+        // The other roles send standard input or an endless stream, of which no end can be waited for.
         if !matches!(self.role, Role::Reply(_) | Role::Echo) {
             return false;
         }
         let mut any = false;
         for client in self.clients.iter_mut() {
-            if client.queued() > 0 || client.answered.is_some() && client.sending != Sending::Closed
+            if client.queued() > 0
+                || client.answered.is_some() && client.sending != SendHalf::Closed
             {
                 client.set_stuck(now);
                 self.anybody_stuck = true;
@@ -331,7 +334,8 @@ impl Hub {
     }
 
     fn deadline(&self, now: Instant, congested: bool) -> Option<Instant> {
-        // While text waits for its reader nobody is let in and nothing is sent, however due it is.
+        // While the reader of standard error is behind, no client is accepted and nothing is sent, so
+        // that waking up for those deadlines would be useless.
         let acceptor = self.acceptor.as_ref().filter(|_| !congested).and_then(Acceptor::deadline);
         let sends = !self.ends.has_input_ended() && !congested;
         let pace = if sends { self.up.deadline() } else { None };

@@ -113,75 +113,151 @@ struct Attempt {
 /// comes first.
 pub(crate) fn connect(
     session: &mut Session,
-    mut addresses: Addresses,
+    addresses: Addresses,
     from: &From,
     limit: Option<Limit>,
 ) -> Result<Connected> {
-    let mut queue: VecDeque<SocketAddr> = interleaved(addresses.known()).into();
-    // With a short limit the delay is shorter, so that every address is tried within it.
-    let left = |limit: Limit| limit.at().saturating_duration_since(Instant::now());
-    let number = u32::try_from(queue.len()).unwrap_or(u32::MAX).max(1);
-    let share = limit.map(|limit| left(limit) / number);
-    let delay = share.unwrap_or(ATTEMPT_DELAY).min(ATTEMPT_DELAY);
-    let mut attempts: Vec<Attempt> = Vec::new();
-    let mut failures = Failures::default();
-    let mut next_at = Instant::now();
+    let mut dialing = Dialing::new(addresses, Rc::new(from.clone()), limit, Instant::now());
     loop {
-        let now = Instant::now();
-        let mut late = addresses.news();
-        if !late.is_empty() {
-            late.extend(queue);
-            queue = interleaved(&late).into();
+        if let Some(result) = dialing.step(session) {
+            return result;
         }
-        if (attempts.is_empty() || now >= next_at)
-            && let Some(peer) = queue.pop_front()
-        {
-            match start(session, peer, from) {
-                Ok(attempt) => attempts.push(attempt),
-                Err(error) => failures.add(error),
+        session.wait(dialing.deadline())?;
+    }
+}
+
+/// A connection that is being made. It never waits: whoever has it calls [`step`](Self::step) when
+/// one of its attempts may have got somewhere, or its deadline has come.
+pub(crate) struct Dialing {
+    addresses: Addresses,
+    /// Addresses that have not been tried.
+    queue: VecDeque<SocketAddr>,
+    attempts: Vec<Attempt>,
+    failures: Failures,
+    from: Rc<From>,
+    limit: Option<Limit>,
+    /// How long after one attempt the next begins, while none has failed.
+    delay: Duration,
+    next_at: Instant,
+}
+
+impl Dialing {
+    /// Nothing has been tried yet.
+    #[must_use]
+    pub(crate) fn new(
+        mut addresses: Addresses,
+        from: Rc<From>,
+        limit: Option<Limit>,
+        now: Instant,
+    ) -> Self {
+        let mut found = addresses.known().to_vec();
+        found.extend(addresses.news());
+        let queue: VecDeque<SocketAddr> = interleaved(&found).into();
+        // With a short limit the delay is shorter, so that every address is tried within it.
+        let left = |limit: Limit| limit.at().saturating_duration_since(now);
+        let number = u32::try_from(queue.len()).unwrap_or(u32::MAX).max(1);
+        let share = limit.map(|limit| left(limit) / number);
+        let delay = share.unwrap_or(ATTEMPT_DELAY).min(ATTEMPT_DELAY);
+        let (attempts, failures) = (Vec::new(), Failures::default());
+        Self { addresses, queue, attempts, failures, from, limit, delay, next_at: now }
+    }
+
+    /// Begins what is due and looks at what is under way; `None` while nothing is decided.
+    ///
+    /// # Errors
+    /// When all addresses fail: the most telling error. When the limit has passed.
+    pub(crate) fn step(&mut self, session: &mut Session) -> Option<Result<Connected>> {
+        loop {
+            self.begin_next(session);
+            if let Some(connected) = self.first_done(session) {
+                return Some(Ok(connected));
             }
-            next_at = now + delay;
+            if !self.attempts.is_empty() {
+                break;
+            }
+            if self.queue.is_empty() {
+                if self.addresses.is_complete() {
+                    return Some(Err(self.failures.most_telling()));
+                }
+                break;
+            }
         }
+        let limit = self.limit.filter(|limit| limit.is_over(session.looked_at()))?;
+        let error = match self.attempts.is_empty() {
+            true => self.failures.most_telling(),
+            false => unanswered(&self.attempts, limit.given()),
+        };
+        self.give_up(session);
+        Some(Err(error))
+    }
+
+    /// When to call [`step`](Self::step) though nothing happens.
+    #[must_use]
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let next = (!self.queue.is_empty()).then_some(self.next_at);
+        [next, self.limit.map(|limit| limit.at())].into_iter().flatten().min()
+    }
+
+    /// The [`id`](Latch::id)s of the attempts under way.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = usize> {
+        self.attempts.iter().map(|attempt| attempt.latch.id())
+    }
+
+    /// Whoever wanted the connection is gone: should it have been made, it is reset.
+    pub(crate) fn abort(&mut self, session: &mut Session) {
+        for attempt in &self.attempts {
+            // Where that fails, closing it is an ordinary end.
+            let _ = socket::reset_on_close(&attempt.socket);
+        }
+        self.give_up(session);
+    }
+
+    /// Forgets all attempts.
+    fn give_up(&mut self, session: &mut Session) {
+        for attempt in self.attempts.drain(..) {
+            session.reactor.forget(&attempt.socket, &attempt.latch);
+        }
+    }
+
+    fn begin_next(&mut self, session: &mut Session) {
+        let now = Instant::now();
+        let mut late = self.addresses.news();
+        if !late.is_empty() {
+            late.extend(&self.queue);
+            self.queue = interleaved(&late).into();
+        }
+        if (self.attempts.is_empty() || now >= self.next_at)
+            && let Some(peer) = self.queue.pop_front()
+        {
+            match start(session, peer, &self.from) {
+                Ok(attempt) => self.attempts.push(attempt),
+                Err(error) => self.failures.add(error),
+            }
+            self.next_at = now + self.delay;
+        }
+    }
+
+    /// The first attempt that has succeeded; those that have failed are forgotten.
+    fn first_done(&mut self, session: &mut Session) -> Option<Connected> {
         let mut at = 0;
-        while at < attempts.len() {
-            match check(&attempts[at]) {
-                None => at += 1,
-                Some(result) => {
-                    let Attempt { socket, latch, peer } = attempts.swap_remove(at);
-                    match result {
-                        Ok(()) => {
-                            for other in attempts {
-                                session.reactor.forget(&other.socket, &other.latch);
-                            }
-                            return Ok(Connected { socket, latch, peer: peer.into() });
-                        }
-                        Err(error) => {
-                            session.reactor.forget(&socket, &latch);
-                            failures.add(error);
-                        }
-                    }
+        while at < self.attempts.len() {
+            let Some(result) = check(&self.attempts[at]) else {
+                at += 1;
+                continue;
+            };
+            let Attempt { socket, latch, peer } = self.attempts.swap_remove(at);
+            match result {
+                Ok(()) => {
+                    self.give_up(session);
+                    return Some(Connected { socket, latch, peer: peer.into() });
+                }
+                Err(error) => {
+                    session.reactor.forget(&socket, &latch);
+                    self.failures.add(error);
                 }
             }
         }
-        if attempts.is_empty() {
-            if !queue.is_empty() {
-                continue;
-            }
-            if addresses.is_complete() {
-                return Err(failures.most_telling());
-            }
-        }
-        if let Some(limit) = limit
-            && limit.is_over(session.looked_at())
-        {
-            return Err(match attempts.is_empty() {
-                true => failures.most_telling(),
-                false => unanswered(&attempts, limit.given()),
-            });
-        }
-        let next = (!queue.is_empty()).then_some(next_at);
-        let deadline = [next, limit.map(|limit| limit.at())].into_iter().flatten().min();
-        session.wait(deadline)?;
+        None
     }
 }
 
@@ -308,9 +384,9 @@ impl Failures {
 
     /// The error to report: a refusal tells more than a timeout, and a timeout more than a missing
     /// route.
-    fn most_telling(self) -> Error {
+    fn most_telling(&mut self) -> Error {
         let tried = self.0.len();
-        let telling = self.0.into_iter().min_by_key(|error| match error.status {
+        let telling = self.0.drain(..).min_by_key(|error| match error.status {
             Status::Refused => 0,
             Status::TimedOut => 1,
             Status::Broken => 2,

@@ -1,4 +1,9 @@
-//! Datagrams, as many in one system call as the system can, behind one signature whatever is used.
+//! Sending and receiving datagrams, as many in one system call as the system can.
+//!
+//! Several datagrams to or from one peer stand in one *segmented buffer*: one behind the other, all of
+//! the same length but the last, which may be shorter. That is the form in which the kernel cuts them
+//! apart (UDP_SEGMENT) and puts them together (UDP_GRO, udp(7)). Where it does not, the same buffers
+//! are sent datagram by datagram.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,18 +16,18 @@ use super::linux::datagrams::{self, Recipient};
 use super::retry::again;
 use crate::peer::{Address, Route};
 
-/// What became of a train that was to be sent.
+/// How much of a segmented buffer was sent.
 #[derive(Debug)]
-pub(crate) struct Sent {
-    /// Bytes that left.
+pub(crate) struct SendOutcome {
+    /// Bytes handed to the kernel.
     pub bytes: usize,
-    /// Datagrams that left.
+    /// Datagrams handed to the kernel.
     pub messages: usize,
-    /// Why no more left, if not all did.
+    /// Why the rest was not sent, if there is a rest.
     pub error: Option<io::Error>,
 }
 
-/// Receives datagrams, as many at a time as the system can and the user wants.
+/// Receives datagrams: many in one call, or one by one.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     batched: Option<datagrams::BatchReceiver>,
@@ -30,13 +35,14 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    /// Room for the longest datagram, or the longest train.
+    /// Bytes of buffer for each datagram or segmented buffer: more than the longest can have.
     const SLOT: usize = 64 * 1024;
 
-    /// Bytes that the buffer should have.
+    /// The size in bytes of the buffer that [`receive`](Self::receive) is best given.
     pub(crate) const ROOM: usize = datagrams::RECEIVE_BATCH * Self::SLOT;
 
-    /// A receiver for this socket.
+    /// A receiver for this socket. Where it receives many at once, it lets the kernel combine
+    /// datagrams (UDP_GRO, udp(7)).
     #[must_use]
     pub(crate) fn new(socket: impl AsFd, offload: Offload, fetch: Fetch) -> Self {
         let batched = (offload == Offload::All && fetch == Fetch::Many)
@@ -44,7 +50,8 @@ impl Receiver {
         Self { batched, fetch }
     }
 
-    /// Receives what is there, as much as finds room.
+    /// Receives the datagrams that are there, as many as find room in `buffer`, and appends to `into`
+    /// where in it they are.
     ///
     /// # Errors
     /// What recvmsg(2) says, `WouldBlock` when nothing is left. Datagrams received before the
@@ -72,14 +79,15 @@ impl Receiver {
     }
 }
 
-/// How a train of datagrams is handed to the system; what is refused is not tried again.
+/// The interface by which a segmented buffer is sent. One that the kernel has refused is not tried
+/// again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Handover {
-    /// The whole train at once, at most so many datagrams: the kernel cuts it (UDP_SEGMENT).
+    /// At most this many datagrams in one sendmsg(2); the kernel cuts them apart (UDP_SEGMENT, udp(7)).
     Segmented(usize),
-    /// Many datagrams in one call (sendmmsg(2)).
+    /// Many datagrams in one sendmmsg(2).
     Batched,
-    /// One by one.
+    /// One sendmsg(2) for each datagram.
     Single,
 }
 
@@ -90,7 +98,8 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// A sender that has yet to find out what the system and the route can.
+    /// A sender that begins with the fastest interface allowed; which ones the kernel, the route and
+    /// the device support shows when they are used.
     #[must_use]
     pub(crate) fn new(offload: Offload) -> Self {
         let handover = match offload {
@@ -100,16 +109,17 @@ impl Sender {
         Self { handover }
     }
 
-    /// Sends a train of datagrams of `segment` bytes; empty `bytes` are one empty datagram.
+    /// Sends a segmented buffer of datagrams of `segment` bytes each, to the socket's peer or to `to`;
+    /// empty `bytes` are one empty datagram. `segment` must be at least 1.
     pub(crate) fn send(
         &mut self,
         socket: impl AsFd,
         bytes: &[u8],
         segment: usize,
         to: Option<&Route>,
-    ) -> Sent {
+    ) -> SendOutcome {
         let to = match to {
-            // The kernel cuts no trains for local sockets.
+            // UDP_SEGMENT is an option of UDP, which local sockets are not.
             Some(Route { peer: Address::Unix(path), .. }) => {
                 return send_each(socket, bytes, segment, path.as_deref());
             }
@@ -117,7 +127,7 @@ impl Sender {
             None => None,
         };
         let fd = socket.as_fd();
-        let mut sent = Sent { bytes: 0, messages: 0, error: None };
+        let mut sent = SendOutcome { bytes: 0, messages: 0, error: None };
         loop {
             let rest = &bytes[sent.bytes..];
             match again(|| self.send_some(fd, rest, segment, to.as_ref())) {
@@ -128,7 +138,7 @@ impl Sender {
                         return sent;
                     }
                 }
-                Err(cause) if self.lower(&cause, rest.len() > segment) => {}
+                Err(cause) if self.fall_back(&cause, rest.len() > segment) => {}
                 Err(cause) => {
                     sent.error = Some(cause);
                     return sent;
@@ -137,7 +147,8 @@ impl Sender {
         }
     }
 
-    /// Sends the front of a train; how many of its bytes left, always whole datagrams.
+    /// Sends the front of a segmented buffer; how many of its bytes were sent, which are always whole
+    /// datagrams.
     fn send_some(
         &self,
         fd: BorrowedFd<'_>,
@@ -148,14 +159,14 @@ impl Sender {
         if bytes.len() > segment {
             match self.handover {
                 Handover::Segmented(most) => {
-                    let most = most.min(datagrams::LONGEST_TRAIN / segment).max(1);
-                    let train = &bytes[..bytes.len().min(most * segment)];
-                    if train.len() > segment {
-                        datagrams::send(fd, train, Some(segment), to)?;
-                        return Ok(train.len());
+                    let most = most.min(datagrams::LONGEST_SEGMENTED / segment).max(1);
+                    let front = &bytes[..bytes.len().min(most * segment)];
+                    if front.len() > segment {
+                        datagrams::send(fd, front, Some(segment), to)?;
+                        return Ok(front.len());
                     }
                 }
-                Handover::Batched if !to.is_some_and(Recipient::is_picky) => {
+                Handover::Batched if !to.is_some_and(Recipient::has_source) => {
                     let messages = datagrams::send_batched(fd, bytes, segment, to)?;
                     return Ok(bytes.len().min(messages * segment));
                 }
@@ -167,14 +178,14 @@ impl Sender {
         Ok(one.len())
     }
 
-    /// Whether an error may be a refusal of the way a train was handed over, so that the next
-    /// way is worth a try: old kernels cut fewer segments, some routes and devices none.
-    fn lower(&mut self, cause: &io::Error, is_train: bool) -> bool {
+    /// Changes to the next slower interface if this error may mean that the present one is not
+    /// supported; whether it did. Older kernels cut fewer segments, some routes and devices none.
+    fn fall_back(&mut self, cause: &io::Error, is_segmented: bool) -> bool {
         let refusal = matches!(
             cause.raw_os_error(),
             Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE | libc::EOPNOTSUPP | libc::ENOSYS)
         );
-        if !refusal || !is_train {
+        if !refusal || !is_segmented {
             return false;
         }
         self.handover = match self.handover {
@@ -189,10 +200,10 @@ impl Sender {
     }
 }
 
-/// Sends datagrams one by one to a local socket with a name.
-fn send_each(socket: impl AsFd, bytes: &[u8], segment: usize, to: Option<&Path>) -> Sent {
+/// Sends datagrams one by one to a local socket that is bound to a path.
+fn send_each(socket: impl AsFd, bytes: &[u8], segment: usize, to: Option<&Path>) -> SendOutcome {
     let socket = SockRef::from(&socket);
-    let mut sent = Sent { bytes: 0, messages: 0, error: None };
+    let mut sent = SendOutcome { bytes: 0, messages: 0, error: None };
     let to = match to {
         Some(path) => SockAddr::unix(path),
         None => Err(io::Error::from_raw_os_error(libc::EDESTADDRREQ)),

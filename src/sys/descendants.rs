@@ -1,4 +1,4 @@
-//! Processes that descend from this one, and what they have open (proc(5)).
+//! Descendants of this process, and which files they have open (proc(5)).
 
 use std::fs;
 use std::io;
@@ -10,30 +10,30 @@ use nix::sys::stat::fstat;
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use nix::unistd::Pid;
 
-/// How often the descendants are looked through again because others have come meanwhile.
+/// How often all descendants are searched again because new ones have appeared during the search.
 const MOST_LOOKS: usize = 8;
 
-/// From now on a process whose parent has ended becomes our child, if it descends from us
-/// (PR_SET_CHILD_SUBREAPER, prctl(2)).
+/// Makes this process the new parent of its orphaned descendants (PR_SET_CHILD_SUBREAPER, prctl(2)).
 ///
 /// # Errors
-/// When the system does not know that.
+/// When the kernel does not support that.
 pub(crate) fn adopt_orphans() -> io::Result<()> {
     Ok(prctl::set_child_subreaper(true)?)
 }
 
-/// Which children have ended.
+/// Which child has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// This one, and nobody has waited for it yet; it is left so.
+    /// The child of this process id. It stays a zombie until it is waited for.
     One(i32),
-    /// None more for now.
+    /// None that has not been waited for.
     NoMore,
-    /// All of them, and somebody else has waited for them (ECHILD, wait(2)).
+    /// There are no children at all, so those that were started have been waited for elsewhere, or
+    /// without anybody (SIGCHLD ignored; ECHILD, wait(2)).
     All,
 }
 
-/// A child that has ended.
+/// Looks for a child that has ended, without waiting for one.
 #[must_use]
 pub(crate) fn ended_child() -> Ended {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
@@ -44,16 +44,17 @@ pub(crate) fn ended_child() -> Ended {
     }
 }
 
-/// Lets go of an [ended child](ended_child) whose status nobody asks for; whether that was possible.
+/// Reaps an [ended child](ended_child) whose status is of no interest; whether that succeeded.
 pub(crate) fn bury(child: i32) -> bool {
     waitpid(Pid::from_raw(child), Some(WaitPidFlag::WNOHANG)).is_ok()
 }
 
-/// Whether a process that descends from us has this socket open; `except` are children that are
-/// passed over together with their descendants.
+/// Whether a descendant of this process has this socket open. The children `except` and their
+/// descendants are not searched.
 ///
 /// # Errors
-/// When the system does not tell.
+/// When `/proc` cannot be read, or new descendants kept appearing during the search
+/// (`ResourceBusy`).
 pub(crate) fn is_held(socket: BorrowedFd<'_>, except: &[i32]) -> io::Result<bool> {
     let socket = fstat(socket)?;
     let identity = (socket.st_dev, socket.st_ino);
@@ -69,10 +70,11 @@ pub(crate) fn is_held(socket: BorrowedFd<'_>, except: &[i32]) -> io::Result<bool
             if has_open(process, identity)? {
                 return Ok(true);
             }
-            // After its descriptors: a child that it had before may have what it has closed.
+            // Children are listed after the descriptors were read: a process may pass the socket to a
+            // child and close its own descriptor in between.
             to_ask.extend(children(&process.to_string())?);
         }
-        // Those of a process that ended in between are our children now.
+        // If a process ended during the search, its children have become children of this process.
         let now = ours()?;
         if now == before {
             return Ok(false);
@@ -82,7 +84,7 @@ pub(crate) fn is_held(socket: BorrowedFd<'_>, except: &[i32]) -> io::Result<bool
     Err(io::ErrorKind::ResourceBusy.into())
 }
 
-/// The children of all threads of a process; none of one that is gone.
+/// The children of all threads of a process; empty when the process no longer exists.
 fn children(process: &str) -> io::Result<Vec<i32>> {
     let mut children = Vec::new();
     let Some(threads) = unless_gone(fs::read_dir(format!("/proc/{process}/task")))? else {
@@ -98,12 +100,12 @@ fn children(process: &str) -> io::Result<Vec<i32>> {
     Ok(children)
 }
 
-/// Whether a process has a file with this device and inode open.
+/// Whether a process has the file with this device and inode number open.
 fn has_open(process: i32, identity: (u64, u64)) -> io::Result<bool> {
     let descriptors = match unless_gone(fs::read_dir(format!("/proc/{process}/fd"))) {
         Ok(Some(descriptors)) => descriptors,
         Ok(None) => return Ok(false),
-        // What an ended process had belongs to the system.
+        // The kernel owns the descriptor table of a zombie, which is empty.
         Err(_) if is_zombie(process) => return Ok(false),
         Err(cause) => return Err(cause),
     };
@@ -123,7 +125,8 @@ fn is_zombie(process: i32) -> bool {
         .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
 }
 
-/// A process, thread or descriptor may end while it is looked at.
+/// Turns the errors for a process, thread or descriptor that has ceased to exist into `None`: that may
+/// happen at any time during a search.
 fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -1,5 +1,5 @@
-//! ICMP messages about datagrams of ours, from the error queue of their socket (IP_RECVERR in
-//! ip(7), IPV6_RECVERR in ipv6(7)).
+//! ICMP errors about datagrams that a socket has sent, read from that socket's error queue
+//! (IP_RECVERR, ip(7); IPV6_RECVERR, ipv6(7)).
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -11,39 +11,42 @@ use nix::sys::socket::{
 
 use crate::peer::canonical;
 
-/// What a host or router on the way says about a datagram.
+/// What an ICMP error says about a datagram: why the destination host, or a router on the path to it,
+/// did not deliver it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IcmpKind {
-    /// The host itself: nobody is at this port.
+    /// From the host itself: no socket is bound to this port.
     PortUnreachable,
-    /// There is no such host, or it does not speak UDP.
+    /// The host cannot be reached, or does not implement UDP.
     HostUnreachable,
-    /// There is no way to its network.
+    /// There is no route to its network.
     NetworkUnreachable,
-    /// A router or firewall does not let it pass.
+    /// A router or firewall drops it on purpose (administratively prohibited).
     Prohibited,
-    /// It was passed on too often, or its fragments did not come together.
+    /// Its time to live (hop limit) was used up, or not all of its fragments arrived in time.
     TimeExceeded,
-    /// It is too long for the next hop; the system cuts the next ones.
+    /// It is longer than the MTU of the next hop and must not be fragmented there. The kernel lowers the
+    /// path MTU, so that later datagrams arrive.
     TooLong,
 }
 
-/// An ICMP message.
+/// An ICMP error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Icmp {
     /// What it says.
     pub kind: IcmpKind,
-    /// Where the datagram was going that it is about.
+    /// The destination of the datagram that it is about.
     pub about: SocketAddr,
-    /// Who says so.
+    /// The host or router that sent the error, if the kernel tells.
     pub from: Option<IpAddr>,
 }
 
-/// Has a socket for addresses of this one's family keep the ICMP messages about its datagrams. Its
-/// calls then fail with whatever such a message says, not only that nobody is at the port.
+/// Has the kernel queue the ICMP errors about the datagrams of a socket, which sends to addresses of
+/// the family of `address`. Calls on the socket then fail for every kind of ICMP error; without this a
+/// connected socket reports few but port unreachable, and an unconnected one none (udp(7)).
 ///
 /// # Errors
-/// When the system cannot do that.
+/// What setsockopt(2) says.
 pub(crate) fn hear_icmp(socket: impl AsFd, address: SocketAddr) -> io::Result<()> {
     let socket = socket.as_fd();
     if address.is_ipv6() {
@@ -51,12 +54,13 @@ pub(crate) fn hear_icmp(socket: impl AsFd, address: SocketAddr) -> io::Result<()
         if canonical(address).is_ipv6() {
             return Ok(());
         }
-        // What goes to an IPv4 address in disguise is answered by ICMP of IPv4.
+        // Datagrams to an IPv4-mapped address are IPv4 packets, and so are the errors about them.
     }
     Ok(setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?)
 }
 
-/// Takes the next ICMP message about a datagram that has not arrived; `None` when there is none.
+/// Takes the next ICMP error about a datagram that was not delivered from the socket's queue; `None`
+/// when there is none.
 ///
 /// # Errors
 /// What recvmsg(2) says.
@@ -65,7 +69,7 @@ pub(crate) fn next_icmp(socket: impl AsFd) -> io::Result<Option<Icmp>> {
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
     loop {
         let mut control = nix::cmsg_space!((libc::sock_extended_err, libc::sockaddr_in6));
-        // The beginning of the datagram comes along, but where it went is all one needs to know.
+        // The beginning of the datagram comes with the error, but only its destination is of use.
         let mut payload = [0; 1];
         let mut slices = [IoSliceMut::new(&mut payload)];
         let result = recvmsg::<SockaddrStorage>(raw, &mut slices, Some(&mut control), flags);
@@ -101,7 +105,8 @@ fn ipv4(address: &libc::sockaddr_in) -> IpAddr {
     Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr)).into()
 }
 
-/// What the message means for the datagram; `None` when it may have arrived all the same.
+/// What an ICMP error means for the datagram; `None` for one that does not say that the datagram was
+/// not delivered.
 fn kind_of(error: &libc::sock_extended_err) -> Option<IcmpKind> {
     match (error.ee_origin, error.ee_type, error.ee_code) {
         // RFC 792 and RFC 1812, 5.2.7.1: destination unreachable, time exceeded.

@@ -1,4 +1,4 @@
-//! Linux: socket facts that no portable crate hands out.
+//! Linux: what the kernel tells about sockets, processes and terminals that no crate in use offers.
 #![allow(unsafe_code)]
 
 pub(super) mod datagrams;
@@ -13,6 +13,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 use std::{ptr, slice};
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -26,19 +27,20 @@ pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<(Socket, Option<Add
     let mut name = MaybeUninit::<libc::sockaddr_storage>::uninit();
     let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: the name and its length describe memory of ours that the kernel may fill in.
+    // SAFETY: the pointer and the length describe `name`, which the kernel may fill in.
     let fd = unsafe {
         libc::accept4(listener.as_raw_fd(), name.as_mut_ptr().cast(), &raw mut length, flags)
     };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the kernel has just given us this descriptor, and nobody else has it.
+    // SAFETY: accept4 has just returned this new descriptor, and nothing else owns it.
     let socket = unsafe { Socket::from_raw_fd(fd) };
     Ok((socket, address_of(&name, length)))
 }
 
-/// The address in a name that the kernel has filled in with `length` bytes.
+/// The address in a socket name of which the kernel has filled in `length` bytes; `None` for other
+/// address families.
 fn address_of(
     name: &MaybeUninit<libc::sockaddr_storage>,
     length: libc::socklen_t,
@@ -89,14 +91,14 @@ pub(super) fn privileged_ports() -> Option<Range<u16>> {
         return None;
     }
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
-    // Before Linux 4.11 it was always the same.
+    // Linux before 4.11 has no such setting, and a fixed limit.
     let first = first.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024);
     Some(1..first)
 }
 
 pub(super) fn is_ignored(signal: i32) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: with a null new action the call only writes the present one into our memory.
+    // SAFETY: with a null new action the call only writes the present one into `action`.
     let result = unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) };
     // SAFETY: zeroes are a valid value, and the kernel has written over them if it succeeded.
     result == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
@@ -131,11 +133,19 @@ pub(super) fn tcp_state(fd: BorrowedFd<'_>) -> io::Result<TcpState> {
     })
 }
 
+pub(super) fn tcp_peer_has_closed(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    const CLOSE_WAIT: u8 = 8;
+    let (state, _) = get_option::<u8>(fd, libc::IPPROTO_TCP, libc::TCP_INFO)?;
+    Ok(state == CLOSE_WAIT)
+}
+
 /// Words of `struct tcp_info` (`linux/tcp.h`), counted in 32-bit units; the structure only grows,
 /// and older kernels fill in less of it.
 mod tcp_info {
     /// The byte of options is the second of the second word.
     pub(super) const OPTIONS: usize = 1;
+    /// In microseconds.
+    pub(super) const RTT: usize = 17;
     pub(super) const TOTAL_RETRANS: usize = 25;
     pub(super) const SEGS_OUT: usize = 34;
     pub(super) const SEGS_IN: usize = 35;
@@ -164,9 +174,13 @@ pub(super) fn tcp_counts(fd: BorrowedFd<'_>) -> io::Result<Option<TcpCounts>> {
         segments_in: word(tcp_info::SEGS_IN),
         bytes_out: long(tcp_info::BYTES_SENT),
         retransmissions: word(tcp_info::TOTAL_RETRANS),
+        round_trip: match word(tcp_info::RTT) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros)),
+        },
         timestamps: options & OPTION_TIMESTAMPS != 0,
     };
-    // A connection has sent at least its SYN or SYN-ACK, if anybody counts.
+    // Every connection has sent a SYN or SYN-ACK: a count of 0 means that this kernel does not count.
     Ok((counts.segments_out > 0).then_some(counts))
 }
 
@@ -197,11 +211,11 @@ pub(super) fn terminal(fd: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(number)
 }
 
-/// What the names of the congestion controls that pace begin with; Linux has several BBR.
+/// The prefix of the names of congestion controls that pace: there are several versions of BBR.
 const PACES: &[u8] = b"bbr";
 
-/// One that never paces by itself, is part of every kernel and allowed to everybody unless an
-/// administrator says otherwise (`net.ipv4.tcp_allowed_congestion_control`, tcp(7)).
+/// A congestion control that does not pace. It is part of every kernel and allowed to every user by
+/// default (`net.ipv4.tcp_allowed_congestion_control`, tcp(7)).
 const NEVER_PACES: &[u8] = b"reno";
 
 pub(super) fn stop_pacing(fd: BorrowedFd<'_>) -> io::Result<()> {
@@ -212,7 +226,7 @@ pub(super) fn stop_pacing(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// `SO_MEMINFO` and the place of the drop count in it (`linux/sock_diag.h`).
+/// `SO_MEMINFO`, and the index of the drop count in its array (`linux/sock_diag.h`).
 const SO_MEMINFO: i32 = 55;
 const SK_MEMINFO_DROPS: usize = 8;
 
@@ -225,7 +239,7 @@ pub(super) fn receive_drops(fd: BorrowedFd<'_>) -> io::Result<u64> {
 }
 
 pub(super) fn raise_receive_buffer(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
-    // With CAP_NET_ADMIN the limit of net.core.rmem_max does not count (socket(7)).
+    // SO_RCVBUFFORCE needs CAP_NET_ADMIN, and is not limited by net.core.rmem_max (socket(7)).
     setsockopt(&fd, sockopt::RcvBufForce, &bytes)
         .or_else(|_| setsockopt(&fd, sockopt::RcvBuf, &bytes))
         .map_err(Into::into)

@@ -1,15 +1,16 @@
-//! System calls that a signal has interrupted.
+//! Repeating system calls that a signal has interrupted.
 
 use std::io;
 
-/// How often a call is made again at once.
+/// How often a call is made before its interruption is returned to the caller.
 const TRIES: u32 = 8;
 
-/// Makes a call again that a signal has interrupted before it did anything (EINTR, signal(7)). Only
-/// so often: a call that never gets through must not keep the loop from hearing the signal.
+/// Repeats a call while a signal interrupts it before it has done anything (EINTR, signal(7)), up to a
+/// fixed number of times: a call that is interrupted again and again must not keep the event loop from
+/// handling the signal.
 ///
 /// # Errors
-/// What the call says; `Interrupted` when it never got through.
+/// What the call says; `Interrupted` when every attempt was interrupted.
 pub(crate) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for _ in 1..TRIES {
         match call() {

@@ -49,7 +49,7 @@ const PLACES: [(&str, &[&str]); 12] = [
     ("Shutdown", &["engine/stream/", "io/stdio.rs"]),
     ("set_linger", &["net/socket.rs"]),
     // One thread, one loop: nothing waits anywhere else but a look-up of a name, which nobody can do otherwise.
-    ("thread::Builder", &["net/address.rs"]),
+    ("thread::Builder", &["net/address/lookup.rs"]),
     ("thread::spawn", &[]),
     ("thread::sleep", &[]),
     // Standard output carries what was received; lines for people go through the console.

@@ -20,6 +20,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         the_bytes_are_in_the_events_with_x,
         datagrams_are_told_by_peer,
         clients_are_closed_when_the_run_ends,
+        who_closes_first_and_the_round_trip_are_told,
         errors_are_events_and_the_status_is_the_same,
         a_broken_connection_is_closed_by_reset,
         quiet_leaves_errors_and_what_was_asked_for,
@@ -47,12 +48,18 @@ const SCHEMA: [(&str, &str); 10] = [
         "data",
         "ENDS direction:string bytes:number offset:number number:number cut_from:number? data:string?",
     ),
-    ("closed", "ENDS reset:boolean sent_bytes:number received_bytes:number"),
+    (
+        "closed",
+        "ENDS reset:boolean sent_bytes:number received_bytes:number duration:number \
+         closed_first:string? round_trip:number? retransmissions:number?",
+    ),
     ("error", "message:string status:number"),
     (
         "summary",
         "protocol:string final:boolean sent_bytes:number sent_messages:number received_bytes:number \
-         received_messages:number kernel_drops:number? cut:number? peers:number? unsent:number?",
+         received_messages:number kernel_drops:number? cut:number? peers:number? unsent:number? \
+         connections:number? peer_closed_first:number? we_closed_first:number? \
+         closed_first:string? round_trip:number? retransmissions:number?",
     ),
 ];
 
@@ -288,4 +295,33 @@ fn clients_are_closed_when_the_run_ends() {
     let ended = server.wait().expect_code(0);
     let closed = events(&ended.stderr).iter().filter(|event| event["event"] == "closed").count();
     assert_eq!(closed, 1, "{}", ended.stderr);
+}
+
+fn who_closes_first_and_the_round_trip_are_told() {
+    for (peer_first, expected) in [(true, "peer"), (false, "us")] {
+        let mut server = pktcat_line("listen --json 127.0.0.1 0").stdin(Input::Pipe).spawn();
+        let client = net::connect(u16::try_from(port(&server)).unwrap());
+        server.wait_line("{\"event\":\"accepted\"");
+        if peer_first {
+            net::finish(&client);
+            server.wait_stdout_end();
+            server.close_stdin();
+        } else {
+            server.close_stdin();
+            assert_eq!(net::read_to_fin(&client), b"");
+            net::finish(&client);
+        }
+        let events = events(&server.wait().expect_code(0).stderr);
+        let [closed, summary] = &events[events.len() - 2..] else { panic!("{events:?}") };
+        for event in [closed, summary] {
+            assert_eq!(event["closed_first"], expected);
+            assert_eq!(event["retransmissions"], 0);
+            let round_trip = event["round_trip"].as_f64().unwrap();
+            assert!(round_trip > 0.0 && round_trip < 1.0, "{round_trip} s");
+        }
+        assert!(closed["duration"].as_f64() <= closed["elapsed"].as_f64());
+        let counts = ["connections", "peer_closed_first", "we_closed_first"];
+        let counts = counts.map(|name| summary[name].as_u64().unwrap());
+        assert_eq!(counts, [1, u64::from(peer_first), u64::from(!peer_first)]);
+    }
 }

@@ -25,6 +25,7 @@ mod failures;
 mod faults;
 mod forged;
 mod formats;
+mod forward;
 mod hints;
 mod interop;
 mod json;
@@ -47,7 +48,9 @@ mod services;
 mod services_udp;
 mod storms;
 mod taking_over;
+mod telling;
 mod timeouts;
+mod timestamps;
 mod tls;
 mod udp;
 mod unix;
@@ -112,6 +115,7 @@ fn all() -> Vec<Trial> {
         faults::tests(),
         forged::tests(),
         formats::tests(),
+        forward::tests(),
         hints::tests(),
         interop::tests(),
         json::tests(),
@@ -134,7 +138,9 @@ fn all() -> Vec<Trial> {
         services_udp::tests(),
         storms::tests(),
         taking_over::tests(),
+        telling::tests(),
         timeouts::tests(),
+        timestamps::tests(),
         tls::tests(),
         udp::tests(),
         unix::tests(),

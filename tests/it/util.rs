@@ -1,4 +1,4 @@
-//! What the tests share: running pktcat (or another program) and watching it from outside.
+//! What the tests share: running pktcat or another program, and observing it from outside.
 //!
 //! Every child is killed when its [`Running`] is dropped, and by a watchdog after [`LIFETIME`], so
 //! that no read or write on its pipes can block a test for ever. Waiting is always for an event with
@@ -15,7 +15,7 @@
 //! ```
 //!
 //! `PKTCAT_TEST_ARGS` holds words that are put right after the subcommand of `listen` and `connect`:
-//! `PKTCAT_TEST_ARGS=--portable cargo test` runs everything once more without the fast paths.
+//! `PKTCAT_TEST_ARGS=--portable cargo test` runs everything on the portable path.
 
 #![allow(unreachable_pub)]
 

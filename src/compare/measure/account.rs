@@ -1,43 +1,43 @@
 //! What became of every message: answered, lost, late, reordered, duplicated, corrupted.
 //!
-//! Knows numbers and times, and neither sockets nor contents. Every message that was sent ends in
-//! exactly one of three places: received, late or lost.
+//! It knows the numbers and times of messages, but not their contents. Every message that was sent is
+//! in the end counted as exactly one of received, late and lost.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::compare::measure::rtt::RoundTrips;
 
-/// A moment, counted from the start of the run.
+/// A point in time, as the duration since the start of the run.
 pub(crate) type At = Duration;
 
-/// Whether a reply is what was sent.
+/// Whether a reply is the same as the message that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Condition {
     /// Byte for byte.
     Intact,
-    /// Something in it differs, but it is one message of the right length.
+    /// It has the right length, but its bytes differ.
     Changed,
-    /// It is no whole message, or more than one, or nobody can tell.
+    /// It has another length, or cannot be matched to a message.
     Misshapen,
 }
 
-/// How far a message has come.
+/// What has become of a message so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    /// Sent, and counted against the window.
+pub(crate) enum MessageState {
+    /// Sent, and takes a place in the window.
     InFlight,
-    /// Sent, and the window waits for it no longer; its reply is still in time.
+    /// Sent, and takes no place in the window any more; a reply would still be in time.
     Overdue,
     /// The reply came in time.
     Answered,
-    /// No reply within the limit.
+    /// The limit has passed without a reply.
     Lost,
     /// The reply came after the limit.
     Late,
 }
 
-impl State {
+impl MessageState {
     /// Whether a reply would be in time.
     #[must_use]
     pub(crate) fn is_open(self) -> bool {
@@ -48,43 +48,43 @@ impl State {
 /// What a reply turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The first one to its message, this long after it was sent.
+    /// The first reply to its message and in time, this long after the message was sent.
     Answered(Duration),
-    /// The first one, after the limit.
+    /// The first reply to its message, but after the limit.
     Late,
-    /// One more to a message that has been answered.
+    /// Another reply to a message that has been answered.
     Duplicate,
-    /// To no message that is known.
+    /// A reply to no message that is remembered.
     Unmatched,
 }
 
-/// The numbers that a run leads to.
+/// What became of all messages and replies of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Counts {
-    /// Messages sent: received + late + lost.
+    /// Messages sent: the sum of received, late and lost.
     pub sent: u64,
     /// Messages whose reply came in time.
     pub received: u64,
     /// Messages whose reply came, but after the limit.
     pub late: u64,
-    /// Messages whose reply never came.
+    /// Messages whose reply has not come.
     pub lost: u64,
     /// Replies that came after the reply to a later message (RFC 4737, Type-P-Reordered).
     pub reordered: u64,
     /// Replies beyond the first to their message.
     pub duplicated: u64,
-    /// Replies that were not what was sent.
+    /// Replies that were not the same as the message sent.
     pub corrupted: u64,
     /// Replies to nothing that was sent.
     pub unmatched: u64,
-    /// Messages whose reply was one piece of their length.
+    /// Messages whose first reply was one piece of their length.
     pub whole: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     sent_at: At,
-    state: State,
+    state: MessageState,
 }
 
 /// The account of one run over one protocol.
@@ -92,22 +92,22 @@ struct Slot {
 pub(crate) struct Account {
     /// How long a reply may take.
     limit: Duration,
-    /// The last messages, so many at most.
+    /// The last messages sent, at most `most_slots`.
     slots: VecDeque<Slot>,
     most_slots: usize,
-    /// Number of the message in the first slot.
+    /// The number of the message in the first slot.
     first: u64,
-    /// No message before this one is open.
+    /// No message with a lower number is open.
     oldest_open: u64,
     open: u64,
-    /// The lowest number that would be in order (RFC 4737, NextExp).
+    /// The lowest number with which a reply would be in order (NextExp of RFC 4737).
     next_expected: u64,
     counts: Counts,
     round_trips: RoundTrips,
 }
 
 impl Account {
-    /// An account that remembers at most so many messages, with this limit for replies.
+    /// An account that remembers at most `most_slots` messages; `limit` is how long a reply may take.
     #[must_use]
     pub(crate) fn new(limit: Duration, most_slots: usize) -> Self {
         Self {
@@ -123,13 +123,13 @@ impl Account {
         }
     }
 
-    /// How many messages were sent, which is the number of the next one.
+    /// How many messages were sent. Numbers begin at 0, so that this is also the number of the next.
     #[must_use]
     pub(crate) fn sent_so_far(&self) -> u64 {
         self.counts.sent
     }
 
-    /// How many messages wait for a reply that would be in time.
+    /// How many messages have no reply yet that would still be in time.
     #[must_use]
     pub(crate) fn open(&self) -> u64 {
         self.open
@@ -141,16 +141,16 @@ impl Account {
         self.counts.sent - self.oldest_open < self.most_slots as u64
     }
 
-    /// A message has left; its number.
+    /// Records that a message was sent; returns its number.
     pub(crate) fn sent(&mut self, at: At) -> u64 {
         if self.slots.len() == self.most_slots {
             self.slots.pop_front();
             self.first += 1;
         }
-        self.slots.push_back(Slot { sent_at: at, state: State::InFlight });
+        self.slots.push_back(Slot { sent_at: at, state: MessageState::InFlight });
         let number = self.counts.sent;
         self.counts.sent += 1;
-        // Lost until a reply says otherwise.
+        // It counts as lost until a reply comes.
         self.counts.lost += 1;
         self.open += 1;
         number
@@ -161,7 +161,7 @@ impl Account {
         self.slots.get(index)
     }
 
-    fn set(&mut self, number: u64, state: State) {
+    fn set(&mut self, number: u64, state: MessageState) {
         let index = number.checked_sub(self.first).and_then(|n| usize::try_from(n).ok());
         if let Some(slot) = index.and_then(|index| self.slots.get_mut(index)) {
             self.open -= u64::from(slot.state.is_open() && !state.is_open());
@@ -169,9 +169,9 @@ impl Account {
         }
     }
 
-    /// How far a message has come; `None` when it is forgotten or was never sent.
+    /// What has become of a message; `None` when it is no longer remembered or was never sent.
     #[must_use]
-    pub(crate) fn state(&self, number: u64) -> Option<State> {
+    pub(crate) fn state(&self, number: u64) -> Option<MessageState> {
         self.slot(number).map(|slot| slot.state)
     }
 
@@ -184,59 +184,60 @@ impl Account {
     /// The open messages, oldest first.
     pub(crate) fn open_messages(&self) -> impl Iterator<Item = u64> {
         (self.oldest_open..self.counts.sent)
-            .filter(|number| self.state(*number).is_some_and(State::is_open))
+            .filter(|number| self.state(*number).is_some_and(MessageState::is_open))
     }
 
-    /// The window no longer waits for this message.
+    /// Records that the message takes no place in the window any more.
     pub(crate) fn overdue(&mut self, number: u64) {
-        if self.state(number) == Some(State::InFlight) {
-            self.set(number, State::Overdue);
+        if self.state(number) == Some(MessageState::InFlight) {
+            self.set(number, MessageState::Overdue);
         }
     }
 
-    /// Takes notice of replies that can no longer be in time.
+    /// Marks the messages as lost whose reply can no longer be in time.
     pub(crate) fn expire(&mut self, now: At) {
         while let Some(slot) = self.slot(self.oldest_open).copied() {
             if slot.state.is_open() {
                 if now.saturating_sub(slot.sent_at) <= self.limit {
                     break;
                 }
-                self.set(self.oldest_open, State::Lost);
+                self.set(self.oldest_open, MessageState::Lost);
             }
             self.oldest_open += 1;
         }
     }
 
-    /// When the next message will be lost for want of a reply; [`expire`](Self::expire) first.
+    /// When the next message will count as lost if no reply comes; right only after
+    /// [`expire`](Self::expire).
     #[must_use]
     pub(crate) fn next_expiry(&self) -> Option<At> {
         let slot = self.slot(self.oldest_open).filter(|slot| slot.state.is_open())?;
         Some(slot.sent_at + self.limit)
     }
 
-    /// A reply to message `number` has come.
+    /// Records a reply to message `number`.
     pub(crate) fn reply(&mut self, number: u64, at: At, condition: Condition) -> Outcome {
         let Some(Slot { sent_at, state }) = self.slot(number).copied() else {
             return self.unmatched(condition);
         };
         self.counts.corrupted += u64::from(condition != Condition::Intact);
         let took = at.saturating_sub(sent_at);
-        if !matches!(state, State::Answered | State::Late) {
+        if !matches!(state, MessageState::Answered | MessageState::Late) {
             self.counts.whole += u64::from(condition != Condition::Misshapen);
         }
         match state {
-            State::Answered | State::Late => {
+            MessageState::Answered | MessageState::Late => {
                 self.counts.duplicated += 1;
                 Outcome::Duplicate
             }
-            _ if state == State::Lost || took > self.limit => {
-                self.set(number, State::Late);
+            _ if state == MessageState::Lost || took > self.limit => {
+                self.set(number, MessageState::Late);
                 self.counts.lost -= 1;
                 self.counts.late += 1;
                 Outcome::Late
             }
             _ => {
-                self.set(number, State::Answered);
+                self.set(number, MessageState::Answered);
                 self.counts.lost -= 1;
                 self.counts.received += 1;
                 if condition == Condition::Intact {
@@ -248,23 +249,25 @@ impl Account {
         }
     }
 
-    /// A message of which a byte stream carries nothing, so that nothing can come back of it.
+    /// Records a message without bytes as answered: a byte stream carries nothing of it, so that no reply
+    /// can come.
     pub(crate) fn empty_reply(&mut self, number: u64) {
-        if self.state(number).is_some_and(State::is_open) {
-            self.set(number, State::Answered);
+        if self.state(number).is_some_and(MessageState::is_open) {
+            self.set(number, MessageState::Answered);
             self.counts.lost -= 1;
             self.counts.received += 1;
         }
     }
 
-    /// A reply to nothing that was sent has come.
+    /// Records a reply that belongs to no message.
     pub(crate) fn unmatched(&mut self, condition: Condition) -> Outcome {
         self.counts.corrupted += u64::from(condition != Condition::Intact);
         self.counts.unmatched += 1;
         Outcome::Unmatched
     }
 
-    /// RFC 4737, section 3: only the first, intact copies of messages that are in time count.
+    /// Counts reordering as RFC 4737, section 3, defines it, among the first intact replies that are in
+    /// time.
     fn place_in_order(&mut self, number: u64) {
         if number >= self.next_expected {
             self.next_expected = number + 1;
@@ -286,7 +289,7 @@ impl Account {
         &self.round_trips
     }
 
-    /// The round trips, when the run is over.
+    /// The round trips of intact replies that came in time, at the end of the run.
     #[must_use]
     pub(crate) fn into_round_trips(self) -> RoundTrips {
         self.round_trips

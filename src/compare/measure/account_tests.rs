@@ -29,8 +29,8 @@ fn every_message_is_received_late_or_lost() {
     assert_eq!(account.reply(0, ms(7), Condition::Intact), Outcome::Answered(ms(7)));
     account.expire(ms(102));
     // Message 1 was sent at 1 ms, 2 at 2 ms: the first has passed the limit, the second has not.
-    assert_eq!(account.state(1), Some(State::Lost));
-    assert_eq!(account.state(2), Some(State::InFlight));
+    assert_eq!(account.state(1), Some(MessageState::Lost));
+    assert_eq!(account.state(2), Some(MessageState::InFlight));
     assert_eq!(account.next_expiry(), Some(ms(102)));
     assert_eq!(account.reply(1, ms(102), Condition::Intact), Outcome::Late);
     // Late is late, whether or not somebody looked at the clock in between.

@@ -1,4 +1,4 @@
-//! Messages over UDP: one datagram each, known again by what is in it.
+//! Messages over UDP: each is one datagram, and its reply is recognised by the content.
 
 use std::io::{self, Read as _};
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::compare::measure::carrier::Carrier;
 use crate::compare::measure::flow::Delivery;
 use crate::compare::measure::ledger::Ledger;
 use crate::compare::measure::recognise::Recogniser;
-use crate::compare::measure::wire::{UdpMeter, Wire};
+use crate::compare::measure::wire::{UdpMeter, WireTraffic};
 use crate::error::{Error, Result, Status};
 use crate::io::reactor::{Latch, Reactor};
 use crate::net::address::Protocol;
@@ -20,33 +20,35 @@ use crate::net::socket;
 use crate::observe::tap::{Event, Link, Tap};
 use crate::sys::{self, Offload, Sender};
 
-/// The longest packet where the system does not tell: that of Ethernet.
+/// The MTU in bytes that is assumed where the kernel does not tell it: that of Ethernet.
 const USUAL_MTU: usize = 1500;
 
-/// Room for the longest datagram there is.
+/// Bytes of buffer: more than the longest datagram has.
 const ROOM: usize = 64 * 1024;
 
-/// Calls before somebody else has a turn.
+/// How many datagrams are received before messages may be sent again.
 const BUDGET: usize = 64;
 
-/// Whether datagrams find room to leave. A watch for that is woken by every datagram that has left
-/// (sk_write_space), which would double the loop's work, so that there is none until one is needed.
+/// Whether the socket has room for another datagram. Watching for that makes epoll report every datagram
+/// that has been sent (the kernel's `sk_write_space`), which would double the work of the loop. So the
+/// watch begins only once a datagram has found no room.
 #[derive(Debug)]
 enum Room {
-    /// It has always been there.
+    /// So far every datagram has found room.
     Always,
-    /// The last datagram found none, and nobody watches yet.
+    /// The last datagram found none, and the watch has yet to be made.
     Missing,
-    /// Watched through a descriptor of its own.
+    /// The reactor watches for room, through a duplicate of the socket: a descriptor can be watched only
+    /// once.
     Watched {
-        /// Held open for the watch.
+        /// Keeps the duplicate open.
         _twin: Socket,
         latch: Rc<Latch>,
     },
 }
 
 /// The client's end: a connected socket.
-pub(crate) struct Datagrams {
+pub(crate) struct UdpCarrier {
     socket: Rc<Socket>,
     latch: Rc<Latch>,
     room: Room,
@@ -57,13 +59,13 @@ pub(crate) struct Datagrams {
     buffer: Vec<u8>,
     sender: Sender,
     meter: UdpMeter,
-    wire: Wire,
-    /// Datagrams that came.
+    wire: WireTraffic,
+    /// How many datagrams were received.
     came: u64,
 }
 
-impl Datagrams {
-    /// Takes a connected socket that the reactor watches for reading.
+impl UdpCarrier {
+    /// A carrier over a connected socket; `latch` is the reactor's watch of it for reading.
     #[must_use]
     pub(crate) fn new(
         socket: Rc<Socket>,
@@ -75,7 +77,7 @@ impl Datagrams {
         let link = Link::of(&socket, Protocol::Udp, peer.into());
         let mtu = sys::path_mtu(&*socket, peer).unwrap_or(USUAL_MTU);
         Self {
-            // Never in trains: each datagram leaves by itself, when its time has come.
+            // Each message is sent at its own time, so that several are never sent in one call.
             sender: Sender::new(Offload::Portable),
             socket,
             latch,
@@ -86,12 +88,12 @@ impl Datagrams {
             recogniser,
             buffer: vec![0; ROOM],
             meter: UdpMeter::new(peer, mtu),
-            wire: Wire::default(),
+            wire: WireTraffic::default(),
             came: 0,
         }
     }
 
-    /// `None` when that is no end.
+    /// The error that ends the run because of this cause; `None` when the run goes on.
     fn failed(&self, what: &str, cause: &io::Error) -> Option<Error> {
         let error = socket::datagram_failed(&self.socket, what, &self.peer.into(), cause)?;
         if error.status == Status::Refused {
@@ -100,20 +102,20 @@ impl Datagrams {
         Some(error)
     }
 
-    /// What went over the wire.
+    /// The packets and bytes sent and received so far.
     #[must_use]
-    pub(crate) fn wire(&self) -> Wire {
+    pub(crate) fn wire(&self) -> WireTraffic {
         self.wire
     }
 
-    /// Datagrams that came.
+    /// How many datagrams were received.
     #[must_use]
     pub(crate) fn came(&self) -> u64 {
         self.came
     }
 }
 
-impl Carrier for Datagrams {
+impl Carrier for UdpCarrier {
     fn is_writable(&self) -> bool {
         match &self.room {
             Room::Always => true,
@@ -150,8 +152,7 @@ impl Carrier for Datagrams {
             if !self.latch.readable() {
                 break;
             }
-            // One by one, each with its own time: a call that fetches many would make the first
-            // wait for the last.
+            // Each datagram is received by a call of its own, so that each has its own arrival time.
             match (&*self.socket).read(&mut self.buffer) {
                 Ok(length) => {
                     let at = now();

@@ -1,9 +1,10 @@
-//! When the next message may leave: its time, and a window of outstanding messages.
+//! When the next message may be sent: at its time, and if the window has room for another message
+//! without a reply.
 //!
-//! A lost datagram must not hold its place in the window until its reply can no longer come. As
-//! TCP's own loss detection does (RFC 8985), the window stops waiting for a message once replies
-//! to later ones have come, or when nothing comes for much longer than replies usually take. The
-//! account is not touched by that: a reply still counts as in time.
+//! A lost datagram must not take a place in the window for as long as a reply may take. So, like TCP's
+//! own loss detection (RFC 8985), the window stops waiting for a message once replies to several later
+//! ones have come, or when no reply has come for much longer than usual. That does not change how the
+//! message is counted: a reply within the limit is still in time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,49 +14,50 @@ use crate::compare::measure::account::At;
 /// The settings of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pacing {
-    /// Between the times of two messages.
+    /// The time between two messages.
     pub interval: Duration,
-    /// The most messages outstanding at once.
+    /// The most messages that may be without a reply at once.
     pub window: usize,
     /// How long a reply may take.
     pub limit: Duration,
-    /// Messages in all.
+    /// How many messages are sent in all.
     pub count: u64,
 }
 
-/// Whether replies can be missing while later ones come.
+/// Whether a reply can be missing although replies to later messages have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// A byte stream: whatever comes, comes in order.
+    /// No: a byte stream delivers in order.
     InOrder,
-    /// Datagrams: each may be lost or overtaken.
+    /// Yes: datagrams may be lost or reordered.
     Any,
 }
 
 /// What may happen next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// A message may leave now.
+    /// A message may be sent now.
     Now,
-    /// Not before this time.
+    /// The next message is due at this time.
     At(At),
     /// The window is full.
     Full,
-    /// All messages have left.
+    /// All messages have been sent.
     Done,
 }
 
-/// So many replies to later messages, and the window waits no longer (RFC 5681: three duplicate
-/// acknowledgments).
+/// After this many replies to later messages the window stops waiting for a message. It corresponds to
+/// the three duplicate acknowledgments of RFC 5681.
 const OVERTAKEN: u32 = 3;
 
-/// Patience before the first reply has come.
+/// How long the window waits for a message before any reply has shown how long replies take.
 const FIRST_PATIENCE: Duration = Duration::from_millis(100);
 
-/// The least patience: a busy machine may forget a process for that long.
+/// The least time the window waits for a message: on a busy machine a process may get no processor for
+/// that long.
 const LEAST_PATIENCE: Duration = Duration::from_millis(10);
 
-/// Patience doubles each time it was in vain, up to so many times.
+/// That time doubles whenever it has passed in vain, at most this often.
 const MOST_DOUBLINGS: u32 = 3;
 
 #[derive(Debug, Clone, Copy)]
@@ -73,13 +75,13 @@ pub(crate) struct Flow {
     sent: u64,
     first_at: At,
     in_flight: VecDeque<InFlight>,
-    /// Smoothed round trip and its variation (RFC 6298).
+    /// The smoothed round-trip time and its variation (SRTT and RTTVAR of RFC 6298).
     usual: Option<(Duration, Duration)>,
     in_vain: u32,
 }
 
 impl Flow {
-    /// A flow that has not begun.
+    /// A flow in which nothing has been sent.
     #[must_use]
     pub(crate) fn new(pacing: Pacing, delivery: Delivery) -> Self {
         Self {
@@ -110,7 +112,7 @@ impl Flow {
         if due <= now { Next::Now } else { Next::At(due) }
     }
 
-    /// A message has left.
+    /// Records that a message was sent.
     pub(crate) fn sent(&mut self, number: u64, at: At) {
         if self.sent == 0 {
             self.first_at = at;
@@ -119,8 +121,8 @@ impl Flow {
         self.in_flight.push_back(InFlight { number, at, overtaken: 0 });
     }
 
-    /// A message was answered, `took` after it was sent if the reply says anything about that.
-    /// Tells `overdue` of messages that the window no longer waits for.
+    /// Records the reply to a message. `took` is the round-trip time, if this reply is fit to measure it.
+    /// `overdue` is called with the messages that the window stops waiting for because of it.
     pub(crate) fn answered(
         &mut self,
         number: u64,
@@ -137,7 +139,7 @@ impl Flow {
                 }
             });
         }
-        // Numbers rise along the queue.
+        // The queue is in the order of the numbers.
         let place = self.in_flight.partition_point(|message| message.number < number);
         if self.in_flight.get(place).is_some_and(|message| message.number == number) {
             self.in_flight.remove(place);
@@ -151,7 +153,8 @@ impl Flow {
         self.stop_waiting(|message| message.overtaken >= OVERTAKEN, overdue);
     }
 
-    /// Stops waiting for messages that have taken much longer than usual.
+    /// Stops waiting for messages that have taken longer than [`patience`](Self::patience); `overdue` is
+    /// called with each.
     pub(crate) fn lose_patience(&mut self, now: At, overdue: impl FnMut(u64)) {
         let Some(end) = self.patience_ends() else { return };
         if now < end {
@@ -169,7 +172,7 @@ impl Flow {
         }
     }
 
-    /// How long the window waits for a message when nothing else comes.
+    /// How long the window waits for a message while no replies come.
     #[must_use]
     pub(crate) fn patience(&self) -> Duration {
         let least = match self.usual {

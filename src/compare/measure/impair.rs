@@ -1,7 +1,7 @@
 //! What the built-in peer does to its UDP replies: loss, duplication, reordering, delay, jitter.
 //!
-//! Every datagram draws the same numbers from one seeded generator, whatever is asked for, so that
-//! the same seed loses and doubles the same messages each time.
+//! For every reply the same count of random numbers is drawn from a seeded generator, whichever
+//! impairments are asked for. So the same seed loses and duplicates the same messages in every run.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,49 +9,50 @@ use std::time::Duration;
 
 use crate::compare::measure::account::At;
 
-/// The damage asked for. Shares are between 0 and 1.
+/// The impairments asked for. The shares are between 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Impairment {
-    /// Replies that are not sent.
+    /// The share of replies that are not sent.
     pub loss: f64,
-    /// Replies that are sent twice.
+    /// The share of replies that are sent twice.
     pub duplicate: f64,
-    /// Replies that are held back until the next one has gone.
+    /// The share of replies that are held back until the next one has been sent.
     pub reorder: f64,
-    /// How long each reply waits.
+    /// How long each reply is delayed.
     pub delay: Duration,
-    /// How much longer or shorter than that it may wait.
+    /// By how much the delay of each reply may be longer or shorter.
     pub jitter: Duration,
-    /// Where the draws begin.
+    /// The seed of the generator.
     pub seed: u64,
 }
 
-/// A reply that was held back leaves after this and two intervals in any case.
+/// A reply that is held back is sent after this and two intervals at the latest, in case no other one
+/// follows.
 const HOLD: Duration = Duration::from_millis(5);
 
-/// A reply and when it may leave.
+/// A reply and when it is due.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Waiting<T> {
     due: At,
-    /// Keeps those of one time in order.
+    /// Keeps replies that are due at the same time in order.
     place: u64,
     reply: T,
 }
 
-/// Replies on their way through the damage.
+/// A queue of replies that loses, duplicates, delays and reorders them.
 #[derive(Debug)]
 pub struct Impairer<T> {
     what: Impairment,
     random: fastrand::Rng,
     hold: Duration,
     waiting: BinaryHeap<Reverse<Waiting<T>>>,
-    /// Held back until the next reply has gone, or until this time.
+    /// A reply that is held back until the next one has been sent, or until this time.
     held: Option<(At, T)>,
     place: u64,
 }
 
 impl<T: Ord + Clone> Impairer<T> {
-    /// An impairer for messages that come `interval` apart.
+    /// An impairer for messages that are sent `interval` apart.
     #[must_use]
     pub fn new(what: Impairment, interval: Duration) -> Self {
         Self {
@@ -64,7 +65,7 @@ impl<T: Ord + Clone> Impairer<T> {
         }
     }
 
-    /// Takes the next reply.
+    /// Adds the next reply.
     pub fn take(&mut self, reply: T, now: At) {
         let Impairment { loss, duplicate, reorder, delay, jitter, .. } = self.what;
         let mut chance = |share: f64| self.random.f64() < share;
@@ -95,7 +96,7 @@ impl<T: Ord + Clone> Impairer<T> {
         self.waiting.push(Reverse(Waiting { due, place: self.place, reply }));
     }
 
-    /// The next reply whose time has come.
+    /// Takes out the next reply that is due.
     pub fn next(&mut self, now: At) -> Option<T> {
         if let Some((_, held)) = self.held.take_if(|(until, _)| *until <= now) {
             return Some(held);
@@ -104,7 +105,7 @@ impl<T: Ord + Clone> Impairer<T> {
         if is_due { self.waiting.pop().map(|Reverse(first)| first.reply) } else { None }
     }
 
-    /// When the next reply may leave.
+    /// When the next reply is due; `None` when there is none.
     #[must_use]
     pub fn next_due(&self) -> Option<At> {
         let first = self.waiting.peek().map(|Reverse(first)| first.due);

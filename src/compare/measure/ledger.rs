@@ -1,4 +1,4 @@
-//! The account and the flow of one run, told of every event together.
+//! Keeps the account and the flow of one run in step: both learn of every event here.
 
 use crate::compare::measure::account::{Account, At, Condition, Outcome};
 use crate::compare::measure::flow::{Delivery, Flow, Next, Pacing};
@@ -9,11 +9,11 @@ pub(crate) struct Ledger {
     /// What became of every message.
     pub account: Account,
     flow: Flow,
-    /// When the last message left, and when a message was last answered.
+    /// When the last message was sent, and when one was last answered for the first time.
     last_sent: Option<At>,
     last_answer: Option<At>,
     first_sent: Option<At>,
-    /// Since when something has been waiting while nothing was answered.
+    /// Since when messages have been waiting without any reply; `None` while none waits.
     unanswered_since: Option<At>,
 }
 
@@ -40,7 +40,7 @@ impl Ledger {
         }
     }
 
-    /// A message has left; its number.
+    /// Records that a message was sent; returns its number.
     pub(crate) fn sent(&mut self, at: At) -> u64 {
         let number = self.account.sent(at);
         self.flow.sent(number, at);
@@ -50,7 +50,7 @@ impl Ledger {
         number
     }
 
-    /// A reply has come, to a known message or to none.
+    /// Records a reply, to message `number` or to none that is known.
     pub(crate) fn reply(&mut self, number: Option<u64>, at: At, condition: Condition) {
         let Some(number) = number else {
             self.account.unmatched(condition);
@@ -68,50 +68,51 @@ impl Ledger {
         self.flow.answered(number, took, |number| account.overdue(number));
     }
 
-    /// An empty message of a byte stream has had its turn.
+    /// Records a message without bytes as answered, when all before it have been: a byte stream carries
+    /// nothing of it.
     pub(crate) fn empty_reply(&mut self, number: u64) {
         self.account.empty_reply(number);
         self.flow.answered(number, None, |_| ());
     }
 
-    /// Takes notice of the time.
+    /// Applies all limits that have passed by `now`.
     pub(crate) fn tick(&mut self, now: At) {
         self.account.expire(now);
         let account = &mut self.account;
         self.flow.lose_patience(now, |number| account.overdue(number));
     }
 
-    /// When something changes of itself.
+    /// When [`next`](Self::next) or the account changes next if no reply comes.
     #[must_use]
     pub(crate) fn next_change(&self, now: At) -> Option<At> {
         let due = match self.flow.next(now) {
             Next::At(due) => Some(due),
-            // A little after the limit, which itself is still in time.
             Next::Now | Next::Full | Next::Done => None,
         };
+        // A reply at exactly the limit is still in time.
         let expiry = self.account.next_expiry().map(|at| at + At::from_nanos(1));
         [due, expiry, self.flow.patience_ends()].into_iter().flatten().min()
     }
 
-    /// How long a reply may reasonably take: a duplicate comes no later than that either.
+    /// How long a reply usually takes at most. A duplicate that is to be counted is waited for that long.
     #[must_use]
     pub(crate) fn patience(&self) -> At {
         self.flow.patience()
     }
 
-    /// When a message last left or was answered.
+    /// When a message was last sent or answered.
     #[must_use]
     pub(crate) fn last_event(&self) -> Option<At> {
         self.last_sent.max(self.last_answer)
     }
 
-    /// Since when messages have been waiting while nothing was answered.
+    /// Since when messages have been waiting without any reply; `None` while none waits.
     #[must_use]
     pub(crate) fn unanswered_since(&self) -> Option<At> {
         self.unanswered_since
     }
 
-    /// From the first message to the last answer.
+    /// From sending the first message to the last reply that answered one.
     #[must_use]
     pub(crate) fn duration(&self) -> At {
         match (self.first_sent, self.last_answer) {

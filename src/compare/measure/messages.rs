@@ -1,4 +1,4 @@
-//! Where the messages come from: made up, with a number and a time in them, or the user's own.
+//! The messages to send: generated ones, which contain their number and time, or the user's own.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -10,18 +10,19 @@ use crate::compare::measure::account::At;
 use crate::engine::framing::{Assembler, Format, Malformed};
 use crate::error::{Error, Result, Status};
 
-/// The number and the time, eight bytes each, big-endian; the time is in nanoseconds since the
-/// start of the run.
+/// Bytes at the start of a generated message: its number and the time it was sent, eight bytes each,
+/// big-endian. The time is in nanoseconds since the start of the run.
 pub(crate) const HEADER: usize = 16;
 
-/// The rest of a made-up message: a piece of noise that begins at another place in each of so
-/// many messages that follow each other, so that no message looks like its neighbours.
+/// The rest of a generated message is a part of one random sequence. It begins at another offset in
+/// each of this many successive messages, so that a message can be told from its neighbours.
 const SHIFTS: usize = 251;
 
-/// A file that cannot be read twice is kept in memory, up to so many bytes.
+/// The most bytes of the user's messages that are kept in memory, if they come from a pipe or the like,
+/// which cannot be read twice.
 const MOST_KEPT: u64 = 64 << 20;
 
-/// Makes up messages of one size, and knows them again.
+/// Generates messages of one size, and compares replies with them.
 #[derive(Debug, Clone)]
 pub(crate) struct Generator {
     size: usize,
@@ -57,7 +58,7 @@ impl Generator {
         self.size
     }
 
-    /// The number and the time that a reply claims; `None` when it is too short for them.
+    /// The number and the time in a reply; `None` when it is too short for them.
     #[must_use]
     pub(crate) fn read(&self, reply: &[u8]) -> Option<(u64, At)> {
         let (number, rest) = reply.split_first_chunk::<8>()?;
@@ -65,7 +66,8 @@ impl Generator {
         Some((u64::from_be_bytes(*number), At::from_nanos(u64::from_be_bytes(*time))))
     }
 
-    /// How many bytes after number and time are those of this message, of how many.
+    /// How many of the bytes after number and time are equal in the reply and in message `number`, and
+    /// how many there are in the longer of the two.
     #[must_use]
     pub(crate) fn likeness(&self, number: u64, reply: &[u8]) -> (usize, usize) {
         let filler = self.filler(number);
@@ -81,39 +83,39 @@ fn nanos(at: At) -> u64 {
     u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The user's own messages, cut out of a file; they can be read any number of times.
+/// The user's own messages, read from a file. They can be read any number of times.
 #[derive(Debug, Clone)]
 pub(crate) struct Given {
     path: PathBuf,
-    /// What was read of something that can be read only once.
+    /// The content, if the file is one that can be read only once.
     kept: Option<Rc<[u8]>>,
     format: Format,
-    /// Bytes of a message when the format is raw.
+    /// Bytes of each message when the format is raw.
     size: usize,
-    /// The most bytes a message may have.
+    /// The most bytes that a message may have.
     limit: usize,
-    /// The most messages taken.
+    /// The most messages that are read.
     count: u64,
 }
 
-/// What a look through all messages found.
+/// What reading through all messages has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Survey {
-    /// How many.
+    /// The number of messages.
     pub count: u64,
-    /// Bytes of the longest.
+    /// Bytes of the longest message.
     pub longest: usize,
-    /// Bytes of all.
+    /// Bytes of all messages together.
     pub bytes: u64,
-    /// How many have no bytes at all.
+    /// The number of messages without any bytes.
     pub empty: u64,
 }
 
 impl Given {
-    /// The messages of a file. What is no regular file is read to its end here.
+    /// The messages in a file. What is no regular file is read to its end here.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When it cannot be read, or is no regular file and too long to be kept in memory.
     pub(crate) fn open(
         path: &Path,
         format: Format,
@@ -136,10 +138,10 @@ impl Given {
         Ok(Self { path: path.to_owned(), kept, format, size: size.max(1), limit, count })
     }
 
-    /// Looks through all messages, so that a bad one is found before any is sent.
+    /// Reads through all messages, so that a malformed one is found before any is sent.
     ///
     /// # Errors
-    /// When the file cannot be read, holds what is no message, or holds none.
+    /// When the file cannot be read, contains a malformed message, or contains none.
     pub(crate) fn survey(&self) -> Result<Survey> {
         let mut reader = self.read()?;
         let mut survey = Survey::default();
@@ -155,11 +157,11 @@ impl Given {
         Ok(survey)
     }
 
-    /// Begins to read from the start.
+    /// A reader that begins with the first message.
     ///
     /// # Errors
     /// When the file cannot be opened.
-    pub(crate) fn read(&self) -> Result<Reader> {
+    pub(crate) fn read(&self) -> Result<MessageReader> {
         let from: Box<dyn Read> = match &self.kept {
             Some(bytes) => Box::new(Cursor::new(Rc::clone(bytes))),
             None => Box::new(
@@ -167,7 +169,7 @@ impl Given {
                     .map_err(|cause| Error::local("read", self.path.display(), &cause))?,
             ),
         };
-        Ok(Reader {
+        Ok(MessageReader {
             given: self.clone(),
             from,
             assembler: Assembler::new(self.format, self.limit),
@@ -183,8 +185,8 @@ impl Given {
     }
 }
 
-/// One message after the other out of a file.
-pub(crate) struct Reader {
+/// Reads one message after the other from a file.
+pub(crate) struct MessageReader {
     given: Given,
     from: Box<dyn Read>,
     assembler: Assembler,
@@ -194,11 +196,11 @@ pub(crate) struct Reader {
     ended: bool,
 }
 
-impl Reader {
+impl MessageReader {
     /// The next message; `None` when there are no more.
     ///
     /// # Errors
-    /// When the file cannot be read or holds what is no message.
+    /// When the file cannot be read or contains a malformed message.
     #[allow(clippy::should_implement_trait)]
     pub(crate) fn next(&mut self) -> Result<Option<Vec<u8>>> {
         if self.left == 0 {
@@ -213,7 +215,8 @@ impl Reader {
 
     fn fill(&mut self) -> Result<()> {
         let mut filled = 0;
-        // A raw message is cut at its size, whatever pieces the file comes in.
+        // Raw messages have a fixed size: one read(2) may return less, so reading goes on until the
+        // message is complete.
         while filled < self.chunk.len() {
             match self.from.read(&mut self.chunk[filled..]) {
                 Ok(0) => {
@@ -237,18 +240,18 @@ impl Reader {
 
 /// The messages of one run.
 pub(crate) enum Messages {
-    /// Made up.
+    /// Generated messages.
     Generated(Generator),
-    /// The user's own.
-    Given(Reader),
+    /// The user's own messages.
+    Given(MessageReader),
 }
 
 impl Messages {
-    /// Puts the next message, of this number and sent at this time, into `message`; `false` when
-    /// there is none.
+    /// Writes the next message, which has this number and is sent at this time, to `message`; `false`
+    /// when there is none.
     ///
     /// # Errors
-    /// When the user's file fails.
+    /// When the user's file cannot be read or contains a malformed message.
     pub(crate) fn next(&mut self, number: u64, at: At, message: &mut Vec<u8>) -> Result<bool> {
         match self {
             Self::Generated(generator) => {

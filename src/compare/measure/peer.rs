@@ -1,4 +1,5 @@
-//! The built-in peer: echoes over TCP and UDP on one port of this machine, in the same loop.
+//! The built-in peer: an echo service for TCP and UDP on one port of this machine. It runs in the event
+//! loop of the client that measures.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,31 +21,33 @@ use crate::net::options::Options;
 use crate::net::socket;
 use crate::sys::{Fetch, Offload, Received, Receiver, Sender};
 
-/// The most bytes of a stream between reading and writing them back.
+/// The most bytes of a stream that are read before they are written back.
 const STREAM_BUFFER: usize = 64 * 1024;
 
-/// A port that is free for TCP can be taken for UDP; another one is tried then.
+/// How many ports are tried: one that is free for TCP may be taken for UDP.
 const PORT_TRIES: usize = 50;
 
-/// Datagram replies that wait for room in the socket; more are dropped, as an echo service does.
+/// The most UDP replies that wait for room in the socket. While there are so many nothing more is
+/// received, and the kernel drops what its receive buffer cannot hold, as with any echo service.
 const MOST_WAITING: usize = 65_536;
 
-/// A reply that finds no room tries again after this. On loopback datagrams are handed over at
-/// once, so that there is always room; a watch for it would be woken by every reply for nothing.
+/// When sending a reply is tried again after it has found no room. On loopback a datagram is delivered
+/// by the call that sends it, so that there is nearly always room, and watching the socket for room
+/// would only wake the loop after every reply.
 const RETRY: Duration = Duration::from_millis(1);
 
-/// A reply and where it goes.
-type Reply = (Vec<u8>, Route);
+/// A reply, and the addresses it is sent between.
+type EchoReply = (Vec<u8>, Route);
 
-/// The peer: a listener, at most one connection, a datagram socket.
-pub(crate) struct Peer {
+/// The built-in peer: a listener, at most one connection, a datagram socket.
+pub(crate) struct BuiltInPeer {
     address: SocketAddr,
     listener: (Socket, Rc<Latch>),
-    connection: Option<Connection>,
-    datagrams: Datagrams,
+    connection: Option<TcpEcho>,
+    datagrams: UdpEcho,
 }
 
-impl Peer {
+impl BuiltInPeer {
     /// A peer on loopback, on a port that is free for both protocols.
     ///
     /// # Errors
@@ -58,7 +61,7 @@ impl Peer {
         let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
         let own: &[SocketAddr] = match family {
-            // A machine may have only one of them.
+            // A machine may have only one of the two.
             Family::Any => &[v4, v6],
             Family::V4 => &[v4],
             Family::V6 => &[v6],
@@ -84,7 +87,7 @@ impl Peer {
             address,
             listener: (listener, heard),
             connection: None,
-            datagrams: Datagrams {
+            datagrams: UdpEcho {
                 receiver: Receiver::new(&udp, Offload::All, Fetch::Many),
                 socket: Rc::new(udp),
                 latch,
@@ -98,41 +101,42 @@ impl Peer {
         })
     }
 
-    /// Where it listens.
+    /// The address and port that it listens on, for both protocols.
     #[must_use]
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its datagram socket, for the count of what the kernel dropped there.
+    /// Its datagram socket, for counting the datagrams that the kernel has dropped there.
     #[must_use]
     pub(crate) fn datagram_socket(&self) -> Rc<Socket> {
         Rc::clone(&self.datagrams.socket)
     }
 
-    /// When it has something to do that no readiness tells of.
+    /// When it has something to do next that no event of the reactor announces.
     #[must_use]
     pub(crate) fn next_due(&self) -> Option<At> {
         let impaired = self.datagrams.impairer.as_ref().and_then(Impairer::next_due);
         impaired.into_iter().chain(self.datagrams.retry_at).min()
     }
 
-    /// Whether replies to datagrams are still to come.
+    /// Whether it still has UDP replies to send.
     #[must_use]
     pub(crate) fn is_busy(&self) -> bool {
         !self.datagrams.leaving.is_empty() || self.next_due().is_some()
     }
 
-    /// Accepts, receives and answers what there is; whether it did anything.
+    /// Accepts, receives and answers as far as possible without waiting; whether it did anything.
     ///
     /// # Errors
-    /// When the system fails; a connection that breaks only ends.
+    /// When accepting, watching a socket or receiving datagrams fails. A connection that breaks is no
+    /// error here: the client finds out for itself.
     pub(crate) fn step(&mut self, reactor: &mut Reactor, now: At) -> Result<bool> {
         let mut did = self.accept(reactor)?;
         if let Some(connection) = &mut self.connection {
             match connection.step() {
-                Ok(Echo::Going(moved)) => did |= moved,
-                Ok(Echo::Over) | Err(_) => {
+                Ok(EchoStep::Going(moved)) => did |= moved,
+                Ok(EchoStep::Over) | Err(_) => {
                     if let Some(connection) = self.connection.take() {
                         let transport = connection.transport;
                         reactor.forget(&transport, transport.latch());
@@ -155,7 +159,7 @@ impl Peer {
                     .watch(&socket, Interest::READABLE | Interest::WRITABLE)
                     .map_err(|cause| Error::system("poll", &cause))?;
                 let buffer = vec![0; STREAM_BUFFER];
-                self.connection = Some(Connection {
+                self.connection = Some(TcpEcho {
                     transport: Transport::new(socket, latch),
                     buffer,
                     unsent: 0..0,
@@ -171,28 +175,31 @@ impl Peer {
     }
 }
 
-enum Echo {
-    /// Whether anything moved.
+/// What one step has done for the connection.
+enum EchoStep {
+    /// It stays open; whether any bytes were written back.
     Going(bool),
+    /// The client has closed it.
     Over,
 }
 
-struct Connection {
+/// The connection of the client, and what is yet to be written back to it.
+struct TcpEcho {
     transport: Transport,
     buffer: Vec<u8>,
-    /// The part of the buffer that was read and not written back.
+    /// The part of the buffer that was read and not yet written back.
     unsent: std::ops::Range<usize>,
 }
 
-impl Connection {
-    fn step(&mut self) -> io::Result<Echo> {
+impl TcpEcho {
+    fn step(&mut self) -> io::Result<EchoStep> {
         let mut moved = false;
         loop {
             if self.unsent.is_empty() {
                 match self.transport.receive(&mut self.buffer)? {
                     Progress::Moved(n) => self.unsent = 0..n,
-                    Progress::Blocked => return Ok(Echo::Going(moved)),
-                    Progress::End => return Ok(Echo::Over),
+                    Progress::Blocked => return Ok(EchoStep::Going(moved)),
+                    Progress::End => return Ok(EchoStep::Over),
                 }
             }
             match self.transport.send(&self.buffer[self.unsent.clone()])? {
@@ -200,26 +207,27 @@ impl Connection {
                     self.unsent.start += n;
                     moved = true;
                 }
-                Progress::Blocked | Progress::End => return Ok(Echo::Going(moved)),
+                Progress::Blocked | Progress::End => return Ok(EchoStep::Going(moved)),
             }
         }
     }
 }
 
-struct Datagrams {
+/// The datagram socket, and the replies that are yet to be sent from it.
+struct UdpEcho {
     socket: Rc<Socket>,
     latch: Rc<Latch>,
     receiver: Receiver,
     buffer: Vec<u8>,
     received: Vec<Received>,
     sender: Sender,
-    impairer: Option<Impairer<Reply>>,
-    leaving: VecDeque<Reply>,
-    /// The last reply found no room; the next try is then.
+    impairer: Option<Impairer<EchoReply>>,
+    leaving: VecDeque<EchoReply>,
+    /// When sending is tried again, if the last reply has found no room.
     retry_at: Option<At>,
 }
 
-impl Datagrams {
+impl UdpEcho {
     fn step(&mut self, now: At) -> Result<bool> {
         let mut did = self.receive(now)?;
         if let Some(impairer) = &mut self.impairer {
@@ -238,7 +246,7 @@ impl Datagrams {
                     self.retry_at = Some(now + RETRY);
                     break;
                 }
-                // An earlier reply met nobody: UDP has nothing to say about that here.
+                // Other errors say that the client is gone. A UDP service ignores that.
                 Some(_) | None => self.leaving.pop_front(),
             };
             did = true;
@@ -254,16 +262,16 @@ impl Datagrams {
         match self.receiver.receive(&*self.socket, &mut self.buffer, &mut self.received) {
             Ok(()) => {}
             Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => self.latch.not_readable(),
-            // What a reply met on its way (ICMP) is told here.
+            // The kernel reports an ICMP error about an earlier reply: the client is gone.
             Err(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {}
             Err(cause) => return Err(Error::system("receive", &cause)),
         }
         let did = !self.received.is_empty();
-        for train in self.received.drain(..) {
-            let Some(from) = train.from else { continue };
-            let bytes = &self.buffer[train.range.clone()];
+        for received in self.received.drain(..) {
+            let Some(from) = received.from else { continue };
+            let bytes = &self.buffer[received.range.clone()];
             let empty = bytes.is_empty().then_some(bytes);
-            for message in empty.into_iter().chain(bytes.chunks(train.segment.max(1))) {
+            for message in empty.into_iter().chain(bytes.chunks(received.segment.max(1))) {
                 match &mut self.impairer {
                     Some(impairer) => impairer.take((message.to_vec(), from.clone()), now),
                     None => self.leaving.push_back((message.to_vec(), from.clone())),

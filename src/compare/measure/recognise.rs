@@ -1,29 +1,29 @@
-//! Which message a datagram answers: by the number in it, or by its content and the order.
+//! Finds the message that a datagram answers: by the number in it, or by its content and the order.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
-use crate::compare::measure::account::{Account, At, Condition, State};
+use crate::compare::measure::account::{Account, At, Condition, MessageState};
 use crate::compare::measure::messages::Generator;
 
-/// Knows replies by what they say.
+/// Matches replies to messages by their content.
 pub(crate) enum Recogniser {
-    /// Replies to made-up messages carry a number.
+    /// Generated messages, and so the replies to them, contain a number.
     Numbers(Generator),
-    /// Replies to the user's own messages are compared with what was sent.
+    /// The user's own messages, which are compared as a whole.
     Contents(Contents),
 }
 
 impl Recogniser {
-    /// A message has left.
+    /// Records that a message was sent.
     pub(crate) fn sent(&mut self, number: u64, message: &[u8]) {
         if let Self::Contents(contents) = self {
             contents.sent(number, message);
         }
     }
 
-    /// Which message a reply answers, if any, and whether it is what was sent.
+    /// The message that a reply answers, if any, and whether it is the same as that one.
     pub(crate) fn recognise(
         &mut self,
         reply: &[u8],
@@ -37,8 +37,8 @@ impl Recogniser {
         };
         match known {
             Some((number, condition)) => (Some(number), condition),
-            // Nobody can know whose reply this was; the oldest unanswered message is the best
-            // guess, and the counts come out the same whichever it was.
+            // It cannot be known which message this reply belongs to. It is taken for the reply to the
+            // oldest unanswered one; the counts are the same whichever it was.
             None => (account.open_messages().next(), Condition::Misshapen),
         }
     }
@@ -57,7 +57,7 @@ fn by_number(generator: &Generator, reply: &[u8], account: &Account) -> Option<(
     } else {
         Condition::Misshapen
     };
-    // Something was changed on the way. The number holds if anything else confirms it.
+    // Some bytes have changed. The number is trusted if the time, or most of the rest, confirms it.
     if sent_at.is_some() && (sent_at == Some(time) || alike * 2 > of) {
         return Some((number, changed));
     }
@@ -65,29 +65,31 @@ fn by_number(generator: &Generator, reply: &[u8], account: &Account) -> Option<(
     account.open_messages().find(same_time).map(|number| (number, changed))
 }
 
-/// The contents of the last messages, each as a number made of its bytes.
+/// The contents of the last messages, each as a hash.
 pub(crate) struct Contents {
-    /// 64 bits that nobody outside can predict: the chance that two of a million different
-    /// messages share them is one in 37 million.
+    /// A keyed 64-bit hash, which a peer cannot predict. The chance that any two of a million different
+    /// messages have the same one is 1 in 37 million.
     hasher: RandomState,
-    /// For each content, the messages that have it and were not answered, oldest first; and
-    /// the newest of those that were.
-    known: HashMap<u64, Known>,
-    /// The contents in the order of the messages, the first of them message `first`'s.
+    /// The messages with each content, by its hash.
+    known: HashMap<u64, SameContent>,
+    /// The hashes of the last messages in the order of their numbers, beginning with message `first`.
     recent: VecDeque<u64>,
     first: u64,
-    /// So many messages are known at most.
+    /// The most messages that are remembered.
     memory: usize,
 }
 
+/// The numbers of the messages that have one content.
 #[derive(Debug, Default)]
-struct Known {
+struct SameContent {
+    /// Those that were not answered, oldest first.
     waiting: VecDeque<u64>,
+    /// The newest of those that were.
     answered: Option<u64>,
 }
 
 impl Contents {
-    /// Knows the last `memory` messages.
+    /// Remembers the last `memory` messages.
     #[must_use]
     pub(crate) fn new(memory: usize) -> Self {
         Self {
@@ -123,14 +125,16 @@ impl Contents {
         }
     }
 
-    /// The message that a reply answers. Where several had the same content, the oldest that
-    /// the window waits for comes first, then the oldest whose reply would still be in time.
+    /// The message that a reply answers. Of several with the same content it is the oldest that the window
+    /// waits for, or else the oldest whose reply would still be in time, or else the oldest without a
+    /// reply. If all have been answered it is a duplicate, of the newest.
     fn recognise(&mut self, reply: &[u8], account: &Account) -> Option<u64> {
         let known = self.known.get_mut(&self.hasher.hash_one(reply))?;
-        let find = |wanted: fn(State) -> bool| {
+        let find = |wanted: fn(MessageState) -> bool| {
             known.waiting.iter().position(|number| account.state(*number).is_some_and(wanted))
         };
-        let place = find(|state| state == State::InFlight).or_else(|| find(State::is_open));
+        let place =
+            find(|state| state == MessageState::InFlight).or_else(|| find(MessageState::is_open));
         let number = match place {
             Some(place) => known.waiting.remove(place),
             None => known.waiting.pop_front(),

@@ -1,21 +1,23 @@
-//! Round-trip times in bounded memory: any number of them, read back within a thousandth.
+//! A histogram of round-trip times: any number of them in bounded memory, with an error of at most a
+//! thousandth.
 
 use std::time::Duration;
 
-/// Every power of two is cut into so many equal buckets; times below it have one each.
+/// The times between two successive powers of two are divided into this many buckets of equal width.
+/// Below this many nanoseconds each nanosecond has a bucket of its own.
 const BUCKETS_PER_OCTAVE: u64 = 1 << OCTAVE_BITS;
 const OCTAVE_BITS: u32 = 10;
 
-/// A histogram of round trips, with the least and the greatest exact, and their jitter.
+/// A histogram of round-trip times. The least and the greatest are kept exactly, and the jitter.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RoundTrips {
-    /// How many fell into each bucket; as long as the greatest needs.
+    /// The count in each bucket, up to the bucket of the greatest time.
     buckets: Vec<u64>,
     count: u64,
     min: u64,
     max: u64,
     last: u64,
-    /// In nanoseconds (RFC 3550, 6.4.1).
+    /// In nanoseconds (interarrival jitter of RFC 3550, 6.4.1).
     jitter: f64,
 }
 
@@ -26,7 +28,7 @@ fn bucket(nanos: u64) -> usize {
     (u64::from(octave) * BUCKETS_PER_OCTAVE + (nanos >> octave)) as usize
 }
 
-/// The times of a bucket: the least, and how many.
+/// The times that a bucket stands for: the least in nanoseconds, and how many nanoseconds wide it is.
 fn span(bucket: usize) -> (u64, u64) {
     let bucket = bucket as u64;
     let octave = (bucket / BUCKETS_PER_OCTAVE).saturating_sub(1);
@@ -34,7 +36,8 @@ fn span(bucket: usize) -> (u64, u64) {
 }
 
 impl RoundTrips {
-    /// Adds one, in the order in which the replies came.
+    /// Adds a round-trip time. The order of the calls must be that of the replies, as the jitter depends
+    /// on it.
     pub(crate) fn record(&mut self, took: Duration) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let bucket = bucket(nanos);
@@ -45,7 +48,7 @@ impl RoundTrips {
         if self.count == 0 {
             (self.min, self.max) = (nanos, nanos);
         } else {
-            // The difference of the transit times of two packets that follow each other, smoothed.
+            // The absolute difference of two successive times, smoothed as in RFC 3550.
             let difference = nanos.abs_diff(self.last) as f64;
             self.jitter += (difference - self.jitter) / 16.0;
         }
@@ -55,14 +58,14 @@ impl RoundTrips {
         self.count += 1;
     }
 
-    /// How many.
+    /// The number of times added.
     #[must_use]
     pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
-    /// The time that a share of all round trips did not exceed: 0 is the least, 0.5 the median,
-    /// 1 the greatest.
+    /// The time that this share of all round trips did not exceed: 0 gives the least, 0.5 the median, 1
+    /// the greatest. `None` when there are none.
     #[must_use]
     pub(crate) fn quantile(&self, share: f64) -> Option<Duration> {
         if self.count == 0 {
@@ -87,13 +90,14 @@ impl RoundTrips {
         Some(Duration::from_nanos(self.max))
     }
 
-    /// The smoothed difference of round trips that follow each other (RFC 3550, 6.4.1).
+    /// The smoothed difference of successive round-trip times (RFC 3550, 6.4.1); `None` for fewer than
+    /// two.
     #[must_use]
     pub(crate) fn jitter(&self) -> Option<Duration> {
         (self.count > 1).then(|| Duration::from_nanos(self.jitter as u64))
     }
 
-    /// The buckets that are not empty: their middle, and how many fell into them.
+    /// The buckets that are not empty: the time in their middle, and their count.
     pub(crate) fn spread(&self) -> impl Iterator<Item = (Duration, u64)> {
         self.buckets.iter().enumerate().filter(|(_, n)| **n > 0).map(|(index, n)| {
             let (least, width) = span(index);

@@ -1,4 +1,4 @@
-//! One run over one protocol: sends, receives, and knows when it is over.
+//! The loop of one run over one protocol: sends, receives, and decides when the run is over.
 
 use std::time::{Duration, Instant};
 
@@ -7,48 +7,50 @@ use crate::compare::measure::carrier::Carrier;
 use crate::compare::measure::flow::{Delivery, Next, Pacing};
 use crate::compare::measure::ledger::Ledger;
 use crate::compare::measure::messages::Messages;
-use crate::compare::measure::peer::Peer;
-use crate::compare::measure::stream::Stream;
+use crate::compare::measure::peer::BuiltInPeer;
+use crate::compare::measure::stream::TcpCarrier;
 use crate::compare::measure::timer::Timer;
 use crate::error::Result;
 use crate::io::progress::Progress;
 use crate::run::session::Session;
 
-/// A peer that answers nothing for so many times the limit is given up, though not before these.
+/// The run ends when no reply has come for this many times the limit for one reply, or for one of the
+/// two durations below if that is longer.
 const SILENCE: u32 = 3;
 
-/// How long a peer that has never answered is given.
+/// The least silence that ends the run, as long as there was no reply at all.
 const FIRST_SILENCE: Duration = Duration::from_secs(3);
 
-/// How long one that has is given: that many in a row may have been lost.
+/// The least silence that ends the run after there were replies: many datagrams in succession may have
+/// been lost.
 const LATER_SILENCE: Duration = Duration::from_secs(10);
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum RunEnd {
     /// Every message was sent, and answered or waited for.
     Complete,
-    /// Nothing came back for so long that the rest was not sent.
+    /// No reply has come for this long, and the rest of the messages was not sent.
     Silence(Duration),
 }
 
-/// What all runs share.
+/// What the runs over both protocols share.
 pub(crate) struct Runner<'a> {
     session: &'a mut Session,
-    peer: Option<Peer>,
+    peer: Option<BuiltInPeer>,
     timer: Timer,
     clock: Instant,
     pacing: Pacing,
 }
 
 impl<'a> Runner<'a> {
-    /// A runner; the built-in peer takes its turns in the same loop.
+    /// A runner. The built-in peer, if there is one, runs in the same loop.
     ///
     /// # Errors
-    /// When the system has no descriptors left.
+    /// When the timer cannot be created, mostly because no descriptors are left.
     pub(crate) fn new(
         session: &'a mut Session,
-        peer: Option<Peer>,
+        peer: Option<BuiltInPeer>,
         pacing: Pacing,
     ) -> Result<Self> {
         let timer = Timer::new(&mut session.reactor)?;
@@ -65,31 +67,31 @@ impl<'a> Runner<'a> {
     /// Sends the messages and waits for the replies.
     ///
     /// # Errors
-    /// When the network or the machine fails, or a signal stops the run.
+    /// When sending or receiving fails, the user's file cannot be read, or a signal stops the run.
     pub(crate) fn run(
         &mut self,
         carrier: &mut impl Carrier,
         messages: &mut Messages,
         ledger: &mut Ledger,
-    ) -> Result<Ending> {
-        // Each run has its own time.
+    ) -> Result<RunEnd> {
+        // Times are counted from the start of each run.
         self.clock = Instant::now();
         self.timer.forget();
         let clock = self.clock;
         let mut outbox = Outbox::default();
         loop {
             if self.session.is_congested() {
-                // Whoever reads the dump is slow, and so is this run.
+                // The reader of the dump on standard error is slow: wait for it.
                 self.session.wait(None)?;
                 continue;
             }
             let mut did = self.step_peer()?;
             did |= carrier.receive(&|| clock.elapsed(), ledger)?;
-            // The clock is read as seldom as possible: between a message and its reply, every look
-            // at it is part of what is measured.
+            // The clock is read as seldom as possible: whatever is done between sending a message and
+            // receiving its reply is part of the measured time.
             let mut now = clock.elapsed();
             ledger.tick(now);
-            // Replies make room before more is sent; then the window is filled.
+            // The replies received above have made room in the window; now it is filled again.
             while ledger.next(now) == Next::Now && carrier.is_writable() {
                 let Some(at) = outbox.send(clock, carrier, messages, ledger)? else { break };
                 now = at;
@@ -109,14 +111,14 @@ impl<'a> Runner<'a> {
                 };
                 let patience = (self.pacing.limit.max(self.pacing.interval) * SILENCE).max(least);
                 if now >= since + patience {
-                    return Ok(Ending::Silence(patience));
+                    return Ok(RunEnd::Silence(patience));
                 }
                 until(since + patience);
             }
             if ledger.next(now) == Next::Done && ledger.account.open() == 0 {
                 match self.quiet_until(carrier, ledger) {
                     Some(end) if now < end => until(end),
-                    Some(_) => return Ok(Ending::Complete),
+                    Some(_) => return Ok(RunEnd::Complete),
                     None => {}
                 }
             }
@@ -125,37 +127,37 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Until when something may still come although all messages are settled; `None` while the
-    /// built-in peer still holds replies.
+    /// Until when a duplicate may still come although every message is answered or lost; `None` while the
+    /// built-in peer still has replies to send.
     fn quiet_until(&self, carrier: &impl Carrier, ledger: &Ledger) -> Option<At> {
         match carrier.delivery() {
             Delivery::InOrder => Some(At::ZERO),
-            Delivery::Any if self.peer.as_ref().is_some_and(Peer::is_busy) => None,
+            Delivery::Any if self.peer.as_ref().is_some_and(BuiltInPeer::is_busy) => None,
             Delivery::Any => {
                 Some(ledger.last_event().map_or(At::ZERO, |last| last + ledger.patience()))
             }
         }
     }
 
-    /// Sleeps until something is ready or the deadline has come, as a bare client does in recv(2):
-    /// looking around meanwhile would keep the core from a peer on this machine, and change what
-    /// is measured.
+    /// Sleeps until a descriptor is ready or the deadline has come, like a simple client that waits in
+    /// recv(2). Polling in a busy loop would take the processor from a peer on this machine, and change
+    /// the measured times.
     fn rest(&mut self, now: At, deadline: Option<At>) -> Result<()> {
-        let due = self.peer.as_ref().and_then(Peer::next_due);
+        let due = self.peer.as_ref().and_then(BuiltInPeer::next_due);
         if let Some(at) = deadline.into_iter().chain(due).min() {
             self.timer.wake_by(at, now)?;
         }
         self.session.sleep()
     }
 
-    /// Ends a connection, both halves; how long that took, if the peer's end came in time. What
-    /// still comes before it is credited.
+    /// Closes a connection in both directions. Returns how long that took, or `None` when the peer's FIN did
+    /// not come in time. Replies that come before the FIN are recorded.
     ///
     /// # Errors
     /// When the connection breaks.
     pub(crate) fn tear_down(
         &mut self,
-        stream: &mut Stream,
+        stream: &mut TcpCarrier,
         ledger: &mut Ledger,
     ) -> Result<Option<Duration>> {
         let clock = self.clock;
@@ -181,22 +183,22 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// The session, between runs.
+    /// The session, for use between runs.
     pub(crate) fn session(&mut self) -> &mut Session {
         self.session
     }
 }
 
-/// The message on its way out.
+/// The message that is sent next.
 #[derive(Default)]
 struct Outbox {
     message: Vec<u8>,
-    /// Taken from the user's messages, but it found no room yet.
+    /// Whether the message has been read already, but found no room in the socket.
     is_held: bool,
 }
 
 impl Outbox {
-    /// Sends the next message; when that was, or `None` when it found no room.
+    /// Sends the next message and records it; returns when it was sent, or `None` when it found no room.
     fn send(
         &mut self,
         clock: Instant,

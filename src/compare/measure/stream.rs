@@ -1,4 +1,4 @@
-//! Messages over TCP: a byte stream that is cut again where the messages were.
+//! Messages over TCP: the echo is a byte stream, which is cut again where the messages ended.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,7 +11,7 @@ use crate::compare::measure::account::{At, Condition};
 use crate::compare::measure::carrier::Carrier;
 use crate::compare::measure::flow::Delivery;
 use crate::compare::measure::ledger::Ledger;
-use crate::compare::measure::wire::{self, Wire};
+use crate::compare::measure::wire::{self, WireTraffic};
 use crate::engine::stream::Transport;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
@@ -21,44 +21,44 @@ use crate::net::socket;
 use crate::observe::tap::{Event, Link, Tap};
 use crate::sys::{self, TcpCounts};
 
-/// Bytes asked for in one read.
+/// The most bytes read in one call.
 const READ: usize = 64 * 1024;
 
-/// Reads before somebody else has a turn.
+/// How many reads are made before messages may be sent again.
 const BUDGET: usize = 16;
 
-/// A message whose echo has not come yet, or not all of it.
+/// A message whose echo has not arrived completely.
 #[derive(Debug)]
-struct Expected {
+struct ExpectedEcho {
     number: u64,
     length: usize,
     condition: Condition,
 }
 
 /// The client's end of the connection.
-pub(crate) struct Stream {
+pub(crate) struct TcpCarrier {
     transport: Transport,
     peer: SocketAddr,
     link: Link,
     tap: Rc<Tap>,
-    /// What of the last message has not left yet.
+    /// The part of the last message that has not been sent yet.
     unsent: Vec<u8>,
-    /// The bytes whose echo is expected, and the messages they belong to.
+    /// The bytes whose echo has not arrived, and the messages they belong to.
     bytes: VecDeque<u8>,
-    expected: VecDeque<Expected>,
-    /// Bytes of the first of `expected` that have come.
+    expected: VecDeque<ExpectedEcho>,
+    /// How many bytes of the first of `expected` have arrived.
     come: usize,
     buffer: Vec<u8>,
-    /// Reads that found something, and the bytes of them.
+    /// How many reads have returned data, and how many bytes in all.
     reads: u64,
     bytes_read: u64,
-    /// Messages that came in one read with nothing else in it.
+    /// How many messages arrived in one read with nothing else in it.
     boundaries: u64,
     finished: bool,
 }
 
-impl Stream {
-    /// Takes a connected socket.
+impl TcpCarrier {
+    /// A carrier over a connected socket; `latch` is the reactor's watch of it.
     #[must_use]
     pub(crate) fn new(socket: Socket, latch: Rc<Latch>, peer: SocketAddr, tap: Rc<Tap>) -> Self {
         let link = Link::of(&socket, Protocol::Tcp, peer.into());
@@ -84,7 +84,7 @@ impl Stream {
         Error::connection(what, socket::name(&self.peer.into(), Protocol::Tcp), cause)
     }
 
-    /// Writes what is left of the last message.
+    /// Sends the rest of the last message, as far as there is room.
     fn flush(&mut self) -> Result<()> {
         if !self.unsent.is_empty() {
             let unsent = std::mem::take(&mut self.unsent);
@@ -95,7 +95,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes as much as there is room for.
+    /// Sends as much as there is room for; how many bytes that was.
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
         let mut written = 0;
         while written < bytes.len() {
@@ -113,7 +113,8 @@ impl Stream {
         Ok(written)
     }
 
-    /// Reads what has come and credits the messages that are complete; whether anything came.
+    /// Reads what has arrived and records each complete message in the ledger; whether anything has
+    /// arrived.
     ///
     /// # Errors
     /// When the connection is broken.
@@ -146,7 +147,7 @@ impl Stream {
         Ok(any)
     }
 
-    /// Cuts what one read brought.
+    /// Divides the bytes of one read among the expected messages.
     fn take(&mut self, mut read: &[u8], at: At, ledger: &mut Ledger) {
         let whole = read.len();
         while let Some(first) = self.expected.front_mut() {
@@ -173,12 +174,13 @@ impl Stream {
             self.skip_empty(ledger);
         }
         if !read.is_empty() {
-            // Bytes that nobody sent.
+            // More bytes have arrived than were sent.
             ledger.reply(None, at, Condition::Changed);
         }
     }
 
-    /// A message of no bytes is nothing in a stream: its turn is over when it has come.
+    /// Records messages without bytes as answered once everything before them has arrived: a stream carries
+    /// nothing of them. Whether there were any.
     fn skip_empty(&mut self, ledger: &mut Ledger) -> bool {
         let mut any = false;
         while self.come == 0
@@ -191,13 +193,13 @@ impl Stream {
         any
     }
 
-    /// Whether the peer has ended its half.
+    /// Whether the peer's FIN has been received.
     #[must_use]
     pub(crate) fn is_finished(&self) -> bool {
         self.finished
     }
 
-    /// The error for a peer that ended its half while echoes were still to come.
+    /// The error for a FIN of the peer while echoes are missing.
     fn ended_early(&self) -> Error {
         let missing = self.expected.len();
         let why = format!("the peer ended the connection with {missing} echoes still to come");
@@ -205,51 +207,51 @@ impl Stream {
             .hint("does this port echo?")
     }
 
-    /// Ends our half: everything has been sent. `End` once that is done, else it is to be called
-    /// again.
+    /// Half-closes the connection: sends a FIN. Returns `End` once that is done; otherwise it must be
+    /// called again.
     ///
     /// # Errors
     /// When the connection is broken.
     pub(crate) fn close_write(&mut self) -> Result<Progress> {
         match self.transport.close_write() {
-            // A read will tell what became of it.
+            // The connection was reset; the next read returns the error.
             Err(cause) if cause.kind() == io::ErrorKind::NotConnected => Ok(Progress::End),
             other => other.map_err(|cause| self.failed("shutdown", &cause)),
         }
     }
 
-    /// What the kernel counted on this connection.
+    /// The kernel's counts for this connection; `None` where it does not count.
     #[must_use]
     pub(crate) fn counts(&self) -> Option<TcpCounts> {
         sys::tcp_counts(&self.transport).ok().flatten()
     }
 
-    /// What went over the wire, if the kernel counts that.
+    /// The packets and bytes sent and received; `None` where the kernel does not count them.
     #[must_use]
-    pub(crate) fn wire(&self) -> Option<Wire> {
+    pub(crate) fn wire(&self) -> Option<WireTraffic> {
         self.counts().map(|counts| wire::of_tcp(&counts, self.bytes_read, self.peer))
     }
 
-    /// Reads that found something.
+    /// How many reads have returned data.
     #[must_use]
     pub(crate) fn reads(&self) -> u64 {
         self.reads
     }
 
-    /// Messages that came in one read with nothing else in it.
+    /// How many messages arrived in one read with nothing else in it.
     #[must_use]
     pub(crate) fn boundaries(&self) -> u64 {
         self.boundaries
     }
 
-    /// What the reactor is to forget once it is over.
+    /// The socket, which the reactor must stop watching before this is dropped.
     #[must_use]
     pub(crate) fn transport(&self) -> &Transport {
         &self.transport
     }
 }
 
-impl Carrier for Stream {
+impl Carrier for TcpCarrier {
     fn is_writable(&self) -> bool {
         self.unsent.is_empty() && self.transport.latch().writable()
     }
@@ -262,7 +264,7 @@ impl Carrier for Stream {
         self.unsent.extend_from_slice(&message[written..]);
         self.bytes.extend(message);
         let condition = Condition::Intact;
-        self.expected.push_back(Expected { number, length: message.len(), condition });
+        self.expected.push_back(ExpectedEcho { number, length: message.len(), condition });
         Ok(true)
     }
 

@@ -1,8 +1,8 @@
-//! Packets and bytes on the wire, headers included: what is counted, and what must be computed.
+//! The packets and bytes that a run sends and receives, headers included.
 //!
-//! Bytes are those of IP packets; what a link such as Ethernet adds is not counted. TCP's segments
-//! are counted by the kernel and their headers computed; UDP's datagrams are counted here, and the
-//! fragments of those that are too long for one packet computed.
+//! Bytes are those of IP packets; what a link layer such as Ethernet adds is not counted. The kernel
+//! counts TCP segments, and their headers are computed here. UDP datagrams are counted here, and the
+//! number of fragments of those that are longer than the MTU is computed.
 
 use std::net::SocketAddr;
 
@@ -14,27 +14,27 @@ const UDP_HEADER: u64 = 8;
 const TCP_HEADER: u64 = 20;
 /// Timestamps in every segment, padded (RFC 7323, appendix A).
 const TIMESTAMPS: u64 = 12;
-/// What a SYN has more than other segments: largest segment (4), window scale and padding (4);
-/// that selective acknowledgments are understood fits into the padding of timestamps.
+/// The option bytes that a SYN has in addition to other segments: maximum segment size (4), window scale
+/// and padding (4). SACK-permitted takes the place of the padding of the timestamps.
 const SYN_OPTIONS: u64 = 8;
-/// The same without timestamps: selective acknowledgments need 4 bytes of their own.
+/// The same without timestamps: SACK-permitted and its padding take 4 bytes.
 const SYN_OPTIONS_WITHOUT_TIMESTAMPS: u64 = 12;
 /// The header of a fragment (RFC 8200, 4.5); in IPv4 it is part of the IP header.
 const IPV6_FRAGMENT_HEADER: u64 = 8;
 
-/// What went one way.
+/// The packets and bytes in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Traffic {
     /// IP packets.
     pub packets: u64,
     /// Payload bytes, retransmitted ones included.
     pub payload: u64,
-    /// Payload and IP, TCP and UDP headers.
+    /// All bytes: the payload, and the headers of IP and of TCP or UDP.
     pub bytes: u64,
 }
 
 impl Traffic {
-    /// The share of headers in all bytes.
+    /// The share of headers in all bytes, from 0 to 1.
     #[must_use]
     pub(crate) fn overhead(&self) -> f64 {
         if self.bytes == 0 {
@@ -43,7 +43,7 @@ impl Traffic {
         (self.bytes - self.payload) as f64 / self.bytes as f64
     }
 
-    /// Both ways together.
+    /// The sum of two, mostly of both directions.
     #[must_use]
     pub(crate) fn with(self, other: Self) -> Self {
         Self {
@@ -54,12 +54,12 @@ impl Traffic {
     }
 }
 
-/// What went both ways.
+/// The packets and bytes in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Wire {
-    /// From here.
+pub(crate) struct WireTraffic {
+    /// From the client to the peer.
     pub out: Traffic,
-    /// To here.
+    /// From the peer to the client.
     pub back: Traffic,
 }
 
@@ -67,10 +67,10 @@ fn ip_header(peer: SocketAddr) -> u64 {
     if peer.is_ipv4() { 20 } else { 40 }
 }
 
-/// What a TCP connection cost, its beginning and its end included. `read` bytes were received;
-/// the kernel's own count of them takes a FIN for a byte.
+/// The packets and bytes of a TCP connection, with those for opening and closing it. `read` is the number
+/// of payload bytes received: the kernel's own count includes one for the FIN.
 #[must_use]
-pub(crate) fn of_tcp(counts: &TcpCounts, read: u64, peer: SocketAddr) -> Wire {
+pub(crate) fn of_tcp(counts: &TcpCounts, read: u64, peer: SocketAddr) -> WireTraffic {
     let each = ip_header(peer) + TCP_HEADER + if counts.timestamps { TIMESTAMPS } else { 0 };
     let syn = if counts.timestamps { SYN_OPTIONS } else { SYN_OPTIONS_WITHOUT_TIMESTAMPS };
     let traffic = |packets: u64, payload: u64| Traffic {
@@ -78,23 +78,23 @@ pub(crate) fn of_tcp(counts: &TcpCounts, read: u64, peer: SocketAddr) -> Wire {
         payload,
         bytes: payload + packets * each + syn,
     };
-    Wire {
+    WireTraffic {
         out: traffic(counts.segments_out, counts.bytes_out),
         back: traffic(counts.segments_in, read),
     }
 }
 
-/// Counts datagrams one by one.
+/// Counts the packets and bytes of datagrams.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct UdpMeter {
     ip_header: u64,
     fragment_header: u64,
-    /// Bytes of the longest packet.
+    /// The path MTU in bytes.
     mtu: u64,
 }
 
 impl UdpMeter {
-    /// A meter for packets of at most `mtu` bytes.
+    /// A meter for datagrams to and from `peer` over a path with this MTU in bytes.
     #[must_use]
     pub(crate) fn new(peer: SocketAddr, mtu: usize) -> Self {
         Self {
@@ -104,7 +104,7 @@ impl UdpMeter {
         }
     }
 
-    /// Adds a datagram with this many bytes of payload.
+    /// Adds a datagram with this many bytes of payload to `traffic`.
     pub(crate) fn count(&self, payload: usize, traffic: &mut Traffic) {
         let payload = payload as u64;
         let whole = payload + UDP_HEADER;

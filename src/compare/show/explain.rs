@@ -1,9 +1,10 @@
-//! The differences in plain English: one sentence for each row in which the two differ.
+//! Explains the result (`--explain`): a sentence for each row of the table in which the two protocols
+//! differ.
 
 use crate::compare::show::text::{counted, grouped, percent, time, wrap};
-use crate::compare::{Came, Comparison, Script, Side};
+use crate::compare::{Came, Comparison, ProtocolResult, Script};
 
-/// All sentences, each wrapped to the table's width.
+/// All sentences as a list, wrapped to the width of the table.
 #[must_use]
 pub(crate) fn sentences(comparison: &Comparison) -> String {
     let Comparison { tcp, udp, .. } = comparison;
@@ -22,7 +23,7 @@ pub(crate) fn sentences(comparison: &Comparison) -> String {
 
 type Sentences = Vec<(&'static str, String)>;
 
-fn set_up(tcp: &Side, all: &mut Sentences) {
+fn set_up(tcp: &ProtocolResult, all: &mut Sentences) {
     if let Some(took) = tcp.set_up {
         let sentence = format!(
             "TCP shook hands for {} before the first message could leave (SYN, SYN-ACK, ACK: one \
@@ -187,7 +188,7 @@ fn times(comparison: &Comparison, all: &mut Sentences) {
     }
 }
 
-fn cost(tcp: &Side, udp: &Side, all: &mut Sentences) {
+fn cost(tcp: &ProtocolResult, udp: &ProtocolResult, all: &mut Sentences) {
     if let (Some(of_tcp), Some(of_udp)) = (tcp.wire, udp.wire) {
         let (t, u) = (of_tcp.out.with(of_tcp.back), of_udp.out.with(of_udp.back));
         if t.packets != u.packets {

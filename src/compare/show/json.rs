@@ -1,11 +1,11 @@
-//! The comparison as one JSON object on one line. Times are in microseconds, rates per second.
+//! The result as one JSON object on one line (`--json`). Times are in microseconds, rates per second.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::compare::measure::run::Ending;
-use crate::compare::{Came, Comparison, Script, Side};
+use crate::compare::measure::run::RunEnd;
+use crate::compare::{Came, Comparison, ProtocolResult, Script};
 use crate::error::{Error, Result, Status};
 use crate::net::address::DisplayAddress;
 
@@ -24,7 +24,7 @@ struct Whole {
     udp: One,
 }
 
-/// What was done to UDP replies.
+/// What the built-in peer did to UDP replies.
 #[derive(Serialize)]
 struct Impair {
     applies_to: &'static str,
@@ -51,7 +51,7 @@ struct One {
     #[serde(skip_serializing_if = "Option::is_none")]
     datagrams: Option<u64>,
     boundaries_kept: u64,
-    /// Null where there is none.
+    /// Null where there is no such number.
     set_up_us: Option<f64>,
     round_trip_us: RoundTrip,
     jitter_us: Option<f64>,
@@ -68,7 +68,7 @@ struct One {
     retransmissions: Option<u64>,
     tear_down_us: Option<f64>,
     dropped_by_receive_buffers: u64,
-    /// Whether the rest was not sent because nothing came back.
+    /// Whether the run ended before all messages were sent, because no replies came.
     stopped_early: bool,
 }
 
@@ -86,7 +86,7 @@ fn micros(time: Duration) -> f64 {
 }
 
 impl One {
-    fn new(side: &Side) -> Self {
+    fn new(side: &ProtocolResult) -> Self {
         let counts = side.counts;
         let quantile = |share: f64| side.round_trips.quantile(share).map(micros);
         let (out, back) = (side.wire.map(|wire| wire.out), side.wire.map(|wire| wire.back));
@@ -124,15 +124,15 @@ impl One {
             retransmissions: side.retransmissions,
             tear_down_us: side.tear_down.map(micros),
             dropped_by_receive_buffers: side.dropped_here,
-            stopped_early: matches!(side.ending, Ending::Silence(_)),
+            stopped_early: matches!(side.ending, RunEnd::Silence(_)),
         }
     }
 }
 
-/// The object and a newline.
+/// The JSON object and a newline.
 ///
 /// # Errors
-/// When it cannot be written as JSON, which would be an error of the program.
+/// When the result cannot be represented as JSON, which would be a bug.
 pub(crate) fn object(comparison: &Comparison) -> Result<String> {
     let pacing = &comparison.pacing;
     let whole = Whole {

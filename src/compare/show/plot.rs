@@ -1,4 +1,4 @@
-//! The round trips of both protocols, drawn with blocks on one scale.
+//! A bar chart of the round-trip times of both protocols, side by side, of block characters (`--plot`).
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use crate::compare::Comparison;
 use crate::compare::measure::rtt::RoundTrips;
 use crate::compare::show::text::{grouped, percent, time};
 
-/// The most rows; the finest scale that has no more is taken.
+/// The most rows. Of the scales below, the finest that needs no more rows is used.
 const MOST_ROWS: usize = 18;
 
-/// Where rows begin within a power of ten, from the finest scale to the coarsest; each is a
-/// subset of round numbers, evenly spread on a logarithmic scale.
+/// The scales, from the finest to the coarsest: where rows begin within each power of ten. These are
+/// round numbers, about evenly spaced on a logarithmic axis.
 const SCALES: [&[u64]; 4] = [
     &[
         100, 110, 120, 130, 150, 160, 180, 200, 220, 240, 270, 300, 330, 360, 390, 430, 470, 510,
@@ -22,26 +22,26 @@ const SCALES: [&[u64]; 4] = [
     &[100, 200, 500],
 ];
 
-/// Columns of a bar.
+/// The length of the longest bar, in columns.
 const BAR: usize = 26;
 
-/// So many of the round trips decide about the scale; the rest may share the last row.
+/// The share of round trips that the scale must cover. The slowest ones may all be in the last row.
 const ORDINARY: f64 = 0.99;
 
-/// Both protocols' round trips, counted in the same rows.
+/// The round trips of both protocols, counted in the same rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rows {
-    /// The least time of each row, in nanoseconds. A row ends where the next begins, and the last
-    /// one does not end.
+    /// The least time of each row, in nanoseconds. A row ends where the next begins; the last one has no
+    /// end.
     pub starts: Vec<u64>,
-    /// Replies over TCP, a row each.
+    /// The number of replies over TCP in each row.
     pub tcp: Vec<u64>,
-    /// Replies over UDP, a row each.
+    /// The number of replies over UDP in each row.
     pub udp: Vec<u64>,
 }
 
 impl Rows {
-    /// The rows that fit both; none when nothing came back.
+    /// The rows for both protocols; `None` when there were no replies.
     #[must_use]
     pub(crate) fn new(tcp: &RoundTrips, udp: &RoundTrips) -> Option<Self> {
         let nanos = |share: f64| {
@@ -51,7 +51,7 @@ impl Rows {
         let ordinary = nanos(ORDINARY).into_iter().flatten().max()?;
         let greatest = nanos(1.0).into_iter().flatten().max()?;
         let of_scale = |scale: &&[u64]| starts(scale, least, ordinary, greatest);
-        // The finest that is short enough; the coarsest has three rows for a power of ten.
+        // Should none need few enough rows, the coarsest is used, with three for each power of ten.
         let starts = SCALES.iter().map(of_scale).find(|starts| starts.len() <= MOST_ROWS);
         let starts = starts.or_else(|| SCALES.last().map(of_scale))?;
         let count = |trips: &RoundTrips| {
@@ -65,7 +65,7 @@ impl Rows {
         Some(Self { tcp: count(tcp), udp: count(udp), starts })
     }
 
-    /// The greatest share of a protocol's replies in one row.
+    /// The greatest share of its replies that either protocol has in one row.
     #[must_use]
     pub(crate) fn greatest_share(&self) -> f64 {
         let greatest = |rows: &[u64]| {
@@ -76,8 +76,8 @@ impl Rows {
     }
 }
 
-/// Where the rows of a scale begin, from at or below `least` to the row of `ordinary`, and one more
-/// for what is greater than that.
+/// Where the rows of a scale begin: from the row of `least` to the row of `ordinary`, and one more row for
+/// greater times.
 fn starts(scale: &[u64], least: u64, ordinary: u64, greatest: u64) -> Vec<u64> {
     let mut starts: Vec<u64> = Vec::new();
     for decade in 0..17 {
@@ -98,10 +98,10 @@ fn starts(scale: &[u64], least: u64, ordinary: u64, greatest: u64) -> Vec<u64> {
     starts
 }
 
-/// A bar of so many eighths of a column.
+/// A bar for `share`, to an eighth of a column; `greatest` is the share of the longest bar.
 fn bar(share: f64, greatest: f64) -> String {
     let eighths = (share / greatest * (BAR * 8) as f64).round() as usize;
-    // What is there is seen.
+    // However small, a share that is not 0 is visible.
     let eighths = if share > 0.0 { eighths.max(1) } else { 0 };
     let mut bar = "█".repeat(eighths / 8);
     if let Some(part) = " ▏▎▍▌▋▊▉".chars().nth(eighths % 8).filter(|part| *part != ' ')
@@ -111,7 +111,7 @@ fn bar(share: f64, greatest: f64) -> String {
     bar
 }
 
-/// The drawing.
+/// The chart as text.
 #[must_use]
 pub(crate) fn draw(comparison: &Comparison) -> String {
     let mut text = String::from("\n");

@@ -1,4 +1,4 @@
-//! The round trips of both protocols as a picture: a standalone SVG for light and dark pages.
+//! The same chart of round-trip times as a standalone SVG image, for light and dark pages (`--svg`).
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -7,23 +7,23 @@ use crate::compare::Comparison;
 use crate::compare::show::plot::Rows;
 use crate::compare::show::text::{grouped, percent, time, time_or_dash};
 
-/// Pixels.
+/// The layout, in pixels.
 const WIDTH: usize = 720;
 const ROW: usize = 26;
 const TOP: usize = 96;
 const LEFT: usize = 84;
-/// The longest bar; its share stands behind it.
+/// The length of the longest bar, which leaves room for the share after it.
 const BAR: f64 = 560.0;
 
-/// Colours of middling lightness, told apart also by those who see no red or no green, and seen
-/// on white and on black.
+/// Blue and orange of medium lightness: they can be told apart by people who are red-green colour-blind,
+/// and are visible on white and on black.
 const STYLE: &str = "\
 text{font:13px system-ui,sans-serif;fill:#555}\
 .t{font-size:16px;font-weight:600}.n{font-size:10px}.e{text-anchor:end}\
 .tcp{fill:#2f7fc1}.udp{fill:#d98218}line{stroke:#888;stroke-opacity:.4}\
 @media(prefers-color-scheme:dark){text{fill:#bbb}}";
 
-/// The picture.
+/// The SVG document.
 #[must_use]
 pub(crate) fn draw(comparison: &Comparison) -> String {
     let (tcp, udp) = (&comparison.tcp.round_trips, &comparison.udp.round_trips);

@@ -1,16 +1,16 @@
-//! The table: one row a fact, one column a protocol, 80 columns wide unless a cell needs more.
+//! The result as a table: a column for each protocol, 80 characters wide unless a cell needs more.
 
 use std::time::Duration;
 
-use crate::compare::measure::run::Ending;
+use crate::compare::measure::run::RunEnd;
 use crate::compare::measure::wire::Traffic;
 use crate::compare::show::text::{
     Grid, counted, grouped, percent, rate, rounded, time, time_or_dash, wrap,
 };
-use crate::compare::{Came, Comparison, Script, Side};
+use crate::compare::{Came, Comparison, ProtocolResult, Script};
 use crate::net::address::DisplayAddress;
 
-/// The whole table, with what it is about above it and how it was counted below.
+/// The whole table, with the settings above it and notes on the counting below.
 #[must_use]
 pub(crate) fn table(comparison: &Comparison) -> String {
     let Comparison { tcp, udp, .. } = comparison;
@@ -61,27 +61,27 @@ fn head(comparison: &Comparison, text: &mut String) {
     text.push('\n');
 }
 
-fn delivery(grid: &mut Grid, _: &Comparison, tcp: &Side, udp: &Side) {
-    let set_up = |side: &Side| match side.set_up {
+fn delivery(grid: &mut Grid, _: &Comparison, tcp: &ProtocolResult, udp: &ProtocolResult) {
+    let set_up = |side: &ProtocolResult| match side.set_up {
         Some(took) => format!("handshake, {}", time(took)),
         None => "none".to_owned(),
     };
     grid.row("set-up", [tcp, udp].map(set_up));
     grid.row("sent", [tcp, udp].map(|side| grouped(side.counts.sent)));
-    let came = |side: &Side| match side.came {
+    let came = |side: &ProtocolResult| match side.came {
         Came::Reads(n) => counted(n, "read"),
         Came::Datagrams(n) => counted(n, "datagram"),
     };
     grid.row("came back in", [tcp, udp].map(came));
-    let boundaries = |side: &Side| {
+    let boundaries = |side: &ProtocolResult| {
         let answered = side.counts.received + side.counts.late;
         format!("{} of {}", grouped(side.boundaries), grouped(answered))
     };
     grid.row("boundaries kept", [tcp, udp].map(boundaries));
 }
 
-fn fate(grid: &mut Grid, comparison: &Comparison, tcp: &Side, udp: &Side) {
-    let mut count = |name: &str, which: fn(&Side) -> u64| {
+fn fate(grid: &mut Grid, comparison: &Comparison, tcp: &ProtocolResult, udp: &ProtocolResult) {
+    let mut count = |name: &str, which: fn(&ProtocolResult) -> u64| {
         grid.row(name, [tcp, udp].map(|side| grouped(which(side))));
     };
     count("received", |side| side.counts.received);
@@ -96,26 +96,29 @@ fn fate(grid: &mut Grid, comparison: &Comparison, tcp: &Side, udp: &Side) {
     }
 }
 
-fn times(grid: &mut Grid, _: &Comparison, tcp: &Side, udp: &Side) {
+fn times(grid: &mut Grid, _: &Comparison, tcp: &ProtocolResult, udp: &ProtocolResult) {
     for (name, share) in [
         ("round trip  min", 0.0),
         ("            median", 0.5),
         ("            p99", 0.99),
         ("            max", 1.0),
     ] {
-        let quantile = |side: &Side| time_or_dash(side.round_trips.quantile(share));
+        let quantile = |side: &ProtocolResult| time_or_dash(side.round_trips.quantile(share));
         grid.row(name, [tcp, udp].map(quantile));
     }
     grid.row("jitter", [tcp, udp].map(|side| time_or_dash(side.round_trips.jitter())));
-    let throughput = |side: &Side| match (side.messages_per_second(), side.bytes_per_second()) {
-        (Some(messages), Some(bytes)) => format!("{} msg/s, {}", rounded(messages), rate(bytes)),
-        _ => "-".to_owned(),
-    };
+    let throughput =
+        |side: &ProtocolResult| match (side.messages_per_second(), side.bytes_per_second()) {
+            (Some(messages), Some(bytes)) => {
+                format!("{} msg/s, {}", rounded(messages), rate(bytes))
+            }
+            _ => "-".to_owned(),
+        };
     grid.row("throughput", [tcp, udp].map(throughput));
 }
 
-fn cost(grid: &mut Grid, _: &Comparison, tcp: &Side, udp: &Side) {
-    let traffic = |side: &Side, which: fn(&Traffic) -> String| {
+fn cost(grid: &mut Grid, _: &Comparison, tcp: &ProtocolResult, udp: &ProtocolResult) {
+    let traffic = |side: &ProtocolResult, which: fn(&Traffic) -> String| {
         let [out, back] = match side.wire {
             Some(wire) => [which(&wire.out), which(&wire.back)],
             None => ["-".to_owned(), "-".to_owned()],
@@ -128,13 +131,13 @@ fn cost(grid: &mut Grid, _: &Comparison, tcp: &Side, udp: &Side) {
     grid.row("bytes   out / in", [tcp, udp].map(|side| traffic(side, bytes)));
     let headers = |traffic: &Traffic| percent(traffic.overhead());
     grid.row("headers out / in", [tcp, udp].map(|side| traffic(side, headers)));
-    let again = |side: &Side| match (side.retransmissions, side.came) {
+    let again = |side: &ProtocolResult| match (side.retransmissions, side.came) {
         (Some(n), _) => grouped(n),
         (None, Came::Reads(_)) => "-".to_owned(),
         (None, Came::Datagrams(_)) => "none: lost is lost".to_owned(),
     };
     grid.row("retransmissions", [tcp, udp].map(again));
-    let tear_down = |side: &Side| match (side.tear_down, side.came) {
+    let tear_down = |side: &ProtocolResult| match (side.tear_down, side.came) {
         (Some(took), _) => format!("FIN both ways, {}", time(took)),
         (None, Came::Reads(_)) => "FIN, and the peer's never came".to_owned(),
         (None, Came::Datagrams(_)) => "none".to_owned(),
@@ -176,7 +179,7 @@ fn notes(comparison: &Comparison, text: &mut String) {
     };
     wrap("  ", source, text);
     for (name, side) in [("TCP", &comparison.tcp), ("UDP", &comparison.udp)] {
-        if let Ending::Silence(silence) = side.ending {
+        if let RunEnd::Silence(silence) = side.ending {
             let note = format!(
                 "{name} stopped after {}: nothing came back for {}.",
                 counted(side.counts.sent, "message"),

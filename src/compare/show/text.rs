@@ -1,12 +1,12 @@
-//! Numbers and sentences as people read them.
+//! Formats numbers, sentences and tables for people.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// The widest line.
+/// The width of the widest line, in columns.
 pub(crate) const WIDTH: usize = 80;
 
-/// `1234567` as `1,234,567`.
+/// A number with its digits in groups: `1234567` as `1,234,567`.
 #[must_use]
 pub(crate) fn grouped(n: u64) -> String {
     let digits = n.to_string();
@@ -20,7 +20,7 @@ pub(crate) fn grouped(n: u64) -> String {
     text
 }
 
-/// Three digits that matter: `1.23`, `12.3`, `123`.
+/// A number with three significant digits: `1.23`, `12.3`, `123`.
 fn three_digits(value: f64) -> String {
     if value < 9.995 {
         format!("{value:.2}")
@@ -44,13 +44,13 @@ pub(crate) fn time(time: Duration) -> String {
     format!("{} {unit}", three_digits(nanos / size))
 }
 
-/// A time that may be missing.
+/// A time, or a dash if there is none.
 #[must_use]
 pub(crate) fn time_or_dash(value: Option<Duration>) -> String {
     value.map_or_else(|| "-".to_owned(), time)
 }
 
-/// A number that was measured, so that only its first three digits mean anything: `210,000`.
+/// A measured number, rounded to the three digits that are significant: `210,000`.
 #[must_use]
 pub(crate) fn rounded(value: f64) -> String {
     if value < 1000.0 {
@@ -79,14 +79,14 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{percent}%")
 }
 
-/// One thing or many: `1 message`, `2 messages`.
+/// A number and a noun, in the plural unless the number is 1: `1 message`, `2 messages`.
 #[must_use]
 pub(crate) fn counted(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(n), if n == 1 { "" } else { "s" })
 }
 
-/// A paragraph in lines of at most [`WIDTH`] columns, the first begun with `mark`, the others
-/// indented as far.
+/// Appends a paragraph in lines of at most [`WIDTH`] columns to `out`. The first begins with `mark`, and
+/// the others are indented as far.
 pub(crate) fn wrap(mark: &str, paragraph: &str, out: &mut String) {
     let indent = mark.chars().count();
     let mut column = indent;
@@ -107,14 +107,14 @@ pub(crate) fn wrap(mark: &str, paragraph: &str, out: &mut String) {
     out.push('\n');
 }
 
-/// Columns of the facts' names, of the first protocol, and of the whole, where no cell needs more.
+/// The least widths in columns: of the names and of the first protocol's cells, and below of a rule.
 const LEAST: [usize; 2] = [20, 29];
 const RULE: usize = 78;
 
-/// Between two cells of a row, at least.
+/// The least number of spaces between two cells.
 const GAP: usize = 2;
 
-/// A table of names and two cells each. A column is as wide as its longest cell needs.
+/// A table of rows with a name and two cells. Each column is as wide as its longest cell needs.
 #[derive(Debug, Default)]
 pub(crate) struct Grid(Vec<Line>);
 
@@ -130,12 +130,12 @@ impl Grid {
         self.0.push(Line::Row([name.to_owned(), first.into(), second.into()]));
     }
 
-    /// Adds a line from side to side.
+    /// Adds a horizontal rule.
     pub(crate) fn rule(&mut self) {
         self.0.push(Line::Rule);
     }
 
-    /// The longest cell of a column.
+    /// The length of the longest cell of a column, in characters.
     fn longest(&self, column: usize) -> usize {
         let length = |line: &Line| match line {
             Line::Row(cells) => cells[column].chars().count(),
@@ -144,7 +144,7 @@ impl Grid {
         self.0.iter().map(length).max().unwrap_or(0)
     }
 
-    /// Writes it at the end of `out`, two columns indented.
+    /// Appends the table to `out`, indented by two columns.
     pub(crate) fn write(&self, out: &mut String) {
         let [name, first] = [0, 1].map(|at| LEAST[at].max(self.longest(at) + GAP));
         let rule = RULE.max(name + first + self.longest(2));

@@ -1,11 +1,11 @@
-//! What is said of single datagrams that fail: anybody can forge one, and a log must not fill up.
+//! Limits the lines about single datagrams that fail: anybody can forge one, and a log must not fill up.
 
 use std::time::{Duration, Instant};
 
-/// So often, at most, one such line is written.
+/// At most one such line is written in this time.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// When the last line was written, and what has not been told since.
+/// When the last line was written, and how many were held back since.
 #[derive(Debug, Default)]
 pub(super) struct Complaints {
     last: Option<Instant>,
@@ -13,7 +13,7 @@ pub(super) struct Complaints {
 }
 
 impl Complaints {
-    /// One more; how many were held back before it if it may be told, `None` if it may not.
+    /// One more. `None` if its line is held back; otherwise how many were held back before it.
     pub(super) fn add(&mut self, now: Instant) -> Option<u64> {
         if self.last.is_some_and(|last| now < last + PAUSE) {
             self.held_back += 1;

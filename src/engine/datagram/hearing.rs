@@ -1,5 +1,5 @@
-//! How receiving has gone of late, on a socket that many peers write to: its failure is nobody's fault
-//! among them, and the run goes on.
+//! Whether receiving works, on a socket that many peers write to: a failure is not the fault of a
+//! peer, and the run goes on.
 
 use crate::error::{Error, Result};
 use crate::io::progress::Progress;
@@ -9,7 +9,7 @@ use crate::observe::tap::{Event, Tap};
 #[derive(Debug)]
 pub(super) enum Hearing {
     Good,
-    /// It has failed since, for this reason at first.
+    /// It has failed since; this was the first reason.
     Failing(Error),
 }
 

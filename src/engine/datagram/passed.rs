@@ -1,4 +1,4 @@
-//! What has passed through a datagram socket: counted, and shown to whoever wants to see it.
+//! What has passed through a datagram socket: counted, and reported to the observers.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use crate::sys::Received;
 /// The counts, and the observers.
 pub(super) struct Passed {
     activity: Cell<Activity>,
-    /// Who is told.
+    /// Reports to the observers.
     pub tap: Rc<Tap>,
 }
 
@@ -35,7 +35,7 @@ impl Passed {
         self.activity.set(activity);
     }
 
-    /// So many datagrams of a train were sent.
+    /// This many datagrams were sent in one call.
     pub(super) fn sent(&self, bytes: &[u8], segment: usize, messages: usize, link: Option<&Link>) {
         self.note(|activity| activity.sent(messages));
         match link {
@@ -51,7 +51,7 @@ impl Passed {
         }
     }
 
-    /// A datagram or a train of them was received.
+    /// One or more datagrams of the same peer were received.
     pub(super) fn received(&self, bytes: &[u8], received: &Received, link: Option<&Link>) {
         self.note(|activity| activity.received(received.count()));
         match link {

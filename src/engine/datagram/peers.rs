@@ -1,4 +1,4 @@
-//! Who speaks: the peer heard last, all of them, and what is remembered of each.
+//! Whom datagrams come from and go to: the peer that was heard last, or all of them.
 
 use std::net::SocketAddr;
 
@@ -37,7 +37,7 @@ pub(super) struct KnownPeers {
 }
 
 impl KnownPeers {
-    /// Of a socket with this address nobody is known yet but whom it is connected to.
+    /// For a socket with this address, which knows only the peer that it is connected to, if any.
     pub(super) fn new(peers: Peers, local: Address) -> Self {
         let mut book = Book::new(MOST_PEERS);
         if let Peers::Connected(Route { peer, .. }) = &peers {
@@ -76,13 +76,13 @@ impl KnownPeers {
         self.book.link(peer)
     }
 
-    /// Remembers who spoke, and tells when it is somebody new.
+    /// Remembers that this peer has sent something, and reports a new one.
     pub(super) fn heard(&mut self, from: &Route, tap: &Tap) {
         if self.last_heard.as_ref() == Some(from) {
             return;
         }
         if let Some(before) = self.last_heard.replace(from.clone()) {
-            // It was heard up to now.
+            // The peer before counts as heard until now.
             self.book.hear(&before.peer);
         }
         match &mut self.peers {
@@ -114,7 +114,7 @@ impl KnownPeers {
         }
     }
 
-    /// Remembers somebody new.
+    /// Remembers a new peer.
     fn meet(&mut self, from: &Route, tap: &Tap) {
         let local = match from.local {
             Some(local) => at_port_of(&self.local, local),
@@ -133,7 +133,7 @@ impl KnownPeers {
         }
     }
 
-    /// Some peers are not in the book any more; what that means is told once.
+    /// Some peers are not in the book any more. The first time, that is reported.
     fn forget(&mut self, tap: &Tap) {
         if let Peers::All(all) = &mut self.peers {
             if let Some(round) = &mut self.round {

@@ -1,4 +1,4 @@
-//! What goes wrong with single datagrams: whether it ends the run, and who is told.
+//! What goes wrong with single datagrams: whether it ends the run, and how it is reported.
 
 use std::cell::Cell;
 use std::io;
@@ -16,7 +16,8 @@ use crate::observe::tap::{Event, Link, Tap};
 /// What is known of failures so far.
 pub(super) struct Reports {
     complaints: Complaints,
-    /// What the network said of a datagram of ours. It is told once all that came before is taken.
+    /// An error that the network reported for a datagram of ours. It is returned after everything that
+    /// was received before it.
     pub said: Cell<Option<Error>>,
     /// How receiving goes.
     pub hearing: Hearing,
@@ -28,7 +29,7 @@ impl Reports {
         Self { complaints: Complaints::default(), said: Cell::new(None), hearing: Hearing::Good }
     }
 
-    /// Tells something that concerns one of many peers, unless there was such a line just now.
+    /// Reports something that concerns one of many peers, unless there was such a line just now.
     pub(super) fn tell(&mut self, error: &Error, tap: &Tap) {
         if self.complaints.add(Instant::now()).is_some() {
             tap.event(&Event::Error(error));
@@ -45,8 +46,8 @@ impl Reports {
         tap.event(&Event::Error(&error));
     }
 
-    /// What has been reported and not told: of a datagram of ours, or why nothing can be received
-    /// any more.
+    /// An error that is not returned yet: what the network reported for a datagram of ours, or why
+    /// nothing can be received any more.
     pub(super) fn check(&self) -> Result<()> {
         if let Some(error) = self.said.take() {
             return Err(error);

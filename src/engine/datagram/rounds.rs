@@ -1,44 +1,44 @@
-//! One train to every peer heard, some of them at a time: with many peers that takes seconds, and
-//! signals are to be heard in between.
+//! Sending the same datagrams to all peers, some peers at a time: with many peers that takes seconds,
+//! and signals have to be handled in between.
 
 use crate::net::address::{Address, Route};
 
 /// Peers that are sent to before the loop has its turn.
 pub(super) const PORTION: usize = 256;
 
-/// What has become of a train.
+/// What has become of a frame that was to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handed {
-    /// So many of its bytes are dealt with.
+    /// This many of its bytes need not be sent again.
     Bytes(usize),
-    /// Some peers have it: the same call goes on with the others.
+    /// Some peers have it. The same call, made again, goes on with the others.
     ToSome,
-    /// Nobody has room now.
+    /// There is no room now.
     NoRoom,
 }
 
-/// How far a train has come.
+/// How many peers have got a frame.
 #[derive(Debug)]
 pub(super) struct Round {
     /// Its length.
     length: usize,
-    /// Whose turn it is.
+    /// The place of the peer that is next.
     next: usize,
-    /// Bytes that this one has already.
+    /// Bytes that this peer has got already.
     offset: usize,
     /// Datagrams that found no room, which are lost if others found some.
     missed: usize,
-    /// Whether anybody has had it.
+    /// Whether any peer has got it.
     anybody: bool,
 }
 
 impl Round {
-    /// A train of this length, which nobody has yet.
+    /// A frame of this length, which no peer has got yet.
     pub(super) fn new(length: usize) -> Self {
         Self { length, next: 0, offset: 0, missed: 0, anybody: false }
     }
 
-    /// Peers are about to be taken off the list.
+    /// Called before peers are removed from the list.
     pub(super) fn forget(&mut self, all: &[Route], is_kept: impl Fn(&Address) -> bool) {
         if all.get(self.next).is_some_and(|route| !is_kept(&route.peer)) {
             self.offset = 0;
@@ -47,19 +47,19 @@ impl Round {
         self.next = done.iter().filter(|route| is_kept(&route.peer)).count();
     }
 
-    /// Whose turn it is: a place among the peers.
+    /// The place of the next peer.
     pub(super) fn next(&self) -> usize {
         self.next
     }
 
-    /// The train: its sender may be allowed more by now, but this is what the first ones have got.
-    pub(super) fn train<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+    /// The frame: the pace may allow more by now, but this is what the first peers have got.
+    pub(super) fn frame<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         &bytes[..self.length.min(bytes.len())]
     }
 
-    /// What the next peer still has to get of the train.
-    pub(super) fn rest<'a>(&self, train: &'a [u8]) -> &'a [u8] {
-        &train[self.offset..]
+    /// What the next peer still has to get of the frame.
+    pub(super) fn rest<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
+        &frame[self.offset..]
     }
 
     /// So many bytes of what it had to get were sent to the next peer.
@@ -77,8 +77,8 @@ impl Round {
         self.pass();
     }
 
-    /// All peers have had their turn: how many datagrams were lost on some of them, or `None` when
-    /// nobody had room.
+    /// After the last peer: how many datagrams some of them have missed, or `None` when there was no
+    /// room for any peer.
     pub(super) fn lost(&self) -> Option<usize> {
         self.anybody.then_some(self.missed)
     }

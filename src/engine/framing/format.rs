@@ -1,4 +1,4 @@
-//! The formats there are, and what is told of bytes that do not follow theirs.
+//! The formats, and the error for bytes that do not follow theirs.
 
 use std::fmt;
 

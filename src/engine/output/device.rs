@@ -13,7 +13,7 @@ use crate::io::stdio::Local;
 pub(super) enum Device {
     /// Standard output.
     Local(Local),
-    /// What is received is wanted by nobody.
+    /// Nowhere: what is received is discarded.
     Discard,
     /// Closed by us after the last byte.
     Closed,
@@ -27,7 +27,7 @@ impl Device {
         self.ask(bytes.len(), |local| local.write(bytes))
     }
 
-    /// Lets out what the device holds; `End` when it holds nothing.
+    /// Writes what the device itself still holds; `End` when it holds nothing.
     pub(super) fn flush(&mut self) -> Result<Progress> {
         match self {
             Self::Local(_) => self.ask(0, Local::flush),
@@ -68,7 +68,7 @@ impl Device {
         }
     }
 
-    /// Much is flowing: makes room for it where that helps.
+    /// Called when a transfer turns out to be bulk: enlarges buffers where that helps.
     pub(super) fn widen(&self) {
         if let Self::Local(local) = self {
             local.widen();

@@ -5,6 +5,7 @@ use crate::engine::framing::{self, Assembler, Format, Malformed};
 use crate::engine::output::wanted::Wanted;
 use crate::error::{Error, Result, Status};
 use crate::net::address::Address;
+use crate::observe::stamps::Stamps;
 
 /// What stands before a message.
 #[derive(Debug)]
@@ -16,10 +17,17 @@ enum Tag {
     Peer(String),
 }
 
+/// How a message is written down.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    format: Format,
+    stamps: Stamps,
+}
+
 /// Turns what arrives into what is written. It knows nothing of where that goes.
 #[derive(Debug)]
 pub(super) struct Encoder {
-    format: Format,
+    form: Form,
     tag: Tag,
     /// Cuts a byte stream into messages again; datagrams need no cutting.
     assembler: Option<Assembler>,
@@ -33,7 +41,7 @@ impl Encoder {
     pub(super) fn new(format: Format, stream: bool) -> Self {
         let cuts = stream && matches!(format, Format::Lines | Format::Frames);
         Self {
-            format,
+            form: Form { format, stamps: Stamps::None },
             tag: Tag::Nothing,
             assembler: cuts.then(|| Assembler::new(format, framing::LONGEST_MESSAGE)),
             peer: String::new(),
@@ -50,19 +58,24 @@ impl Encoder {
         self.tag = Tag::Peer(format!("{peer} "));
     }
 
+    /// Every line begins with the wall-clock time, or does not; raw bytes and frames have no lines.
+    pub(super) fn stamp(&mut self, stamps: Stamps) {
+        self.form.stamps = stamps;
+    }
+
     /// Everything comes from this peer.
     pub(super) fn of_peer(&mut self, peer: String) {
         self.peer = peer;
     }
 
-    /// Somebody else cuts the messages.
+    /// Messages come cut already.
     pub(super) fn of_whole_messages(&mut self) {
         self.assembler = None;
     }
 
     /// Whether bytes are written as they come.
     pub(super) fn is_raw(&self) -> bool {
-        self.format == Format::Raw
+        self.form.format == Format::Raw
     }
 
     /// Writes down a whole message behind this tag, if it is wanted.
@@ -73,7 +86,7 @@ impl Encoder {
         wanted: &mut Wanted,
         into: &mut Vec<u8>,
     ) {
-        write_down(self.format, tag, message, wanted, into);
+        self.form.write_down(tag, message, wanted, into);
     }
 
     /// Writes down what a frame holds, as far as it is wanted.
@@ -99,18 +112,18 @@ impl Encoder {
 
     /// No more will come: completes what was left open, such as a last line.
     pub(super) fn finish(&mut self, wanted: &mut Wanted, into: &mut Vec<u8>) -> Result<()> {
-        let Self { format, tag, assembler, peer } = self;
+        let Self { form, tag, assembler, peer } = self;
         let Some(assembler) = assembler else {
             return Ok(());
         };
         assembler
-            .finish(|message| write_down(*format, tag.fixed(), message, wanted, into))
+            .finish(|message| form.write_down(tag.fixed(), message, wanted, into))
             .map_err(|malformed| failed(Status::Broken, peer, &malformed))
     }
 
     fn take(&mut self, bytes: &[u8], wanted: &mut Wanted, into: &mut Vec<u8>) -> Result<()> {
-        let Self { format, tag, assembler, peer } = self;
-        let mut message = |message: &[u8]| write_down(*format, tag.fixed(), message, wanted, into);
+        let Self { form, tag, assembler, peer } = self;
+        let mut message = |message: &[u8]| form.write_down(tag.fixed(), message, wanted, into);
         match assembler {
             None => message(bytes),
             Some(assembler) => assembler.feed(bytes, message).map_err(|malformed| {
@@ -135,9 +148,20 @@ fn failed(status: Status, peer: &str, malformed: &Malformed) -> Error {
     Error::new(status, "receive", peer, malformed.to_string())
 }
 
-fn write_down(format: Format, tag: &str, message: &[u8], wanted: &mut Wanted, into: &mut Vec<u8>) {
-    if wanted.take() {
-        into.extend_from_slice(tag.as_bytes());
-        framing::encode(format, message, into);
+impl Form {
+    fn write_down(self, tag: &str, message: &[u8], wanted: &mut Wanted, into: &mut Vec<u8>) {
+        if !wanted.take() {
+            return;
+        }
+        let Self { format, stamps } = self;
+        if stamps == Stamps::None || matches!(format, Format::Raw | Format::Frames) {
+            into.extend_from_slice(tag.as_bytes());
+            framing::encode(format, message, into);
+            return;
+        }
+        // A datagram may hold several lines.
+        let mut lines = tag.as_bytes().to_vec();
+        framing::encode(format, message, &mut lines);
+        stamps.begin_each(&lines, into);
     }
 }

@@ -44,6 +44,8 @@ struct Pipe {
     blocked: bool,
     /// After so many bytes taking fails.
     breaks_at: Option<usize>,
+    /// Bytes that have been taken, and wait for room.
+    held: usize,
 }
 
 type Shared = Rc<RefCell<Pipe>>;
@@ -55,7 +57,7 @@ fn byte(number: usize) -> u8 {
 impl Pipe {
     fn new(seed: u64, left: usize, end: End, breaks_at: Option<usize>) -> Shared {
         let rng = Rng::with_seed(seed);
-        let pipe = Self { rng, left, end, given: 0, taken: 0, blocked: true, breaks_at };
+        let pipe = Self { rng, left, end, given: 0, taken: 0, blocked: true, breaks_at, held: 0 };
         Rc::new(RefCell::new(pipe))
     }
 
@@ -131,11 +133,30 @@ impl Speaker for Typist {
 struct Page {
     pipe: Shared,
     gone: Rc<Cell<bool>>,
+    /// Bytes of a last line, which is written once it is known to be the last.
+    last_line: usize,
 }
 
 impl Sink for Page {
     fn drain(&mut self, batch: &mut Batch, _: Allowance) -> Result<Progress> {
         self.pipe.borrow_mut().drain(batch)
+    }
+
+    fn flush(&mut self) -> Result<Progress> {
+        let mut pipe = self.pipe.borrow_mut();
+        match (pipe.held, pipe.blocked) {
+            (0, _) => Ok(Progress::End),
+            (_, true) => Ok(Progress::Blocked),
+            (held, false) => {
+                pipe.held = 0;
+                Ok(Progress::Moved(held))
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.pipe.borrow_mut().held += self.last_line;
+        Ok(())
     }
 }
 
@@ -145,7 +166,7 @@ impl Listener for Page {
     }
 
     fn is_drained(&self) -> bool {
-        true
+        self.pipe.borrow().held == 0
     }
 }
 
@@ -236,7 +257,8 @@ fn walk(seed: u64) {
         acknowledges: Rc::clone(&acknowledges),
         activity: Activity::default(),
     };
-    let page = Page { pipe: Rc::clone(&stdout), gone: Rc::clone(&gone) };
+    let last_line = rng.usize(0..3);
+    let page = Page { pipe: Rc::clone(&stdout), gone: Rc::clone(&gone), last_line };
     let sides = (Typist(Rc::clone(&stdin)), page);
     let mut relay = Relay::new(sides, peer, fin, rules, Offload::Portable, None, start);
     let mut now = start;
@@ -245,7 +267,10 @@ fn walk(seed: u64) {
         assert!(turns < MOST_TURNS, "no end");
         let result = relay.turn(now, now, congested);
         match result {
-            Ok(Turn::Moved) => continue,
+            Ok(Turn::Moved) => {
+                congested = rng.u8(0..16) == 0;
+                continue;
+            }
             Ok(Turn::Over) => {
                 is_right(&relay, &stdin, &sends, &stdout, &takes, &gone, rules);
                 return;
@@ -309,7 +334,7 @@ fn is_right(
     if rules.send_only && sent_all {
         return;
     }
-    let written_all = stdout.borrow().taken == sends.borrow().given;
+    let written_all = stdout.borrow().taken == sends.borrow().given && stdout.borrow().held == 0;
     if matches!(rules.silence, Silence::AfterInput(_)) && !relay.peer_closed {
         assert!(written_all, "done by silence with bytes that are not written");
         return;

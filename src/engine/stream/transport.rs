@@ -1,8 +1,8 @@
 //! A connected stream socket and what is known of its readiness: the only place that receives from
 //! one, sends to it, shuts it down or resets it.
 //!
-//! It tells nobody what passes and puts no error into words; that is up to whoever has it. No call
-//! waits, and none is made that the readiness says would find nothing.
+//! It reports to no observer and returns the errors of the system as they are; both are the concern of
+//! its user. No call waits, and none is made while the socket is known not to be ready.
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
@@ -16,7 +16,7 @@ use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
 use crate::io::splice_end::{SpliceEnd, SpliceKind};
 use crate::net::socket;
-use crate::sys::{self, TcpState};
+use crate::sys::{self, TcpCounts, TcpState};
 
 /// A connected, non-blocking stream socket that the reactor watches.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Transport {
             return Ok(Progress::Blocked);
         }
         let fd = self.socket.as_raw_fd();
-        // The error of a broken connection says all that SIGPIPE would.
+        // A broken connection is reported by the error, so SIGPIPE is not wanted.
         let progress =
             Progress::of_write(sys::again(|| Ok(calls::send(fd, bytes, MsgFlags::MSG_NOSIGNAL)?)))?;
         if progress == Progress::Blocked {
@@ -98,12 +98,11 @@ impl Transport {
         !self.latch.readable()
     }
 
-    /// Ends our half: the peer reads an end, receiving goes on. `End` once that is done; anything
-    /// else means that something has to leave before, and that this is to be called again.
+    /// Closes the sending half: the peer reads an end, receiving goes on. `End` once that is done;
+    /// anything else means that data has to be sent before, and that this has to be called again.
     ///
     /// # Errors
-    /// When the connection is broken. Of one that was reset the system says no more than that it is
-    /// not connected.
+    /// When the connection is broken. For one that was reset it is only `ENOTCONN`.
     pub(crate) fn close_write(&self) -> io::Result<Progress> {
         self.socket.shutdown(Shutdown::Write)?;
         Ok(Progress::End)
@@ -129,11 +128,23 @@ impl Transport {
         sys::tcp_state(&self.socket).ok()
     }
 
-    /// What has happened to the connection that no call has told of yet. The socket may know more
-    /// than the last wake-up told.
+    /// Whether the peer's FIN has come, read or not; `false` where that is no TCP connection.
+    #[must_use]
+    pub(crate) fn peer_has_closed(&self) -> bool {
+        sys::tcp_peer_has_closed(&self.socket).unwrap_or(false)
+    }
+
+    /// What the kernel has counted and measured; `None` where it does not tell.
+    #[must_use]
+    pub(crate) fn counts(&self) -> Option<TcpCounts> {
+        sys::tcp_counts(&self.socket).ok().flatten()
+    }
+
+    /// An error of the connection that no call has returned yet (SO_ERROR, socket(7)). The socket may
+    /// know of one before an event reports it.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// When the system cannot say.
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.socket.take_error()
     }

@@ -1,8 +1,8 @@
-//! A connection whose program has ended: its last bytes are on their way.
+//! A connection whose program has ended, until the client has received the last output.
 //!
-//! Closing a socket that holds unread bytes sends a reset, and the client's system then throws away
-//! what it has not received yet (RFC 9293, 3.10.4; RFC 1122, 4.2.2.13). So the connection is only
-//! half-closed, and what the client still sends is read until its FIN.
+//! If a socket with unread bytes is closed, the kernel sends a reset, and the client's kernel then discards
+//! output that the client has not read yet (RFC 9293, 3.10.4; RFC 1122, 4.2.2.13). So the connection is
+//! only half-closed, and what the client still sends is read and discarded until its FIN.
 
 use std::time::{Duration, Instant};
 
@@ -16,37 +16,38 @@ use crate::observe::tap::{Event, Link};
 use crate::run::session::Session;
 use crate::sys::TcpState;
 
-/// A client that has everything and sends nothing for so long is not waited for any more.
+/// The connection is closed if the client has received everything and sends nothing for this long.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Nor is one that has everything and goes on sending for so long.
+/// The connection is closed at the latest this long after the client has received everything, even if it
+/// goes on sending.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often the system is asked whether the client has everything: it does not tell by itself.
+/// How often the kernel is asked whether the client has received everything: there is no event for that.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// The most that is read before others have their turn.
+/// The most bytes read from one connection before the others are served.
 const TURN: usize = 1 << 20;
 
 /// A connection that is half-closed and read to its end.
 pub(super) struct Leaving {
     transport: Transport,
     link: Link,
-    /// When something last came.
+    /// When the client last sent something.
     last: Instant,
-    /// When the system is asked next whether the client has received everything.
+    /// When the kernel is asked next whether the client has received everything.
     look_at: Instant,
     /// Since when the client is known to have received everything.
     delivered: Option<Instant>,
 }
 
-/// What has become of a connection.
-pub(super) enum Turn {
-    /// There may be more to read right away.
+/// What serving a half-closed connection has led to.
+pub(super) enum LeavingTurn {
+    /// There may be more to read at once.
     More,
-    /// Something may come until then.
+    /// It is to be served again at this time, or at an event of its socket.
     Until(Instant),
-    /// Its client is done, or not waited for any more.
+    /// The client is done, or is not waited for any longer.
     Over,
 }
 
@@ -54,7 +55,7 @@ impl Leaving {
     /// Half-closes a connection that no other process has open.
     ///
     /// # Errors
-    /// When it broke before.
+    /// When the connection is broken already, or cannot be watched.
     pub(super) fn new(socket: Socket, link: Link, session: &mut Session) -> Result<Self> {
         let watched = socket
             .set_nonblocking(true)
@@ -70,7 +71,7 @@ impl Leaving {
         let now = Instant::now();
         let leaving = Self { transport, link, last: now, look_at: now, delivered: None };
         if let Err(cause) = leaving.transport.close_write() {
-            // Of one that was reset the system says no more than that it is not connected.
+            // After a reset shutdown(2) only says ENOTCONN; the pending error of the socket says more.
             let cause = leaving.transport.take_error().ok().flatten().unwrap_or(cause);
             let error = Error::network("send", &leaving.link, &cause);
             leaving.close(session);
@@ -79,11 +80,11 @@ impl Leaving {
         Ok(leaving)
     }
 
-    /// Reads what has come.
+    /// Reads and discards what the client has sent.
     ///
     /// # Errors
-    /// When the connection broke.
-    pub(super) fn step(&mut self, buffer: &mut [u8]) -> Result<Turn> {
+    /// When the connection is broken.
+    pub(super) fn step(&mut self, buffer: &mut [u8]) -> Result<LeavingTurn> {
         let mut read = 0;
         let was_woken = !self.transport.is_drained();
         while read < TURN {
@@ -91,14 +92,14 @@ impl Leaving {
             match received.map_err(|cause| Error::network("send", &self.link, &cause))? {
                 Progress::Moved(n) => read += n,
                 Progress::Blocked => break,
-                Progress::End => return Ok(Turn::Over),
+                Progress::End => return Ok(LeavingTurn::Over),
             }
         }
         let now = Instant::now();
         if read > 0 {
             self.last = now;
         }
-        // The system goes on sending without us.
+        // The kernel goes on sending by itself; here it is only found out whether it is done.
         if self.delivered.is_none() && (was_woken || now >= self.look_at) {
             self.delivered = self.is_delivered().then_some(now);
             self.look_at = now + LOOK;
@@ -108,15 +109,15 @@ impl Leaving {
             Some(since) => (self.last.max(since) + SILENCE).min(since + PATIENCE),
         };
         Ok(match end {
-            end if end <= now => Turn::Over,
-            _ if !self.transport.is_drained() => Turn::More,
-            end => Turn::Until(end),
+            end if end <= now => LeavingTurn::Over,
+            _ if !self.transport.is_drained() => LeavingTurn::More,
+            end => LeavingTurn::Until(end),
         })
     }
 
-    /// Whether the client's system has acknowledged our FIN, and so everything before it.
+    /// Whether the client's kernel has acknowledged the FIN, and so everything before it.
     fn is_delivered(&self) -> bool {
-        // A local socket hands everything over at once.
+        // A local socket has no such state: what was written to it has been delivered.
         self.transport
             .state()
             .is_none_or(|state| matches!(state, TcpState::FinAcknowledged | TcpState::Closed))

@@ -1,4 +1,4 @@
-//! Standard input's way to everybody: the sink in front of all clients' queues.
+//! Sends standard input to all clients: one sink that fills the queue of each.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -13,27 +13,29 @@ use crate::io::progress::Progress;
 use crate::serve::hub::service::Service;
 use crate::serve::hub::table::Table;
 
-/// All clients, and the UDP peer heard last or all of them, as one sink.
+/// All TCP clients, and the last UDP peer or all of them, as one sink.
 pub(super) struct Broadcast<'a> {
     pub clients: &'a mut Table,
-    /// Bytes that may wait for one client.
+    /// The most bytes queued for one client.
     pub queue: usize,
     pub service: Option<&'a mut Service>,
-    /// How standard input is cut, where some get it as datagrams.
+    /// How standard input is cut into messages, if there is a UDP socket.
     pub format: Format,
-    /// Whether a line ends in CRLF in a stream.
+    /// Whether lines end in CRLF in a TCP stream.
     pub crlf: bool,
     pub now: Instant,
-    /// Set when somebody has no room.
+    /// Set when the queue of a client is too full.
     pub anybody_stuck: &'a mut bool,
 }
 
 impl Broadcast<'_> {
-    /// Whether every client has room; those that have none are marked.
+    /// Whether the queue of every client has room for this many bytes. Clients without room are marked as
+    /// stuck.
     fn has_room(&mut self, bytes: usize) -> bool {
         let mut room = true;
         for client in self.clients.iter_mut().filter(|client| client.is_open()) {
-            // A message longer than a whole queue has to fit into an empty one.
+            // An empty queue takes any message, as one that is longer than the limit would otherwise
+            // never be sent.
             if client.queued() > 0 && client.queued() + bytes > self.queue {
                 client.set_stuck(self.now);
                 *self.anybody_stuck = true;
@@ -55,7 +57,7 @@ impl Broadcast<'_> {
         }
     }
 
-    /// Takes what is already as it travels in a stream, as many bytes as may leave.
+    /// Queues a batch that is already in the form of a TCP stream, as much as is allowed now.
     fn drain_stream(&mut self, batch: &mut Batch, allowed: Allowance) -> Progress {
         let mut moved = 0;
         let mut messages = 0;
@@ -76,28 +78,30 @@ impl Broadcast<'_> {
         if messages == 0 { Progress::Blocked } else { Progress::Moved(moved) }
     }
 
-    /// Takes messages, which leave whole: as datagrams, and with what marks their ends in a stream.
+    /// Sends whole messages: as datagrams to UDP peers, and with the delimiters of their format to TCP
+    /// clients.
     fn drain_messages(&mut self, batch: &mut Batch, allowed: Allowance) -> Progress {
         let mut moved = 0;
         let before = batch.len();
         while let Some((frame, bytes)) = batch.front() {
             let (segment, gone) = (frame.segment, before - batch.len());
-            let Some(train) = allowed.train(bytes, segment, gone, moved) else { break };
-            // Only raw input has more than one message in a train, and no marks.
-            let prefix = framing::length_prefix(train);
-            let marked = in_stream(self.format, self.crlf, &prefix, train).concat();
-            if !self.has_room(marked.len()) {
+            let Some(front) = allowed.whole_messages(bytes, segment, gone, moved) else { break };
+            // One entry of a batch holds several messages only if the input is raw, and raw messages have
+            // no delimiters in a stream.
+            let prefix = framing::length_prefix(front);
+            let framed = in_stream(self.format, self.crlf, &prefix, front).concat();
+            if !self.has_room(framed.len()) {
                 break;
             }
-            let n = match self.service.as_mut().map(|service| service.send(train, segment)) {
-                None => train.len(),
+            let n = match self.service.as_mut().map(|service| service.send(front, segment)) {
+                None => front.len(),
                 Some(Handed::Bytes(n)) => n,
-                // There are more peers; signals are heard in between.
+                // More peers remain. Returning lets the loop handle signals in between.
                 Some(Handed::ToSome) => return Progress::Moved(moved),
                 Some(Handed::NoRoom) => break,
             };
-            // Of a train that has no marks part may have found room.
-            self.push(if n < train.len() { &train[..n] } else { &marked });
+            // Only some of several raw messages may have been sent.
+            self.push(if n < front.len() { &front[..n] } else { &framed });
             batch.consume(n);
             moved += n;
         }

@@ -1,4 +1,5 @@
-//! One client of a kept-open listener: its socket, what waits for it, and how far it has come.
+//! One TCP client of a hub: its socket, the queue of bytes to be sent, and the state of both halves of
+//! the connection.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
 use crate::observe::tap::Link;
 
-/// Bytes that wait for a client; many clients share them.
+/// Bytes in the queue of a client. The queues of many clients share the memory of one piece.
 #[derive(Debug)]
 struct Piece {
     bytes: Rc<[u8]>,
@@ -22,10 +23,10 @@ struct Piece {
 
 /// The sending half of a client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sending {
-    /// More may come to be sent.
+pub(super) enum SendHalf {
+    /// More bytes may be queued.
     Open,
-    /// Nothing more will come; the FIN follows what waits.
+    /// No more bytes will be queued; the FIN is sent after those that are.
     Closing,
     /// The FIN is sent.
     Closed,
@@ -36,23 +37,24 @@ pub(super) enum Sending {
 pub(super) struct Client {
     stream: Stream,
     queue: VecDeque<Piece>,
-    /// Bytes in the queue not yet sent.
+    /// Bytes in the queue that have not been sent.
     queued: usize,
-    /// Whether much has waited in it.
+    /// Whether the queue was once long, and the send buffer has been enlarged for that.
     bulky: bool,
-    /// Cuts what it sends into messages; made when it first sends.
+    /// Cuts received bytes into messages; created when the first arrive.
     pub assembler: Option<Box<Assembler>>,
     /// The sending half.
-    pub sending: Sending,
-    /// Whether its FIN has come.
+    pub sending: SendHalf,
+    /// Whether the client's FIN has been received.
     pub ended: bool,
-    /// How much of a ready-made answer has been queued; `None` before its first data.
+    /// How many bytes of the role's [`Reply`](super::role::Reply) have been queued; `None` until the
+    /// client has sent anything.
     pub answered: Option<u64>,
-    /// Since when its queue has been full without any of it leaving.
+    /// Since when the queue has been too full without any byte being sent.
     pub stuck: Option<Instant>,
-    /// Bytes its kernel had not acknowledged then.
+    /// Bytes that the client's kernel had not acknowledged at that time.
     unacknowledged: u32,
-    /// Whether it is in the list of clients that may have something to do.
+    /// Whether it is in the list of clients to be served.
     pub listed: bool,
 }
 
@@ -66,7 +68,7 @@ impl Client {
             queued: 0,
             bulky: false,
             assembler: None,
-            sending: Sending::Open,
+            sending: SendHalf::Open,
             ended: false,
             answered: None,
             stuck: None,
@@ -75,43 +77,43 @@ impl Client {
         }
     }
 
-    /// Its readiness.
+    /// The readiness of its socket.
     #[must_use]
     pub(super) fn latch(&self) -> &Latch {
         self.stream.latch()
     }
 
-    /// Who it is.
+    /// Its connection, for messages and observers.
     #[must_use]
     pub(super) fn link(&self) -> &Link {
         self.stream.link()
     }
 
-    /// Bytes that its unfinished message takes.
+    /// Bytes of its unfinished message.
     #[must_use]
     pub(super) fn held(&self) -> usize {
         self.assembler.as_ref().map_or(0, |assembler| assembler.held())
     }
 
-    /// Bytes that wait for it.
+    /// Bytes in its queue that have not been sent.
     #[must_use]
     pub(super) fn queued(&self) -> usize {
         self.queued + self.stream.held()
     }
 
-    /// Whether it can be sent more.
+    /// Whether more bytes may be queued for it.
     #[must_use]
     pub(super) fn is_open(&self) -> bool {
-        self.sending == Sending::Open
+        self.sending == SendHalf::Open
     }
 
     /// Whether both halves are closed.
     #[must_use]
     pub(super) fn is_done(&self) -> bool {
-        self.ended && self.sending == Sending::Closed
+        self.ended && self.sending == SendHalf::Closed
     }
 
-    /// Others wait for it from now on, if they have not been waiting already.
+    /// Records that its queue is too full and others wait for it; the time counts from the first call.
     pub(super) fn set_stuck(&mut self, now: Instant) {
         if self.stuck.is_none() {
             self.stuck = Some(now);
@@ -119,8 +121,9 @@ impl Client {
         }
     }
 
-    /// Whether others have waited for it for so long and it took nothing meanwhile. A slow one
-    /// may take from the kernel's buffer long before that has room for more of the queue.
+    /// Whether others have waited for it for `patience`, and it has taken nothing in that time. Bytes that
+    /// its kernel acknowledges count as taken: a slow client may take some long before the send buffer has
+    /// room for more of the queue.
     pub(super) fn has_stalled(&mut self, patience: Duration, now: Instant) -> bool {
         let Some(since) = self.stuck else { return false };
         match self.stream.unacknowledged() {
@@ -133,19 +136,20 @@ impl Client {
         }
     }
 
-    /// Bytes it was to get that its kernel has not acknowledged.
+    /// Bytes that are queued, or sent and not acknowledged by its kernel.
     pub(super) fn missed(&self) -> usize {
         self.queued + self.stream.unacknowledged().unwrap_or(0) as usize
     }
 
-    /// Closing it will be a reset: a stream that is cut off must not look like one that is whole.
+    /// Has the socket send a reset when it is closed, because a stream that is cut off must not look
+    /// complete.
     pub(super) fn abort(&self) {
         self.stream.abort();
     }
 
     /// It is told that there is no more, as far as that needs no waiting.
     pub(super) fn farewell(&mut self) {
-        if self.sending != Sending::Closed {
+        if self.sending != SendHalf::Closed {
             self.stream.farewell();
         }
     }
@@ -158,7 +162,12 @@ impl Client {
         self.stream.is_whole()
     }
 
-    /// Adds bytes to what waits for it.
+    /// It has left, or is made to leave.
+    pub(super) fn over(&self) {
+        self.stream.over();
+    }
+
+    /// Adds bytes to the queue.
     pub(super) fn push(&mut self, bytes: &Rc<[u8]>) {
         if !bytes.is_empty() {
             self.queued += bytes.len();
@@ -170,7 +179,8 @@ impl Client {
         }
     }
 
-    /// Sends what waits; `Moved(0)` when nothing does.
+    /// Sends from the queue as much as there is room for, and the FIN after the last byte if that is due.
+    /// `Moved(0)` when the queue is empty.
     ///
     /// # Errors
     /// When the connection is broken.
@@ -197,16 +207,16 @@ impl Client {
             }
         }
         if self.queue.is_empty() {
-            // An idle client keeps no memory for a queue.
+            // Frees the memory of the queue: there may be thousands of idle clients.
             self.queue = VecDeque::new();
-            if self.sending == Sending::Closing && self.stream.close_write()? == Progress::End {
-                self.sending = Sending::Closed;
+            if self.sending == SendHalf::Closing && self.stream.close_write()? == Progress::End {
+                self.sending = SendHalf::Closed;
             }
         }
         Ok(Progress::Moved(moved))
     }
 
-    /// Sends bytes straight from where they are; what finds no room waits.
+    /// Sends bytes without copying them into the queue, as far as there is room; only the rest is queued.
     ///
     /// # Errors
     /// When the connection is broken.
@@ -224,15 +234,16 @@ impl Client {
         Ok(())
     }
 
-    /// Reads what it sent; `End` at its FIN.
+    /// Reads what the client has sent; `End` at its FIN, and `Blocked` after that.
     ///
     /// # Errors
     /// When the connection is broken.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<Progress> {
         if self.ended {
             return match self.sending {
-                // A reset after its FIN: no reading would tell, and nothing may be there to be sent.
-                Sending::Open | Sending::Closing if self.stream.has_failed() => {
+                // The client may send a reset after its FIN. Reading is over and there may be nothing to
+                // send, so that no other call would report it.
+                SendHalf::Open | SendHalf::Closing if self.stream.has_failed() => {
                     Err(self.stream.failure())
                 }
                 _ => Ok(Progress::Blocked),

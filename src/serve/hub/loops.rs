@@ -1,36 +1,36 @@
-//! Two services that answer each other go on for ever after one datagram with a forged sender. Where
-//! ports do not give that away, the rate does: a loop has no reason to pause.
+//! Stops endless loops between two UDP services that answer each other. One datagram with a forged sender
+//! is enough to start one. Where the port numbers do not show it, the rate does: a loop never pauses.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::net::address::Address;
 
-/// A peer that is answered more often than this in a second,
+/// A peer that gets more answers than this in each of several successive seconds is taken for a loop.
 pub(super) const MOST_A_SECOND: u64 = 1000;
 
-/// for so many seconds on end,
+/// For how many successive seconds.
 pub(super) const SECONDS: u32 = 10;
 
-/// is not answered for so long: the loop has died by then.
+/// How long such a peer then gets no answers. A loop has ended by then.
 pub(super) const PAUSE: Duration = Duration::from_secs(10);
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Peers that are counted at a time.
+/// The most peers that are remembered.
 const MOST_PEERS: usize = 65_536;
 
 /// Whether a peer is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum LoopVerdict {
     Answer,
-    /// Not from now on, which is worth a word.
+    /// The first one that is not answered, which is to be reported.
     Pause,
-    /// Not yet again.
+    /// Not answered, which has been reported already.
     Paused,
 }
 
-/// How often each peer was answered of late.
+/// Counts the recent answers to each peer.
 #[derive(Debug, Default)]
 pub(super) struct LoopGuard {
     peers: HashMap<Address, Tally>,
@@ -38,10 +38,10 @@ pub(super) struct LoopGuard {
 
 #[derive(Debug)]
 struct Tally {
-    /// When the second began that is counted.
+    /// When the present second of counting began.
     begun: Instant,
     answers: u64,
-    /// Seconds on end with too many answers.
+    /// How many successive seconds had too many answers.
     busy: u32,
     paused_until: Option<Instant>,
 }
@@ -51,7 +51,7 @@ impl Tally {
         Self { begun: now, answers: 0, busy: 0, paused_until: None }
     }
 
-    /// Counts answers; whether there have been too many for too long.
+    /// Adds answers; whether there have been too many for too long.
     fn count(&mut self, answers: u64, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.begun);
         if passed >= SECOND {
@@ -66,26 +66,26 @@ impl Tally {
 }
 
 impl LoopGuard {
-    /// Whether a peer is given so many answers now.
-    pub(super) fn judge(&mut self, peer: &Address, answers: usize, now: Instant) -> Verdict {
+    /// Whether a peer may be given this many answers now. They are counted if so.
+    pub(super) fn judge(&mut self, peer: &Address, answers: usize, now: Instant) -> LoopVerdict {
         if !self.peers.contains_key(peer) {
             if self.peers.len() == MOST_PEERS {
-                // Forged ones, nearly all of them, that never come again.
+                // So many peers are nearly all forged and sent once; only busy ones are kept.
                 self.peers.retain(|_, tally| tally.busy > 0);
             }
             self.peers.insert(peer.clone(), Tally::new(now));
         }
-        let Some(tally) = self.peers.get_mut(peer) else { return Verdict::Answer };
+        let Some(tally) = self.peers.get_mut(peer) else { return LoopVerdict::Answer };
         match tally.paused_until {
-            Some(end) if now < end => return Verdict::Paused,
+            Some(end) if now < end => return LoopVerdict::Paused,
             Some(_) => *tally = Tally::new(now),
             None => {}
         }
         if tally.count(answers as u64, now) {
             tally.paused_until = Some(now + PAUSE);
-            return Verdict::Pause;
+            return LoopVerdict::Pause;
         }
-        Verdict::Answer
+        LoopVerdict::Answer
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
     /// Answers `rate` datagrams a second for so many seconds; when the first one was refused.
     fn run(guard: &mut LoopGuard, start: Instant, rate: u32, seconds: u32) -> Option<Duration> {
         let times = (0..rate * seconds).map(|n| SECOND * n / rate);
-        times.into_iter().find(|at| guard.judge(&peer(1), 1, start + *at) != Verdict::Answer)
+        times.into_iter().find(|at| guard.judge(&peer(1), 1, start + *at) != LoopVerdict::Answer)
     }
 
     #[test]
@@ -110,10 +110,10 @@ mod tests {
         let (mut guard, start) = (LoopGuard::default(), Instant::now());
         let at = run(&mut guard, start, 1100, 30).unwrap();
         assert!(at >= SECONDS * SECOND && at < (SECONDS + 1) * SECOND, "{at:?}");
-        assert_eq!(guard.judge(&peer(1), 1, start + at + PAUSE / 2), Verdict::Paused);
+        assert_eq!(guard.judge(&peer(1), 1, start + at + PAUSE / 2), LoopVerdict::Paused);
         // Others are answered all the while, and it is again later.
-        assert_eq!(guard.judge(&peer(2), 1, start + at + PAUSE / 2), Verdict::Answer);
-        assert_eq!(guard.judge(&peer(1), 1, start + at + PAUSE), Verdict::Answer);
+        assert_eq!(guard.judge(&peer(2), 1, start + at + PAUSE / 2), LoopVerdict::Answer);
+        assert_eq!(guard.judge(&peer(1), 1, start + at + PAUSE), LoopVerdict::Answer);
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
         let (mut guard, now) = (LoopGuard::default(), Instant::now());
         for n in 0..3 * MOST_PEERS as u32 {
             let forged = SocketAddr::from((n.to_be_bytes(), 2000));
-            assert_eq!(guard.judge(&forged.into(), 1, now), Verdict::Answer);
+            assert_eq!(guard.judge(&forged.into(), 1, now), LoopVerdict::Answer);
             assert!(guard.peers.len() <= MOST_PEERS);
         }
     }

@@ -1,41 +1,43 @@
-//! What a listener does with its clients: pass on, answer by itself, or let them talk.
+//! The role of a listener towards its clients: relay, answer by itself, or let them chat.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
 
-/// What happens to the data of a client.
+/// What a listener does with the data of a client, and what it sends to it.
 #[derive(Debug)]
 pub(crate) enum Role {
-    /// It goes to standard output; standard input goes to every client.
+    /// Received data goes to standard output; standard input is sent to every client.
     Relay,
-    /// It goes back (RFC 862).
+    /// Received data is sent back (RFC 862).
     Echo,
-    /// It goes nowhere (RFC 863).
+    /// Received data is discarded (RFC 863).
     Discard,
-    /// It goes nowhere, and characters come back without end (RFC 864).
+    /// Received data is discarded, and these characters are sent again and again (RFC 864).
     Chargen(Rc<[u8]>),
-    /// It goes to standard output, and the first of it is answered with this.
+    /// Received data goes to standard output, and the first of it is answered with this.
     Reply(Reply),
-    /// It goes to standard output and to all other clients; so does standard input.
+    /// Received data goes to standard output and to all other clients; standard input is sent to every
+    /// client.
     Chat,
 }
 
-/// A ready-made answer.
+/// An answer that is the same for every client.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    /// Bytes of the command line.
+    /// These bytes.
     Bytes(Rc<[u8]>),
-    /// A file, read anew for every client, each at its own pace.
+    /// The content of a regular file, which is read for each client as fast as that client takes it.
     File(Rc<File>),
 }
 
-/// Bytes of a reply file read at a time.
+/// Bytes read from a reply file in one call.
 const PIECE: usize = 64 * 1024;
 
 impl Reply {
-    /// The bytes of the answer from `offset` on; empty at its end.
+    /// The next piece of the answer, from byte `offset` on; empty at its end. For [`Reply::Bytes`] all of
+    /// it is one piece.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -53,21 +55,22 @@ impl Reply {
     }
 }
 
-/// Length of one line of characters, without its CRLF (RFC 864).
+/// The length of a line, without its CRLF (RFC 864).
 const LINE: usize = 72;
 
-/// How often the lines are repeated in one piece.
+/// How often the pattern, which begins anew after as many lines as there are characters, is repeated in
+/// one piece.
 const ROUNDS: usize = 8;
 
-/// The 95 printable characters of ASCII, from the space on.
+/// The number of printable ASCII characters, from the space on.
 const PRINTABLE: usize = 95;
 
-/// All lines of the character generator, several times over: large pieces are sent faster.
+/// The pattern of the character generator, repeated, because larger pieces are sent faster.
 #[must_use]
 pub(crate) fn characters() -> Rc<[u8]> {
     let mut all = Vec::with_capacity(ROUNDS * PRINTABLE * (LINE + 2));
     for start in 0..ROUNDS * PRINTABLE {
-        // Below 95, so it is a byte, and 32 more is still ASCII.
+        // The remainder is below 95, so that the sum is an ASCII character.
         all.extend((0..LINE).map(|i| b' ' + ((start + i) % PRINTABLE) as u8));
         all.extend_from_slice(b"\r\n");
     }
@@ -87,8 +90,8 @@ impl Role {
         matches!(self, Self::Relay | Self::Chat)
     }
 
-    /// Whether a client that resets its connection is nothing to talk about: for the services of
-    /// RFC 862 to 864 it is a usual way to leave.
+    /// Whether this is one of the services of RFC 862 to 864, for which a client that resets its connection
+    /// is usual and no error.
     #[must_use]
     pub(crate) fn is_service(&self) -> bool {
         matches!(self, Self::Echo | Self::Discard | Self::Chargen(_))

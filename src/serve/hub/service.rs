@@ -1,10 +1,10 @@
 //! The UDP side of a listener that answers by itself, or that hears both protocols.
 //!
-//! A service that answers strangers can be made to flood a third party whose address was forged,
-//! or to talk to itself for ever. So the services of RFC 862 and 864 answer with no more bytes than
-//! they got, nobody is answered at a port below 1024 or of our own number (the RFCs know no such
-//! rule; CERT CA-1996-01 tells what came of that), and a peer that is answered [too
-//! often](crate::serve::hub::loops) is left alone for a while.
+//! A datagram with a forged sender can make such a service flood a third party, or exchange answers with
+//! another service without end. So the services of RFC 862 and 864 answer with no more bytes than they
+//! received, no peer is answered at a port below 1024 or at the listener's own port number (the RFCs have
+//! no such rule, and CERT CA-1996-01 describes the consequences), and a peer that gets [too many
+//! answers](crate::serve::hub::loops) gets none for a while.
 
 use std::time::{Duration, Instant};
 
@@ -19,51 +19,52 @@ use crate::net::address::{Address, Protocol, Route};
 use crate::net::socket;
 use crate::observe::tap::Activity;
 
-use crate::serve::hub::loops::{self, LoopGuard, Verdict};
+use crate::serve::hub::loops::{self, LoopGuard, LoopVerdict};
 use crate::serve::hub::role::{Reply, Role};
 
 /// Ports below this belong to the system's services (RFC 6335, section 6).
 const FIRST_USER_PORT: u16 = 1024;
 
-/// How long the others wait for the room that one answer needs; then it is lost.
+/// How long an answer may wait for room in the socket, and all others behind it, before it is dropped.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often is tried whether there is room: of a full queue at the peer's end of a local socket
-/// nobody tells when it has some again.
+/// How often sending an answer that found no room is tried again. Poll does not report when the queue of
+/// the receiving local socket has room again.
 const ROOM_CHECK: Duration = Duration::from_millis(20);
 
 /// A datagram socket and what was received on it.
 pub(super) struct Service {
     socket: Datagram,
-    /// What has not been dealt with yet.
+    /// Received datagrams that have not been handled yet.
     batch: Batch,
     guard: LoopGuard,
-    /// Since when no answer has found room, and when the next try is due.
+    /// Since when an answer has found no room, and when sending is tried again.
     full: Option<(Instant, Instant)>,
 }
 
 impl Service {
+    /// A service on this socket.
     pub(super) fn new(socket: Datagram) -> Self {
         let (batch, guard) = (Batch::new(RECEIVE_ROOM), LoopGuard::default());
         Self { socket, batch, guard, full: None }
     }
 
-    /// How much has passed.
+    /// How much was received and sent.
     pub(super) fn activity(&self) -> Activity {
         self.socket.activity()
     }
 
-    /// What the socket can tell of an end.
+    /// The socket, as what the rules of how a run ends ask about it.
     pub(super) fn standing(&self) -> &dyn Standing {
         &self.socket
     }
 
-    /// Whether there is somebody to send standard input to.
+    /// Whether there is a peer to send standard input to.
     pub(super) fn has_peer(&self) -> bool {
         self.socket.has_peer()
     }
 
-    /// Sends a train of standard input's messages to the peer heard last, or to all.
+    /// Sends messages of standard input, each of `segment` bytes, to the last peer or to all.
     pub(super) fn send(&mut self, bytes: &[u8], segment: usize) -> Handed {
         self.socket.send_to_peers(bytes, segment)
     }
@@ -73,12 +74,16 @@ impl Service {
         !self.batch.is_empty()
     }
 
-    /// When an answer that waits for room is tried again, whatever the socket says.
+    /// When sending an answer that waits for room is tried again, even without an event of the socket.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.full.filter(|_| self.is_waiting()).map(|(_, again)| again)
     }
 
-    /// Receives what is there and deals with it; whether there was anything.
+    /// Receives datagrams and handles them: answers and writes them, as the role demands. Whether there
+    /// were any.
+    ///
+    /// # Errors
+    /// When receiving or sending fails in a way that ends the run.
     pub(super) fn step(&mut self, role: &Role, tag: bool, output: &mut Output) -> Result<bool> {
         let now = Instant::now();
         if self.batch.is_empty() {
@@ -93,7 +98,8 @@ impl Service {
                 self.batch.pop();
                 continue;
             };
-            // Where nobody looks at single messages a train goes back as one.
+            // Echoed datagrams that are not counted one by one are sent back as the kernel has combined
+            // them.
             let whole = matches!(role, Role::Echo) && !output.counts();
             let segment = frame.segment;
             let message = if whole { bytes } else { &bytes[..bytes.len().min(segment)] };
@@ -127,6 +133,7 @@ impl Service {
     }
 }
 
+/// Writes a received message to standard output, or counts it if the role does not write.
 fn write_down(role: &Role, tag: bool, from: &Route, message: &[u8], output: &mut Output) {
     if role.writes_output() {
         let tag = if tag { format!("{} ", from.peer) } else { String::new() };
@@ -136,7 +143,7 @@ fn write_down(role: &Role, tag: bool, from: &Route, message: &[u8], output: &mut
     }
 }
 
-/// What a datagram is answered with, if anything.
+/// The answer to a datagram; `None` when there is none, or the peer must not be answered.
 fn answer<'a>(role: &'a Role, to: &Route, own_port: u16, message: &'a [u8]) -> Option<&'a [u8]> {
     let answer = match role {
         Role::Echo => message,
@@ -147,7 +154,7 @@ fn answer<'a>(role: &'a Role, to: &Route, own_port: u16, message: &'a [u8]) -> O
     is_safe(&to.peer, own_port).then_some(answer)
 }
 
-/// Whether this peer may have so many answers now; tells when it may not from now on.
+/// Whether this peer may be given this many answers now; reports the first refusal.
 fn may_answer(
     guard: &mut LoopGuard,
     socket: &mut Datagram,
@@ -156,9 +163,9 @@ fn may_answer(
     now: Instant,
 ) -> bool {
     match guard.judge(&to.peer, answers, now) {
-        Verdict::Answer => return true,
-        Verdict::Paused => {}
-        Verdict::Pause => {
+        LoopVerdict::Answer => return true,
+        LoopVerdict::Paused => {}
+        LoopVerdict::Pause => {
             let why = format!(
                 "not answered for {}, after more than {} answers a second for {} s",
                 humantime::format_duration(loops::PAUSE),
@@ -172,7 +179,8 @@ fn may_answer(
     false
 }
 
-/// Whether answering this peer could start no loop.
+/// Whether the address of this peer rules out that answering it starts a loop or reaches a system
+/// service.
 fn is_safe(peer: &Address, own_port: u16) -> bool {
     match peer.internet() {
         Some(peer) => peer.port() >= FIRST_USER_PORT && peer.port() != own_port,

@@ -1,4 +1,4 @@
-//! What a hub is told at its start and what it knows while it runs.
+//! The settings and the state of a hub.
 
 use std::time::Instant;
 
@@ -20,45 +20,46 @@ use crate::observe::tap::Activity;
 use crate::setup::accept::Acceptor;
 use crate::sys::Offload;
 
-/// Room for reading from a client.
+/// The most bytes read from a client in one call.
 pub(super) const BUFFER: usize = 256 * 1024;
 
-/// How the clients are treated.
+/// The settings of a hub.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
     /// Whether more than one client is served.
     pub keep_open: bool,
-    /// Bytes that may wait for a client.
+    /// The most bytes queued for one client.
     pub queue: usize,
-    /// Whether messages on standard output begin with who sent them.
+    /// Whether messages on standard output begin with the sender's address.
     pub tag: bool,
-    /// How messages are written.
+    /// How messages are written to standard output.
     pub output: Format,
     /// When the sending half of a client is closed.
     pub fin: Fin,
-    /// How standard input is cut into messages, for those that get it both as a stream and as datagrams.
+    /// How standard input is cut into messages. TCP clients get those with their delimiters again if there
+    /// are UDP peers too.
     pub input: Format,
-    /// Whether a line ends in CRLF in a stream.
+    /// Whether lines end in CRLF in a TCP stream.
     pub crlf: bool,
     /// What ends the whole run.
     pub ending: ends::Rules,
 }
 
-/// What a hub connects.
+/// The ends that a hub connects.
 pub(crate) struct Parts {
-    /// Where TCP clients come in.
+    /// Accepts TCP clients, if there are to be any.
     pub acceptor: Option<Acceptor>,
-    /// Where they show who they are first, with TLS.
+    /// The TLS handshakes of clients, if there is TLS.
     pub handshakes: Option<Handshakes>,
-    /// Where datagrams come in.
+    /// The UDP socket, if there is one.
     pub datagrams: Option<Datagram>,
-    /// What is sent to everybody.
+    /// What is sent to all clients, if the role sends standard input.
     pub input: Option<Input>,
-    /// Where what they send goes.
+    /// Where received data is written.
     pub output: Output,
 }
 
-/// A listener and everybody connected to it.
+/// A listener and all clients connected to it.
 pub(crate) struct Hub {
     pub(super) settings: Settings,
     pub(super) role: Role,
@@ -66,22 +67,22 @@ pub(crate) struct Hub {
     pub(super) handshakes: Option<Handshakes>,
     pub(super) service: Option<Service>,
     pub(super) clients: Table,
-    /// Bytes that the unfinished messages of all clients take.
+    /// Bytes of the unfinished messages of all clients together.
     pub(super) unfinished: usize,
     pub(super) input: Option<Input>,
     pub(super) up: Pump,
     pub(super) output: Output,
     pub(super) buffer: Vec<u8>,
     pub(super) ends: Ends,
-    /// What has passed between the clients and us.
+    /// How much has been transferred to and from TCP clients.
     pub(super) passed: Activity,
     pub(super) failure: Option<Error>,
-    /// Whether some client has had no room for what it should get.
+    /// Whether the queue of some client has been too full for what should go into it.
     pub(super) anybody_stuck: bool,
 }
 
 impl Hub {
-    /// A hub ready to run, for TCP clients, UDP peers or both.
+    /// A hub for TCP clients, UDP peers or both; `now` is when its time limits begin.
     #[must_use]
     pub(crate) fn new(
         settings: Settings,
@@ -92,7 +93,8 @@ impl Hub {
     ) -> Self {
         let Parts { acceptor, handshakes, datagrams, input, output } = parts;
         let mut ends = Ends::new(settings.ending, Company::Awaited, now);
-        // It is read only while a client is there, and one may have come and gone at once.
+        // Standard input is read only while there is a client. Without this, one that has nothing would
+        // not be seen to have ended if the only client left before it was read.
         if input.as_ref().is_none_or(Input::is_nothing) {
             ends.input_ended(now);
         }
@@ -115,7 +117,7 @@ impl Hub {
         }
     }
 
-    /// Whether a client gets its FIN now, where what it gets is standard input.
+    /// Whether the sending half of a client is to be closed now, in a role that sends standard input.
     pub(super) fn closes_sending_of(&self, client: &Client) -> bool {
         let saying = match &self.input {
             None => Saying::Nothing,

@@ -1,17 +1,18 @@
-//! The clients of a hub, and which of them may have something to do.
+//! The clients of a hub, and the list of those that are to be served.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::serve::hub::client::Client;
 
-/// Everybody connected, by the id of their latch.
+/// All connected clients, by the id of their latch.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     clients: Vec<Option<Box<Client>>>,
-    /// Connected clients: those in the table, and one that has its turn.
+    /// The number of connected clients: those in the table, and the one that is taken out while it is
+    /// served.
     present: usize,
-    /// Clients that may have something to do, each once.
+    /// The clients to be served, each once.
     ready: VecDeque<usize>,
 }
 
@@ -21,7 +22,7 @@ impl Table {
         self.present
     }
 
-    /// The places of the table, which are ids; there is not a client at each.
+    /// All ids in the table. Not every one of them belongs to a client.
     pub(super) fn ids(&self) -> Range<usize> {
         0..self.clients.len()
     }
@@ -31,17 +32,17 @@ impl Table {
         self.clients.get(id)?.as_deref()
     }
 
-    /// The same, to be changed.
+    /// The client with this id, mutable.
     pub(super) fn get_mut(&mut self, id: usize) -> Option<&mut Client> {
         self.clients.get_mut(id)?.as_deref_mut()
     }
 
-    /// All clients but the one that has its turn.
+    /// All clients but the one that is taken out.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Client> {
         self.clients.iter_mut().flatten().map(Box::as_mut)
     }
 
-    /// Somebody has connected.
+    /// Adds a client that has connected.
     pub(super) fn add(&mut self, id: usize, client: Box<Client>) {
         if self.clients.len() <= id {
             self.clients.resize_with(id + 1, || None);
@@ -51,22 +52,23 @@ impl Table {
         self.list(id);
     }
 
-    /// Takes a client out: it has its turn, with the others at hand, or leaves.
+    /// Takes a client out, so that it can be served while the others stay accessible, or because it
+    /// leaves. [`put_back`](Self::put_back) or [`forget`](Self::forget) must follow.
     pub(super) fn take(&mut self, id: usize) -> Option<Box<Client>> {
         self.clients.get_mut(id)?.take()
     }
 
-    /// A client's turn is over.
+    /// Puts a client back that was taken out.
     pub(super) fn put_back(&mut self, id: usize, client: Box<Client>) {
         self.clients[id] = Some(client);
     }
 
-    /// A client that was taken out does not come back.
+    /// Records that the client which was taken out has left.
     pub(super) fn forget(&mut self) {
         self.present -= 1;
     }
 
-    /// Puts a client on the list of those that may have something to do.
+    /// Adds a client to the list of those to be served, unless it is there already.
     pub(super) fn list(&mut self, id: usize) {
         if let Some(Some(client)) = self.clients.get_mut(id)
             && !client.listed
@@ -76,12 +78,13 @@ impl Table {
         }
     }
 
-    /// How many are on that list.
+    /// How many clients are on that list.
     pub(super) fn listed(&self) -> usize {
         self.ready.len()
     }
 
-    /// Takes out the next one of that list, with its id; `None` when that one has left.
+    /// Takes the next client of that list out of the table, with its id; `None` when that one has left
+    /// meanwhile, or the list is empty.
     pub(super) fn take_listed(&mut self) -> Option<(usize, Box<Client>)> {
         let id = self.ready.pop_front()?;
         let mut client = self.take(id)?;

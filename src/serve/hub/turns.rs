@@ -1,4 +1,4 @@
-//! A client's turn: what is sent to it, what is read from it, and what becomes of that.
+//! Serving one client: sending from its queue, reading from it, and passing on what was read.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -9,33 +9,34 @@ use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::observe::tap::Event;
 use crate::run::session::Session;
-use crate::serve::hub::client::{Client, Sending};
+use crate::serve::hub::client::{Client, SendHalf};
 use crate::serve::hub::role::Role;
 use crate::serve::hub::state::{BUFFER, Hub};
 
-/// What all clients together may have us keep for them to echo.
+/// The most memory for the echoes to all clients together, in bytes.
 const ECHO_ROOM: usize = 64 << 20;
 
-/// What the unfinished messages of all clients together may take, unless `--queue` alone is more.
+/// The most memory for the unfinished messages of all clients together, in bytes, unless `--queue` is
+/// more.
 const MESSAGE_ROOM: usize = 64 << 20;
 
-/// What became of a client's turn.
+/// What serving a client has led to, in ascending order of urgency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Turn {
-    /// Nothing is to be done until its socket says so.
+enum ClientTurn {
+    /// Nothing more to do until an event of its socket.
     Idle,
-    /// It waits for something other than its socket.
+    /// It waits for something other than an event of its socket, and must be served again.
     Waiting,
-    /// Something moved; there may be more.
+    /// Bytes were moved, and there may be more.
     Moved,
 }
 
 impl Hub {
-    /// Lets every listed client have one turn; whether anything moved.
+    /// Serves every listed client once; whether anything moved.
     pub(super) fn serve_clients(&mut self, session: &mut Session) -> bool {
         let mut moved = false;
         for _ in 0..self.clients.listed() {
-            // Taken out, it can be served with the others at hand.
+            // It is taken out of the table, so that the others are accessible while it is served.
             let Some((id, mut client)) = self.clients.take_listed() else { continue };
             let before = client.link().activity();
             let result = self.serve(&mut client, session);
@@ -43,16 +44,16 @@ impl Hub {
             let done = client.is_done();
             match result {
                 Ok(_) if done => {
-                    // There is room for another client now.
+                    // Counts as progress: there is room for another client now.
                     moved = true;
                     self.goodbye(client, None, session);
                 }
                 Ok(again) => {
                     self.clients.put_back(id, client);
-                    if again != Turn::Idle {
+                    if again != ClientTurn::Idle {
                         self.clients.list(id);
                     }
-                    moved |= again == Turn::Moved;
+                    moved |= again == ClientTurn::Moved;
                 }
                 Err(error) => {
                     moved = true;
@@ -64,9 +65,9 @@ impl Hub {
         moved
     }
 
-    /// Drops whoever has the longest unfinished message while all of them together take too much. A
-    /// message that is never completed must not stay for ever, nor cost those who send short ones
-    /// their place.
+    /// Drops the clients with the longest unfinished messages until all of them together are within the
+    /// bound. Otherwise clients that never complete a message could use up the memory, and clients with
+    /// short messages would suffer for it.
     fn make_message_room(&mut self, session: &mut Session) {
         let room = MESSAGE_ROOM.max(self.settings.queue);
         while self.unfinished > room {
@@ -82,38 +83,38 @@ impl Hub {
         }
     }
 
-    /// What a client has begun to say is not a message.
+    /// Discards the unfinished message of a client.
     fn forget_message(&mut self, client: &mut Client) {
         self.unfinished -= client.held();
         client.assembler = None;
     }
 
-    fn serve(&mut self, client: &mut Client, session: &mut Session) -> Result<Turn> {
+    fn serve(&mut self, client: &mut Client, session: &mut Session) -> Result<ClientTurn> {
         self.refill(client)?;
         let mut turn = match client.flush()? {
-            Progress::Moved(n) if n > 0 => Turn::Moved,
-            _ => Turn::Idle,
+            Progress::Moved(n) if n > 0 => ClientTurn::Moved,
+            _ => ClientTurn::Idle,
         };
         if !self.may_read(client) {
-            // What waits for standard output or for others stays in the list, because no event of
-            // its own will tell when it may be read again.
+            // A client that waits for standard output or for other clients stays in the list, because no
+            // event of its own socket will tell when it may be read again.
             let own_event = client.ended || matches!(self.role, Role::Echo);
-            return Ok(turn.max(if own_event { Turn::Idle } else { Turn::Waiting }));
+            return Ok(turn.max(if own_event { ClientTurn::Idle } else { ClientTurn::Waiting }));
         }
         let most = self.read_size();
         let mut buffer = std::mem::take(&mut self.buffer);
         let result = match client.read(&mut buffer[..most]) {
-            // Interrupted by a signal: it comes again, and has sent nothing yet.
+            // The call was interrupted by a signal and is made again in the next round.
             Ok(Progress::Moved(0)) => {
-                turn = Turn::Moved;
+                turn = ClientTurn::Moved;
                 Ok(())
             }
             Ok(Progress::Moved(n)) => {
-                turn = Turn::Moved;
+                turn = ClientTurn::Moved;
                 self.take(client, &buffer[..n])
             }
             Ok(Progress::End) => {
-                turn = Turn::Moved;
+                turn = ClientTurn::Moved;
                 self.client_ended(client, session)
             }
             Ok(Progress::Blocked) => Ok(()),
@@ -123,8 +124,8 @@ impl Hub {
         result.map(|()| turn)
     }
 
-    /// How much is read from one client at a time: what may have to be kept for all of them to be
-    /// echoed stays bounded however many there are.
+    /// The most bytes to read from a client in one call. It becomes smaller with the number of clients, so
+    /// that the memory for the echoes to all of them stays bounded.
     fn read_size(&self) -> usize {
         (ECHO_ROOM / self.clients.present().max(1)).clamp(4096, BUFFER)
     }
@@ -138,7 +139,7 @@ impl Hub {
         }
     }
 
-    /// Whether nobody's queue is full; those whose queue is are marked.
+    /// Whether no client's queue is full. Clients with a full queue are marked as stuck.
     fn all_have_room(&mut self) -> bool {
         let now = Instant::now();
         let mut room = true;
@@ -152,7 +153,7 @@ impl Hub {
         room
     }
 
-    /// Queues more of what the role itself has to say.
+    /// Queues more of what the role itself sends, once the queue is empty.
     fn refill(&self, client: &mut Client) -> Result<()> {
         if client.queued() > 0 || !client.is_open() {
             return Ok(());
@@ -165,7 +166,7 @@ impl Hub {
                     .piece(offset)
                     .map_err(|cause| Error::local("read", "--reply-file", &cause))?;
                 if piece.is_empty() {
-                    client.sending = Sending::Closing;
+                    client.sending = SendHalf::Closing;
                 } else {
                     client.answered = Some(offset + piece.len() as u64);
                     client.push(&piece);
@@ -176,7 +177,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Deals with what a client sent.
+    /// Handles bytes that a client has sent, as the role demands.
     fn take(&mut self, client: &mut Client, bytes: &[u8]) -> Result<()> {
         match self.role {
             Role::Echo => {
@@ -196,13 +197,13 @@ impl Hub {
         }
     }
 
-    /// Writes what a client sent to standard output, message by message.
+    /// Writes bytes that a client has sent to standard output, message by message.
     fn deliver(&mut self, client: &mut Client, bytes: &[u8]) -> Result<()> {
         let tag = self.tag(client);
         self.cut(client, bytes, |output, message| output.message(&tag, message))
     }
 
-    /// Counts the messages of a client that are not written, if somebody counts.
+    /// Counts the messages in bytes that are not written, if `--count` needs that.
     fn count(&mut self, client: &mut Client, bytes: &[u8]) -> Result<()> {
         if !self.output.counts() {
             return Ok(());
@@ -210,7 +211,7 @@ impl Hub {
         self.cut(client, bytes, |output, _| output.unwritten())
     }
 
-    /// Cuts what a client sent into messages.
+    /// Cuts bytes that a client has sent into messages, and calls `message` with each.
     fn cut(
         &mut self,
         client: &mut Client,
@@ -222,7 +223,7 @@ impl Hub {
             message(output, bytes);
             return Ok(());
         }
-        // Of many clients each may have as much kept here of what it says as of what it hears.
+        // With many clients, the bound for one client's unfinished message is that of its queue.
         let (longest, hint) = match self.settings.keep_open {
             true => (LONGEST_MESSAGE.min(self.settings.queue), Some("--queue sets the limit")),
             false => (LONGEST_MESSAGE, None),
@@ -233,7 +234,7 @@ impl Hub {
         let result = assembler.feed(bytes, |bytes| message(output, bytes));
         self.unfinished = self.unfinished + client.held() - before;
         result.map_err(|malformed| {
-            // Nothing of a message that is none is written.
+            // Nothing of a malformed message is written.
             self.forget_message(client);
             let link = client.link().to_string();
             let error = Error::new(Status::Failure, "receive", link, malformed.to_string());
@@ -245,7 +246,8 @@ impl Hub {
         if self.settings.tag { format!("{} ", client.link().peer) } else { String::new() }
     }
 
-    /// Sends what one client sent to all others; that one is not among `clients` now.
+    /// Queues bytes that one client has sent for all others; the sender itself is taken out of `clients`
+    /// at this time.
     fn pass_on(&mut self, bytes: &[u8]) {
         let bytes: Rc<[u8]> = Rc::from(bytes);
         for id in self.clients.ids() {
@@ -258,7 +260,7 @@ impl Hub {
         }
     }
 
-    /// A client's FIN has come.
+    /// Handles a client's FIN.
     fn client_ended(&mut self, client: &mut Client, session: &mut Session) -> Result<()> {
         if let Err(error) = self.complete(client).and(client.check_end()) {
             self.failed(error, session);
@@ -270,15 +272,15 @@ impl Hub {
             Role::Relay | Role::Chat => self.closes_sending_of(client),
         };
         if close && client.is_open() {
-            client.sending = Sending::Closing;
+            client.sending = SendHalf::Closing;
         }
         client.flush().map(drop)
     }
 
-    /// No more will come from a client: a last line without its newline is whole.
+    /// Completes the last message of a client that sends no more: a last line may lack its newline.
     ///
     /// # Errors
-    /// When a frame is cut off.
+    /// When the client has ended in the middle of a frame.
     pub(super) fn complete(&mut self, client: &mut Client) -> Result<()> {
         self.unfinished -= client.held();
         let Some(mut assembler) = client.assembler.take() else { return Ok(()) };
@@ -292,10 +294,10 @@ impl Hub {
         })
     }
 
-    /// Whether a client would take an ordinary end for that of all it was to get, or for our word
-    /// that all it sent has been dealt with.
+    /// Whether a FIN would make a client believe that it has received everything, or that everything it
+    /// sent was handled, although the run ends with `status` before that. It gets a reset instead.
     pub(super) fn is_cut_off(&self, client: &Client, status: Status) -> bool {
-        if client.sending == Sending::Closed {
+        if client.sending == SendHalf::Closed {
             return false;
         }
         if !status.is_told_to_end() {
@@ -304,7 +306,7 @@ impl Hub {
         let input =
             self.input.as_ref().filter(|_| client.is_open() && !self.ends.has_input_ended());
         match self.role {
-            // Characters never end, so that nobody takes their end for that of all.
+            // The characters have no end that a client could believe to have reached.
             Role::Chargen(_) => false,
             _ => {
                 client.queued() > 0
@@ -314,9 +316,10 @@ impl Hub {
         }
     }
 
-    /// One client's failure: that of the run if it is the only one.
+    /// Handles the failure of a client. It ends the run if there is only one client (no `--keep-open`);
+    /// otherwise it is reported.
     pub(super) fn failed(&mut self, error: Error, session: &mut Session) {
-        // Leaving is the only way to end a stream of characters.
+        // With --chargen a client can only end the stream by breaking the connection.
         let is_usual = !matches!(error.status, Status::Tls | Status::TimedOut);
         let leaves = matches!(self.role, Role::Chargen(_)) && is_usual;
         if !self.settings.keep_open && !leaves {
@@ -328,25 +331,26 @@ impl Hub {
         }
     }
 
-    /// Forgets a client, telling why if that is not its usual end.
+    /// Closes the connection of a client that was taken out, with a reset and a report if there was an
+    /// error.
     pub(super) fn goodbye(
         &mut self,
         mut client: Box<Client>,
         error: Option<Error>,
         session: &mut Session,
     ) {
-        // Where there is an error it says more than that a frame is not whole.
+        // An incomplete frame is not reported here: the error, if there is one, says more.
         let _ = self.complete(&mut client);
         session.reactor.release(client.latch());
         if let Some(error) = error {
             if error.status == Status::Broken {
                 session.tap.event(&Event::Reset(client.link()));
             }
-            // What it got is not all that it was to get.
+            // It has not received everything: a FIN would say that it has.
             client.abort();
             self.failed(error, session);
         }
-        session.event(&Event::Closed(client.link()));
+        client.over();
         self.clients.forget();
         drop(client);
         if let Some(acceptor) = &mut self.acceptor {

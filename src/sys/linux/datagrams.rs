@@ -1,4 +1,4 @@
-//! Linux: datagrams, many in one system call, and which of our addresses they went to.
+//! Linux: many datagrams in one system call, and the local address that each was sent to.
 
 use std::io::{self, IoSlice};
 use std::mem::{self, MaybeUninit};
@@ -15,16 +15,16 @@ use super::address_of;
 use crate::peer::Route;
 use crate::sys::facts::Received;
 
-/// The most datagrams the kernel cuts out of one call: UDP_MAX_SEGMENTS of current kernels, and of
-/// those before Linux 6.9.
+/// The most datagrams in one call with UDP_SEGMENT: the kernel's UDP_MAX_SEGMENTS, since Linux 6.9
+/// and before that.
 pub(crate) const MOST_SEGMENTS: usize = 128;
 pub(crate) const MOST_SEGMENTS_BEFORE: usize = 64;
 
-/// The most bytes of one segmented call: it is one IPv4 packet until it is cut (udp(7)).
-pub(crate) const LONGEST_TRAIN: usize = 65_507;
+/// The most bytes of one call with UDP_SEGMENT: inside the kernel they are one IPv4 packet until they
+/// are cut (udp(7)).
+pub(crate) const LONGEST_SEGMENTED: usize = 65_507;
 
-/// Asks for the address that each datagram was sent to (IP_PKTINFO, ip(7); IPV6_RECVPKTINFO,
-/// ipv6(7)). A socket for both families wants both.
+/// See [`tell_destinations`](crate::sys::tell_destinations). A dual-stack socket needs both options.
 pub(crate) fn tell_destinations(fd: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
     if is_ipv6 {
         setsockopt(&fd, sockopt::Ipv6RecvPacketInfo, &true)?;
@@ -32,14 +32,15 @@ pub(crate) fn tell_destinations(fd: BorrowedFd<'_>, is_ipv6: bool) -> io::Result
     Ok(setsockopt(&fd, sockopt::Ipv4PacketInfo, &true)?)
 }
 
-/// Whom a socket that is not connected sends to, in the kernel's words.
+/// The destination of a datagram, and the local address to send it from if that matters, as the
+/// kernel wants them.
 #[derive(Debug)]
 pub(crate) struct Recipient {
     address: SockaddrStorage,
     from: Option<PacketInfo>,
 }
 
-/// The address of ours that a datagram is to come from.
+/// The local address that a datagram is sent from.
 #[derive(Debug)]
 enum PacketInfo {
     V4(libc::in_pktinfo),
@@ -51,8 +52,8 @@ impl Recipient {
         Self { address: to.into(), from: from.map(PacketInfo::new) }
     }
 
-    /// Whether it matters where the datagram comes from.
-    pub(crate) fn is_picky(&self) -> bool {
+    /// Whether the local address to send from is given.
+    pub(crate) fn has_source(&self) -> bool {
         self.from.is_some()
     }
 }
@@ -73,7 +74,7 @@ impl PacketInfo {
     }
 }
 
-/// Sends one datagram, or a train of them at once: the kernel cuts it into those of `segment`
+/// Sends one datagram, or with `segment` several: the kernel cuts `bytes` into datagrams of that many
 /// bytes (UDP_SEGMENT, udp(7)).
 pub(crate) fn send(
     fd: BorrowedFd<'_>,
@@ -103,14 +104,14 @@ pub(crate) fn send(
     Ok(socket::sendmsg(raw, &[IoSlice::new(bytes)], &control, MsgFlags::empty(), to).map(drop)?)
 }
 
-/// Datagrams in one sendmmsg(2).
+/// The most datagrams in one sendmmsg(2).
 const SEND_BATCH: usize = 64;
 
-/// Hands over many datagrams in one call; how many of them left. They come from where the system
-/// chooses.
+/// Sends up to [`SEND_BATCH`] datagrams in one sendmmsg(2); how many were sent. The kernel chooses the
+/// local address they are sent from.
 pub(crate) fn send_batched(
     fd: BorrowedFd<'_>,
-    train: &[u8],
+    bytes: &[u8],
     segment: usize,
     to: Option<&Recipient>,
 ) -> io::Result<usize> {
@@ -124,7 +125,7 @@ pub(crate) fn send_batched(
     let mut headers: [libc::mmsghdr; SEND_BATCH] = unsafe { mem::zeroed() };
     let mut count = 0;
     for (message, (slice, header)) in
-        train.chunks(segment).zip(slices.iter_mut().zip(headers.iter_mut()))
+        bytes.chunks(segment).zip(slices.iter_mut().zip(headers.iter_mut()))
     {
         slice.iov_base = message.as_ptr().cast_mut().cast();
         slice.iov_len = message.len();
@@ -140,27 +141,28 @@ pub(crate) fn send_batched(
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
-/// Datagrams or trains in one recvmmsg(2).
+/// The most datagrams, or segmented buffers, in one recvmmsg(2).
 pub(crate) const RECEIVE_BATCH: usize = 16;
 
-/// Room for the control messages that are asked for: an int (UDP_GRO), an `in_pktinfo` and an
+/// Bytes for the control messages that may be asked for: an int (UDP_GRO), an `in_pktinfo` and an
 /// `in6_pktinfo`, 96 bytes with their headers on 64-bit systems.
 const CONTROL: usize = 128;
 
-/// What the kernel tells of one datagram besides its payload.
+/// Memory for what the kernel says about one datagram besides its payload: the sender's name and the
+/// control messages.
 #[repr(C, align(8))]
 #[derive(Debug, Clone, Copy)]
-struct Label {
+struct NameAndControl {
     /// `struct cmsghdr` must be aligned (cmsg(3)).
     control: [u8; CONTROL],
     name: MaybeUninit<libc::sockaddr_storage>,
 }
 
-impl Label {
+impl NameAndControl {
     const EMPTY: Self = Self { control: [0; CONTROL], name: MaybeUninit::uninit() };
 
-    /// A header that has the kernel write into this label and into the room that the slice
-    /// describes; both must outlive it.
+    /// A header that points the kernel to this memory and to the payload's, which `slice` describes.
+    /// Both must outlive the header.
     fn header(&mut self, slice: &mut libc::iovec) -> libc::msghdr {
         // SAFETY: it is a C structure for which all zeroes are a valid value.
         let mut header: libc::msghdr = unsafe { mem::zeroed() };
@@ -173,10 +175,11 @@ impl Label {
         header
     }
 
-    /// What the kernel has written: `whole` is the real length of what is in `room`.
+    /// Reads what the kernel has written. The payload is in `room` of the caller's buffer; `whole` is
+    /// the datagram's full length, which may be more than had room (MSG_TRUNC, recv(2)).
     fn read(&self, header: &libc::msghdr, whole: usize, room: Range<usize>) -> Received {
         let length = whole.min(room.len());
-        let told = Told::read(header);
+        let told = AncillaryData::read(header);
         let peer = address_of(&self.name, header.msg_namelen);
         Received {
             range: room.start..room.start + length,
@@ -187,8 +190,8 @@ impl Label {
     }
 }
 
-/// Receives one datagram into the `room` of the buffer. (nix's `recvmsg` loses the names of
-/// local sockets.)
+/// Receives one datagram into the range `room` of the buffer. nix's `recvmsg` is not used because it
+/// does not return the names of local sockets.
 pub(crate) fn receive_one(
     fd: BorrowedFd<'_>,
     buffer: &mut [u8],
@@ -196,29 +199,31 @@ pub(crate) fn receive_one(
 ) -> io::Result<Received> {
     let bytes = &mut buffer[room.clone()];
     let mut slice = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-    let mut label = Label::EMPTY;
+    let mut label = NameAndControl::EMPTY;
     let mut header = label.header(&mut slice);
-    // SAFETY: the header describes a room of the buffer and a label that are exclusively borrowed
-    // and outlive the call.
+    // SAFETY: the header describes part of the buffer and `label`, both of which are exclusively
+    // borrowed and outlive the call.
     let whole = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, libc::MSG_TRUNC) };
     let whole = usize::try_from(whole).map_err(|_| io::Error::last_os_error())?;
     Ok(label.read(&header, whole, room))
 }
 
-/// Receives many datagrams in one call, trains of them unseparated (UDP_GRO, udp(7)).
+/// Receives many datagrams in one recvmmsg(2), and those of one sender combined into segmented buffers
+/// (UDP_GRO, udp(7)).
 #[derive(Debug)]
 pub(crate) struct BatchReceiver {
-    labels: Box<[Label; RECEIVE_BATCH]>,
+    labels: Box<[NameAndControl; RECEIVE_BATCH]>,
 }
 
 impl BatchReceiver {
     pub(crate) fn new(fd: BorrowedFd<'_>) -> Self {
-        // A kernel that knows no trains delivers one datagram at a time: nothing is lost.
+        // A kernel without UDP_GRO delivers each datagram by itself: nothing is lost.
         let _ = setsockopt(&fd, sockopt::UdpGroSegment, &true);
-        Self { labels: Box::new([Label::EMPTY; RECEIVE_BATCH]) }
+        Self { labels: Box::new([NameAndControl::EMPTY; RECEIVE_BATCH]) }
     }
 
-    /// Receives until the socket is empty or the buffer's slots are used.
+    /// Makes one recvmmsg(2), with one slot of `slot` bytes of the buffer for each datagram or
+    /// segmented buffer.
     pub(crate) fn receive(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -238,8 +243,8 @@ impl BatchReceiver {
             count += 1;
         }
         let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-        // SAFETY: the first `count` headers point to rooms of the buffer and labels that are
-        // exclusively borrowed and outlive the call, with their true lengths.
+        // SAFETY: the first `count` headers point to slots of the buffer and to elements of `labels`,
+        // with their true lengths; both are exclusively borrowed and outlive the call.
         let got = unsafe {
             libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags, ptr::null_mut())
         };
@@ -252,16 +257,16 @@ impl BatchReceiver {
     }
 }
 
-/// What the control messages of a datagram say.
+/// What the control messages of a datagram say (cmsg(3)).
 #[derive(Debug, Default)]
-struct Told {
-    /// The size of the datagrams in a train, if the kernel put a train together.
+struct AncillaryData {
+    /// The length of each datagram, if the kernel has combined several.
     segment: Option<usize>,
-    /// The address of ours it was sent to.
+    /// The local address to answer from.
     local: Option<SocketAddr>,
 }
 
-impl Told {
+impl AncillaryData {
     fn read(header: &libc::msghdr) -> Self {
         let mut told = Self::default();
         // SAFETY: the kernel has filled in the control buffer that the header describes.
@@ -280,7 +285,8 @@ impl Told {
                 (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                     // SAFETY: the data of this message is an in_pktinfo (ip(7)), perhaps unaligned.
                     let info: libc::in_pktinfo = unsafe { ptr::read_unaligned(data.cast()) };
-                    // Not where it went, which may be a group, but where an answer comes from.
+                    // `ipi_addr` is where it was sent to, perhaps a multicast group; `ipi_spec_dst` is the
+                    // local address to answer from.
                     told.local = answering(Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr)));
                 }
                 (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
@@ -301,8 +307,8 @@ fn answering(ip: Ipv4Addr) -> Option<SocketAddr> {
     (!ip.is_unspecified()).then_some(SocketAddr::new(IpAddr::V4(ip), 0))
 }
 
-/// Where an answer comes from; nothing for groups, from which nothing can be sent, and for IPv4 in
-/// disguise, of which IP_PKTINFO tells more.
+/// The local address to answer from. `None` for a multicast group, from which nothing can be sent, and
+/// for an IPv4-mapped address, which IP_PKTINFO says more about.
 fn answering_v6(info: &libc::in6_pktinfo) -> Option<SocketAddr> {
     let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
     if ip.is_multicast() || ip.is_unspecified() || ip.to_ipv4_mapped().is_some() {

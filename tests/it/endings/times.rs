@@ -5,10 +5,11 @@ use std::thread;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
+use nix::fcntl::{FcntlArg, fcntl};
 
 use super::{both, client, open, server};
 use crate::tests;
-use crate::util::{Input, PATIENCE, Rhythm, each_at_once, net, pktcat_line};
+use crate::util::{Input, Output, PATIENCE, Rhythm, each_at_once, net, pktcat_line};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -16,6 +17,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         idle_timeout_ends_a_quiet_connection,
         idle_timeout_starts_anew_with_every_byte,
         idle_timeout_waits_for_the_first_client,
+        a_reset_is_told_although_stdout_takes_nothing,
         accept_timeout_ends_a_run_without_clients,
         accept_timeout_is_over_with_the_first_client,
         connect_timeout_ends_an_unanswered_connect,
@@ -70,6 +72,23 @@ fn idle_timeout_waits_for_the_first_client() {
     running.expect_running();
     let _peer = net::connect(port);
     running.wait().expect_code(5);
+}
+
+/// What came before the reset has no room, and nobody makes any.
+fn a_reset_is_told_although_stdout_takes_nothing() {
+    let (_unread, mut stdout) = std::io::pipe().unwrap();
+    let room = fcntl(&stdout, FcntlArg::F_GETPIPE_SZ).unwrap();
+    stdout.write_all(&vec![b'.'; usize::try_from(room).unwrap()]).unwrap();
+    let (listener, port) = net::listener();
+    let line = format!("connect --idle-timeout 500ms -O lines 127.0.0.1 {port}");
+    let cmd = pktcat_line(&line).stdin(open()).stdout(Output::Fd(stdout.into()));
+    let running = cmd.spawn();
+    let mut peer = net::accept(&listener);
+    peer.write_all(b"a last line without an end").unwrap();
+    net::wait_acknowledged(&peer);
+    net::reset(peer);
+    let ended = running.wait().expect_code(8);
+    assert!(ended.stderr.contains("reset"), "{}", ended.stderr);
 }
 
 fn accept_timeout_ends_a_run_without_clients() {

@@ -1,4 +1,4 @@
-//! What is run, and with which standard descriptors.
+//! The command that a test runs, and its standard descriptors.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
@@ -15,11 +15,11 @@ pub enum Input {
     Null,
     /// A pipe that stays open until [`Running::close_stdin`]; written by [`Running::send`].
     Pipe,
-    /// A pipe on which these bytes come, then end of file.
+    /// A pipe that delivers these bytes, then end of file.
     Bytes(Vec<u8>),
     /// No descriptor 0 at all (`<&-`).
     Closed,
-    /// A file, a pipe's end, a socket, a terminal.
+    /// This descriptor: a file, one end of a pipe, a socket or a terminal.
     Fd(OwnedFd),
 }
 
@@ -28,13 +28,13 @@ pub enum Input {
 pub enum Output {
     /// A pipe that a thread reads into memory, the default.
     Collect,
-    /// For stdout: a pipe that nobody reads unless the test takes it by [`Running::take_stdout`].
+    /// For stdout only: a pipe that is not read unless the test takes it by [`Running::take_stdout`].
     Pipe,
     /// `/dev/null`.
     Null,
     /// No such descriptor at all (`>&-`).
     Closed,
-    /// A file, a pipe's end, a socket, a terminal.
+    /// This descriptor: a file, one end of a pipe, a socket or a terminal.
     Fd(OwnedFd),
 }
 
@@ -49,20 +49,21 @@ pub struct Cmd {
     env: Vec<(OsString, OsString)>,
 }
 
-/// pktcat with these arguments, and the words of `PKTCAT_TEST_ARGS` after `listen` or `connect`.
+/// pktcat with these arguments, and the words of `PKTCAT_TEST_ARGS` after `listen`, `connect` or
+/// `forward`.
 pub fn pktcat<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Cmd {
     let mut cmd = program(env!("CARGO_BIN_EXE_pktcat"), [""; 0]);
     let mut args = args.into_iter();
     if let Some(subcommand) = args.next() {
         cmd = cmd.arg(&subcommand);
-        if ["listen", "connect"].iter().any(|&known| subcommand.as_ref() == known) {
+        if ["listen", "connect", "forward"].iter().any(|&known| subcommand.as_ref() == known) {
             cmd.words.extend(extra_args());
         }
     }
     args.fold(cmd, |cmd, word| cmd.arg(word))
 }
 
-/// pktcat with the words of one line, cut at white space.
+/// pktcat with the words of a line as its arguments, which are separated by white space.
 pub fn pktcat_line(line: &str) -> Cmd {
     pktcat(line.split_whitespace())
 }
@@ -76,7 +77,8 @@ pub fn extra_args() -> Vec<OsString> {
         .collect()
 }
 
-/// With the fast ways and without; once only where all tests are run without them.
+/// The options that select each code path: none for the fast path, `--portable` for the portable one.
+/// Just one of the two if `PKTCAT_TEST_ARGS` has all tests run on the portable path.
 pub fn ways() -> &'static [&'static str] {
     match extra_args().iter().any(|word| word == "--portable") {
         true => &[""],
@@ -171,7 +173,8 @@ impl Cmd {
     #[track_caller]
     pub fn spawn(mut self) -> Running {
         let line = self.line();
-        // std cannot leave a descriptor closed; a shell can, and then becomes the program (same process).
+        // std cannot start a child with a closed descriptor. A shell can, and `exec` then replaces it by
+        // the program in the same process.
         let mut closing = String::from("exec \"$@\"");
         for (is_closed, words) in [
             (matches!(self.stdin, Input::Closed), " <&-"),
@@ -202,7 +205,8 @@ impl Cmd {
         let collects = matches!(self.stdout, Output::Collect);
         command.stdout(self.stdout.stdio()).stderr(self.stderr.stdio());
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot run {line}: {error}"));
-        // The test's copies of the child's ends must go, or nobody ever sees an end of file.
+        // The command holds the test's copies of the child's descriptors. They must be closed, or the other
+        // ends would never see an end of file.
         drop(command);
 
         Running::new(line, child, payload, collects)

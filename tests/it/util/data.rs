@@ -1,12 +1,13 @@
-//! Pseudo-random bytes that two sides can make for themselves, so that nothing big is kept in memory.
+//! Pseudo-random bytes that the sending and the receiving side of a test can each generate, so that large
+//! transfers need not be kept in memory.
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
-/// A stream of bytes that depends on its seed alone, however it is cut.
+/// A stream of bytes that depends only on its seed, and not on the sizes in which it is read.
 ///
-/// One block of xorshift64* numbers, again and again, each time with the number of the round at its
-/// start: nearly free to make, and nothing lost, doubled or moved stays unseen.
+/// It repeats one block of xorshift64* numbers, with the number of the repetition at the start of each. That
+/// costs little to generate, and lost, duplicated or moved bytes are noticed.
 #[derive(Debug, Clone)]
 pub struct Random {
     block: Vec<u8>,
@@ -14,7 +15,7 @@ pub struct Random {
     round: u64,
 }
 
-/// A prime, so that no piece of a usual size fits into it evenly.
+/// A prime number, so that it is no multiple of a usual buffer size.
 const BLOCK: usize = 262_139;
 
 impl Random {
@@ -32,7 +33,7 @@ impl Random {
         Self { block, at: 0, round: 0 }
     }
 
-    /// The next bytes of it.
+    /// Fills a buffer with the next bytes.
     pub fn fill(&mut self, buffer: &mut [u8]) {
         let mut rest = buffer;
         while !rest.is_empty() {
@@ -57,9 +58,10 @@ pub fn random(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Writes `len` bytes of a seed's stream in odd pieces; gives how many were taken before an error.
+/// Writes the first `len` bytes of a seed's stream in pieces of an unusual size; returns how many were
+/// written before an error, if there was one.
 pub fn write_random(mut sink: impl Write, seed: u64, len: u64) -> u64 {
-    // Not a divisor of any buffer size in use, nor a multiple.
+    // Neither a divisor nor a multiple of any buffer size in use.
     let mut buffer = vec![0; 50_021];
     let mut random = Random::new(seed);
     let mut written = 0;
@@ -74,8 +76,8 @@ pub fn write_random(mut sink: impl Write, seed: u64, len: u64) -> u64 {
     written
 }
 
-/// Writes a seed's stream to something that does not wait, until it takes nothing for a while; gives how
-/// many bytes it took. That is what "filled until backpressure stops it" means in these tests.
+/// Writes a seed's stream to a non-blocking sink until it has taken nothing for a while; returns how many
+/// bytes it took. Tests use it to fill everything up to where backpressure stops the sender.
 #[track_caller]
 pub fn write_until_stalled(sink: &mut impl Write, seed: u64) -> u64 {
     let mut random = Random::new(seed);
@@ -98,7 +100,7 @@ pub fn write_until_stalled(sink: &mut impl Write, seed: u64) -> u64 {
     })
 }
 
-/// Reads to the end and compares with a seed's stream; gives how many bytes came.
+/// Reads to the end and compares with a seed's stream; returns how many bytes there were.
 #[track_caller]
 pub fn check_random(mut source: impl Read, seed: u64) -> u64 {
     let mut random = Random::new(seed);
@@ -120,7 +122,8 @@ pub fn check_random(mut source: impl Read, seed: u64) -> u64 {
     }
 }
 
-/// Panics with lengths and the first difference, not with megabytes of numbers.
+/// Panics unless both are equal; the message has the lengths and the first difference, and not megabytes of
+/// numbers.
 #[track_caller]
 pub fn assert_same(got: &[u8], wanted: &[u8]) {
     if got != wanted {
@@ -129,7 +132,8 @@ pub fn assert_same(got: &[u8], wanted: &[u8]) {
     }
 }
 
-/// Waits until a growing number has not changed for a while, and gives it: "stalled".
+/// Waits until a growing number has not changed for a while, that is until a transfer has stalled; returns
+/// the number.
 #[track_caller]
 pub fn settled(what: &str, mut number: impl FnMut() -> u64) -> u64 {
     let (mut last, mut since) = (number(), Instant::now());

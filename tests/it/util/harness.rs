@@ -1,7 +1,7 @@
-//! Tests that say "ignored" when the machine lacks what they need, never "ok".
+//! A test harness in which a test is reported as ignored when the machine lacks what it needs.
 //!
-//! libtest cannot decide that at run time, so the test binary has `harness = false` in `Cargo.toml`, and every
-//! module a list like this (the usual `cargo test` options work):
+//! libtest cannot decide that at run time. So the test binary has `harness = false` in `Cargo.toml`, and every
+//! module has a list of its tests like this one. The usual options of `cargo test` work.
 //!
 //! ```ignore
 //! use crate::tests;
@@ -18,7 +18,7 @@
 //! fn plain() { ... }
 //! ```
 //!
-//! Tables make their tests by [`test`]. With `PKTCAT_TEST_TIMES` set, each says how long it took.
+//! A module with a table of cases creates a test for each by [`test`]. With `PKTCAT_TEST_TIMES` set, each says how long it took.
 
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
@@ -28,26 +28,27 @@ use std::{panic, thread};
 
 use libtest_mimic::{Arguments, Trial};
 
-/// What a test cannot do without.
+/// Something that a test needs from the machine.
 #[derive(Debug, Clone, Copy)]
 pub enum Need {
     /// A program on `PATH`.
     Program(&'static str),
-    /// To be run by root.
+    /// The tests run as root.
     Root,
-    /// `::1`.
+    /// IPv6 on loopback: `::1`.
     Ipv6,
-    /// A system that follows no link of another user in a folder of everybody's.
+    /// A kernel that follows no symbolic links of other users in shared folders (fs.protected_symlinks,
+    /// proc_sys_fs(5)).
     ProtectedLinks,
-    /// strace, and a system that lets it trace: containers often refuse ptrace(2).
+    /// strace, and permission to use it: containers often refuse ptrace(2).
     Strace,
-    /// A machine with nothing else to do, which only who runs the tests can tell:
+    /// A machine without other load. Only whoever runs the tests knows that, and says so by
     /// `PKTCAT_TIMED_TESTS=1`.
     Quiet,
 }
 
 impl Need {
-    /// Whether it is here.
+    /// Whether the machine has it.
     pub fn is_met(self) -> bool {
         match self {
             Self::Program(name) => super::find_program(name).is_some(),
@@ -72,7 +73,7 @@ impl Need {
     }
 }
 
-/// Whether strace is here and ptrace(2) is permitted, which containers often refuse.
+/// Whether strace is installed and permitted to trace a process.
 fn can_trace() -> bool {
     static CAN: OnceLock<bool> = OnceLock::new();
     *CAN.get_or_init(|| {
@@ -82,7 +83,7 @@ fn can_trace() -> bool {
     })
 }
 
-/// The tests that are functions of these names.
+/// A list of tests from functions of these names, some with needs.
 #[macro_export]
 macro_rules! tests {
     ($($run:ident $(needs [$($need:expr),*])?),* $(,)?) => {
@@ -95,8 +96,8 @@ macro_rules! tests {
     };
 }
 
-/// A test of the module whose `module_path!()` this is; ignored, with what is missing before its name, unless
-/// every need is met.
+/// A test named after the module with this `module_path!()`. Unless every need is met it is reported as
+/// ignored, with what is missing before its name.
 pub fn test(
     module: &str,
     name: impl AsRef<str>,
@@ -121,7 +122,8 @@ pub fn test(
     trial.with_ignored_flag(true).with_kind(format!("needs {}", missing.join(", ")))
 }
 
-/// A panic names its thread before it says where and why.
+/// Runs a test on a thread with the test's name, because the message of a panic begins with the name of the
+/// thread.
 fn on_a_thread_of_that_name(name: String, run: impl FnOnce() + Send + 'static) {
     let thread = thread::Builder::new().name(name).spawn(run).unwrap();
     if let Err(panicked) = thread.join() {
@@ -129,15 +131,16 @@ fn on_a_thread_of_that_name(name: String, run: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// How many tests run side by side when nobody says (`--test-threads`, `RUST_TEST_THREADS`). They mostly
-/// wait, for deadlines of the program and for its peers, so there may be many more than processors.
+/// How many tests run at the same time unless `--test-threads` or `RUST_TEST_THREADS` says otherwise. They
+/// mostly wait for time limits of the program and for its peers, so there may be many more than processors.
 fn threads() -> usize {
     let said = std::env::var("RUST_TEST_THREADS").ok().and_then(|number| number.parse().ok());
     said.unwrap_or_else(|| 8.max(4 * thread::available_parallelism().map_or(1, usize::from)))
 }
 
-/// Runs the tests as `cargo test` asks: first most of them side by side, then those whose names begin as in
-/// `idle`, side by side too, then those in `alone`, one after the other.
+/// Runs the tests as the options of `cargo test` ask. First most of them run at the same time, then those
+/// whose names begin with an entry of `idle`, also at the same time, and then those of `alone` one after the
+/// other.
 pub fn main(tests: Vec<Trial>, idle: &[&str], alone: &[&str]) {
     let (idle, tests) = those_named(tests, idle);
     let (alone, tests) = those_named(tests, alone);
@@ -155,7 +158,7 @@ pub fn main(tests: Vec<Trial>, idle: &[&str], alone: &[&str]) {
     }
 }
 
-/// The tests whose names begin with one of these, and the others.
+/// Separates the tests whose names begin with one of `starts` from the others.
 fn those_named(tests: Vec<Trial>, starts: &[&str]) -> (Vec<Trial>, Vec<Trial>) {
     for start in starts {
         let is_known = tests.iter().any(|test| test.name().starts_with(start));

@@ -1,4 +1,4 @@
-//! Sockets on loopback whose every call has a deadline.
+//! Sockets on loopback on which no call blocks for ever.
 
 use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -8,7 +8,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use super::{PATIENCE, eventually};
 
-/// A listening socket on 127.0.0.1 and its port; `accept` gives up in time.
+/// A listening socket on 127.0.0.1 and its port; `accept` on it times out.
 pub fn listener() -> (TcpListener, u16) {
     listener_at("127.0.0.1:0")
 }
@@ -22,20 +22,20 @@ pub fn listener_at(address: &str) -> (TcpListener, u16) {
     (listener, port)
 }
 
-/// The next connection; its reads and writes give up in time.
+/// Accepts the next connection; reads and writes on it time out.
 #[track_caller]
 pub fn accept(listener: &TcpListener) -> TcpStream {
     let (stream, _) = listener.accept().expect("nobody connected in time");
     bounded(stream)
 }
 
-/// A connection to this port of 127.0.0.1; its reads and writes give up in time.
+/// Connects to this port of 127.0.0.1; reads and writes on the connection time out.
 #[track_caller]
 pub fn connect(port: u16) -> TcpStream {
     connect_to(SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
-/// A connection to this address.
+/// Connects to this address, in the same way.
 #[track_caller]
 pub fn connect_to(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect_timeout(&address, PATIENCE);
@@ -48,7 +48,7 @@ fn bounded(stream: TcpStream) -> TcpStream {
     stream
 }
 
-/// A UDP socket on 127.0.0.1 and its port; `recv` gives up in time.
+/// A UDP socket on 127.0.0.1 and its port; `recv` on it times out.
 pub fn udp() -> (UdpSocket, u16) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -56,17 +56,17 @@ pub fn udp() -> (UdpSocket, u16) {
     (socket, port)
 }
 
-/// Half-closes: a FIN, while receiving goes on.
+/// Half-closes a connection: sends a FIN, while receiving goes on.
 pub fn finish(stream: &TcpStream) {
     stream.shutdown(Shutdown::Write).unwrap();
 }
 
-/// Closes with a reset instead of a FIN.
+/// Closes a connection with a reset instead of a FIN.
 pub fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
-/// Exactly so many bytes.
+/// Reads exactly this many bytes.
 #[track_caller]
 pub fn read_exactly(mut stream: &TcpStream, count: usize) -> Vec<u8> {
     let mut bytes = vec![0; count];
@@ -74,7 +74,7 @@ pub fn read_exactly(mut stream: &TcpStream, count: usize) -> Vec<u8> {
     bytes
 }
 
-/// Everything until the FIN.
+/// Reads everything until the FIN.
 #[track_caller]
 pub fn read_to_fin(mut stream: &TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -107,18 +107,20 @@ pub fn wait_acknowledged(stream: &TcpStream) {
     });
 }
 
-/// The port of this end and that of the other.
+/// The local port of a connection and the peer's.
 pub fn ports(stream: &TcpStream) -> (u16, u16) {
     (stream.local_addr().unwrap().port(), stream.peer_addr().unwrap().port())
 }
 
-/// Whether the end of an IPv4 connection that has this port is there and has not closed its side.
+/// Whether there is an IPv4 connection with this local and this remote port whose local end has not sent a
+/// FIN.
 pub fn may_send(local: u16, remote: u16) -> bool {
     // ESTABLISHED and CLOSE_WAIT of the kernel's tcp_states.h.
     tcp_row(local, remote).is_some_and(|row| ["01", "08"].contains(&&*row[3]))
 }
 
-/// proc(5): number, local address, remote address, state, tx_queue:rx_queue, in hexadecimal.
+/// The row of a connection in `/proc/net/tcp` (proc_pid_net(5)): number, local address, remote address,
+/// state, tx_queue:rx_queue, in hexadecimal.
 fn tcp_row(local: u16, remote: u16) -> Option<Vec<String>> {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let port = |field: &str| u16::from_str_radix(&field[field.len() - 4..], 16).unwrap();
@@ -136,8 +138,8 @@ pub fn refusing_port() -> (Socket, u16) {
     (socket, port)
 }
 
-/// A listener of 127.0.0.1 whose queue is full, so that further SYNs get no answer.
-/// Keep all of what it gives: closing any of it makes room.
+/// A listener on 127.0.0.1 whose queue is full, so that further SYNs get no answer. The sockets must stay
+/// open: closing any of them makes room.
 pub fn unanswering_port() -> (Vec<Socket>, u16) {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();

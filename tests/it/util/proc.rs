@@ -1,4 +1,4 @@
-//! What `/proc` tells about a process.
+//! Facts about a process from `/proc` (proc(5)).
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub fn memory_kib(pid: u32, name: &str) -> u64 {
 /// The fields of `/proc/PID/stat` after the name: `[0]` is the state, field 3 of proc(5).
 pub fn stat(pid: u32) -> Vec<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // The name may hold anything, also a `)`.
+    // The name of the program comes before, and may itself contain a `)`.
     let after = &stat[stat.rfind(')').unwrap() + 1..];
     after.split_whitespace().map(str::to_owned).collect()
 }
@@ -31,8 +31,8 @@ pub fn cpu_ticks(pid: u32) -> u64 {
     stat[11].parse::<u64>().unwrap() + stat[12].parse::<u64>().unwrap()
 }
 
-/// For how many seconds it had a processor, and for how many it waited for one; nothing where the kernel does
-/// not count that, or the process is gone.
+/// The seconds for which a process had a processor, and for which it waited for one; `None` where the kernel
+/// does not count that, or when the process has ended.
 pub fn running_and_waiting(pid: u32) -> Option<(f64, f64)> {
     let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
     let mut seconds = text.split_whitespace().map(|ns| ns.parse::<f64>().map(|ns| ns / 1e9));
@@ -44,12 +44,13 @@ pub fn controlling_terminal(pid: u32) -> i64 {
     stat(pid)[4].parse().unwrap()
 }
 
-/// What descriptor `fd` is, e.g. `/dev/null`, `pipe:[123]`, `socket:[123]`; nothing when it is closed.
+/// What descriptor `fd` refers to, such as `/dev/null`, `pipe:[123]`, `socket:[123]`; `None` when it is
+/// closed.
 pub fn descriptor(pid: u32, fd: u32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()
 }
 
-/// All that is open.
+/// All open descriptors, and what they refer to.
 pub fn descriptors(pid: u32) -> Vec<(u32, PathBuf)> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());

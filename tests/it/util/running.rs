@@ -1,4 +1,4 @@
-//! A child under watch, and what is left of it.
+//! A running child process, and the output and status it leaves.
 
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -13,12 +13,13 @@ use nix::unistd::Pid;
 
 use super::{A_WHILE, LIFETIME, PATIENCE, proc};
 
-/// Kills the child after [`LIFETIME`]; ends by itself when the sender is dropped.
+/// Starts a thread that kills the child after [`LIFETIME`], or ends when the sender is dropped.
 fn watchdog(child: Arc<Mutex<Child>>) -> Sender<()> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
         if receiver.recv_timeout(LIFETIME) == Err(RecvTimeoutError::Timeout) {
-            // No process id is reused here: std refuses once the child has been waited for.
+            // This cannot hit another process with the same id: std refuses to signal a child that has been
+            // waited for.
             drop(child.lock().unwrap().kill());
         }
     });
@@ -35,12 +36,13 @@ pub struct Running {
     collected: Option<Collected>,
     stderr: Option<Collected>,
     child: Arc<Mutex<Child>>,
-    /// Held for its drop.
+    /// Dropping it ends the watchdog.
     _watchdog: Sender<()>,
 }
 
 impl Running {
-    /// Watches a child just started: feeds it `payload`, collects stderr, and stdout if asked.
+    /// Takes a child that was just started: writes `payload` to its stdin, and collects its stderr, and its
+    /// stdout if asked for.
     pub(super) fn new(
         line: String,
         mut child: Child,
@@ -50,7 +52,7 @@ impl Running {
         let mut stdin = child.stdin.take();
         if let Some(bytes) = payload {
             let mut pipe = stdin.take().unwrap();
-            // A child that ends early breaks this pipe; what that means is for the test to say.
+            // A child that ends early breaks this pipe. Whether that is right is for the test to decide.
             thread::spawn(move || drop(pipe.write_all(&bytes)));
         }
         let mut stdout = child.stdout.take();
@@ -152,7 +154,8 @@ impl Running {
 
     /// Sends it a signal, unless it has ended.
     pub fn signal(&self, signal: Signal) {
-        // Held, so that nobody waits for it between the two: its number may be another process's then.
+        // The lock keeps other threads from waiting for the child between the check and the signal; after
+        // that its process id might be another process's.
         let mut child = self.child.lock().unwrap();
         if child.try_wait().unwrap().is_none() {
             kill(Pid::from_raw(self.pid.cast_signed()), signal).unwrap();
@@ -175,8 +178,8 @@ impl Running {
         }
     }
 
-    /// Closes nothing, waits for the end and gives status and output. A child that works is waited for as long
-    /// as it lives ([`LIFETIME`]): on a busy machine much data takes its time.
+    /// Waits for the end of the child, and returns its status and output. Its stdin is not closed for that. The
+    /// wait is as long as a child may live ([`LIFETIME`]), because much data takes long on a busy machine.
     #[track_caller]
     pub fn wait(self) -> Ended {
         let what = format!("end of {}", self.line);
@@ -215,7 +218,7 @@ impl Drop for Running {
     }
 }
 
-/// What a child left.
+/// The status and the output of a child that has ended.
 #[derive(Debug)]
 pub struct Ended {
     line: String,
@@ -250,7 +253,7 @@ impl Ended {
     }
 }
 
-/// Bytes that a thread reads until end of file, or an error.
+/// Bytes that a thread reads from a pipe until end of file or an error.
 #[derive(Debug)]
 pub struct Collected {
     shared: Arc<(Mutex<Bytes>, Condvar)>,
@@ -315,7 +318,7 @@ impl Collected {
                 let (count, seen) =
                     (bytes.all.len(), bytes.all[..bytes.all.len().min(2000)].to_vec());
                 let why = if bytes.ended { "ended before" } else { "not in time" };
-                // Not while holding the lock: the thread that fills it must not see it poisoned.
+                // The lock is released before the panic, so that it is not poisoned for the thread that reads.
                 drop(bytes);
                 panic!(
                     "{why}: {what}; there are {count} bytes: {:?}",

@@ -1,4 +1,4 @@
-//! Pseudo-terminals and the flags of shared descriptions.
+//! Pseudo-terminals, and the flags of open file descriptions that are shared with a child.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,16 +15,16 @@ use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 /// The two sides of a new pseudo-terminal.
 #[derive(Debug)]
 pub struct Pty {
-    /// The side of a terminal emulator.
+    /// The side that a terminal emulator has.
     pub master: PtyMaster,
-    /// The side of programs.
+    /// The side that programs have.
     pub slave: File,
     /// Its name, `/dev/pts/N`.
     pub name: PathBuf,
 }
 
 impl Pty {
-    /// A new one, close-on-exec on both sides, and nobody's controlling terminal.
+    /// Opens a new one, with close-on-exec on both sides. It becomes no process's controlling terminal.
     pub fn open() -> Self {
         let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
         grantpt(&master).unwrap();
@@ -39,30 +39,31 @@ impl Pty {
         Self { master, slave, name }
     }
 
-    /// All that programs have written and nobody has read yet, once they have ended.
+    /// Everything that programs have written and that was not read yet. They must have ended.
     pub fn shown(self) -> String {
         let Self { master, slave, .. } = self;
         drop(slave);
         let (mut text, mut piece) = (Vec::new(), vec![0; 4096]);
-        // Behind the last bytes there is EIO, as nobody has the other side open any more.
+        // After the last bytes reading fails with EIO, because no process has the other side open any more.
         while let Ok(count @ 1..) = nix::unistd::read(&master, &mut piece) {
             text.extend_from_slice(&piece[..count]);
         }
         String::from_utf8(text).unwrap().replace("\r\n", "\n")
     }
 
-    /// Another descriptor of the same description of the programs' side.
+    /// Another descriptor for the same open file description of the programs' side.
     pub fn slave_fd(&self) -> OwnedFd {
         self.slave.try_clone().unwrap().into()
     }
 }
 
-/// Whether `O_NONBLOCK` is set on the description behind a descriptor.
+/// Whether `O_NONBLOCK` is set on the open file description of a descriptor.
 pub fn is_nonblocking(fd: impl AsFd) -> bool {
     OFlag::from_bits_truncate(fcntl(fd, FcntlArg::F_GETFL).unwrap()).contains(OFlag::O_NONBLOCK)
 }
 
-/// A thread that looks again and again whether `O_NONBLOCK` appears on descriptions that a child shares.
+/// A thread that checks all the time whether `O_NONBLOCK` appears on open file descriptions that are shared
+/// with a child.
 #[derive(Debug)]
 pub struct FlagWatch {
     stop: Arc<AtomicBool>,
@@ -71,7 +72,8 @@ pub struct FlagWatch {
 }
 
 impl FlagWatch {
-    /// Watches these, named for the message: descriptors that share their description with a child's.
+    /// Starts to watch these descriptors, whose open file descriptions a child shares; the names are for the
+    /// message.
     pub fn start(shared: Vec<(&'static str, OwnedFd)>) -> Self {
         let (stop, looks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopped, looked) = (Arc::clone(&stop), Arc::clone(&looks));
@@ -94,7 +96,7 @@ impl FlagWatch {
         Self { stop, looks, thread: Some(thread) }
     }
 
-    /// Looks a last time, stops, and panics if the flag was ever seen.
+    /// Checks a last time, stops, and panics if the flag was ever set.
     #[track_caller]
     pub fn expect_never(mut self) {
         self.stop.store(true, Ordering::Release);

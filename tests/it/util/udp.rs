@@ -7,14 +7,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{A_WHILE, Cmd, Input, PATIENCE, Running, net, pktcat_line};
 
-/// A UDP listener with these options, and a peer that only it hears.
+/// A UDP listener with these options, and a socket connected to it.
 pub fn listen(options: &str, stdin: Input) -> (Running, UdpSocket) {
     let server = listening(pktcat_line(&format!("listen -u {options} 127.0.0.1 0")).stdin(stdin));
     let peer = peer_of(&server);
     (server, peer)
 }
 
-/// Started, and its socket is bound.
+/// Starts a listener, and waits until its socket is bound.
 pub fn listening(cmd: Cmd) -> Running {
     let server = cmd.spawn();
     server.wait_line("listening on ");
@@ -28,7 +28,7 @@ pub fn peer_of(server: &Running) -> UdpSocket {
     peer
 }
 
-/// A UDP client with these options for a socket of the test.
+/// A UDP client with these options, and a socket that it sends to.
 pub fn connect(options: &str, stdin: Input) -> (Running, UdpSocket) {
     let (server, port) = net::udp();
     let client =
@@ -36,7 +36,7 @@ pub fn connect(options: &str, stdin: Input) -> (Running, UdpSocket) {
     (client, server)
 }
 
-/// The next datagram, whole, and who sent it.
+/// The next datagram, complete, and its sender.
 #[track_caller]
 pub fn receive_from(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut room = vec![0; 70_000];
@@ -45,7 +45,7 @@ pub fn receive_from(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     (room, peer)
 }
 
-/// The next datagram, whole.
+/// The next datagram, complete.
 #[track_caller]
 pub fn receive(socket: &UdpSocket) -> Vec<u8> {
     receive_from(socket).0
@@ -60,17 +60,17 @@ pub fn expect_nothing(socket: &UdpSocket) {
     assert!(matches!(&came, Err(error) if error.kind() == ErrorKind::WouldBlock), "came: {came:?}");
 }
 
-/// What sends IPv4 datagrams with any sender; only root may.
+/// Sends IPv4 datagrams with forged sender addresses, for which the test must run as root.
 pub struct Forger(Socket);
 
 impl Forger {
-    /// A raw socket to which the header is left (IPPROTO_RAW, raw(7)).
+    /// Opens a raw socket, for which the caller writes the IP header (IPPROTO_RAW, raw(7)).
     pub fn new() -> Self {
         Self(Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255))).unwrap())
     }
 
-    /// Sends a datagram as if it came from somewhere else. The system fills in length and checksum of
-    /// the header; UDP over IPv4 needs none (RFC 768).
+    /// Sends a datagram as if it came from `from`. The kernel fills in the length and checksum of the IP header;
+    /// UDP over IPv4 needs no checksum (RFC 768).
     pub fn send(&self, from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) {
         let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
         packet.extend(from.ip().octets());

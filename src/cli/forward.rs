@@ -1,0 +1,92 @@
+//! The words of `pktcat forward`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::addressing::AddressingArgs;
+use super::seeing::SeeingArgs;
+use super::socket::SocketArgs;
+use crate::units;
+
+/// What `pktcat forward` does, in one line.
+pub(super) const ABOUT: &str =
+    "Listen here, connect there, and see what passes between a client and a server";
+
+/// `pktcat forward`
+#[derive(Debug, Args)]
+#[command(about = ABOUT, override_usage = "pktcat forward [OPTIONS] FROM TO")]
+pub struct ForwardArgs {
+    /// Where to listen: [tcp:|udp:|unix:]ADDRESS; a bare PORT is one of this machine alone
+    #[arg(value_name = "FROM")]
+    pub from: String,
+
+    /// Where every client's connection leads: [tcp:|udp:|unix:]ADDRESS
+    #[arg(value_name = "TO")]
+    pub to: String,
+
+    /// TCP where FROM and TO say nothing else (the default)
+    #[arg(short, long, conflicts_with = "udp", help_heading = "Protocol and addresses")]
+    pub tcp: bool,
+
+    /// UDP where FROM and TO say nothing else, and datagrams for unix:
+    #[arg(short, long, help_heading = "Protocol and addresses")]
+    pub udp: bool,
+
+    /// Which addresses are used.
+    #[command(flatten)]
+    pub addressing: AddressingArgs,
+
+    /// Write the port number to FILE once the listener is ready
+    #[arg(long, value_name = "FILE", help_heading = "Protocol and addresses")]
+    pub port_file: Option<PathBuf>,
+
+    /// Give up connecting to TO after D
+    #[arg(short = 'w', long, value_name = "D", value_parser = units::duration, help_heading = "Time limits")]
+    pub connect_timeout: Option<Duration>,
+
+    /// Forget a client when nothing has passed for D [default: none; datagrams: 2m]
+    #[arg(long, value_name = "D", value_parser = units::duration, help_heading = "Time limits")]
+    pub idle_timeout: Option<Duration>,
+
+    /// Stop the whole run after D, with status 5
+    #[arg(long, value_name = "D", value_parser = units::duration, help_heading = "Time limits")]
+    pub timeout: Option<Duration>,
+
+    /// End with the first client, and with its status
+    #[arg(long, help_heading = "Clients")]
+    pub once: bool,
+
+    /// Most clients at once; more are turned away, or of datagrams the longest idle one is forgotten
+    #[arg(long, value_name = "N", help_heading = "Clients")]
+    pub max_clients: Option<usize>,
+
+    /// Let in only this block of addresses; may repeat
+    #[arg(long, value_name = "CIDR", help_heading = "Clients")]
+    pub allow: Vec<String>,
+
+    /// Do not let this block of addresses in; may repeat
+    #[arg(long, value_name = "CIDR", help_heading = "Clients")]
+    pub deny: Vec<String>,
+
+    /// Say on stderr what happens, and a summary at the end
+    #[arg(short, long, help_heading = "What it says")]
+    pub verbose: bool,
+
+    /// Print nothing but errors
+    #[arg(long, help_heading = "What it says")]
+    pub quiet: bool,
+
+    /// What is to be seen of the bytes.
+    #[command(flatten)]
+    pub seeing: SeeingArgs,
+
+    /// Socket options.
+    #[command(flatten)]
+    pub socket: SocketArgs,
+
+    /// Copy through a buffer where a faster way would do
+    #[arg(long, hide = true)]
+    pub portable: bool,
+}

@@ -1,0 +1,161 @@
+//! The settings of `pktcat forward`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::access;
+use super::distinct;
+use super::network::{family, lookup, options};
+use super::place::Place;
+use super::seen::{Seen, verbosity};
+use crate::cli::ForwardArgs;
+use crate::error::{Error, Result};
+use crate::net::access::AccessList;
+use crate::net::address::{Family, HostPort, Lookup, Protocol};
+use crate::net::options::Options;
+use crate::observe::journal::Verbosity;
+use crate::observe::report::Leaving;
+use crate::sys::Offload;
+
+/// Settings of `pktcat forward`.
+#[derive(Debug)]
+pub(crate) struct Forward {
+    /// Where to listen.
+    pub from: Endpoint,
+    /// Where clients are led to.
+    pub to: Endpoint,
+    /// Which address family.
+    pub family: Family,
+    /// Whether names may be looked up.
+    pub lookup: Lookup,
+    /// The file that the port number is written to (`--port-file`).
+    pub port_file: Option<PathBuf>,
+    /// See `--connect-timeout`.
+    pub connect_timeout: Option<Duration>,
+    /// See `--idle-timeout`.
+    pub idle: Option<Duration>,
+    /// See `--timeout`.
+    pub timeout: Option<Duration>,
+    /// Whether the run ends with the first client (`--once`).
+    pub once: bool,
+    /// The most clients at the same time (`--max-clients`).
+    pub max_clients: Option<usize>,
+    /// How much is said.
+    pub verbosity: Verbosity,
+    /// What is to be seen of the bytes.
+    pub seen: Seen,
+    /// Socket options.
+    pub options: Options,
+    /// Whether bulk data may take ways that only this system has.
+    pub offload: Offload,
+    allow: Vec<String>,
+    deny: Vec<String>,
+}
+
+/// One of the two ends of a forwarder.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    /// Whether it speaks in a stream or in datagrams.
+    pub protocol: Protocol,
+    /// Where it is.
+    pub place: Place,
+}
+
+impl Endpoint {
+    /// Reads `[tcp:|udp:|unix:]ADDRESS`.
+    fn parse(word: &str, default: Protocol) -> Result<Self> {
+        let (protocol, address) = match word.split_once(':') {
+            Some(("tcp", address)) => (Protocol::Tcp, address),
+            Some(("udp", address)) => (Protocol::Udp, address),
+            Some(("unix", "")) => return Err(Error::usage(word, "the path is missing")),
+            Some(("unix", path)) => {
+                return Ok(Self { protocol: default, place: Place::Unix(PathBuf::from(path)) });
+            }
+            _ => (default, word),
+        };
+        if address.contains("://") {
+            return Err(Error::usage(word, "is a URL").hint("write [tcp:|udp:|unix:]ADDRESS"));
+        }
+        let place = Place::Internet(HostPort::parse(&[address.to_owned()])?);
+        Ok(Self { protocol, place })
+    }
+
+    fn is_local(&self) -> bool {
+        matches!(self.place, Place::Unix(_))
+    }
+}
+
+/// Where a bare PORT listens: at this machine alone.
+fn loopback(place: &mut Place, family: Family) {
+    if let Place::Internet(target) = place
+        && target.host.is_none()
+    {
+        let host = if family == Family::V6 { "::1" } else { "127.0.0.1" };
+        target.host = Some(host.to_owned());
+    }
+}
+
+impl Forward {
+    /// Checks the words of `forward` against each other.
+    ///
+    /// # Errors
+    /// Usage errors.
+    pub(crate) fn new(args: ForwardArgs) -> Result<Self> {
+        let default = if args.udp { Protocol::Udp } else { Protocol::Tcp };
+        let family = family(&args.addressing);
+        let mut from = Endpoint::parse(&args.from, default)?;
+        let to = Endpoint::parse(&args.to, default)?;
+        loopback(&mut from.place, family);
+        if (from.is_local() || to.is_local()) && args.seeing.pcap.is_some() {
+            return Err(Error::usage("--pcap", "a capture holds IP packets, and unix: has none"));
+        }
+        if from.is_local() && !(args.allow.is_empty() && args.deny.is_empty()) {
+            return Err(Error::usage("--allow, --deny", "a local socket's peers have no address")
+                .hint("the permissions of its folder say who may come in"));
+        }
+        if from.is_local() && args.port_file.is_some() {
+            return Err(Error::usage("--port-file", "a local socket has no port"));
+        }
+        if args.max_clients == Some(0) {
+            return Err(Error::usage("--max-clients", "must be at least 1"));
+        }
+        let [pcap, dump] = args.seeing.files();
+        distinct::check(&[pcap, dump, ("--port-file", args.port_file.as_deref())], &[])?;
+        Ok(Self {
+            from,
+            to,
+            family,
+            lookup: lookup(&args.addressing),
+            port_file: args.port_file,
+            connect_timeout: args.connect_timeout,
+            idle: args.idle_timeout,
+            timeout: args.timeout,
+            once: args.once,
+            max_clients: args.max_clients,
+            verbosity: verbosity(args.quiet, args.verbose),
+            seen: Seen { leaving: Leaving::Told, ..Seen::new(args.seeing, None) },
+            options: options(&args.socket)?,
+            offload: if args.portable { Offload::Portable } else { Offload::All },
+            allow: args.allow,
+            deny: args.deny,
+        })
+    }
+
+    /// Which addresses of a name are wanted, and whether it may be looked up.
+    #[must_use]
+    pub(crate) fn names(&self) -> (Family, Lookup) {
+        (self.family, self.lookup)
+    }
+
+    /// The access list, with host names resolved by `look_up`.
+    ///
+    /// # Errors
+    /// When an entry is not an address block, an address or a name that resolves.
+    pub(crate) fn access(
+        &self,
+        look_up: impl FnMut(&str) -> Result<Vec<SocketAddr>>,
+    ) -> Result<AccessList> {
+        access::list(&self.allow, &self.deny, look_up)
+    }
+}

@@ -1,0 +1,46 @@
+//! Which addresses are used, and the options of sockets, from the words.
+
+use crate::cli::{AddressingArgs, SocketArgs};
+use crate::error::{Error, Result};
+use crate::net::address::{Family, Lookup};
+use crate::net::options::{Group, Options, SmallWrites};
+
+/// The address family.
+pub(super) fn family(args: &AddressingArgs) -> Family {
+    match (args.ipv4, args.ipv6) {
+        (true, _) => Family::V4,
+        (_, true) => Family::V6,
+        _ => Family::Any,
+    }
+}
+
+/// Whether names are looked up.
+pub(super) fn lookup(args: &AddressingArgs) -> Lookup {
+    if args.numeric { Lookup::Numeric } else { Lookup::Names }
+}
+
+/// Socket options.
+///
+/// # Errors
+/// Usage errors: a size or a group that is none.
+pub(super) fn options(args: &SocketArgs) -> Result<Options> {
+    let buffer = |what: &str, size: Option<u64>| match size {
+        None => Ok(None),
+        // The kernel's own type for it.
+        Some(size) => match i32::try_from(size) {
+            Ok(1..) => Ok(usize::try_from(size).ok()),
+            _ => Err(Error::usage(format!("{what} {size}"), "must be 1 byte to 2 GiB")),
+        },
+    };
+    Ok(Options {
+        receive_buffer: buffer("--rcvbuf", args.rcvbuf)?,
+        send_buffer: buffer("--sndbuf", args.sndbuf)?,
+        ttl: args.ttl,
+        tos: args.tos,
+        broadcast: args.broadcast,
+        groups: args.join.iter().map(|group| Group::parse(group)).collect::<Result<_>>()?,
+        device: args.device.clone(),
+        keepalive: args.keepalive,
+        small_writes: if args.delay { SmallWrites::Gathered } else { SmallWrites::AtOnce },
+    })
+}

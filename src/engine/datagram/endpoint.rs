@@ -1,0 +1,77 @@
+//! The socket itself: what is sent and received through it, and whether it may be ready.
+
+use std::io;
+use std::rc::Rc;
+
+use socket2::Socket;
+
+use crate::io::reactor::Latch;
+use crate::net::address::{Address, Route};
+use crate::net::socket;
+use crate::sys::{Fetch, Offload, Received, Receiver, SendOutcome, Sender};
+
+/// A non-blocking datagram socket that the reactor watches. It knows nothing of peers.
+pub(super) struct Endpoint {
+    pub socket: Rc<Socket>,
+    pub latch: Rc<Latch>,
+    /// Its address.
+    pub local: Address,
+    receiver: Receiver,
+    sender: Sender,
+    offload: Offload,
+    fetch: Fetch,
+}
+
+impl Endpoint {
+    /// Takes a socket; `offload` and `fetch` say how datagrams pass it.
+    pub(super) fn new(
+        socket: Rc<Socket>,
+        latch: Rc<Latch>,
+        offload: Offload,
+        fetch: Fetch,
+    ) -> Self {
+        let local = socket::local_address(&socket).unwrap_or(Address::Unix(None));
+        // To a local socket, several datagrams in one call would be one datagram.
+        let sending = if local.internet().is_some() { offload } else { Offload::Portable };
+        Self {
+            receiver: Receiver::new(&*socket, offload, fetch),
+            sender: Sender::new(sending),
+            socket,
+            latch,
+            local,
+            offload,
+            fetch,
+        }
+    }
+
+    /// Another socket, used in the same way.
+    pub(super) fn like(&self, socket: Rc<Socket>, latch: Rc<Latch>) -> Self {
+        Self::new(socket, latch, self.offload, self.fetch)
+    }
+
+    /// Receives what has come into `room`, and says in `received` what it is.
+    ///
+    /// # Errors
+    /// Those of recvmsg(2). What came before is received all the same.
+    pub(super) fn receive(
+        &mut self,
+        room: &mut [u8],
+        received: &mut Vec<Received>,
+    ) -> io::Result<()> {
+        let result = self.receiver.receive(&*self.socket, room, received);
+        if result.as_ref().is_err_and(|cause| cause.kind() == io::ErrorKind::WouldBlock) {
+            self.latch.not_readable();
+        }
+        result
+    }
+
+    /// Sends datagrams of `segment` bytes each, the last one possibly shorter; a socket that is
+    /// connected needs no `to`.
+    pub(super) fn send(&mut self, bytes: &[u8], segment: usize, to: Option<&Route>) -> SendOutcome {
+        let sent = self.sender.send(&*self.socket, bytes, segment, to);
+        if sent.error.as_ref().is_some_and(|cause| cause.kind() == io::ErrorKind::WouldBlock) {
+            self.latch.not_writable();
+        }
+        sent
+    }
+}

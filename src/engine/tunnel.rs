@@ -1,0 +1,331 @@
+//! Two connections joined: what comes from the one goes to the other, and so does the way it ends.
+//!
+//! A FIN is passed on as a FIN once all before it is delivered, and the other direction goes on. A
+//! reset is passed on as a reset. A side that takes nothing stops the side that sends to it, because
+//! a pump reads only when it has delivered what it read before.
+
+use std::time::{Duration, Instant};
+
+use crate::engine::batch::Batch;
+use crate::engine::duplex::Side;
+use crate::engine::ends::ACKNOWLEDGED_CHECK;
+use crate::engine::pump::{Failure, Pump};
+use crate::error::{Error, Result};
+use crate::io::progress::Progress;
+use crate::observe::tap::Activity;
+use crate::sys::Offload;
+
+/// Steps of one direction before the others get their turn.
+const STEPS_AT_ONCE: u32 = 16;
+
+/// How long a reset waits for a side that acknowledges nothing of what came before it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// When a tunnel whose two directions have ended is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finish {
+    /// At once: the system delivers what is under way.
+    AtOnce,
+    /// When both peers have acknowledged everything, so that a failure until then is met.
+    Acknowledged,
+}
+
+/// What became of a turn.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// Something moved; there may be more.
+    Moved,
+    /// Nothing can be done before an end is ready or a deadline has come.
+    Idle,
+    /// Both directions have ended.
+    Done,
+    /// One side broke, and the other will be reset when it is closed.
+    Broken(Error),
+}
+
+/// The end of one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Half {
+    /// More may come.
+    Open,
+    /// The source has ended and all of it is delivered; the sink has yet to get its FIN.
+    Ended,
+    /// The FIN is passed on.
+    Closed,
+    /// The sink took no more.
+    Broken,
+}
+
+/// One direction.
+#[derive(Debug)]
+struct Flow {
+    pump: Pump,
+    half: Half,
+}
+
+/// One side broke.
+#[derive(Debug)]
+struct Breakage {
+    /// The side that is to be reset.
+    survivor: Which,
+    cause: Error,
+    /// What it had not acknowledged at the last look, and since when that has not become less.
+    unacknowledged: Option<u32>,
+    since: Instant,
+}
+
+/// One of the two sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Client,
+    Server,
+}
+
+/// A client's connection and the one that was made for it.
+pub(crate) struct Tunnel<C, S> {
+    client: C,
+    server: S,
+    /// From the client to the server.
+    up: Flow,
+    /// From the server to the client.
+    down: Flow,
+    finish: Finish,
+    /// Why a side took no more; what it had sent before is still to be delivered.
+    refusal: Option<Error>,
+    breakage: Option<Breakage>,
+}
+
+impl<C: Side, S: Side> Tunnel<C, S> {
+    /// Joins two connections.
+    #[must_use]
+    pub(crate) fn new(client: C, server: S, offload: Offload, finish: Finish) -> Self {
+        // Room is lent when there is something to read: most connections wait most of the time.
+        let flow = || Flow { pump: Pump::new(Batch::new(0), offload, None), half: Half::Open };
+        let (up, down) = (flow(), flow());
+        Self { client, server, up, down, finish, refusal: None, breakage: None }
+    }
+
+    /// The client's side.
+    #[must_use]
+    pub(crate) fn client(&self) -> &C {
+        &self.client
+    }
+
+    /// The server's side.
+    #[must_use]
+    pub(crate) fn server(&self) -> &S {
+        &self.server
+    }
+
+    /// How much has passed at both sides.
+    #[must_use]
+    pub(crate) fn activity(&self) -> Activity {
+        self.client.activity() + self.server.activity()
+    }
+
+    /// Moves what can be moved each way in a few steps. `room` is lent for it; a direction whose
+    /// sink takes nothing keeps it and leaves new room behind.
+    pub(crate) fn turn(&mut self, room: &mut Batch, now: Instant, looked_at: Instant) -> Turn {
+        let mut moved = false;
+        if self.breakage.is_none() {
+            moved |= self.step(Which::Server, room, now);
+        }
+        if self.breakage.is_none() {
+            moved |= self.step(Which::Client, room, now);
+        }
+        if self.breakage.is_none() {
+            self.check(Which::Client, now);
+        }
+        if self.breakage.is_none() {
+            self.check(Which::Server, now);
+        }
+        match (&self.breakage, moved) {
+            (Some(_), _) => self.pass_reset_on(now, looked_at),
+            (None, true) => Turn::Moved,
+            (None, false) if self.up.half == Half::Closed && self.down.half == Half::Closed => {
+                self.settle()
+            }
+            (None, false) => Turn::Idle,
+        }
+    }
+
+    /// When to have a turn though nothing happens.
+    #[must_use]
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        let is_done = self.up.half == Half::Closed && self.down.half == Half::Closed;
+        (self.breakage.is_some() || is_done).then(|| now + ACKNOWLEDGED_CHECK)
+    }
+
+    /// It is over before its time: both peers must not take that for an ordinary end.
+    pub(crate) fn reset(&self) {
+        self.client.reset();
+        self.server.reset();
+    }
+
+    /// Moves what comes for one side; whether anything moved.
+    fn step(&mut self, to: Which, room: &mut Batch, now: Instant) -> bool {
+        let (moved, failure) = match to {
+            Which::Server => self.up.step(&mut self.client, &mut self.server, room, now),
+            Which::Client => self.down.step(&mut self.server, &mut self.client, room, now),
+        };
+        match failure {
+            None => {}
+            Some(Failure::Source(error)) => self.broke(to, error, now),
+            Some(Failure::Sink(error)) => self.refused(to, error, now),
+        }
+        let half = self.flow(to).half;
+        if self.breakage.is_none() && half == Half::Ended {
+            return moved | self.pass_fin_on(to, now);
+        }
+        moved
+    }
+
+    /// A side took no more. What it had sent is delivered before the other side is reset.
+    fn refused(&mut self, by: Which, error: Error, now: Instant) {
+        self.flow(by).half = Half::Broken;
+        self.refusal = Some(error);
+        let other = by.other();
+        // Nothing more comes from it.
+        if self.flow(other).half != Half::Open {
+            self.end_by_refusal(other, now);
+        }
+    }
+
+    fn end_by_refusal(&mut self, survivor: Which, now: Instant) {
+        if let Some(error) = self.refusal.take() {
+            self.broke(survivor, error, now);
+        }
+    }
+
+    /// The side opposite to `survivor` broke, and all that came from it is delivered.
+    fn broke(&mut self, survivor: Which, error: Error, now: Instant) {
+        // The first failure is the cause of the others.
+        let cause = self.refusal.take().unwrap_or(error);
+        let unacknowledged = None;
+        self.breakage = Some(Breakage { survivor, cause, unacknowledged, since: now });
+    }
+
+    /// Everything from one side is delivered to the other, which gets its FIN; whether it has it.
+    fn pass_fin_on(&mut self, to: Which, now: Instant) -> bool {
+        if self.refusal.is_some() {
+            // A side that took no more gives an end of file where it was reset.
+            self.end_by_refusal(to, now);
+            return true;
+        }
+        let result = match to {
+            Which::Server => self.server.close_write(),
+            Which::Client => self.client.close_write(),
+        };
+        match result {
+            Ok(Progress::End) => self.flow(to).half = Half::Closed,
+            Ok(Progress::Moved(_) | Progress::Blocked) => return false,
+            Err(error) => self.refused(to, error, now),
+        }
+        true
+    }
+
+    /// A side whose FIN has come is not read any more: what becomes of it only the socket tells.
+    fn check(&mut self, side: Which, now: Instant) {
+        if self.flow(side.other()).half == Half::Open || self.flow(side).half == Half::Broken {
+            return;
+        }
+        let standing = match side {
+            Which::Client => self.client.check(),
+            Which::Server => self.server.check(),
+        };
+        if let Err(error) = standing {
+            self.refused(side, error, now);
+        }
+    }
+
+    /// Resets the side that is still there once it has acknowledged all that came before.
+    fn pass_reset_on(&mut self, now: Instant, looked_at: Instant) -> Turn {
+        let Some(breakage) = &mut self.breakage else { return Turn::Idle };
+        let (unacknowledged, standing) = match breakage.survivor {
+            Which::Client => (self.client.unacknowledged(), self.client.check()),
+            Which::Server => (self.server.unacknowledged(), self.server.check()),
+        };
+        if unacknowledged != breakage.unacknowledged {
+            breakage.unacknowledged = unacknowledged;
+            breakage.since = now;
+        }
+        let is_acknowledged = !matches!(unacknowledged, Some(1..)) || standing.is_err();
+        if !is_acknowledged && looked_at < breakage.since + PATIENCE {
+            return Turn::Idle;
+        }
+        match breakage.survivor {
+            Which::Client => self.client.reset(),
+            Which::Server => self.server.reset(),
+        }
+        Turn::Broken(breakage.cause.clone())
+    }
+
+    /// Both directions have ended.
+    fn settle(&self) -> Turn {
+        if self.finish == Finish::AtOnce {
+            return Turn::Done;
+        }
+        let settled: Result<bool> =
+            self.client.has_settled().and_then(|client| Ok(client && self.server.has_settled()?));
+        match settled {
+            Ok(true) => Turn::Done,
+            Ok(false) => Turn::Idle,
+            Err(error) => Turn::Broken(error),
+        }
+    }
+
+    /// The direction that leads to this side.
+    fn flow(&mut self, to: Which) -> &mut Flow {
+        match to {
+            Which::Client => &mut self.down,
+            Which::Server => &mut self.up,
+        }
+    }
+}
+
+impl Which {
+    fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
+impl Flow {
+    /// Moves what can be moved in a few steps; whether anything moved, and which end failed.
+    fn step(
+        &mut self,
+        source: &mut impl Side,
+        sink: &mut impl Side,
+        room: &mut Batch,
+        now: Instant,
+    ) -> (bool, Option<Failure>) {
+        let mut moved = false;
+        if self.half != Half::Open {
+            return (moved, None);
+        }
+        self.pump.borrow_room(room);
+        let mut failure = None;
+        for _ in 0..STEPS_AT_ONCE {
+            match self.pump.step(source, sink, now) {
+                Ok(Progress::Moved(_)) => moved = true,
+                Ok(Progress::Blocked) => break,
+                Ok(Progress::End) => {
+                    moved = true;
+                    self.half = Half::Ended;
+                    break;
+                }
+                Err(met) => {
+                    failure = Some(met);
+                    break;
+                }
+            }
+        }
+        self.pump.give_room_back(room);
+        (moved, failure)
+    }
+}
+
+#[cfg(test)]
+mod tests;

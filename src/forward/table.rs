@@ -1,0 +1,145 @@
+//! The clients of a forwarder, and which of them may have something to do: because a descriptor of
+//! theirs is ready, or because their time has come.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
+
+/// Members by their place in the table. Each has any number of latches and at most one deadline.
+#[derive(Debug)]
+pub(super) struct Table<M> {
+    members: Vec<Option<Box<M>>>,
+    places: Vec<Place>,
+    free: Vec<usize>,
+    present: usize,
+    /// The place of the member that a latch belongs to, by the latch's id.
+    owners: Vec<Option<usize>>,
+    /// Places of members that may have something to do, each once.
+    ready: VecDeque<usize>,
+    /// When members are due, with their places.
+    due: BTreeSet<(Instant, usize)>,
+}
+
+/// What is known of a place, whoever has it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    listed: bool,
+    deadline: Option<Instant>,
+}
+
+impl<M> Table<M> {
+    pub(super) fn new() -> Self {
+        Self {
+            members: Vec::new(),
+            places: Vec::new(),
+            free: Vec::new(),
+            present: 0,
+            owners: Vec::new(),
+            ready: VecDeque::new(),
+            due: BTreeSet::new(),
+        }
+    }
+
+    /// How many members there are, with the one that has its turn.
+    pub(super) fn present(&self) -> usize {
+        self.present
+    }
+
+    /// Adds a member, which may have something to do; its place.
+    pub(super) fn add(&mut self, member: Box<M>) -> usize {
+        let place = self.free.pop().unwrap_or(self.members.len());
+        if place == self.members.len() {
+            self.members.push(None);
+            self.places.push(Place::default());
+        }
+        self.members[place] = Some(member);
+        self.present += 1;
+        self.list(place);
+        place
+    }
+
+    /// From now on what happens to this latch concerns this member.
+    pub(super) fn own(&mut self, latch: usize, place: usize) {
+        if self.owners.len() <= latch {
+            self.owners.resize(latch + 1, None);
+        }
+        self.owners[latch] = Some(place);
+    }
+
+    /// Something has happened to a latch.
+    pub(super) fn fired(&mut self, latch: usize) {
+        if let Some(Some(place)) = self.owners.get(latch).copied() {
+            self.list(place);
+        }
+    }
+
+    /// A member may have something to do.
+    pub(super) fn list(&mut self, place: usize) {
+        if self.members[place].is_some() && !self.places[place].listed {
+            self.places[place].listed = true;
+            self.ready.push_back(place);
+        }
+    }
+
+    /// Lists those whose time has come.
+    pub(super) fn list_due(&mut self, now: Instant) {
+        while let Some((at, place)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
+            self.due.remove(&(at, place));
+            self.places[place].deadline = None;
+            self.list(place);
+        }
+    }
+
+    /// When the next member is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// How many members are listed.
+    pub(super) fn listed(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Takes out the next member that is listed, with its place: it has its turn.
+    pub(super) fn take_listed(&mut self) -> Option<(usize, Box<M>)> {
+        let place = self.ready.pop_front()?;
+        self.places[place].listed = false;
+        Some((place, self.members[place].take()?))
+    }
+
+    /// A member's turn is over; when it is due next.
+    pub(super) fn put_back(&mut self, place: usize, member: Box<M>, deadline: Option<Instant>) {
+        self.members[place] = Some(member);
+        self.set_deadline(place, deadline);
+    }
+
+    /// A member that was taken out does not come back. Its latches are no more, or will belong to
+    /// whoever gets their ids.
+    pub(super) fn forget(&mut self, place: usize) {
+        self.set_deadline(place, None);
+        self.free.push(place);
+        self.present -= 1;
+    }
+
+    /// Takes all members out.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Box<M>> {
+        self.due.clear();
+        self.ready.clear();
+        self.present = 0;
+        self.places.clear();
+        self.free.clear();
+        std::mem::take(&mut self.members).into_iter().flatten()
+    }
+
+    fn set_deadline(&mut self, place: usize, deadline: Option<Instant>) {
+        let before = std::mem::replace(&mut self.places[place].deadline, deadline);
+        if before == deadline {
+            return;
+        }
+        if let Some(at) = before {
+            self.due.remove(&(at, place));
+        }
+        if let Some(at) = deadline {
+            self.due.insert((at, place));
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What is to be seen of a forwarder: lines, marks, dumps, events, captures.
+
+use std::io::Write;
+
+use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
+
+use super::{joined, read_to_reset};
+use crate::tests;
+use crate::util::{eventually, net, pktcat_line};
+
+pub(crate) fn tests() -> Vec<Trial> {
+    tests![
+        lines_and_marks_name_the_client_and_the_side,
+        events_carry_the_client,
+        a_capture_shows_client_and_server,
+    ]
+}
+
+/// A text with its times replaced.
+fn timeless(text: &str) -> String {
+    let is_time = |word: &str| {
+        word.split_once('.').is_some_and(|(seconds, micros)| {
+            micros.len() == 6 && [seconds, micros].iter().all(|part| part.parse::<u32>().is_ok())
+        })
+    };
+    let line = |line: &str| {
+        let words = line.split(' ').map(|word| if is_time(word) { "T" } else { word });
+        words.collect::<Vec<_>>().join(" ")
+    };
+    text.lines().map(|text| line(text) + "\n").collect()
+}
+
+fn lines_and_marks_name_the_client_and_the_side() {
+    let (running, mut client, mut server) = joined("-v -x");
+    let own = client.local_addr().unwrap();
+    let to = server.local_addr().unwrap();
+    client.write_all(b"ping").unwrap();
+    assert_eq!(net::read_exactly(&server, 4), b"ping");
+    server.write_all(b"pong").unwrap();
+    assert_eq!(net::read_exactly(&client, 4), b"pong");
+    net::finish(&client);
+    assert_eq!(net::read_to_fin(&server), b"");
+    net::finish(&server);
+    assert_eq!(net::read_to_fin(&client), b"");
+    let closed = running.wait_line("#1 closed");
+    let seconds = closed.strip_prefix("#1 closed, 4 bytes up, 4 bytes down, ").unwrap();
+    assert!(seconds.ends_with(" s") && seconds.len() >= 7, "{closed}");
+    let text = timeless(&running.stderr_now());
+    let after_listening = text.split_once('\n').unwrap().1;
+    let wanted = format!(
+        "#1 accepted {own}\n\
+         * T tcp #1 {own} accepted\n\
+         #1 connected {to}\n\
+         * T tcp #1 {own} connected to {to}\n\
+         > T tcp #1 {own} 4 bytes at 0\n\
+         00000000  70 69 6e 67                                       |ping|\n\
+         < T tcp #1 {own} 4 bytes at 0\n\
+         00000000  70 6f 6e 67                                       |pong|\n\
+         * T tcp #1 {own} client closed\n\
+         * T tcp #1 {own} server closed\n"
+    );
+    assert_eq!(&after_listening[..wanted.len()], wanted);
+    for is_client in [true, false] {
+        let (running, client, server) = joined("-v -x");
+        running.wait_line("#1 connected ");
+        let (one, other) = if is_client { (client, server) } else { (server, client) };
+        net::reset(one);
+        read_to_reset(&other);
+        let side = if is_client { "client" } else { "server" };
+        let mark = format!(" {side} reset\n");
+        eventually(&mark, || running.stderr_now().contains(&mark).then_some(()));
+    }
+}
+
+fn events_carry_the_client() {
+    let (listener, port) = net::listener();
+    let running = pktcat_line(&format!("forward --json -x 0 127.0.0.1:{port}")).spawn();
+    let line = running.wait_line("{\"event\":\"listening\"");
+    let port = serde_json::from_str::<serde_json::Value>(&line).unwrap()["local_port"].as_u64();
+    let mut client = net::connect(port.unwrap() as u16);
+    let server = net::accept(&listener);
+    let (own, to) = (client.local_addr().unwrap(), server.local_addr().unwrap());
+    client.write_all(b"hi").unwrap();
+    assert_eq!(net::read_exactly(&server, 2), b"hi");
+    drop(server);
+    assert_eq!(net::read_to_fin(&client), b"");
+    drop(client);
+    eventually("closed", || running.stderr_now().contains("\"closed\"").then_some(()));
+    running.signal(Signal::SIGTERM);
+    let ended = running.wait();
+    let events: Vec<serde_json::Value> =
+        ended.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let event = |name: &str| events.iter().find(|event| event["event"] == name).unwrap();
+    for name in ["accepted", "connected", "data", "closed"] {
+        assert_eq!(event(name)["client"], 1, "{name}");
+        assert_eq!(event(name)["protocol"], "tcp");
+    }
+    assert_eq!(event("accepted")["peer_port"], own.port());
+    assert_eq!(event("connected")["peer_port"], to.port());
+    assert_eq!(event("data")["peer_port"], own.port());
+    assert_eq!(
+        (&event("data")["direction"], &event("data")["data"]),
+        (&"sent".into(), &"6869".into())
+    );
+    assert_eq!(event("closed")["sent_bytes"], 2);
+    assert_eq!(event("summary")["sent_bytes"], 2);
+}
+
+fn a_capture_shows_client_and_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("seen.pcap");
+    let (running, mut client, mut server) = joined(&format!("--once --pcap {}", file.display()));
+    let (own, to) = (client.local_addr().unwrap().port(), server.local_addr().unwrap().port());
+    client.write_all(b"question").unwrap();
+    net::finish(&client);
+    assert_eq!(net::read_to_fin(&server), b"question");
+    server.write_all(b"answer").unwrap();
+    net::finish(&server);
+    assert_eq!(net::read_to_fin(&client), b"answer");
+    running.wait().expect_code(0);
+    let bytes = std::fs::read(file).unwrap();
+    // IPv4 headers have 20 bytes here, behind 24 of the file and 16 of a record (pcap-savefile(5)).
+    let ports = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+    assert_eq!((ports(24 + 16 + 20), ports(24 + 16 + 22)), (own, to));
+    for payload in [&b"question"[..], b"answer"] {
+        assert!(bytes.windows(payload.len()).any(|window| window == payload));
+    }
+}
