@@ -10,6 +10,7 @@ mod listen;
 mod messages;
 mod network;
 mod place;
+mod proxy;
 mod scan;
 mod seen;
 mod tls;

@@ -37,6 +37,6 @@ pub mod peer;
 pub(crate) mod run;
 pub mod scan;
 pub(crate) mod serve;
-pub(crate) mod setup;
+pub mod setup;
 pub(crate) mod sys;
 pub mod units;

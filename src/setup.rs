@@ -2,6 +2,8 @@
 
 pub(crate) mod accept;
 pub(crate) mod dial;
+pub(crate) mod opening;
+pub mod proxy;
 pub(crate) mod resolve;
 pub(crate) mod target;
 pub(crate) mod tls;

@@ -28,8 +28,9 @@ use crate::observe::tap::{Event, Link};
 use crate::run::limits::Limit;
 use crate::run::session::Session;
 use crate::setup::dial::{self, Connected};
+use crate::setup::opening::{Opening, Stages};
+use crate::setup::proxy::Destination;
 use crate::setup::resolve;
-use crate::setup::tls::{Connector, complete};
 
 /// How long `connect --udp` waits for replies after standard input's end.
 const UDP_LINGER: Duration = Duration::from_secs(1);
@@ -49,11 +50,8 @@ pub(crate) fn run(config: &Connect) -> Result<()> {
 
 fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
     let common = &config.common;
-    let connector = match &config.tls {
-        Some(config) => Some(tls::connector(config, session)?),
-        None => None,
-    };
-    let stream = again(config, session, |session| open(config, connector.as_ref(), session))?;
+    let stages = stages(config, session)?;
+    let stream = again(config, session, |session| open(config, &stages, session))?;
     let peer = stream.link().to_string();
     let ends = input(common, Wire::Stream, session)
         .and_then(|input| Ok((input, output(common, true, session)?)))
@@ -71,26 +69,48 @@ fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
         .run(session)
 }
 
+/// What a connection goes through before it is ready for the payload.
+fn stages(config: &Connect, session: &mut Session) -> Result<Stages> {
+    let proxy = match (&config.proxy, &config.place) {
+        (Some(proxy), Place::Internet(target)) => {
+            let port = check::peer_port(target, Protocol::Tcp)?;
+            // No host is this machine, here as for the proxy.
+            let host = target.host.as_deref().unwrap_or("localhost");
+            Some((Rc::new(proxy.clone()), Destination::new(host, port)?))
+        }
+        _ => None,
+    };
+    let tls = match &config.tls {
+        Some(config) => Some(Rc::new(tls::connector(config, session)?)),
+        None => None,
+    };
+    Ok(Stages { proxy, tls })
+}
+
 /// A connection that is ready for the payload.
-fn open(config: &Connect, connector: Option<&Connector>, session: &mut Session) -> Result<Stream> {
+fn open(config: &Connect, stages: &Stages, session: &mut Session) -> Result<Stream> {
     let begun = Instant::now();
-    let Connected { socket, latch, peer } = match &config.place {
-        Place::Internet(target) => dial(config, target, session)?,
-        Place::Unix(path) => dial_local(config, path, session)?,
+    let Connected { socket, latch, peer } = match (&config.place, &config.proxy) {
+        (Place::Internet(_), Some(proxy)) => {
+            dial(config, &proxy.place, session).map_err(|error| match error.status {
+                Status::Refused | Status::TimedOut | Status::Unreachable => error.hint("the proxy"),
+                _ => error,
+            })?
+        }
+        (Place::Internet(target), None) => dial(config, target, session)?,
+        (Place::Unix(path), _) => dial_local(config, path, session)?,
     };
     let link = Rc::new(Link::of(&socket, Protocol::Tcp, peer));
     session.event(&Event::Connected(&link));
     tell_granted(&config.common.options, &socket, session);
     let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
-    match connector {
-        None => Ok(stream),
-        Some(connector) => {
-            // One limit for all of it, where one was given.
-            let from = config.connect_timeout.map_or_else(Instant::now, |_| begun);
-            let handshake = connector.begin(stream, tls::limit(config.connect_timeout, from))?;
-            complete(handshake, session)
-        }
+    if stages.is_empty() {
+        return Ok(stream);
     }
+    // One limit for all of it, where one was given.
+    let from = config.connect_timeout.map_or_else(Instant::now, |_| begun);
+    let limit = tls::limit(config.connect_timeout, from);
+    Opening::new(stream, stages, limit)?.complete(session)
 }
 
 /// Makes an attempt, and further ones if it fails and `--retry` allows them.

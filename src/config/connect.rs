@@ -5,9 +5,11 @@ use std::time::Duration;
 use super::common::Common;
 use super::distinct;
 use super::place::Place;
+use super::proxy;
 use super::tls::{self, TlsClient, Under};
 use crate::cli::{ConnectArgs, MessageArgs};
 use crate::error::{Error, Result};
+use crate::setup::proxy::Proxy;
 
 /// Settings of `pktcat connect`.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct Connect {
     pub retry_delay: Duration,
     /// TLS, if it is asked for.
     pub tls: Option<TlsClient>,
+    /// The proxy that connects in our place (`--proxy`).
+    pub proxy: Option<Proxy>,
 }
 
 impl Connect {
@@ -69,9 +73,11 @@ impl Connect {
                 Some(TlsClient::new(options, args.trust, host)?)
             }
         };
+        let proxy = proxy::proxy(args.proxy.as_deref(), args.common.udp, &place)?;
         Ok(Self {
             place,
             tls,
+            proxy,
             common: Common::new(args.common, payloads)?,
             source: args.source,
             source_port: args.source_port,

@@ -38,6 +38,7 @@ mod pcap;
 mod port_files;
 mod progress;
 mod properties;
+mod proxies;
 mod refused_calls;
 mod relay_matrix;
 mod round_trips;
@@ -129,6 +130,7 @@ fn all() -> Vec<Trial> {
         progress::tests(),
         refused_calls::tests(),
         properties::tests(),
+        proxies::tests(),
         relay_matrix::tests(),
         round_trips::tests(),
         scan::tests(),

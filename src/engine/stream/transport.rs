@@ -55,6 +55,23 @@ impl Transport {
         Ok(progress)
     }
 
+    /// Shows what has come and leaves it to be received; `End` at the peer's FIN.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub(crate) fn peek(&self, buffer: &mut [u8]) -> io::Result<Progress> {
+        if !self.latch.readable() {
+            return Ok(Progress::Blocked);
+        }
+        let fd = self.socket.as_raw_fd();
+        let progress =
+            Progress::of_read(sys::again(|| Ok(calls::recv(fd, buffer, MsgFlags::MSG_PEEK)?)))?;
+        if progress == Progress::Blocked {
+            self.latch.not_readable();
+        }
+        Ok(progress)
+    }
+
     /// Sends what there is room for.
     ///
     /// # Errors
