@@ -18,7 +18,7 @@ use std::rc::Rc;
 use socket2::Socket;
 
 use channel::Channel;
-use tls::{BareFin, Ending, Scratch, Session};
+use tls::{BareFin, Ending, Session};
 
 use crate::engine::batch::Batch;
 use crate::engine::ends::Standing;
@@ -49,15 +49,10 @@ impl Stream {
     /// The same connection with TLS over it, whose [handshake](Self::handshake) is the next to be
     /// done. What `connection` is told to trust is not looked at here.
     #[must_use]
-    pub(crate) fn secured(
-        self,
-        connection: rustls::Connection,
-        bare_fin: BareFin,
-        scratch: Scratch,
-    ) -> Self {
+    pub(crate) fn secured(self, connection: rustls::Connection, bare_fin: BareFin) -> Self {
         let channel = match self.channel {
             Channel::Plain(transport) => {
-                Channel::Tls(Box::new(Session::new(transport, connection, bare_fin, scratch)))
+                Channel::Tls(Box::new(Session::new(transport, connection, bare_fin)))
             }
             // There is no TLS inside TLS.
             tls @ Channel::Tls(_) => tls,

@@ -8,9 +8,7 @@ mod words;
 
 pub(crate) use words::{advice, reason};
 
-use std::cell::RefCell;
 use std::io::{self, IoSlice, Read as _, Write as _};
-use std::rc::Rc;
 
 use rustls::Connection;
 
@@ -20,23 +18,9 @@ use crate::io::progress::Progress;
 /// Payload that is encrypted at once: eight records of the greatest size (RFC 8446, 5.1).
 const MOST_SENT: usize = 128 * 1024;
 
-/// Room for what is read from a socket at once.
+/// Bytes of records that are read before the loop may see to other things. Of those without any payload
+/// there may be a flood.
 const MOST_READ: usize = 256 * 1024;
-
-/// Bytes that are read even when there is less room for their payload.
-const LEAST_READ: usize = 4 * 1024;
-
-/// Room for records on their way from a socket; all connections of a run use it by turns.
-#[derive(Debug, Clone)]
-pub(crate) struct Scratch(Rc<RefCell<Vec<u8>>>);
-
-impl Scratch {
-    /// Room that is made when it is first used.
-    #[must_use]
-    pub(crate) fn new() -> Self {
-        Self(Rc::default())
-    }
-}
 
 /// How the peer's half of a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,9 +45,6 @@ pub(crate) enum BareFin {
 pub(crate) struct Session {
     transport: Transport,
     connection: Connection,
-    scratch: Scratch,
-    /// Records that were read while the payload before them had not been asked for.
-    left: Vec<u8>,
     /// Whether there may be payload that was decrypted and has not been asked for.
     has_payload: bool,
     /// Whether the peer's end has come: its close_notify, behind which nothing is read, or what is
@@ -77,25 +58,20 @@ pub(crate) struct Session {
     is_closing: bool,
     /// Whether all payload had been acknowledged when it was made.
     was_acknowledged: bool,
-    /// Why it failed, once it has.
+    /// What the socket has failed with, once what came before has been taken.
+    broken: Option<io::Error>,
+    /// Why TLS failed, once it has.
     failure: Option<rustls::Error>,
 }
 
 impl Session {
     /// TLS over this socket, with its handshake still to come.
     #[must_use]
-    pub(crate) fn new(
-        transport: Transport,
-        mut connection: Connection,
-        bare_fin: BareFin,
-        scratch: Scratch,
-    ) -> Self {
+    pub(crate) fn new(transport: Transport, mut connection: Connection, bare_fin: BareFin) -> Self {
         connection.set_buffer_limit(Some(MOST_SENT));
         Self {
             transport,
             connection,
-            scratch,
-            left: Vec::new(),
             has_payload: false,
             has_ended: false,
             held: 0,
@@ -103,6 +79,7 @@ impl Session {
             ending: Ending::Whole,
             is_closing: false,
             was_acknowledged: false,
+            broken: None,
             failure: None,
         }
     }
@@ -160,7 +137,8 @@ impl Session {
             match self.read_records(buffer, &mut taken) {
                 // A failure is met again once the payload before it has been taken.
                 _ if taken > 0 => return Ok(Progress::Moved(taken)),
-                Ok(Progress::Moved(n)) if n > 0 => {}
+                // Nothing to be taken yet, and perhaps the end: once more, when others had their turn.
+                Ok(Progress::Moved(_)) => return Ok(Progress::Moved(0)),
                 Ok(Progress::End) => {}
                 other => return other,
             }
@@ -193,49 +171,39 @@ impl Session {
         }
     }
 
-    /// Decrypts records into the buffer: those that were read before, or what has come. `taken`
-    /// counts the payload, `Moved` the bytes of records; `End` at the FIN.
+    /// Reads and decrypts records into the buffer while there are any and their payload finds room.
+    /// `taken` counts the payload, `Moved` the bytes of records; `End` at the FIN.
     fn read_records(&mut self, buffer: &mut [u8], taken: &mut usize) -> io::Result<Progress> {
-        if !self.left.is_empty() {
-            let left = std::mem::take(&mut self.left);
-            return self.decrypt(&left, buffer, taken);
+        if *taken == 0
+            && let Some(cause) = self.broken.take()
+        {
+            return Err(cause);
         }
-        let scratch = Rc::clone(&self.scratch.0);
-        let mut scratch = scratch.borrow_mut();
-        if scratch.is_empty() {
-            scratch.resize(MOST_READ, 0);
-        }
-        // So much that its payload finds room, but for a record that had begun before.
-        let most = buffer.len().clamp(LEAST_READ, MOST_READ);
-        match self.transport.receive(&mut scratch[..most])? {
-            Progress::Moved(n) => self.decrypt(&scratch[..n], buffer, taken),
-            Progress::End => {
-                self.connection.read_tls(&mut io::empty())?;
-                self.process()?;
-                Ok(Progress::End)
-            }
-            Progress::Blocked => Ok(Progress::Blocked),
-        }
-    }
-
-    /// Decrypts these records, as many as their payload finds room in the buffer.
-    fn decrypt(
-        &mut self,
-        records: &[u8],
-        buffer: &mut [u8],
-        taken: &mut usize,
-    ) -> io::Result<Progress> {
-        let mut rest = records;
-        while !rest.is_empty() && !self.has_ended {
+        let mut read = 0;
+        while !self.has_ended && read < MOST_READ {
             if !self.connection.wants_read() {
                 // An answer of the handshake has to leave before more of it is read.
                 let _ = self.flush();
             }
             if !self.connection.wants_read() {
-                self.left = rest.to_vec();
                 break;
             }
-            self.connection.read_tls(&mut rest)?;
+            match self.connection.read_tls(&mut Inlet(&self.transport)) {
+                Ok(0) => {
+                    self.process()?;
+                    return Ok(Progress::End);
+                }
+                Ok(n) => read += n,
+                Err(cause) => match cause.kind() {
+                    io::ErrorKind::WouldBlock if read == 0 => return Ok(Progress::Blocked),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => break,
+                    _ => {
+                        // The system tells it once, and what came before has to be taken first.
+                        self.broken = Some(cause);
+                        break;
+                    }
+                },
+            }
             self.process()?;
             while self.has_payload
                 && let Progress::Moved(n) = self.take_payload(&mut buffer[*taken..])?
@@ -245,7 +213,10 @@ impl Session {
         }
         // What is to be answered, such as new keys, leaves when there is room for it.
         let _ = self.flush();
-        Ok(Progress::Moved(records.len() - self.left.len()))
+        match self.broken.take_if(|_| *taken == 0) {
+            Some(cause) => Err(cause),
+            None => Ok(Progress::Moved(read)),
+        }
     }
 
     fn process(&mut self) -> io::Result<()> {
@@ -318,7 +289,7 @@ impl Session {
     /// Whether receiving has met nothing more for now.
     #[must_use]
     pub(crate) fn is_drained(&self) -> bool {
-        !self.has_payload && self.left.is_empty() && self.transport.is_drained()
+        !self.has_payload && self.transport.is_drained()
     }
 
     /// Ends our half: a close_notify, and a FIN once that has left.
@@ -355,6 +326,20 @@ impl Session {
 
 fn failed(failure: rustls::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, failure)
+}
+
+/// The socket as the source of records.
+struct Inlet<'a>(&'a Transport);
+
+impl io::Read for Inlet<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.receive(buffer)? {
+            Progress::Moved(0) => Err(io::ErrorKind::Interrupted.into()),
+            Progress::Moved(n) => Ok(n),
+            Progress::End => Ok(0),
+            Progress::Blocked => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
 }
 
 /// The socket as the sink of records.

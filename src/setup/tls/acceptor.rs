@@ -15,7 +15,6 @@ use super::identity::Identity;
 use super::trust::{ClientWitness, Seen};
 use super::verdict::Expected;
 use crate::engine::stream::Stream;
-use crate::engine::stream::tls::Scratch;
 use crate::error::{Error, Result, Status};
 use crate::run::limits::Limit;
 
@@ -27,7 +26,6 @@ pub(crate) struct Acceptor {
     shown: Arc<dyn ResolvesServerCert>,
     clients: Clients,
     common: Common,
-    scratch: Scratch,
     /// SHA-256 of the certificate, if it was made for this run.
     made: Option<String>,
 }
@@ -80,7 +78,7 @@ impl Acceptor {
                 Clients::Known(verifier.build().map_err(failed)?, Arc::new(trusted))
             }
         };
-        Ok(Self { provider, shown, clients, common, scratch: Scratch::new(), made })
+        Ok(Self { provider, shown, clients, common, made })
     }
 
     /// SHA-256 of the certificate in hex digits, if it was made for this run.
@@ -109,7 +107,7 @@ impl Acceptor {
             }
         };
         let connection = Connection::Server(ServerConnection::new(config).map_err(failed)?);
-        let stream = stream.secured(connection, self.common.bare_fin, self.scratch.clone());
+        let stream = stream.secured(connection, self.common.bare_fin);
         Ok(Handshake::new(stream, expected, seen, self.common.secrets.clone(), limit))
     }
 }

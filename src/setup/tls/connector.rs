@@ -14,7 +14,6 @@ use super::handshake::Handshake;
 use super::trust::{Judge, Seen, ServerWitness, Trusted};
 use super::verdict::Expected;
 use crate::engine::stream::Stream;
-use crate::engine::stream::tls::Scratch;
 use crate::error::{Error, Result, Status};
 use crate::observe::handshake::Trust;
 use crate::run::limits::Limit;
@@ -27,7 +26,6 @@ pub(crate) struct Connector {
     algorithms: WebPkiSupportedAlgorithms,
     name: ServerName<'static>,
     common: Common,
-    scratch: Scratch,
 }
 
 /// What a server is asked for by and verified as: a name or an address.
@@ -80,7 +78,7 @@ impl Connector {
         if let Some(secrets) = &common.secrets {
             config.key_log = Arc::clone(secrets) as _;
         }
-        Ok(Self { config, judge, algorithms, name, common, scratch: Scratch::new() })
+        Ok(Self { config, judge, algorithms, name, common })
     }
 
     /// Begins the handshake on a connection; it has to be complete within `limit`.
@@ -97,7 +95,7 @@ impl Connector {
             Error::new(Status::Tls, "tls", stream.link().to_string(), cause.to_string())
         })?;
         let connection = Connection::Client(connection);
-        let stream = stream.secured(connection, self.common.bare_fin, self.scratch.clone());
+        let stream = stream.secured(connection, self.common.bare_fin);
         let trust = match &*self.judge {
             Judge::Issuers(..) => Trust::Verified,
             Judge::Pin(_) => Trust::Pinned,

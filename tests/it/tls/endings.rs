@@ -119,15 +119,24 @@ fn a_peer_that_is_gone_after_its_close_notify_is_no_failure() {
 
 fn a_reset_is_status_8_with_all_that_came_before() {
     let (authority, pair) = here();
-    let (listener, port) = net::listener();
-    let client = connect(&authority, port, "").stdin(Input::Pipe).spawn();
-    let mut peer = tls::serve(net::accept(&listener), &pair);
-    peer.send(b"before");
-    client.wait_stdout(6);
-    net::reset(peer.socket);
-    let ended = client.wait().expect_code(8);
-    assert_eq!(ended.stdout, b"before");
-    assert!(ended.stderr.contains("reset"), "{}", ended.stderr);
+    for (words, is_late) in [("", true), ("", false), ("--accept-fin", false)] {
+        let (listener, port) = net::listener();
+        let client = connect(&authority, port, words).stdin(Input::Pipe).spawn();
+        let mut peer = tls::serve(net::accept(&listener), &pair);
+        if !is_late {
+            // Data and reset are there together.
+            client.signal(Signal::SIGSTOP);
+        }
+        peer.send(b"before");
+        if is_late {
+            client.wait_stdout(6);
+        }
+        net::reset(peer.socket);
+        client.signal(Signal::SIGCONT);
+        let ended = client.wait().expect_code(8);
+        assert_eq!(ended.stdout, b"before");
+        assert!(ended.stderr.contains("reset"), "{}", ended.stderr);
+    }
 }
 
 /// A record of the alert protocol in plain text, or of what looks like payload but cannot be decrypted.
