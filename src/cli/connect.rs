@@ -29,8 +29,13 @@ pub struct ConnectArgs {
     #[command(flatten)]
     pub common: CommonArgs,
 
-    /// Connect through a proxy: socks5://[USER:PASS@]HOST:PORT or http://...; it resolves HOST unless -n
-    #[arg(long, value_name = "URL", help_heading = "Protocol and addresses")]
+    /// The proxy to connect through.
+    #[arg(
+        help = "Connect through a proxy: socks5://[USER:PASS@]HOST:PORT or http://...; it resolves HOST unless -n",
+        long,
+        value_name = "URL",
+        help_heading = "Protocol and addresses"
+    )]
     pub proxy: Option<String>,
 
     /// Whom TLS trusts.
