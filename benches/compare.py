@@ -347,13 +347,13 @@ def wait_bound(port, protocol):
     raise Failed("did not listen")
 
 
-def show(title, results, less_is_better=False):
+def show(title, results, less_is_better=False, bases=BASES):
     """A Markdown table; the ratio is above 1 where a tool is better than the base."""
     if not results:
         return
     middle = {name: {key: statistics.median(one[key] for one in some) for key in some[0]}
               for name, some in results.items()}
-    base = next((name for name in BASES if name in middle), None)
+    base = next((name for name in bases if name in middle), None)
     first = next(iter(next(iter(middle.values()))))
     keys = list(next(iter(middle.values())))
     print(f"\n### {title}\n")

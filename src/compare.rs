@@ -1,11 +1,18 @@
 //! The same messages over TCP and over UDP to an echoing peer, side by side.
 //!
-//! - [`measure`] sends the messages and counts the replies
-//! - [`show`] prints the result: as a table, sentences, a plot, JSON or SVG
+//! - [`measure`] sending the messages, and the account of what came back: messages what is sent, flow when, stream and
+//!   datagrams how, carrier what these two have in common, recognise which message a datagram answers; account what
+//!   became of every message, wire what it cost in packets, ledger account and flow together; peer the built-in peer;
+//!   attempt the connection, run the loop of one run. Here: one run over each protocol
+//! - [`lab`] a bad network for both, inside this process
+//! - [`show`] what people, eyes and programs read of it
 //!
-//! This file makes the two runs, one after the other.
+//! The core (account, flow, recognise, wire, and the lab's packets and gaps) knows no sockets and is told the time.
 
-pub mod measure;
+mod side;
+
+pub(crate) mod lab;
+pub(crate) mod measure;
 pub(crate) mod show;
 
 use std::net::SocketAddr;
@@ -15,23 +22,22 @@ use std::time::Duration;
 use mio::Interest;
 use socket2::Socket;
 
-use measure::account::Counts;
 use measure::datagrams::UdpCarrier;
 use measure::flow::{Delivery, Pacing};
-use measure::impair::Impairment;
 use measure::ledger::Ledger;
 use measure::messages::{Generator, Given, Messages, Survey};
 use measure::recognise::{Contents, Recogniser};
-use measure::rtt::RoundTrips;
-use measure::run::{RunEnd, Runner};
+use measure::run::Runner;
 use measure::stream::TcpCarrier;
-use measure::wire::WireTraffic;
 
+use crate::engine::impair::Spec;
 use crate::error::{Error, Result, Status};
+use crate::net::address::Protocol;
 use crate::sys;
 
-/// The most generated messages that are remembered, which bounds how many may be sent while the oldest
-/// has no reply.
+pub(crate) use side::{Came, Column, ProtocolResult};
+
+/// Made-up messages remembered; as many as that may be sent while the oldest waits.
 const MEMORY: usize = 1 << 20;
 
 /// The same for the user's own messages. Fewer, because the hash of each is remembered too.
@@ -78,62 +84,23 @@ impl Script {
     }
 }
 
-/// In how many pieces the replies arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Came {
-    /// Calls of read(2) on a byte stream that returned data.
-    Reads(u64),
-    /// Datagrams.
-    Datagrams(u64),
-}
-
-/// The result of the run over one protocol.
+/// What was done to the network on purpose.
 #[derive(Debug)]
-pub(crate) struct ProtocolResult {
-    /// The time that connecting took; `None` for UDP, which does not connect.
-    pub set_up: Option<Duration>,
-    /// What became of the messages.
-    pub counts: Counts,
-    /// In how many pieces the replies arrived.
-    pub came: Came,
-    /// Messages whose reply arrived as one piece with nothing else in it.
-    pub boundaries: u64,
-    /// The round-trip times.
-    pub round_trips: RoundTrips,
-    /// From sending the first message to the last reply.
-    pub duration: Duration,
-    /// Packets and bytes; `None` where the kernel does not count them.
-    pub wire: Option<WireTraffic>,
-    /// Segments retransmitted; `None` for UDP, and where the kernel does not count them.
-    pub retransmissions: Option<u64>,
-    /// The time that closing the connection took; `None` for UDP, and when the peer's FIN did not come
-    /// in time.
-    pub tear_down: Option<Duration>,
-    /// Datagrams that the kernel of this machine dropped because a receive buffer was full.
-    pub dropped_here: u64,
-    /// How the run ended.
-    pub ending: RunEnd,
+pub(crate) struct Impaired {
+    /// What was asked for.
+    pub spec: Spec,
+    /// What it was done to.
+    pub reach: Reach,
 }
 
-impl ProtocolResult {
-    /// Messages per second that were answered, in time or late; `None` when none was.
-    #[must_use]
-    pub(crate) fn messages_per_second(&self) -> Option<f64> {
-        let answered = self.counts.received + self.counts.late;
-        (answered > 0 && !self.duration.is_zero())
-            .then(|| answered as f64 / self.duration.as_secs_f64())
-    }
-
-    /// Payload bytes per second of the messages that were answered, without duplicates; `None` when
-    /// none was.
-    #[must_use]
-    pub(crate) fn bytes_per_second(&self) -> Option<f64> {
-        let answered = self.counts.received + self.counts.late;
-        let replies = answered + self.counts.duplicated + self.counts.unmatched;
-        let payload = self.wire.map_or(0, |wire| wire.back.payload) as f64;
-        let share = answered as f64 / replies.max(1) as f64;
-        self.messages_per_second().map(|_| payload * share / self.duration.as_secs_f64())
-    }
+/// How far an impairment reaches.
+#[derive(Debug)]
+pub(crate) enum Reach {
+    /// Every packet of both protocols, each way.
+    Packets,
+    /// No more than the built-in peer's replies over UDP, because the system refused a network of
+    /// our own for this reason.
+    Replies(String),
 }
 
 /// The results of both runs, and the settings of both.
@@ -150,12 +117,12 @@ pub(crate) struct Comparison {
     /// The window that was asked for. The one of `pacing` is smaller if the receive buffers would not
     /// have held that many messages.
     pub window_asked: usize,
-    /// What the built-in peer did to UDP replies.
-    pub impairment: Option<Impairment>,
-    /// The result over TCP.
-    pub tcp: ProtocolResult,
-    /// The result over UDP.
-    pub udp: ProtocolResult,
+    /// What was done on purpose.
+    pub impaired: Option<Impaired>,
+    /// Over TCP.
+    pub tcp: Column,
+    /// Over UDP.
+    pub udp: Column,
 }
 
 /// Sends all messages over a TCP connection, and then closes it. `set_up` is how long connecting took.
@@ -170,23 +137,29 @@ pub(crate) fn over_tcp(
     pacing: Pacing,
 ) -> Result<ProtocolResult> {
     let mut ledger = Ledger::new(pacing, Delivery::InOrder, script.memory());
-    let ending = runner.run(&mut stream, &mut script.messages()?, &mut ledger)?;
+    let (ending, held_up) = runner.run(&mut stream, &mut script.messages()?, &mut ledger)?;
     let tear_down = runner.tear_down(&mut stream, &mut ledger)?;
     let counts = stream.counts();
     let transport = stream.transport();
     runner.session().reactor.forget(transport, transport.latch());
+    let again = counts.map(|counts| counts.retransmissions);
+    let of_peer = runner.peer().and_then(|peer| peer.counts());
+    let of_peer = of_peer.map_or(0, |counts| counts.retransmissions);
+    let name = stream.congestion_control();
+    let packets = runner.network().map(|network| network.tallies(Protocol::Tcp));
     Ok(ProtocolResult {
         set_up: Some(set_up),
-        counts: ledger.account.counts(),
         came: Came::Reads(stream.reads()),
         boundaries: stream.boundaries(),
-        duration: ledger.duration(),
         wire: stream.wire(),
-        retransmissions: counts.map(|counts| counts.retransmissions),
+        retransmissions: again.map(|ours| [ours, of_peer]),
+        congestion_control: name,
+        held_up: packets.map(|_| held_up),
+        packets,
         tear_down,
         dropped_here: 0,
         ending,
-        round_trips: ledger.account.into_round_trips(),
+        ..ProtocolResult::of(ledger)
     })
 }
 
@@ -211,21 +184,20 @@ pub(crate) fn over_udp(
     let tap = Rc::clone(&session.tap);
     let mut datagrams = UdpCarrier::new(Rc::clone(&socket), latch, peer, script.recogniser(), tap);
     let mut ledger = Ledger::new(pacing, Delivery::Any, script.memory());
-    let ending = runner.run(&mut datagrams, &mut script.messages()?, &mut ledger)?;
-    let counts = ledger.account.counts();
+    let (ending, _) = runner.run(&mut datagrams, &mut script.messages()?, &mut ledger)?;
     let drops = others.iter().chain([&socket]).filter_map(|s| sys::receive_drops(&**s).ok());
+    let packets = runner.network().map(|network| network.tallies(Protocol::Udp));
+    // A datagram whose checksum is wrong counts as dropped there, too.
+    let damaged = packets.map_or(0, |packets| packets.both().corrupted);
+    let boundaries = ledger.account.counts().whole;
     Ok(ProtocolResult {
-        set_up: None,
-        counts,
         came: Came::Datagrams(datagrams.came()),
-        boundaries: counts.whole,
-        duration: ledger.duration(),
+        boundaries,
         wire: Some(datagrams.wire()),
-        retransmissions: None,
-        tear_down: None,
-        dropped_here: drops.sum(),
+        packets,
+        dropped_here: drops.sum::<u64>().saturating_sub(damaged),
         ending,
-        round_trips: ledger.account.into_round_trips(),
+        ..ProtocolResult::of(ledger)
     })
 }
 
@@ -241,13 +213,18 @@ pub(crate) fn fitted_window(asked: usize, longest: usize, room: Option<usize>) -
 }
 
 impl Comparison {
-    /// Checks that the peer has answered anything.
+    /// What ends the run although the table is shown: a protocol that failed, or a peer that
+    /// answered nothing at all over either.
     ///
     /// # Errors
     /// When no message was answered over either protocol.
     pub(crate) fn check(&self) -> Result<()> {
-        let answers = |side: &ProtocolResult| side.counts.received + side.counts.late;
-        if answers(&self.tcp) + answers(&self.udp) > 0 {
+        for column in [&self.tcp, &self.udp] {
+            if let Column::Failed(error) = column {
+                return Err(error.clone());
+            }
+        }
+        if self.was_answered() {
             return Ok(());
         }
         let why = format!(
@@ -256,5 +233,11 @@ impl Comparison {
         );
         let peer = crate::net::address::DisplayAddress(self.peer).to_string();
         Err(Error::new(Status::TimedOut, "compare", peer, why).hint("does this port echo?"))
+    }
+
+    /// Whether there is anything to show.
+    #[must_use]
+    pub(crate) fn was_answered(&self) -> bool {
+        [&self.tcp, &self.udp].into_iter().filter_map(Column::side).any(|side| side.answered() > 0)
     }
 }

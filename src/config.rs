@@ -6,6 +6,7 @@ pub mod compare;
 mod connect;
 mod distinct;
 mod forward;
+pub mod impair;
 mod listen;
 mod messages;
 mod network;

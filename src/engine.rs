@@ -5,6 +5,8 @@
 //! - [`tunnel`] two connections joined
 //! - [`pump`] one direction with backpressure, [`splice`] its fast way, [`pace`] its speed limit
 //! - [`flow`] the two verbs of every end; the ends: [`input`], [`output`], [`stream`], [`datagram`]
+//! - [`expect`] what is waited for in what is received, and said in answer
+//! - [`impair`] a bad network made on purpose
 //! - [`batch`] the unit that travels, [`framing`] how bytes and messages map to each other
 
 pub(crate) mod batch;
@@ -12,8 +14,10 @@ pub(crate) mod datagram;
 pub(crate) mod datagram_relay;
 pub(crate) mod duplex;
 pub(crate) mod ends;
+pub(crate) mod expect;
 pub(crate) mod flow;
 pub mod framing;
+pub mod impair;
 pub(crate) mod input;
 pub(crate) mod output;
 pub(crate) mod pace;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 
 use crate::peer::printable;
+use crate::sys::errno;
 
 /// The kind of failure that a run ends with. Each has an exit status of its own, which scripts rely
 /// on.
@@ -31,15 +32,18 @@ pub enum Status {
     /// TLS failed: the peer is not trusted, the two have nothing in common, or one of them sent an
     /// alert.
     Tls,
+    /// The peer ended, or time ran out, before what was waited for came (`--expect`).
+    Unmet,
     /// Stopped by the signal of this number.
     Stopped(i32),
 }
 
 impl Status {
-    /// Whether the run was ended from outside, by a signal or a time limit, rather than by a fault.
+    /// Whether the run did not fail by itself, but was told to end: by a signal or a time limit, or because
+    /// what it waited for does not come.
     #[must_use]
     pub fn is_told_to_end(self) -> bool {
-        matches!(self, Self::Stopped(_) | Self::TimedOut)
+        matches!(self, Self::Stopped(_) | Self::TimedOut | Self::Unmet)
     }
 
     /// The exit status. For a signal it is 128 plus the signal's number, as shells report it.
@@ -55,6 +59,7 @@ impl Status {
             Self::Unreachable => 7,
             Self::Broken => 8,
             Self::Tls => 9,
+            Self::Unmet => 10,
             Self::Stopped(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
         }
     }
@@ -65,14 +70,8 @@ impl Status {
         match error.raw_os_error() {
             Some(libc::ECONNREFUSED) => Self::Refused,
             Some(libc::ETIMEDOUT) => Self::TimedOut,
-            Some(
-                libc::EHOSTUNREACH
-                | libc::ENETUNREACH
-                | libc::ENETDOWN
-                | libc::EHOSTDOWN
-                | libc::ENONET
-                | libc::EAFNOSUPPORT,
-            ) => Self::Unreachable,
+            Some(libc::EAFNOSUPPORT) => Self::Unreachable,
+            _ if errno::is_unreachable(error) => Self::Unreachable,
             Some(libc::ECONNRESET | libc::EPIPE | libc::ECONNABORTED | libc::ENOTCONN) => {
                 Self::Broken
             }
@@ -101,6 +100,8 @@ pub struct Error {
     told: bool,
     /// Whether another attempt may succeed, although the status does not imply that.
     passing: bool,
+    /// Whether a time limit has passed; the hint names its option then.
+    of_limit: bool,
 }
 
 /// The result of an operation whose failure can end the run.
@@ -122,6 +123,7 @@ impl Error {
             hint: None,
             told: false,
             passing: false,
+            of_limit: false,
         }
     }
 
@@ -168,6 +170,21 @@ impl Error {
         self
     }
 
+    /// The same error, caused by the time limit of an option, which the hint names.
+    #[must_use]
+    pub fn of_limit(mut self, hint: &str) -> Self {
+        self.of_limit = true;
+        self.hint(hint)
+    }
+
+    /// The cause and the hint, where the time limit of an option has passed.
+    #[must_use]
+    pub fn limit(&self) -> Option<(&str, &str)> {
+        let hint = self.hint.as_deref().filter(|_| self.of_limit)?;
+        Some((&*self.why, hint))
+    }
+
+    /// The same error, after somebody told the user.
     /// The same error with a word on what or whom it concerns, besides any hint.
     #[must_use]
     pub fn about(mut self, what: impl fmt::Display) -> Self {
@@ -218,18 +235,22 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The same without the operation that failed, where that is said by others.
+    #[must_use]
+    pub fn without_operation(&self) -> String {
+        let parts = [&self.place, &self.why].into_iter().filter(|part| !part.is_empty());
+        let mut text = parts.map(|part| printable(part)).collect::<Vec<_>>().join(": ");
+        if let Some(hint) = &self.hint {
+            text += &format!(" ({})", printable(hint));
+        }
+        text
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&printable(&self.what))?;
-        for part in [&self.place, &self.why] {
-            if !part.is_empty() {
-                write!(f, ": {}", printable(part))?;
-            }
-        }
-        if let Some(hint) = &self.hint {
-            write!(f, " ({})", printable(hint))?;
-        }
-        Ok(())
+        write!(f, "{}: {}", printable(&self.what), self.without_operation())
     }
 }
 

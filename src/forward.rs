@@ -1,7 +1,14 @@
 //! Standing between clients and a server: every client that comes gets a connection of its own to TO.
 //!
 //! - [`streams`] TCP and local stream sockets, joined by [`tunnel`](crate::engine::tunnel)s
+//! - [`datagrams`] clients that speak in datagrams, an [`association`] each
+//! - [`crossing`] a client that speaks in a stream, led to datagrams
+//! - [`messages`] datagrams of one side as messages in a stream of the other
 //! - [`table`] the clients, and which of them may have something to do
 
+mod association;
+mod crossing;
+pub(crate) mod datagrams;
+mod messages;
 pub(crate) mod streams;
 mod table;

@@ -4,3 +4,4 @@ pub(crate) mod progress;
 pub(crate) mod reactor;
 pub(crate) mod splice_end;
 pub(crate) mod stdio;
+pub(crate) mod timer;

@@ -12,6 +12,7 @@
 //! - [`run`]: what all parts of one run share: the event loop, the console, time limits, signals
 //! - [`observe`]: shows what is transferred: text, JSON, dumps, captures, a progress bar;
 //!   [`io`]: the event loop, and non-blocking standard input and output
+//! - [`chart`]: how long replies took, as histograms and time lines
 //! - [`net`]: addresses, sockets and their options, access lists
 //! - [`sys`]: system calls; the only place with `unsafe` and with code for one operating system
 //! - [`units`]: durations and sizes; [`error`]: failures and exit statuses
@@ -23,6 +24,7 @@
 // Some of the modules linked above are private: `cargo doc --document-private-items` shows them.
 #![allow(rustdoc::private_intra_doc_links)]
 
+pub(crate) mod chart;
 pub mod cli;
 pub mod cmd;
 pub mod compare;

@@ -2,6 +2,8 @@
 
 pub mod access;
 pub mod address;
+pub(crate) mod congestion;
+pub(crate) mod keepalive;
 pub(crate) mod local;
 pub(crate) mod options;
 pub(crate) mod socket;

@@ -11,6 +11,7 @@ pub mod hexdump;
 pub(crate) mod journal;
 pub(crate) mod json;
 pub(crate) mod link;
+pub(crate) mod packets;
 pub(crate) mod pcap;
 pub(crate) mod report;
 pub(crate) mod stamps;

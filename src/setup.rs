@@ -5,5 +5,6 @@ pub(crate) mod dial;
 pub(crate) mod opening;
 pub mod proxy;
 pub(crate) mod resolve;
+mod source;
 pub(crate) mod target;
 pub(crate) mod tls;

@@ -1,27 +1,38 @@
 //! The system layer: what the operating system offers beyond the portable crates, behind plain
 //! functions. `unsafe` and platform differences live below this module and nowhere else.
+//!
+//! `unix` is what all systems share; `linux` and `bsd` (macOS, FreeBSD) have the same functions for
+//! what they do differently, and `system` is the one that is compiled.
 
 mod datagrams;
 pub(crate) mod descendants;
+pub(crate) mod errno;
 mod facts;
-mod icmp;
-mod linux;
 mod retry;
+mod system;
+mod unix;
+
+#[cfg(not(target_os = "linux"))]
+mod bsd;
+#[cfg(target_os = "linux")]
+mod linux;
 
 pub(crate) use datagrams::{Receiver, SendOutcome, Sender};
-pub(crate) use facts::{Fetch, Offload, Received, TcpCounts, TcpState};
-pub(crate) use icmp::{Icmp, IcmpKind, hear_icmp, next_icmp};
+pub(crate) use facts::{Fetch, Icmp, IcmpKind, Offload, Received, Refusal, TcpCounts, TcpState};
 pub(crate) use retry::again;
+pub(crate) use system::PrivateNetwork;
 
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use socket2::Socket;
+use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags};
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::MsgFlags;
+use socket2::{Domain, Socket, Type};
 
 use crate::peer::Address;
 
@@ -30,7 +41,7 @@ use crate::peer::Address;
 /// # Errors
 /// What pipe2(2) says, mostly that no descriptors are left.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(nix::unistd::pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)?)
+    system::pipe()
 }
 
 /// The size of pipes that carry bulk data: what an ordinary user may ask for
@@ -49,9 +60,15 @@ pub(crate) const FILE_PIECE: usize = 256 * 1024;
 /// When it is no pipe, or all pipes of this user together have reached their limit
 /// (`fs.pipe-user-pages-soft`, pipe(7)).
 pub(crate) fn enlarge_pipe(fd: impl AsFd, bytes: usize) -> io::Result<()> {
-    let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
-    nix::fcntl::fcntl(fd, FcntlArg::F_SETPIPE_SZ(bytes))?;
-    Ok(())
+    system::enlarge_pipe(fd.as_fd(), bytes)
+}
+
+/// How many bytes a pipe holds (F_GETPIPE_SZ, fcntl(2)).
+///
+/// # Errors
+/// When it is no pipe.
+pub(crate) fn pipe_size(fd: impl AsFd) -> io::Result<usize> {
+    system::pipe_size(fd.as_fd())
 }
 
 /// Reads back exactly `bytes` bytes that splice(2) has left in a pipe of this process.
@@ -70,6 +87,12 @@ pub(crate) fn take_from_pipe(pipe: &OwnedFd, bytes: usize) -> io::Result<Vec<u8>
     Ok(taken)
 }
 
+/// Whether this system moves bytes between descriptors without this program.
+pub(crate) const CAN_SPLICE: bool = system::CAN_SPLICE;
+
+/// A call that finds a connection broken says so; no signal comes.
+pub(crate) const NO_SIGNAL: MsgFlags = system::NO_SIGNAL;
+
 /// Moves up to `bytes` from one descriptor to the other inside the kernel; how many were moved, 0 at
 /// the end of `from`. One of the two must be a pipe; the call does not wait for that one. It may wait
 /// for the other one unless that is non-blocking.
@@ -78,7 +101,7 @@ pub(crate) fn take_from_pipe(pipe: &OwnedFd, bytes: usize) -> io::Result<Vec<u8>
 /// What splice(2) says: `WouldBlock` when nothing can be moved now, `InvalidInput` when these two
 /// cannot be spliced.
 pub(crate) fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, bytes: usize) -> io::Result<usize> {
-    Ok(nix::fcntl::splice(from, None, to, None, bytes, SpliceFFlags::SPLICE_F_NONBLOCK)?)
+    system::splice(from, to, bytes)
 }
 
 /// Whether reading `from` and writing `to` would return at once: with data or room, at the end, or
@@ -93,13 +116,37 @@ pub(crate) fn ready(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> (bool, bool) {
     }
 }
 
+/// Whether reading from this descriptor, or accepting at it, would find something now (poll(2)).
+#[must_use]
+pub(crate) fn is_readable(fd: impl AsFd) -> bool {
+    let mut one = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut one, PollTimeout::ZERO).is_ok() && one[0].any() == Some(true)
+}
+
+/// Whether a socket has an error that no call has told of yet (poll(2)). It stays there to be told.
+#[must_use]
+pub(crate) fn has_error(socket: impl AsFd) -> bool {
+    let mut one = [PollFd::new(socket.as_fd(), PollFlags::empty())];
+    let polled = poll(&mut one, PollTimeout::ZERO);
+    polled.is_ok() && one[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
+}
+
 /// Accepts the next connection of a listening socket, as a socket that is non-blocking and closed on
 /// exec, and the peer's address, if the kernel gives one that is known here.
 ///
 /// # Errors
 /// What accept4(2) says, `WouldBlock` when no connection is waiting.
 pub(crate) fn accept(listener: impl AsFd) -> io::Result<(Socket, Option<Address>)> {
-    linux::accept(listener.as_fd())
+    system::accept(listener.as_fd())
+}
+
+/// Gives a local socket an abstract name of the system's choice ("autobind", unix(7)).
+///
+/// # Errors
+/// When no name is left.
+pub(crate) fn name_by_itself(socket: impl AsFd) -> io::Result<()> {
+    let unnamed = nix::sys::socket::UnixAddr::new_unnamed();
+    Ok(nix::sys::socket::bind(socket.as_fd().as_raw_fd(), &unnamed)?)
 }
 
 /// Raises the soft limit of open descriptors to the hard one (RLIMIT_NOFILE, getrlimit(2)), and
@@ -108,10 +155,16 @@ pub(crate) fn accept(listener: impl AsFd) -> io::Result<(Socket, Option<Address>
 pub(crate) fn raise_descriptor_limit() -> u64 {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
+    // No limit is a very large number.
+    #[cfg_attr(
+        not(target_os = "freebsd"),
+        expect(clippy::useless_conversion, reason = "the type has a sign on FreeBSD")
+    )]
+    let count = |limit| u64::try_from(limit).unwrap_or(u64::MAX);
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
-        return hard;
+        return count(hard);
     }
-    soft
+    count(soft)
 }
 
 /// The ports that this process may not bind to (`net.ipv4.ip_unprivileged_port_start`, ip(7));
@@ -119,13 +172,13 @@ pub(crate) fn raise_descriptor_limit() -> u64 {
 /// read.
 #[must_use]
 pub(crate) fn privileged_ports() -> Option<Range<u16>> {
-    linux::privileged_ports()
+    system::privileged_ports()
 }
 
 /// Whether the program was started with this signal ignored.
 #[must_use]
 pub(crate) fn is_ignored(signal: i32) -> bool {
-    linux::is_ignored(signal)
+    unix::is_ignored(signal)
 }
 
 /// Asks the kernel how far a TCP connection has come towards its end (`tcpi_state` of TCP_INFO,
@@ -134,15 +187,24 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
 /// # Errors
 /// When the socket is no TCP socket.
 pub(crate) fn tcp_state(socket: impl AsFd) -> io::Result<TcpState> {
-    linux::tcp_state(socket.as_fd())
+    system::tcp_state(socket.as_fd())
 }
 
-/// Asks the kernel whether the peer's FIN has come, before ours was sent (CLOSE-WAIT).
+/// Asks the kernel whether the peer's FIN has come, before ours was sent (CLOSE-WAIT, LAST-ACK).
 ///
 /// # Errors
 /// When the socket is no TCP socket.
 pub(crate) fn tcp_peer_has_closed(socket: impl AsFd) -> io::Result<bool> {
     linux::tcp_peer_has_closed(socket.as_fd())
+}
+
+/// Asks the kernel how many probes a TCP connection has sent since its peer last answered (`tcpi_probes` of
+/// TCP_INFO, tcp(7)). A reset does not count as an answer.
+///
+/// # Errors
+/// When the socket is no TCP socket.
+pub(crate) fn tcp_unanswered_probes(socket: impl AsFd) -> io::Result<u8> {
+    linux::tcp_unanswered_probes(socket.as_fd())
 }
 
 /// Asks the kernel what a TCP connection has sent and received (TCP_INFO, tcp(7)); `None` when
@@ -151,7 +213,7 @@ pub(crate) fn tcp_peer_has_closed(socket: impl AsFd) -> io::Result<bool> {
 /// # Errors
 /// When the socket is no TCP socket.
 pub(crate) fn tcp_counts(socket: impl AsFd) -> io::Result<Option<TcpCounts>> {
-    linux::tcp_counts(socket.as_fd())
+    system::tcp_counts(socket.as_fd())
 }
 
 /// The path MTU in bytes, from a connected socket to its peer, as far as the kernel knows it
@@ -160,7 +222,7 @@ pub(crate) fn tcp_counts(socket: impl AsFd) -> io::Result<Option<TcpCounts>> {
 /// # Errors
 /// When the socket is not connected.
 pub(crate) fn path_mtu(socket: impl AsFd, peer: SocketAddr) -> io::Result<usize> {
-    linux::path_mtu(socket.as_fd(), peer)
+    system::path_mtu(socket.as_fd(), peer)
 }
 
 /// Bytes written to a stream socket that the peer's kernel has not acknowledged (SIOCOUTQ, tcp(7)).
@@ -168,7 +230,7 @@ pub(crate) fn path_mtu(socket: impl AsFd, peer: SocketAddr) -> io::Result<usize>
 /// # Errors
 /// When the socket does not know that request.
 pub(crate) fn unacknowledged(socket: impl AsFd) -> io::Result<u32> {
-    linux::unacknowledged(socket.as_fd())
+    system::unacknowledged(socket.as_fd())
 }
 
 /// Gives a TCP socket whose packets never leave this machine a congestion control without pacing, if
@@ -183,7 +245,7 @@ pub(crate) fn unacknowledged(socket: impl AsFd) -> io::Result<u32> {
 /// # Errors
 /// When the socket has no congestion control, or the system does not allow another one.
 pub(crate) fn stop_pacing(socket: impl AsFd) -> io::Result<()> {
-    linux::stop_pacing(socket.as_fd())
+    system::stop_pacing(socket.as_fd())
 }
 
 /// How many datagrams the kernel has dropped at this socket since it was made, because its
@@ -192,7 +254,7 @@ pub(crate) fn stop_pacing(socket: impl AsFd) -> io::Result<()> {
 /// # Errors
 /// When the kernel does not know that option or this count.
 pub(crate) fn receive_drops(socket: impl AsFd) -> io::Result<u64> {
-    linux::receive_drops(socket.as_fd())
+    system::receive_drops(socket.as_fd())
 }
 
 /// Asks for a receive buffer of `bytes`, beyond `net.core.rmem_max` where this process may
@@ -202,7 +264,7 @@ pub(crate) fn receive_drops(socket: impl AsFd) -> io::Result<u64> {
 /// What setsockopt(2) says; that `bytes` is over the limit is none, the kernel then grants the
 /// limit.
 pub(crate) fn raise_receive_buffer(socket: impl AsFd, bytes: usize) -> io::Result<()> {
-    linux::raise_receive_buffer(socket.as_fd(), bytes)
+    system::raise_receive_buffer(socket.as_fd(), bytes)
 }
 
 /// Has the kernel report for each received datagram to which local address it was sent (IP_PKTINFO,
@@ -211,7 +273,98 @@ pub(crate) fn raise_receive_buffer(socket: impl AsFd, bytes: usize) -> io::Resul
 /// # Errors
 /// What setsockopt(2) says.
 pub(crate) fn tell_destinations(socket: impl AsFd, is_ipv6: bool) -> io::Result<()> {
-    linux::datagrams::tell_destinations(socket.as_fd(), is_ipv6)
+    system::tell_destinations(socket.as_fd(), is_ipv6)
+}
+
+/// Has the kernel queue the ICMP errors about the datagrams of a socket, which sends to addresses of
+/// the family of `address`. Calls on the socket then fail for every kind of ICMP error; without this a
+/// connected socket reports few but port unreachable, and an unconnected one none (udp(7)).
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub(crate) fn hear_icmp(socket: impl AsFd, address: SocketAddr) -> io::Result<()> {
+    system::hear_icmp(socket.as_fd(), address)
+}
+
+/// Takes the next ICMP error about a datagram that was not delivered from the socket's queue; `None`
+/// when there is none, or the system keeps none.
+///
+/// # Errors
+/// What recvmsg(2) says.
+pub(crate) fn next_icmp(socket: impl AsFd) -> io::Result<Option<Icmp>> {
+    system::next_icmp(socket.as_fd())
+}
+
+/// A non-blocking socket that is closed on exec.
+///
+/// # Errors
+/// What socket(2) says.
+pub(crate) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
+    system::socket(domain, kind)
+}
+
+/// A local socket of a kind that finds out who has a path by connecting to it: it takes no place in a
+/// listener's queue, and is refused with EPROTOTYPE where somebody is.
+///
+/// # Errors
+/// What socket(2) says.
+pub(crate) fn local_probe() -> io::Result<Socket> {
+    system::socket(Domain::UNIX, system::NO_SUCH_LOCAL)
+}
+
+/// Has a socket of this domain send and receive by one network interface only.
+///
+/// # Errors
+/// When there is no such interface, or the system cannot do that.
+pub(crate) fn bind_device(socket: &Socket, device: &str, domain: Domain) -> io::Result<()> {
+    system::bind_device(socket, device, domain)
+}
+
+/// Opens a pipe or terminal once more, so that flags set on it are nobody else's.
+///
+/// # Errors
+/// When the system has no name for it, or does not allow that.
+pub(crate) fn reopen(fd: impl AsFd, flags: OFlag) -> io::Result<OwnedFd> {
+    system::reopen(fd.as_fd(), flags)
+}
+
+/// The number (`st_rdev`) of the device `/dev/null`; `None` where there is none.
+pub(crate) fn null_device() -> Option<u64> {
+    system::null_device()
+}
+
+/// Whether it is the master side of a pseudoterminal.
+#[must_use]
+pub(crate) fn is_terminal_master(fd: impl AsFd) -> bool {
+    unix::is_terminal_master(fd.as_fd())
+}
+
+/// A timer that a poller can watch: readable once its time has come.
+pub(crate) struct Timer(system::Timer);
+
+impl Timer {
+    /// A timer that is not set.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub(crate) fn new() -> io::Result<Self> {
+        system::Timer::new().map(Self)
+    }
+
+    /// It rings once after this time, to the nanosecond as far as the system knows it, and no more at
+    /// the time it was set to before. A timer of no length never rings.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn set(&self, after: Duration) -> io::Result<()> {
+        self.0.set(after)
+    }
+}
+
+impl AsFd for Timer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
 /// The device number of a terminal. It is the same whichever name the terminal was opened by, also
@@ -220,7 +373,15 @@ pub(crate) fn tell_destinations(socket: impl AsFd, is_ipv6: bool) -> io::Result<
 /// # Errors
 /// When it is no terminal.
 pub(crate) fn terminal(terminal: impl AsFd) -> io::Result<u32> {
-    linux::terminal(terminal.as_fd())
+    system::terminal(terminal.as_fd())
+}
+
+/// Whether there is a terminal behind this descriptor that writes `^C` where it is typed (ECHO and
+/// ECHOCTL, termios(3)).
+pub(crate) fn echoes_control(terminal: impl AsFd) -> bool {
+    use nix::sys::termios::{LocalFlags, tcgetattr};
+    let both = LocalFlags::ECHO | LocalFlags::ECHOCTL;
+    tcgetattr(terminal).is_ok_and(|settings| settings.local_flags.contains(both))
 }
 
 /// The width in columns of the terminal behind this descriptor; `None` when it is no terminal or

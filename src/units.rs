@@ -54,7 +54,17 @@ pub fn size(text: &str) -> Result<u64, String> {
         .map_err(|_| "write it as 1400, 64k (64,000) or 64KiB (65,536)".to_owned())
 }
 
-/// A number of bytes as text for people: `5 bytes`, `1.5 MiB`.
+/// Reads bits a second: `10M` = 10,000,000, `500kbit`, `64Ki`.
+///
+/// # Errors
+/// When the text is no number with one of the units k, M, G, Ki, Mi, Gi ...
+pub fn bits(text: &str) -> Result<u64, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    let number = number.strip_suffix("bit").unwrap_or(number);
+    size(number).map_err(|_| "write it as 10M or 10Mbit: bits a second".to_owned())
+}
+
+/// A number of bytes for people: `5 bytes`, `1.5 MiB`.
 #[must_use]
 pub fn human_bytes(bytes: u64) -> String {
     if bytes < 10_000 {
@@ -90,6 +100,15 @@ mod tests {
         ] {
             assert!(duration(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn rates_are_in_bits() {
+        assert_eq!(bits("10M"), Ok(10_000_000));
+        assert_eq!(bits("10Mbit"), Ok(10_000_000));
+        assert_eq!(bits("64kbit/s"), Ok(64_000));
+        assert_eq!(bits("800"), Ok(800));
+        assert!(bits("bit").is_err() && bits("").is_err() && bits("1 furlong").is_err());
     }
 
     #[test]

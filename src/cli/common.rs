@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 
 use super::addressing::AddressingArgs;
+use super::dialogue::DialogueArgs;
 use super::seeing::SeeingArgs;
 use super::socket::SocketArgs;
 use super::tls::TlsArgs;
@@ -98,6 +99,10 @@ pub struct CommonArgs {
     /// Send these bytes instead of stdin; may repeat, one message each
     #[arg(long, value_name = "HEX", action = ArgAction::Append, conflicts_with = "no_stdin", help_heading = "Messages")]
     pub send_hex: Vec<String>,
+
+    /// What is waited for, and escapes.
+    #[command(flatten)]
+    pub dialogue: DialogueArgs,
 
     /// Payload bytes a datagram when the input is raw [default: 1452]
     #[arg(long, value_name = "N", value_parser = units::size, help_heading = "Messages")]

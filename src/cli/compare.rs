@@ -74,9 +74,15 @@ pub struct CompareArgs {
     )]
     pub reply_timeout: Option<Duration>,
 
-    /// What the built-in peer does to UDP replies, such as loss=5%,dup=1%,reorder=2%,delay=20ms,jitter=5ms,seed=1
+    /// A bad network for both protocols, packets each way:
+    /// loss=5%,dup=1%,reorder=2%,corrupt=1%,delay=20ms,jitter=5ms,rate=10M,queue=64KiB,mtu=1500,seed=1
+    /// (rate: bits a second). Where the system allows none, UDP replies alone
     #[arg(long, value_name = "DAMAGE", conflicts_with = "address", help_heading = "Pace")]
     pub impair: Option<String>,
+
+    /// TCP's congestion control, such as reno, cubic or bbr
+    #[arg(long, value_name = "NAME", help_heading = "Pace")]
+    pub cc: Option<String>,
 
     /// Dump what is sent and received in hex to stderr
     #[arg(short = 'x', long, help_heading = "What it shows")]
@@ -86,13 +92,17 @@ pub struct CompareArgs {
     #[arg(long, conflicts_with = "json", help_heading = "What it shows")]
     pub explain: bool,
 
-    /// Draw the round trips of both protocols on one scale
+    /// Draw the round trips of both protocols on one scale, and message by message
     #[arg(long, conflicts_with = "json", help_heading = "What it shows")]
     pub plot: bool,
 
-    /// Write the same drawing to FILE
+    /// Write the same drawings to FILE
     #[arg(long, value_name = "FILE", help_heading = "What it shows")]
     pub svg: Option<PathBuf>,
+
+    /// Capture file for Wireshark; with --impair the packets as their senders sent them
+    #[arg(long, value_name = "FILE", help_heading = "What it shows")]
+    pub pcap: Option<PathBuf>,
 
     /// One JSON object instead of the table
     #[arg(long, help_heading = "What it shows")]

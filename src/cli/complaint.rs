@@ -8,10 +8,17 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command, CommandFactory as _};
 
 use super::command::Cli;
+use super::habits;
+use super::similar::is_close;
 use crate::error::Error;
 
 /// The usage error for clap's complaint about these words; clap's suggestion becomes the hint.
 pub(super) fn error(complaint: &clap::Error, words: &[OsString]) -> Error {
+    let mut all = Cli::command();
+    all.build();
+    if let Some(error) = habits::error(&all, words) {
+        return error;
+    }
     match complaint.kind() {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             Error::usage("", format!("a command is missing: {}", commands()))
@@ -105,7 +112,7 @@ fn not_text(words: &[OsString]) -> Error {
     match found {
         Some((place, Some(value))) => {
             let error = Error::usage(format!("{place} {value}"), why);
-            match place == "--send" || place == "--reply" {
+            match ["--send", "--reply", "--expect"].contains(&&*place) {
                 true => error.hint(format!("{place}-hex takes any bytes")),
                 false => error,
             }
@@ -157,13 +164,16 @@ fn in_its_own_words(complaint: &clap::Error, words: &[OsString]) -> Error {
         text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
     let line = lines.join(" ");
     let line = line.trim_start_matches("error: ");
-    let similar = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand]
-        .into_iter()
-        .find_map(|kind| match complaint.get(kind) {
+    let said = |kinds: [ContextKind; 2]| {
+        kinds.into_iter().find_map(|kind| match complaint.get(kind) {
             Some(ContextValue::String(word)) => Some(word.clone()),
             Some(ContextValue::Strings(words)) => words.first().cloned(),
             _ => None,
-        });
+        })
+    };
+    let wrong = said([ContextKind::InvalidArg, ContextKind::InvalidSubcommand]);
+    let similar = said([ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand])
+        .filter(|word| wrong.is_some_and(|wrong| is_close(word, &wrong)));
     let hint = similar.map_or_else(|| help_of(words), |word| format!("did you mean {word}?"));
     Error::usage("", line).hint(hint)
 }

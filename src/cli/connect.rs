@@ -50,6 +50,28 @@ pub struct ConnectArgs {
     #[arg(short = 'p', long, value_name = "PORT", help_heading = "Protocol and addresses")]
     pub source_port: Option<String>,
 
+    /// Hear answers from any address and port (UDP); the default when HOST is a broadcast or multicast address
+    #[arg(
+        long,
+        requires = "udp",
+        conflicts_with = "unix",
+        help_heading = "Protocol and addresses"
+    )]
+    pub any_peer: bool,
+
+    /// The same, and send what follows to whoever answered first
+    #[arg(
+        long,
+        requires = "udp",
+        conflicts_with = "unix",
+        help_heading = "Protocol and addresses"
+    )]
+    pub follow: bool,
+
+    /// Begin each message on stdout with the peer's address
+    #[arg(long, help_heading = "Messages")]
+    pub tag: bool,
+
     /// Give up looking HOST up, connecting and shaking hands after D [default: TLS 10s]
     #[arg(short = 'w', long, value_name = "D", value_parser = units::duration, help_heading = "Time limits (exit status 5)")]
     pub connect_timeout: Option<Duration>,

@@ -62,6 +62,14 @@ pub struct ForwardArgs {
     #[arg(long, value_name = "N", help_heading = "Clients")]
     pub max_clients: Option<usize>,
 
+    /// Between datagrams and a stream: each datagram with its 4-byte length before it (the default)
+    #[arg(long, conflicts_with = "lines", help_heading = "Messages")]
+    pub frames: bool,
+
+    /// Between datagrams and a stream: each datagram as a line
+    #[arg(long, help_heading = "Messages")]
+    pub lines: bool,
+
     /// Let in only this block of addresses; may repeat
     #[arg(long, value_name = "CIDR", help_heading = "Clients")]
     pub allow: Vec<String>,

@@ -55,7 +55,7 @@ pub struct ListenArgs {
     #[arg(short, long, help_heading = "Many clients")]
     pub keep_open: bool,
 
-    /// Turn clients away while N are connected
+    /// Turn clients away while N are connected; half-closed ones give up their places first
     #[arg(long, value_name = "N", help_heading = "Many clients")]
     pub max_clients: Option<usize>,
 

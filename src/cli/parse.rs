@@ -6,20 +6,25 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 use super::command::Cli;
-use super::complaint;
+use super::{complaint, habits};
 use crate::error::Error;
 
-/// A message to send that was given on the command line.
+/// A message given on the command line, or what is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MessageArg {
     /// `--send`
     Text(String),
     /// `--send-hex`
     Hex(String),
+    /// `--expect`
+    Expect(String),
+    /// `--expect-hex`
+    ExpectHex(String),
+    /// `--expect-re`
+    ExpectRe(String),
 }
 
-/// All messages to send that were given on the command line, in the order of the words there. clap
-/// itself keeps that order only among the values of one option.
+/// All messages given on the command line and all that is waited for, in its order.
 #[derive(Debug, Clone, Default)]
 pub struct MessageArgs(pub Vec<MessageArg>);
 
@@ -39,6 +44,9 @@ impl MessageArgs {
         };
         collect("send", MessageArg::Text);
         collect("send_hex", MessageArg::Hex);
+        collect("expect", MessageArg::Expect);
+        collect("expect_hex", MessageArg::ExpectHex);
+        collect("expect_re", MessageArg::ExpectRe);
         placed.sort_by_key(|(place, _)| *place);
         Self(placed.into_iter().map(|(_, payload)| payload).collect())
     }
@@ -58,7 +66,7 @@ pub enum Parsed {
 /// # Errors
 /// A usage error.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error> {
-    let words: Vec<OsString> = words.into_iter().collect();
+    let words = helping(words.into_iter().collect());
     let ends_in_dashes = words.last().is_some_and(|word| word == "--");
     let mut matches = match Cli::command().try_get_matches_from(&words) {
         Ok(matches) => matches,
@@ -72,19 +80,29 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error>
     if ends_in_dashes && lacks_command(&matches) {
         return Err(Error::usage("COMMAND", "is missing after --"));
     }
+    habits::check(&matches)?;
     let payloads = MessageArgs::of(&matches);
     let cli = Cli::from_arg_matches_mut(&mut matches)
         .map_err(|error| complaint::error(&error, &words))?;
     Ok(Parsed::Run(Box::new(cli), payloads))
 }
 
-/// Whether the `--` at the end of the words of `listen` was meant to introduce a command that is
-/// missing, and is not the text of `--send` or `--reply`.
+/// `help` and `help COMMAND` as the words that the parser has for them.
+fn helping(mut words: Vec<OsString>) -> Vec<OsString> {
+    if words.get(1).is_some_and(|word| word == "help") && words.len() <= 3 {
+        words.remove(1);
+        words.push("--help".into());
+    }
+    words
+}
+
+/// Whether `listen` was given no command and no text that is `--`, though its words end with that.
 fn lacks_command(matches: &ArgMatches) -> bool {
     let Some(("listen", matches)) = matches.subcommand() else { return false };
     let is_text = |id| {
         let mut values = matches.get_many::<String>(id).into_iter().flatten();
         values.any(|value| value == "--")
     };
-    !matches.contains_id("command") && !["send", "reply"].into_iter().any(is_text)
+    !matches.contains_id("command")
+        && !["send", "reply", "expect", "expect_re"].into_iter().any(is_text)
 }

@@ -1,26 +1,35 @@
 //! `pktcat compare`: the same messages over TCP and over UDP, side by side.
 
+mod opened;
+
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
+
+use socket2::Socket;
 
 use super::{check, files, parts};
+use crate::compare::lab::network::{Capture, Lab};
 use crate::compare::measure::flow::Pacing;
-use crate::compare::measure::peer::BuiltInPeer;
+use crate::compare::measure::peer::{self, BuiltInPeer};
 use crate::compare::measure::run::Runner;
-use crate::compare::measure::stream::TcpCarrier;
-use crate::compare::show::{explain, json, plot, svg, table};
-use crate::compare::{self, Comparison};
+use crate::compare::show::{explain, json, pictures, table};
+use crate::compare::{self, Column, Comparison, Impaired, Reach};
 use crate::config;
 use crate::config::compare::{Compare, CompareOutput};
-use crate::error::{Error, Result};
+use crate::engine::impair::Spec;
+use crate::error::{Error, Result, Status};
 use crate::net::address::Protocol;
+use crate::net::congestion;
 use crate::observe::dump::Dump;
-use crate::observe::journal::Verbosity;
+use crate::observe::journal::{Journal, Verbosity};
+use crate::observe::packets::Packets;
+use crate::observe::pcap;
 use crate::observe::report::Lines;
 use crate::run::limits::Limit;
 use crate::run::session::Session;
-use crate::setup::dial::{self, Connected};
+use crate::setup::dial;
 use crate::setup::resolve::{self, Addresses};
+use crate::sys;
 
 /// Runs the command.
 ///
@@ -39,72 +48,190 @@ pub(crate) fn run(config: &Compare) -> Result<()> {
 
 fn measure(config: &Compare, session: &mut Session) -> Result<()> {
     check::compare(config)?;
-    // The file is opened before anything is measured: that it cannot be written should not be found
-    // out after a long run.
-    let drawing = config.svg.as_deref().map(|path| files::open(path, session)).transpose()?;
-    let comparison = both(config, session)?;
-    comparison.check()?;
+    // Before anything is measured: what cannot be written need not be drawn.
+    let drawing = config.svg.as_deref().map(|path| files::ready(path, session)).transpose()?;
+    let capture = config.pcap.as_deref().map(|path| files::open(path, session)).transpose()?;
+    let comparison = both(config, capture, session)?;
+    if !comparison.was_answered() {
+        return comparison.check();
+    }
     parts::show(text(config, &comparison)?.as_bytes(), session)?;
     if let Some(drawing) = drawing {
+        drawing
+            .journal()
+            .append(|out| out.extend_from_slice(pictures::svg(&comparison).as_bytes()));
+        session.add_file(drawing);
         session.begin_files();
-        drawing.append(|out| out.extend_from_slice(svg::draw(&comparison).as_bytes()));
     }
-    Ok(())
+    comparison.check()
 }
 
-fn both(config: &Compare, session: &mut Session) -> Result<Comparison> {
-    let Compare { family, script, .. } = config;
+/// The network that the run is to happen in: a bad one of our own, or the machine's.
+enum Place {
+    Lab(Lab),
+    Outside(Option<(Spec, String)>),
+}
+
+impl Place {
+    fn find(config: &Compare) -> Self {
+        let config::compare::Peer::BuiltIn(Some(spec)) = config.peer else {
+            return Self::Outside(None);
+        };
+        match Lab::enter(spec, config.family) {
+            Ok(lab) => Self::Lab(lab),
+            Err(refusal) => Self::Outside(Some((spec, reason(&refusal)))),
+        }
+    }
+}
+
+/// What the head of the table says of a system that allows no network of our own.
+fn reason(refusal: &sys::Refusal) -> String {
+    let error = Error::system(refusal.what, &refusal.cause);
+    match refusal.cause.raw_os_error() {
+        Some(libc::ENOENT) => format!("{error}; modprobe tun"),
+        _ => error.to_string(),
+    }
+}
+
+fn both(config: &Compare, capture: Option<Journal>, session: &mut Session) -> Result<Comparison> {
+    let place = Place::find(config);
+    if let Some(name) = &config.congestion_control {
+        congestion::check(name)?;
+    }
+    let start = SystemTime::now();
+    let family = config.family;
+    let spoiled = match &place {
+        Place::Outside(Some((spec, _))) => Some(*spec),
+        Place::Outside(None) | Place::Lab(_) => None,
+    };
+    let homes = match &place {
+        Place::Lab(lab) => vec![lab.home()],
+        Place::Outside(_) => peer::loopback(family),
+    };
+    let interval = config.pacing.interval;
     let peer = match &config.peer {
         config::compare::Peer::Other(_) => None,
-        config::compare::Peer::BuiltIn(impairment) => {
-            let interval = config.pacing.interval;
-            Some(BuiltInPeer::start(&mut session.reactor, *family, *impairment, interval)?)
+        config::compare::Peer::BuiltIn(_) => {
+            let peer = BuiltInPeer::start(&mut session.reactor, &homes, family, spoiled, interval)?;
+            if let Some(name) = &config.congestion_control {
+                congestion::set(peer.listener(), name)?;
+            }
+            Some(peer)
         }
     };
-    let limit = Limit::new("--reply-timeout", config.connect_timeout, Instant::now());
-    let addresses = match (&config.peer, &peer) {
-        (config::compare::Peer::Other(target), _) => {
-            let port = check::peer_port(target, Protocol::Tcp)?;
-            resolve::find(session, target, port, (*family, config.lookup), Some(limit))?
+    let is_captured = capture.is_some();
+    let (network, impaired) = match (place, &peer) {
+        (Place::Lab(lab), Some(peer)) => {
+            let spec = lab.spec();
+            let capture = capture.map(|journal| Capture {
+                packets: Packets::new(journal, start),
+                started: Instant::now(),
+            });
+            let port = peer.address().port();
+            let network = lab.connect(&mut session.reactor, port, interval, capture)?;
+            (Some(network), Some(Impaired { spec, reach: Reach::Packets }))
         }
-        (_, Some(peer)) => Addresses::all(vec![peer.address()]),
-        (config::compare::Peer::BuiltIn(_), None) => Addresses::all(Vec::new()),
+        (Place::Outside(spoiled), _) => {
+            if let Some(journal) = capture {
+                let begun = SystemTime::now() - session.tap.elapsed();
+                session.observe(Box::new(pcap::Capture::new(journal, begun)));
+            }
+            let impaired = spoiled.map(|(spec, why)| Impaired { spec, reach: Reach::Replies(why) });
+            (None, impaired)
+        }
+        (Place::Lab(_), None) => (None, None),
     };
-    let begun = Instant::now();
-    let Connected { socket, latch, peer: answered } =
-        dial::connect(session, addresses, &dial::From::default(), Some(limit))?;
-    let Some(address) = answered.internet() else {
-        return Err(Error::usage(answered.to_string(), "compare works over IP"));
+    let addresses = match &network {
+        Some(network) => Addresses::all(vec![network.neighbour()]),
+        None => outside(config, peer.as_ref(), session)?,
     };
-    let set_up = begun.elapsed();
-    let stream = TcpCarrier::new(socket, latch, address, Rc::clone(&session.tap));
-    // Of a name's addresses UDP uses the one that has answered over TCP: both must measure the same
-    // peer.
-    let (socket, _) = dial::connect_datagram(&[address], &dial::From::default())?;
-    let others: Vec<_> = peer.iter().map(BuiltInPeer::datagram_socket).collect();
-    let room = others.iter().map(|socket| &**socket).chain([&socket]);
-    let room = room.filter_map(|socket| socket.recv_buffer_size().ok()).min();
-    let pacing = Pacing {
-        window: compare::fitted_window(config.pacing.window, script.longest(), room),
-        ..config.pacing
+    let known = addresses.known().to_vec();
+    let is_in_lab = network.is_some();
+    let mut runner = Runner::new(session, peer, network, config.pacing)?;
+    let opened = if is_in_lab {
+        opened::in_lab(&mut runner, &known, config)
+    } else {
+        opened::outside(runner.session(), addresses, config)
     };
-    let is_built_in = peer.is_some();
-    let mut runner = Runner::new(session, peer, pacing)?;
-    let tcp = compare::over_tcp(&mut runner, stream, set_up, script, pacing)?;
-    let udp = compare::over_udp(&mut runner, Rc::new(socket), address, &others, script, pacing)?;
+    let (opened, failed) = match opened {
+        Ok(opened) => (Some(opened), None),
+        Err(error) if is_of_one(&error) => (None, Some(error)),
+        Err(error) => return Err(error),
+    };
+    // The address that answered over TCP is the one to compare with.
+    let targets = opened.as_ref().map_or(known, |(stream, _)| vec![stream.peer()]);
+    let (socket, address) =
+        match dial::connect_datagram(&targets, &dial::From::default(), runner.session()) {
+            Ok(connected) => connected,
+            Err(error) => return Err(failed.unwrap_or(error)),
+        };
+    let others: Vec<_> = runner.peer().map(BuiltInPeer::datagram_socket).into_iter().collect();
+    let pacing = fitted(config, &others, &socket);
+    runner.keep_pace(pacing);
+    if is_captured {
+        runner.session().begin_files();
+    }
+    let tcp = match (opened, failed) {
+        (Some((stream, set_up)), _) => {
+            column(compare::over_tcp(&mut runner, stream, set_up, &config.script, pacing))?
+        }
+        (None, Some(error)) => Column::Failed(error),
+        (None, None) => return Err(Error::usage("compare", "nothing was compared")),
+    };
+    let udp =
+        compare::over_udp(&mut runner, Rc::new(socket), address, &others, &config.script, pacing);
     Ok(Comparison {
         peer: address,
-        is_built_in,
-        script: script.clone(),
+        is_built_in: runner.peer().is_some(),
+        script: config.script.clone(),
         pacing,
         window_asked: config.pacing.window,
-        impairment: match config.peer {
-            config::compare::Peer::BuiltIn(impairment) => impairment,
-            config::compare::Peer::Other(_) => None,
-        },
+        impaired,
         tcp,
-        udp,
+        udp: column(udp)?,
     })
+}
+
+/// The peer's addresses where the network is the machine's.
+fn outside(
+    config: &Compare,
+    peer: Option<&BuiltInPeer>,
+    session: &mut Session,
+) -> Result<Addresses> {
+    let limit = Limit::new("--reply-timeout", config.connect_timeout, Instant::now());
+    match (&config.peer, peer) {
+        (config::compare::Peer::Other(target), _) => {
+            let port = check::peer_port(target, Protocol::Tcp)?;
+            resolve::find(session, target, port, (config.family, config.lookup), Some(limit))
+        }
+        (_, Some(peer)) => Ok(Addresses::all(vec![peer.address()])),
+        (config::compare::Peer::BuiltIn(_), None) => Ok(Addresses::all(Vec::new())),
+    }
+}
+
+/// Whether an error is the peer's or the network's, so that it concerns one protocol and not the
+/// run.
+fn is_of_one(error: &Error) -> bool {
+    matches!(
+        error.status,
+        Status::Refused | Status::TimedOut | Status::Unreachable | Status::Broken
+    )
+}
+
+fn column(side: Result<compare::ProtocolResult>) -> Result<Column> {
+    match side {
+        Ok(side) => Ok(Column::Ran(Box::new(side))),
+        Err(error) if is_of_one(&error) => Ok(Column::Failed(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The pace, with the window that fits into the receive buffers.
+fn fitted(config: &Compare, others: &[Rc<Socket>], socket: &Socket) -> Pacing {
+    let room = others.iter().map(|socket| &**socket).chain([socket]);
+    let room = room.filter_map(|socket| socket.recv_buffer_size().ok()).min();
+    let window = compare::fitted_window(config.pacing.window, config.script.longest(), room);
+    Pacing { window, ..config.pacing }
 }
 
 fn text(config: &Compare, comparison: &Comparison) -> Result<String> {
@@ -116,7 +243,7 @@ fn text(config: &Compare, comparison: &Comparison) -> Result<String> {
                 text.push_str(&explain::sentences(comparison));
             }
             if plot {
-                text.push_str(&plot::draw(comparison));
+                text.push_str(&pictures::text(comparison));
             }
             text
         }

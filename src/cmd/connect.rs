@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 
 use super::check;
-use super::parts::{input, output, tell_granted, watch_socket};
+use super::parts::{dialogue, input_of, output, settled, tell_granted, watch_socket};
 use super::tls;
 use super::watch::{self, Watched};
 use crate::config::{Connect, Place, Stdin};
 use crate::engine::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
 use crate::engine::datagram_relay::{DatagramRelay, NextAddress};
 use crate::engine::ends::{Fin, Rules, Silence};
+use crate::engine::expect;
 use crate::engine::input::Wire;
 use crate::engine::relay::Relay;
 use crate::engine::stream::Stream;
@@ -23,6 +24,7 @@ use crate::io::reactor::Latch;
 use crate::net::address::{Address, HostPort, Lookup, Protocol, port_number};
 use crate::net::local;
 use crate::net::options::Options;
+use crate::net::socket;
 use crate::observe::journal::Verbosity;
 use crate::observe::tap::{Event, Link};
 use crate::run::limits::Limit;
@@ -42,30 +44,43 @@ const UDP_LINGER: Duration = Duration::from_secs(1);
 pub(crate) fn run(config: &Connect) -> Result<()> {
     let common = &config.common;
     let prepare = |_: &mut Session| check::connect(config);
-    watch::session(Watched::of(common), prepare, |(), session| match common.protocol {
-        Protocol::Tcp => tcp(config, session),
-        Protocol::Udp => udp(config, session),
+    watch::session(Watched::of(common), prepare, |(), session| {
+        let dialogue = dialogue(common);
+        let result = match common.protocol {
+            Protocol::Tcp => tcp(config, dialogue.clone(), session),
+            Protocol::Udp => udp(config, dialogue.clone(), session),
+        };
+        settled(result, dialogue.as_ref())
     })
 }
 
-fn tcp(config: &Connect, session: &mut Session) -> Result<()> {
+fn tcp(config: &Connect, dialogue: Option<expect::Shared>, session: &mut Session) -> Result<()> {
     let common = &config.common;
     let stages = stages(config, session)?;
     let stream = again(config, session, |session| open(config, &stages, session))?;
-    let peer = stream.link().to_string();
-    let ends = input(common, Wire::Stream, session)
+    let (peer, address) = (stream.link().to_string(), stream.link().peer.clone());
+    if let Some(dialogue) = &dialogue {
+        dialogue.borrow_mut().with(peer.clone());
+    }
+    let ends = input_of(common, Wire::Stream, dialogue.as_ref(), session)
         .and_then(|input| Ok((input, output(common, true, session)?)))
         // A reset rather than a FIN: the peer must not take this for the end of an empty stream.
         .inspect_err(|_| stream.abort());
     let (input, output) = ends?;
-    let output = output.of_peer(peer);
+    let mut output = output.of_peer(peer);
+    if config.tag {
+        output = output.tagged_with(&address);
+    }
     let fin = match common.stdin {
         _ if common.no_shutdown => Fin::Never,
         Stdin::Ignore => Fin::AtPeerClose,
+        // Who has nothing to say waits for the peer's word, and many a peer takes a FIN for the end.
+        Stdin::Send if dialogue.is_some() && input.is_null() => Fin::AtPeerClose,
         Stdin::Send => Fin::AtInputEnd,
     };
     let rules = common.rules(common.linger.map_or(Silence::Ignored, Silence::AfterInput));
     Relay::new((input, output), stream, fin, rules, common.offload, common.pace(), Instant::now())
+        .in_dialogue(dialogue)
         .run(session)
 }
 
@@ -131,9 +146,17 @@ fn again<T>(
                     session.event(&Event::Error(&error));
                 }
                 pause(session, config.retry_delay)?;
+                tell_retry(config.retry - tries_left, config.retry, session);
             }
             other => return other,
         }
+    }
+}
+
+/// With `-v`, counts the attempts.
+fn tell_retry(number: u32, all: u32, session: &mut Session) {
+    if session.verbosity == Verbosity::Verbose {
+        session.event(&Event::Detail(&format!("retry {number} of {all}")));
     }
 }
 
@@ -202,10 +225,10 @@ fn source(config: &Connect, limit: Option<Limit>, session: &mut Session) -> Resu
         Some(host) => resolve::resolve_host(session, host, 0, common.names(), limit)?,
         None => Vec::new(),
     };
-    Ok(dial::From { addresses, port, options: common.options.clone() })
+    Ok(dial::From { addresses, port, options: common.options.clone(), hears: config.hears })
 }
 
-fn udp(config: &Connect, session: &mut Session) -> Result<()> {
+fn udp(config: &Connect, dialogue: Option<expect::Shared>, session: &mut Session) -> Result<()> {
     let common = &config.common;
     let (socket, peer, all, others) = match &config.place {
         Place::Internet(target) => {
@@ -215,7 +238,7 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
                 let from = source(config, limit, session)?;
                 let addresses = resolve::find(session, target, port, common.names(), limit)?;
                 let addresses = from.reachable(addresses)?.known().to_vec();
-                let first = first_of(&addresses, &from)?;
+                let first = first_of(&addresses, &from, session)?;
                 Ok((addresses, first))
             })?;
             (socket, Address::Internet(peer), addresses, others)
@@ -241,8 +264,17 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     };
     let wire = common.datagrams(longest)?;
     let (socket, latch, peer) = opened(socket, peer, &common.options, session)?;
-    let input = input(common, wire, session)?;
-    let output = output(common, false, session)?;
+    if let Some(dialogue) = &dialogue {
+        dialogue.borrow_mut().with(socket::name(&peer, Protocol::Udp));
+    }
+    let input = input_of(common, wire, dialogue.as_ref(), session)?;
+    let mut output = output(common, false, session)?;
+    if config.tag {
+        output = match socket::peer_address(&socket) {
+            Some(peer) => output.tagged_with(&peer),
+            None => output.tagged(),
+        };
+    }
     let silence = match (common.stdin, common.linger) {
         // Nothing is sent, so that there are no last replies to wait for: only --linger itself, if
         // given, ends the run.
@@ -251,7 +283,7 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
     };
     let rules = Rules { count: common.count, ..common.rules(silence) };
     let tap = Rc::clone(&session.tap);
-    let peers = Peers::Connected(peer.into());
+    let peers = Peers::only(&socket, peer, config.following);
     let datagram = Datagram::new(socket, latch, peers, common.offload, common.fetch(), tap);
     let mut relay =
         DatagramRelay::new(input, output, datagram, rules, common.pace(), Instant::now());
@@ -259,15 +291,16 @@ fn udp(config: &Connect, session: &mut Session) -> Result<()> {
         let from = source(config, limit(config), session)?;
         relay = relay.or(next_of(others, all, from, config));
     }
-    relay.run(session)
+    relay.in_dialogue(dialogue).run(session)
 }
 
 /// A socket connected to the first address that has a route, that address, and the ones after it.
 fn first_of(
     addresses: &[SocketAddr],
     from: &dial::From,
+    session: &mut Session,
 ) -> Result<(Socket, SocketAddr, Vec<SocketAddr>)> {
-    let (socket, peer) = dial::connect_datagram(addresses, from)?;
+    let (socket, peer) = dial::connect_datagram(addresses, from, session)?;
     let others = addresses.iter().skip_while(|address| **address != peer).skip(1).copied();
     Ok((socket, peer, others.collect()))
 }
@@ -280,7 +313,8 @@ fn next_of(
     from: dial::From,
     config: &Connect,
 ) -> NextAddress {
-    let (mut tries_left, delay) = (config.retry, config.retry_delay);
+    let (retries, delay) = (config.retry, config.retry_delay);
+    let mut tries_left = retries;
     Box::new(move |session| {
         if others.is_empty() {
             if tries_left == 0 || all.is_empty() {
@@ -289,9 +323,10 @@ fn next_of(
             tries_left -= 1;
             session.look()?;
             pause(session, delay)?;
+            tell_retry(retries - tries_left, retries, session);
             others.clone_from(&all);
         }
-        let (socket, peer, rest) = first_of(&others, &from)?;
+        let (socket, peer, rest) = first_of(&others, &from, session)?;
         others = rest;
         opened(socket, Address::Internet(peer), &from.options, session).map(Some)
     })

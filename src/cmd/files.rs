@@ -17,14 +17,23 @@ pub(super) const READER_CHECK: Duration = Duration::from_millis(20);
 /// # Errors
 /// When it cannot be opened, or a signal or time limit ends the run while it waits.
 pub(super) fn open(path: &Path, session: &mut Session) -> Result<Journal> {
+    let file = ready(path, session)?;
+    let journal = file.journal();
+    session.add_file(file);
+    Ok(journal)
+}
+
+/// The same for a file that the session [gets](Session::add_file) later, and that keeps until then
+/// what it holds.
+///
+/// # Errors
+/// As of [`open`].
+pub(super) fn ready(path: &Path, session: &mut Session) -> Result<Console> {
     let file = loop {
         match console::open(path).map_err(|cause| Error::local("open", path.display(), &cause))? {
             Some(file) => break file,
             None => session.wait(Some(Instant::now() + READER_CHECK))?,
         }
     };
-    let console = Console::file(path.to_owned(), file, &mut session.reactor)?;
-    let journal = console.journal();
-    session.add_file(console);
-    Ok(journal)
+    Console::file(path.to_owned(), file, &mut session.reactor)
 }

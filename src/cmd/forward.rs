@@ -3,12 +3,17 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::bind::{Binding, announce, bind};
+use socket2::Socket;
+
+use super::bind::{Binding, announce, bind, longest};
 use super::check;
+use super::parts::watch_socket;
 use super::watch::{self, Watched};
 use crate::config::{Forward, Place};
+use crate::engine::datagram::{Datagram, Peers};
 use crate::error::Result;
-use crate::forward::streams::{Forwarder, Settings};
+use crate::forward::datagrams;
+use crate::forward::streams::{self, DATAGRAM_IDLE, SPARE_DESCRIPTORS};
 use crate::net::access::AccessList;
 use crate::net::address::Protocol;
 use crate::run::session::Session;
@@ -16,7 +21,7 @@ use crate::setup::accept::Acceptor;
 use crate::setup::dial::From;
 use crate::setup::resolve;
 use crate::setup::target::Target;
-use crate::sys;
+use crate::sys::{self, Fetch};
 
 /// Runs the command.
 ///
@@ -27,7 +32,10 @@ pub(crate) fn run(config: &Forward) -> Result<()> {
     let protocol = config.from.protocol;
     let watched = Watched { protocol, verbosity: *verbosity, timeout: *timeout, seen };
     let prepare = |session: &mut Session| prepare(config, session);
-    watch::session(watched, prepare, |ready, session| streams(config, ready, session))
+    watch::session(watched, prepare, |ready, session| match protocol {
+        Protocol::Tcp => streams(config, ready, session),
+        Protocol::Udp => datagrams(config, ready, session),
+    })
 }
 
 /// What is known before anybody can come.
@@ -56,6 +64,48 @@ fn prepare(config: &Forward, session: &mut Session) -> Result<Ready> {
 
 fn streams(config: &Forward, Ready { access, to }: Ready, session: &mut Session) -> Result<()> {
     let descriptors = sys::raise_descriptor_limit();
+    let listener = bound(config, session)?;
+    let acceptor = Acceptor::new(listener, access, config.max_clients, session)?;
+    let settings = streams::Settings {
+        to,
+        connect_timeout: config.connect_timeout,
+        idle: config.idle,
+        datagrams: config.messages,
+        once: config.once,
+        offload: config.offload,
+        descriptors,
+    };
+    streams::Forwarder::new(settings, acceptor, Instant::now()).run(session)
+}
+
+fn datagrams(config: &Forward, Ready { access, to }: Ready, session: &mut Session) -> Result<()> {
+    let descriptors = sys::raise_descriptor_limit();
+    let socket = Rc::new(bound(config, session)?);
+    session.count_drops_of(&socket);
+    let longest = longest(&socket, config.family);
+    let latch = watch_socket(session, &socket)?;
+    session.reactor.retry(&latch);
+    let unheard = datagrams::unheard(session);
+    let (offload, tap) = (config.offload, Rc::clone(&unheard));
+    let peers = Peers::Last(None);
+    let mut front = Datagram::new(socket, latch, peers, offload, Fetch::Many, tap);
+    front.guard(access);
+    let by_descriptors = descriptors.saturating_sub(SPARE_DESCRIPTORS).max(1);
+    let settings = datagrams::Settings {
+        to,
+        stream: config.messages,
+        connect_timeout: config.connect_timeout,
+        idle: config.idle.unwrap_or(DATAGRAM_IDLE),
+        once: config.once,
+        most: config.max_clients.unwrap_or(usize::try_from(by_descriptors).unwrap_or(usize::MAX)),
+        longest,
+        offload,
+    };
+    datagrams::DatagramForwarder::new(settings, front, unheard).run(session)
+}
+
+/// The socket of FROM, bound and told of.
+fn bound(config: &Forward, session: &mut Session) -> Result<Socket> {
     let binding = Binding {
         place: &config.from.place,
         family: config.family,
@@ -63,16 +113,8 @@ fn streams(config: &Forward, Ready { access, to }: Ready, session: &mut Session)
         options: &config.options,
         port_file: config.port_file.as_deref(),
     };
-    let listener = bind(binding, Protocol::Tcp, session)?;
-    announce(binding, &[(Protocol::Tcp, &listener)], session)?;
-    let acceptor = Acceptor::new(listener, access, config.max_clients, session)?;
-    let settings = Settings {
-        to,
-        connect_timeout: config.connect_timeout,
-        idle: config.idle,
-        once: config.once,
-        offload: config.offload,
-        descriptors,
-    };
-    Forwarder::new(settings, acceptor, Instant::now()).run(session)
+    let protocol = config.from.protocol;
+    let socket = bind(binding, protocol, session)?;
+    announce(binding, &[(protocol, &socket)], session)?;
+    Ok(socket)
 }

@@ -6,12 +6,13 @@ use std::time::Instant;
 use socket2::Socket;
 
 use super::bind::{announce, bind, host, longest, open_datagram};
-use super::parts::{fin, input, output, watch_socket};
+use super::parts::{dialogue, fin, input_of, output, settled, watch_socket};
 use super::watch::{self, Watched};
 use super::{check, reply, serve, tls};
 use crate::config::{Listen, Task};
 use crate::engine::datagram_relay::DatagramRelay;
 use crate::engine::ends::{Rules, Silence};
+use crate::engine::expect;
 use crate::engine::input::Wire;
 use crate::engine::relay::Relay;
 use crate::engine::stream::Stream;
@@ -53,15 +54,25 @@ fn prepare(config: &Listen, session: &mut Session) -> Result<Ready> {
 
 fn dispatch(config: &Listen, Ready { access, role }: Ready, session: &mut Session) -> Result<()> {
     let single = matches!(config.task, Task::Relay) && !config.both;
-    match (config.common.protocol, &config.task) {
+    let dialogue = dialogue(&config.common);
+    let (waited, with) = (dialogue.as_ref(), dialogue.clone());
+    let result = match (config.common.protocol, &config.task) {
         (_, Task::Command(words)) => serve::command(config, words, access, session),
-        (Protocol::Udp, _) if single => datagrams(config, access, session),
-        (Protocol::Tcp, _) if single && !config.keep_open => one_client(config, access, session),
+        (Protocol::Udp, _) if single => datagrams(config, access, with, session),
+        (Protocol::Tcp, _) if single && !config.keep_open => {
+            one_client(config, access, with, session)
+        }
         _ => serve::hub(config, access, role, session),
-    }
+    };
+    settled(result, waited)
 }
 
-fn one_client(config: &Listen, access: AccessList, session: &mut Session) -> Result<()> {
+fn one_client(
+    config: &Listen,
+    access: AccessList,
+    dialogue: Option<expect::Shared>,
+    session: &mut Session,
+) -> Result<()> {
     let common = &config.common;
     let tls = match &config.tls {
         Some(tls) => Some(tls::acceptor(tls, host(config), session)?),
@@ -69,12 +80,15 @@ fn one_client(config: &Listen, access: AccessList, session: &mut Session) -> Res
     };
     let listener = bind(config, Protocol::Tcp, session)?;
     announce(config, &[(Protocol::Tcp, &listener)], session)?;
-    let input = input(common, Wire::Stream, session)?;
+    let input = input_of(common, Wire::Stream, dialogue.as_ref(), session)?;
     let output = output(common, true, session)?;
     let acceptor = Acceptor::new(listener, access, None, session)?;
     let (socket, peer) = first_client(config, acceptor, session)?;
     let link = Rc::new(Link::of(&socket, Protocol::Tcp, peer));
     session.event(&Event::Accepted(&link));
+    if let Some(dialogue) = &dialogue {
+        dialogue.borrow_mut().with(link.to_string());
+    }
     let fin = fin(common, &input);
     let rules = common.rules(common.linger.map_or(Silence::Ignored, Silence::AfterInput));
     let latch = watch_socket(session, &socket)?;
@@ -88,16 +102,22 @@ fn one_client(config: &Listen, access: AccessList, session: &mut Session) -> Res
         stream = complete(tls.begin(stream, limit)?, session)?;
     }
     Relay::new((input, output), stream, fin, rules, common.offload, common.pace(), Instant::now())
+        .in_dialogue(dialogue)
         .run(session)
 }
 
-fn datagrams(config: &Listen, access: AccessList, session: &mut Session) -> Result<()> {
+fn datagrams(
+    config: &Listen,
+    access: AccessList,
+    dialogue: Option<expect::Shared>,
+    session: &mut Session,
+) -> Result<()> {
     let common = &config.common;
     let socket = Rc::new(bind(config, Protocol::Udp, session)?);
     let wire = common.datagrams(longest(&socket, common.family))?;
     announce(config, &[(Protocol::Udp, &socket)], session)?;
     session.count_drops_of(&socket);
-    let input = input(common, wire, session)?;
+    let input = input_of(common, wire, dialogue.as_ref(), session)?;
     let mut output = output(common, false, session)?;
     if config.tag {
         output = output.tagged();
@@ -105,7 +125,9 @@ fn datagrams(config: &Listen, access: AccessList, session: &mut Session) -> Resu
     let silence = common.linger.map_or(Silence::Ignored, Silence::AfterFirst);
     let rules = Rules { first: config.accept_timeout, ..common.rules(silence) };
     let datagram = open_datagram(config, socket, access, session)?;
-    DatagramRelay::new(input, output, datagram, rules, common.pace(), Instant::now()).run(session)
+    DatagramRelay::new(input, output, datagram, rules, common.pace(), Instant::now())
+        .in_dialogue(dialogue)
+        .run(session)
 }
 
 /// Waits for the first client, and then closes the listening socket. It does not check whether anybody

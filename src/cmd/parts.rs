@@ -1,5 +1,6 @@
 //! What several commands build from their settings: the input, the output, printed text.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -8,6 +9,7 @@ use socket2::Socket;
 
 use crate::config::{Common, PayloadOutput, Reception, Stdin};
 use crate::engine::ends::Fin;
+use crate::engine::expect::{self, Dialogue, Within};
 use crate::engine::input::{Input, InputSource, Wire};
 use crate::engine::output::Output;
 use crate::error::{Error, Result};
@@ -50,19 +52,49 @@ pub(super) fn show(text: &[u8], session: &mut Session) -> Result<()> {
 /// # Errors
 /// When standard input cannot be used.
 pub(super) fn input(common: &Common, wire: Wire, session: &mut Session) -> Result<Input> {
-    let payload = match (&common.given, common.stdin) {
-        (Some(messages), _) => InputSource::Given(VecDeque::from(messages.clone())),
-        (None, Stdin::Ignore) => InputSource::Nothing,
-        (None, Stdin::Send) => InputSource::Local(take(Which::Stdin, session)?),
+    input_of(common, wire, None, session)
+}
+
+/// The same, where what is waited for has its place between the messages.
+pub(super) fn input_of(
+    common: &Common,
+    wire: Wire,
+    dialogue: Option<&expect::Shared>,
+    session: &mut Session,
+) -> Result<Input> {
+    let payload = match (&common.given, dialogue, common.stdin) {
+        (Some(_), Some(dialogue), _) => InputSource::Dialogue(Rc::clone(dialogue)),
+        (Some(messages), None, _) => InputSource::Given(VecDeque::from(messages.clone())),
+        (None, _, Stdin::Ignore) => InputSource::Nothing,
+        (None, _, Stdin::Send) => InputSource::Local(take(Which::Stdin, session)?),
     };
     Ok(Input::new(payload, common.input, wire, common.crlf()))
 }
 
-/// The output for received data, as the settings say; `stream` is whether it comes as a byte stream
-/// rather than in datagrams.
-///
-/// # Errors
-/// When standard output cannot be used.
+/// What is waited for in what is received, if anything.
+pub(super) fn dialogue(common: &Common) -> Option<expect::Shared> {
+    if common.expected.is_empty() {
+        return None;
+    }
+    let within = match common.protocol {
+        Protocol::Tcp => Within::Stream,
+        Protocol::Udp => Within::Datagram,
+    };
+    let messages = common.given.clone().unwrap_or_default();
+    let dialogue = Dialogue::new(within, messages, common.expected.clone());
+    Some(Rc::new(RefCell::new(dialogue)))
+}
+
+/// What the run ends with, where something was waited for.
+pub(super) fn settled(result: Result<()>, dialogue: Option<&expect::Shared>) -> Result<()> {
+    match (&result, dialogue) {
+        // An end without an error is the relay's, which has judged it.
+        (Err(_), Some(dialogue)) => dialogue.borrow().settle(result, false),
+        _ => result,
+    }
+}
+
+/// Where what is received goes, as the settings say.
 pub(super) fn output(common: &Common, stream: bool, session: &mut Session) -> Result<Output> {
     let local = match common.reception {
         Reception::Write if common.seen.payload == PayloadOutput::Stdout => {

@@ -3,7 +3,5 @@
 
 pub(crate) mod explain;
 pub(crate) mod json;
-pub(crate) mod plot;
-pub(crate) mod svg;
+pub(crate) mod pictures;
 pub(crate) mod table;
-pub(crate) mod text;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::messages::format;
+use super::messages::{Texts, format};
 use super::network::{family, lookup, options};
 use super::seen::{Seen, Unchanged, verbosity};
 use crate::cli::{CommonArgs, MessageArgs};
 use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
 use crate::engine::ends::{Rules, Silence};
+use crate::engine::expect::Expected;
 use crate::engine::flow::Cuts;
 use crate::engine::framing::{Crlf, Format};
 use crate::engine::input::Wire;
@@ -71,6 +72,8 @@ pub(crate) struct Common {
     pub output: Format,
     /// The messages of the command line, if they are sent instead of standard input.
     pub given: Option<Vec<Vec<u8>>>,
+    /// What is waited for, among those messages.
+    pub expected: Vec<Expected>,
     /// Payload bytes of a datagram of raw input.
     pub datagram_size: usize,
     /// After how many received messages the run ends (`--count`).
@@ -131,7 +134,8 @@ impl Common {
                     Error::usage(format!("--datagram-size {size}"), most)
                 })?,
         };
-        let given = payloads.messages(args.crlf)?;
+        let texts = Texts::new(args.crlf, &args.dialogue);
+        let given = payloads.messages(texts)?;
         let is_unchanged = given.is_none() && !args.no_stdin && !args.crlf && input == Format::Raw;
         let unchanged = is_unchanged.then_some(Unchanged);
         Ok(Self {
@@ -149,6 +153,7 @@ impl Common {
             input,
             output,
             given,
+            expected: payloads.expected(texts)?,
             datagram_size,
             count: args.count,
             interval: args.interval,

@@ -7,8 +7,10 @@ use super::distinct;
 use super::place::Place;
 use super::proxy;
 use super::tls::{self, TlsClient, Under};
-use crate::cli::{ConnectArgs, MessageArgs};
+use crate::cli::{ConnectArgs, FormatArg, MessageArgs};
+use crate::engine::datagram::Following;
 use crate::error::{Error, Result};
+use crate::setup::dial::Hears;
 use crate::setup::proxy::Proxy;
 
 /// Settings of `pktcat connect`.
@@ -20,6 +22,12 @@ pub(crate) struct Connect {
     pub common: Common,
     /// The local host name or address to send from; with `--unix`, the path (`--source`).
     pub source: Option<String>,
+    /// Whose datagrams are heard (`--any-peer`).
+    pub hears: Hears,
+    /// Whether datagrams go on to whoever answered first (`--follow`).
+    pub following: Following,
+    /// Whether each message on standard output begins with its sender's address (`--tag`).
+    pub tag: bool,
     /// The local port to send from (`--source-port`).
     pub source_port: Option<String>,
     /// See `--connect-timeout`.
@@ -52,6 +60,10 @@ impl Connect {
             return Err(Error::usage("--source-port", "a local socket has no port")
                 .hint("-s PATH gives it a name"));
         }
+        if args.tag && !matches!(args.common.output, FormatArg::Lines | FormatArg::Hex) {
+            return Err(Error::usage("--tag", "needs messages that are lines of text")
+                .hint("-O lines or -O hex"));
+        }
         let [pcap, dump] = args.common.seeing.files();
         let options = &args.common.tls_options;
         let [cert, key] = options.read();
@@ -80,6 +92,9 @@ impl Connect {
             proxy,
             common: Common::new(args.common, payloads)?,
             source: args.source,
+            hears: if args.any_peer || args.follow { Hears::Anybody } else { Hears::Peer },
+            following: if args.follow { Following::First } else { Following::Never },
+            tag: args.tag,
             source_port: args.source_port,
             connect_timeout: args.connect_timeout,
             retry: args.retry.unwrap_or(0),

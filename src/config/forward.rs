@@ -10,6 +10,7 @@ use super::network::{family, lookup, options};
 use super::place::Place;
 use super::seen::{Seen, verbosity};
 use crate::cli::ForwardArgs;
+use crate::engine::framing::Format;
 use crate::error::{Error, Result};
 use crate::net::access::AccessList;
 use crate::net::address::{Family, HostPort, Lookup, Protocol};
@@ -37,6 +38,8 @@ pub(crate) struct Forward {
     pub idle: Option<Duration>,
     /// See `--timeout`.
     pub timeout: Option<Duration>,
+    /// How datagrams travel in a stream, where FROM and TO are not of the same kind.
+    pub messages: Option<Format>,
     /// Whether the run ends with the first client (`--once`).
     pub once: bool,
     /// The most clients at the same time (`--max-clients`).
@@ -117,6 +120,13 @@ impl Forward {
         if from.is_local() && args.port_file.is_some() {
             return Err(Error::usage("--port-file", "a local socket has no port"));
         }
+        let crosses = from.protocol != to.protocol;
+        for (option, given) in [("--frames", args.frames), ("--lines", args.lines)] {
+            if given && !crosses {
+                let why = "is for datagrams on one side and a stream on the other";
+                return Err(Error::usage(option, why));
+            }
+        }
         if args.max_clients == Some(0) {
             return Err(Error::usage("--max-clients", "must be at least 1"));
         }
@@ -131,6 +141,7 @@ impl Forward {
             connect_timeout: args.connect_timeout,
             idle: args.idle_timeout,
             timeout: args.timeout,
+            messages: crosses.then_some(if args.lines { Format::Lines } else { Format::Frames }),
             once: args.once,
             max_clients: args.max_clients,
             verbosity: verbosity(args.quiet, args.verbose),

@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::access;
 use super::common::Common;
 use super::distinct;
+use super::messages::{Texts, hex};
 use super::place::Place;
 use super::tls::{self, TlsListener, Under};
-use crate::cli::{FormatArg, ListenArgs, MessageArg, MessageArgs};
-use crate::engine::framing;
+use crate::cli::{FormatArg, ListenArgs, MessageArgs};
 use crate::error::{Error, Result};
 use crate::net::access::AccessList;
 use crate::observe::report::Leaving;
@@ -84,10 +84,10 @@ impl Task {
         } else if args.chat {
             Self::Chat
         } else if let Some(text) = args.reply.take() {
-            Self::Reply(MessageArg::Text(text).message(args.common.crlf)?)
+            let texts = Texts::new(args.common.crlf, &args.common.dialogue);
+            Self::Reply(texts.sent("--reply", &text)?)
         } else if let Some(digits) = &args.reply_hex {
-            let bytes = framing::parse_hex(digits, framing::LONGEST_MESSAGE);
-            Self::Reply(bytes.map_err(|bad| Error::usage("--reply-hex", bad.to_string()))?)
+            Self::Reply(hex("--reply-hex", digits)?)
         } else if let Some(path) = args.reply_file.take() {
             Self::ReplyFile(path)
         } else if !args.command.is_empty() {
@@ -199,6 +199,12 @@ impl Listen {
         {
             return Err(Error::usage(option, "does not go with a command")
                 .hint("it talks to its client by itself, and nothing passes here"));
+        }
+        if let Some(option) = args.common.dialogue.waits_by()
+            && (both || keeps_open(args) && !args.common.udp || !matches!(task, Task::Relay))
+        {
+            return Err(Error::usage(option, "a dialogue is with one peer")
+                .hint("without -k, and with nothing else that answers"));
         }
         if args.max_clients == Some(0) {
             return Err(Error::usage("--max-clients", "must be at least 1"));

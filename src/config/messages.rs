@@ -1,32 +1,96 @@
-//! The format of messages, and the messages that are given on the command line.
+//! What the words of the command line say about messages: their format, those given there, and what is
+//! waited for.
 
-use crate::cli::{self, MessageArgs};
-use crate::engine::framing::{self, Crlf, Format};
+use crate::cli::{self, DialogueArgs, MessageArg, MessageArgs};
+use crate::engine::expect::{Expected, Pattern};
+use crate::engine::framing::{self, Crlf, ESCAPES, Format};
 use crate::error::{Error, Result};
 
-impl MessageArgs {
-    /// The messages given on the command line, in its order; `None` when there are none.
-    pub(super) fn messages(&self, crlf: bool) -> Result<Option<Vec<Vec<u8>>>> {
-        if self.0.is_empty() {
-            return Ok(None);
+/// How texts of the command line become bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Texts {
+    /// Whether LF becomes CRLF on sending (`--crlf`).
+    pub crlf: bool,
+    /// Whether a backslash begins an escape (`--escapes`).
+    pub escapes: bool,
+}
+
+impl Texts {
+    /// As these options say.
+    pub(super) fn new(crlf: bool, dialogue: &DialogueArgs) -> Self {
+        Self { crlf, escapes: dialogue.escapes }
+    }
+
+    /// The bytes of a text that is sent, the value of `option`.
+    pub(super) fn sent(self, option: &str, text: &str) -> Result<Vec<u8>> {
+        let bytes = self.bytes(option, text)?;
+        if !self.crlf {
+            return Ok(bytes);
         }
-        self.0.iter().map(|payload| payload.message(crlf)).collect::<Result<_>>().map(Some)
+        let mut converted = Vec::new();
+        Crlf::default().convert(&bytes, &mut converted);
+        Ok(converted)
+    }
+
+    /// The bytes of a text, the value of `option`.
+    fn bytes(self, option: &str, text: &str) -> Result<Vec<u8>> {
+        if !self.escapes {
+            return Ok(text.as_bytes().to_owned());
+        }
+        framing::unescape(text)
+            .map_err(|escape| Error::usage(option, format!("{escape} is no escape")).hint(ESCAPES))
     }
 }
 
-impl cli::MessageArg {
-    pub(super) fn message(&self, crlf: bool) -> Result<Vec<u8>> {
-        match self {
-            Self::Text(text) if crlf => {
-                let mut converted = Vec::new();
-                Crlf::default().convert(text.as_bytes(), &mut converted);
-                Ok(converted)
+impl MessageArgs {
+    /// The messages of the command line, in its order; `None` when there are none.
+    pub(super) fn messages(&self, texts: Texts) -> Result<Option<Vec<Vec<u8>>>> {
+        let messages = self.0.iter().filter_map(|word| word.message(texts).transpose());
+        let messages: Vec<_> = messages.collect::<Result<_>>()?;
+        Ok(if messages.is_empty() { None } else { Some(messages) })
+    }
+
+    /// What is waited for, in the order of the command line.
+    pub(super) fn expected(&self, texts: Texts) -> Result<Vec<Expected>> {
+        let (mut after, mut all) = (0, Vec::new());
+        for word in &self.0 {
+            match word.pattern(texts)? {
+                Some(pattern) => all.push(Expected { pattern, after }),
+                None => after += 1,
             }
-            Self::Text(text) => Ok(text.clone().into_bytes()),
-            Self::Hex(digits) => framing::parse_hex(digits, framing::LONGEST_MESSAGE)
-                .map_err(|malformed| Error::usage("--send-hex", malformed.to_string())),
+        }
+        Ok(all)
+    }
+}
+
+impl MessageArg {
+    /// The bytes of a message; `None` for what is waited for.
+    fn message(&self, texts: Texts) -> Result<Option<Vec<u8>>> {
+        match self {
+            Self::Text(text) => texts.sent("--send", text).map(Some),
+            Self::Hex(digits) => hex("--send-hex", digits).map(Some),
+            Self::Expect(_) | Self::ExpectHex(_) | Self::ExpectRe(_) => Ok(None),
         }
     }
+
+    /// What is waited for; `None` for a message.
+    fn pattern(&self, texts: Texts) -> Result<Option<Pattern>> {
+        let (option, pattern) = match self {
+            Self::Text(_) | Self::Hex(_) => return Ok(None),
+            Self::Expect(text) => ("--expect", Pattern::literal(&texts.bytes("--expect", text)?)),
+            Self::ExpectHex(digits) => {
+                ("--expect-hex", Pattern::literal(&hex("--expect-hex", digits)?))
+            }
+            Self::ExpectRe(text) => ("--expect-re", Pattern::regex(text)),
+        };
+        pattern.map(Some).map_err(|why| Error::usage(option, why))
+    }
+}
+
+/// The bytes that hex digits stand for, the value of `option`.
+pub(super) fn hex(option: &str, digits: &str) -> Result<Vec<u8>> {
+    framing::parse_hex(digits, framing::LONGEST_MESSAGE)
+        .map_err(|malformed| Error::usage(option, malformed.to_string()))
 }
 
 /// The format for a value of `-I` or `-O`.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::messages::Texts;
 use crate::cli::{MessageArgs, ScanArgs};
 use crate::error::{Error, Result};
 use crate::net::address::{Family, HostPort, Lookup, Protocol};
@@ -86,7 +87,12 @@ impl Scan {
             look_up_limit: args.probe_timeout,
             concurrency: args.concurrency.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
             rate: args.rate,
-            payload: payloads.messages(false)?.into_iter().flatten().flatten().collect(),
+            payload: payloads
+                .messages(Texts { crlf: false, escapes: false })?
+                .into_iter()
+                .flatten()
+                .flatten()
+                .collect(),
             wanted: if args.any { Wanted::Any } else { Wanted::All },
             verbosity: match (args.quiet, args.verbose) {
                 (true, _) => Verbosity::Quiet,

@@ -79,6 +79,11 @@ impl Batch {
         self.frames.front().map(|frame| (frame, &self.arena[frame.range.clone()]))
     }
 
+    /// All trains and their bytes, the oldest first.
+    pub(crate) fn trains(&self) -> impl Iterator<Item = (&Frame, &[u8])> {
+        self.frames.iter().map(|frame| (frame, &self.arena[frame.range.clone()]))
+    }
+
     /// Bytes that a frame holds.
     #[must_use]
     pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {

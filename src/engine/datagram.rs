@@ -22,8 +22,8 @@ use admission::Admission;
 use endpoint::Endpoint;
 use hearing::Hearing;
 use passed::Passed;
-use peers::KnownPeers;
-pub(crate) use peers::Peers;
+pub(crate) use peers::{Following, Peers};
+use peers::{KnownPeers, Target};
 use reports::Reports;
 pub(crate) use rounds::Handed;
 use rounds::{PORTION, Round};
@@ -38,7 +38,7 @@ use crate::io::reactor::Latch;
 use crate::net::access::AccessList;
 use crate::net::address::{Address, Protocol, Route};
 use crate::net::socket;
-use crate::observe::tap::{Activity, Tap};
+use crate::observe::tap::{Activity, Link, Tap};
 use crate::sys::{Fetch, Offload, Received, Receiver};
 
 /// The most payload a UDP datagram carries over IPv4: 65,535 less 20 bytes of IPv4 header and 8
@@ -76,6 +76,21 @@ impl Datagram {
         Self::at(Endpoint::new(socket, latch, offload, fetch), peers, tap)
     }
 
+    /// Takes a socket that is connected to the peer of `link`, which what passes is reported with.
+    #[must_use]
+    pub(crate) fn linked(
+        socket: Rc<Socket>,
+        latch: Rc<Latch>,
+        link: Link,
+        offload: Offload,
+        tap: Rc<Tap>,
+    ) -> Self {
+        let end = Endpoint::new(socket, latch, offload, Fetch::Many);
+        let local = end.local.clone();
+        let unlinked = Self::at(end, Peers::Last(None), tap);
+        Self { known: KnownPeers::of(link, local), ..unlinked }
+    }
+
     fn at(end: Endpoint, peers: Peers, tap: Rc<Tap>) -> Self {
         Self {
             known: KnownPeers::new(peers, end.local.clone()),
@@ -108,11 +123,12 @@ impl Datagram {
         latch: Rc<Latch>,
         peer: Address,
     ) -> (Rc<Socket>, Rc<Latch>, Result<()>) {
-        let (tap, peers) = (Rc::clone(&self.passed.tap), Peers::Connected(peer.into()));
+        let tap = Rc::clone(&self.passed.tap);
+        let peers = self.known.peers.elsewhere(&socket, peer);
         let new = Self::at(self.end.like(socket, latch), peers, tap);
         let old = std::mem::replace(self, new);
         let mut result = Ok(());
-        if let (Repeat::Kept(calls, _), Some(to)) = (&old.repeat, self.known.connected().cloned()) {
+        if let (Repeat::Kept(calls, _), Some(to)) = (&old.repeat, self.known.target().cloned()) {
             // A new socket has room for the little that is kept.
             result = calls
                 .iter()
@@ -186,7 +202,7 @@ impl Datagram {
         match cause.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
             // After an error the caller keeps all of the datagrams.
-            _ if connected => match self.failed("send", &to.peer, &cause) {
+            _ if self.known.target().is_some() => match self.failed("send", &to.peer, &cause) {
                 Some(error) => return Err(error),
                 // It was about an earlier datagram.
                 None if sent.messages == 0 => return self.send(bytes, segment, to),
@@ -212,6 +228,42 @@ impl Datagram {
         reports::failed(&self.end.socket, (peer, link), what, cause, &self.passed.tap)
     }
 
+    /// Sends datagrams to the peer that the socket is connected to. Bytes sent; `None` when there was
+    /// no room for any.
+    ///
+    /// # Errors
+    /// What the network reported for an earlier datagram; nothing was sent then.
+    pub(crate) fn send_to_peer(&mut self, bytes: &[u8], segment: usize) -> Result<Option<usize>> {
+        match self.known.connected().cloned() {
+            Some(to) if self.end.latch.writable() => self.send(bytes, segment, &to),
+            _ => Ok(None),
+        }
+    }
+
+    /// The address that the socket is bound to.
+    #[must_use]
+    pub(crate) fn local(&self) -> &Address {
+        &self.end.local
+    }
+
+    /// What passes between the two ends of a connected socket.
+    #[must_use]
+    pub(crate) fn link(&self) -> Option<&Link> {
+        self.known.link(&self.known.connected()?.peer)
+    }
+
+    /// The socket's readiness.
+    #[must_use]
+    pub(crate) fn latch(&self) -> &Rc<Latch> {
+        &self.end.latch
+    }
+
+    /// The socket itself, for the session to count what the kernel drops there.
+    #[must_use]
+    pub(crate) fn socket(&self) -> &Rc<Socket> {
+        &self.end.socket
+    }
+
     /// Reports something that concerns one of many peers, unless there was such a line just now.
     pub(crate) fn tell(&mut self, error: &Error) {
         self.reports.tell(error, &self.passed.tap);
@@ -221,7 +273,7 @@ impl Datagram {
     /// (RFC 1122, 4.1.3.3); or why nothing can be received any more.
     fn reported(&self) -> Result<()> {
         self.reports.check()?;
-        match (self.end.socket.take_error(), self.known.connected()) {
+        match (self.end.socket.take_error(), self.known.target()) {
             (Ok(Some(cause)), Some(to)) => {
                 self.failed("send", &to.peer, &cause).map_or(Ok(()), Err)
             }
@@ -232,7 +284,7 @@ impl Datagram {
     /// Sends datagrams to the peer that was heard last or to all peers, as far as there are any.
     pub(crate) fn send_to_peers(&mut self, bytes: &[u8], segment: usize) -> Handed {
         match &self.known.peers {
-            Peers::Last(Some(to)) | Peers::Connected(to) => {
+            Peers::Last(Some(to)) | Peers::Connected(to) | Peers::Open(Target { to, .. }) => {
                 let to = to.clone();
                 self.answer(bytes, segment, &to).map_or(Handed::NoRoom, Handed::Bytes)
             }
@@ -320,7 +372,7 @@ impl Source for Datagram {
         let bytes = received.iter_mut().map(|one| self.take(batch, one)).sum();
         let any = !received.is_empty();
         self.received = received;
-        match (result, self.known.connected()) {
+        match (result, self.known.target()) {
             (Ok(()), _) => self.reports.hearing = Hearing::Good,
             (Err(cause), _) if cause.kind() == io::ErrorKind::WouldBlock => {
                 self.reports.hearing = Hearing::Good;
@@ -367,7 +419,7 @@ impl Sink for Datagram {
                 break;
             }
             let sent = match &self.known.peers {
-                Peers::Connected(to) | Peers::Last(Some(to)) => {
+                Peers::Connected(to) | Peers::Last(Some(to)) | Peers::Open(Target { to, .. }) => {
                     let to = to.clone();
                     self.send(part, segment, &to)?
                 }

@@ -11,7 +11,8 @@ use socket2::Socket;
 use crate::engine::batch::Batch;
 use crate::engine::datagram::{Datagram, RECEIVE_ROOM};
 use crate::engine::duplex::{DatagramEnd, Listener};
-use crate::engine::ends::{Company, Ends, Pending, Rules, Subject, Verdict};
+use crate::engine::ends::{Company, Ends, Pending, Reader, Rules, Subject, Verdict};
+use crate::engine::expect::{self, Heard, Prospect};
 use crate::engine::flow::Source;
 use crate::engine::input::Input;
 use crate::engine::output::Output;
@@ -22,6 +23,8 @@ use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
 use crate::net::address::Address;
+use crate::observe::journal::Verbosity;
+use crate::observe::tap::Event;
 use crate::run::session::{Lull, Session};
 use crate::sys::Offload;
 
@@ -45,6 +48,7 @@ pub(crate) struct DatagramRelay<I = Input, O = Output, D = Datagram> {
     down: Pump,
     /// The other addresses of the name.
     others: Option<NextAddress>,
+    dialogue: Option<expect::Shared>,
 }
 
 impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
@@ -68,6 +72,7 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
             up: Pump::new(Batch::new(SEND_ROOM), Offload::Portable, pace),
             down: Pump::new(Batch::new(ROOM), Offload::Portable, None),
             others: None,
+            dialogue: None,
         }
     }
 
@@ -84,11 +89,19 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
         let is_written = self.down.is_empty() && self.output.is_drained();
         let pending = Pending::of(self.socket.is_drained(), is_written);
         self.ends.note(self.socket.activity(), pending, now);
+        self.ends.awaits_answer(self.awaits_answer(), now);
         Ok(match (stepped?, self.is_over(looked_at)?) {
             (_, true) => Turn::Over,
             (true, false) => Turn::Moved,
             (false, false) => Turn::Idle,
         })
+    }
+
+    /// The same relay, with what is waited for.
+    #[must_use]
+    pub(crate) fn in_dialogue(mut self, dialogue: Option<expect::Shared>) -> Self {
+        self.dialogue = dialogue;
+        self
     }
 
     /// The socket is connected to another address now.
@@ -115,7 +128,8 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
     }
 
     fn step_down(&mut self, now: Instant) -> Result<bool> {
-        match self.down.step(&mut self.socket, &mut self.output, now) {
+        let mut peers = Heard { source: &mut self.socket, dialogue: self.dialogue.as_ref() };
+        match self.down.step(&mut peers, &mut self.output, now) {
             Ok(Progress::Moved(_)) => Ok(true),
             Ok(Progress::Blocked | Progress::End) => Ok(false),
             Err(Failure::Sink(error) | Failure::Source(error)) => Err(error),
@@ -129,12 +143,33 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
             let failure = if is_stuck { self.down.take_failure() } else { None };
             return failure.map_or(Ok(false), Err);
         }
-        let reader = self.output.reader();
-        match self.ends.verdict(reader, Subject::Datagrams, &self.socket, looked_at)? {
+        match self.ends.verdict(self.reader(), Subject::Datagrams, &self.socket, looked_at)? {
             Verdict::GoOn => Ok(false),
             Verdict::TooFew { wanted, silence } => Err(self.too_few(wanted, silence)),
             Verdict::Done | Verdict::BrokenSending => Ok(true),
         }
+    }
+
+    /// What has become of whoever reads the output, and of what it is waited for.
+    fn reader(&self) -> Reader {
+        let reader = self.output.reader();
+        let Some(dialogue) = &self.dialogue else { return reader };
+        if reader == Reader::Gone {
+            dialogue.borrow_mut().abandon();
+        }
+        let is_written = self.down.is_empty() && self.output.is_drained();
+        let dialogue = dialogue.borrow();
+        let is_said = !dialogue.speaks() || self.up.is_empty();
+        if dialogue.prospect() == Prospect::Met && is_written && is_said {
+            Reader::Satisfied
+        } else {
+            reader
+        }
+    }
+
+    fn awaits_answer(&self) -> bool {
+        let awaits = self.dialogue.as_ref().is_some_and(|all| all.borrow().awaits_answer());
+        awaits && self.up.is_empty()
     }
 
     /// Silence has ended the run before as many messages came as were asked for.
@@ -144,7 +179,7 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
             0 => format!("no reply within {limit}"),
             came => format!("{came} of {wanted} messages came, then none for {limit}"),
         };
-        Error::new(Status::TimedOut, "timed out", "", why).hint("--linger waits longer")
+        Error::new(Status::TimedOut, "timed out", "", why).of_limit("--linger waits longer")
     }
 
     fn deadline(&self, now: Instant, congested: bool) -> Option<Instant> {
@@ -177,10 +212,15 @@ impl DatagramRelay {
     pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
         let result = self.run_to_end(session);
         if result.is_err() {
-            self.down.deliver_the_rest(&mut self.socket, &mut self.output, Instant::now());
+            let mut peers = Heard { source: &mut self.socket, dialogue: self.dialogue.as_ref() };
+            self.down.deliver_the_rest(&mut peers, &mut self.output, Instant::now());
         }
         let written = self.output.write_out(session, &result);
-        result.and(written)
+        let result = result.and(written);
+        match &self.dialogue {
+            Some(dialogue) => dialogue.borrow().settle(result, self.output.has_enough()),
+            None => result,
+        }
     }
 
     fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
@@ -226,6 +266,9 @@ impl DatagramRelay {
                 // The error of the first address says more than what is wrong with the others.
                 Ok(None) | Err(_) => break,
             };
+            if session.verbosity == Verbosity::Verbose {
+                session.event(&Event::Detail(&format!("tried {}", error.without_operation())));
+            }
             let (socket, latch, resent) = self.socket.move_to(socket, latch, peer);
             session.leave(&socket, &latch);
             self.begin_anew(now);

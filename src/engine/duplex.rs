@@ -46,21 +46,21 @@ pub(crate) trait Duplex: Source + Sink + Standing {
         0
     }
 
+    /// Whether the peer's system has not acknowledged all that was sent, as far as ours tells.
+    fn owes_anything(&self) -> bool {
+        false
+    }
+
     /// Closes the sending half: the peer reads an end, and receiving goes on. `End` once that is done;
     /// anything else means that something has to leave before, and that this is to be called again.
     ///
     /// # Errors
     /// When the connection is broken.
     fn close_write(&mut self) -> Result<Progress>;
-}
 
-/// A connection that can be one side of a tunnel.
-pub(crate) trait Side: Duplex {
-    /// Closing it will be a reset: what was sent on it is not all that was to be sent.
-    fn reset(&self);
-
-    /// Bytes sent that the peer's system has not acknowledged; `None` when ours does not tell.
-    fn unacknowledged(&self) -> Option<u32>;
+    /// The peer's FIN has come and this side goes on: from now on the system asks whether the peer is still
+    /// there. What it learns is [told](Standing::farewell).
+    fn probe_peer(&self) {}
 }
 
 /// A datagram socket. It has no halves to close, and perhaps nobody to send to yet.
@@ -73,6 +73,15 @@ pub(crate) trait DatagramEnd: Source + Sink + Standing {
 
     /// Whether there is somebody to send to.
     fn has_peer(&self) -> bool;
+}
+
+/// A connection that can be one side of a tunnel.
+pub(crate) trait Side: Duplex {
+    /// Closing it will be a reset: what was sent on it is not all that was to be sent.
+    fn reset(&self);
+
+    /// Bytes sent that the peer's system has not acknowledged; `None` when ours does not tell.
+    fn unacknowledged(&self) -> Option<u32>;
 }
 
 impl Speaker for Input {
@@ -112,18 +121,16 @@ impl Duplex for Stream {
         self.held()
     }
 
+    fn owes_anything(&self) -> bool {
+        matches!(self.unacknowledged(), Some(1..))
+    }
+
     fn close_write(&mut self) -> Result<Progress> {
         self.close_write()
     }
-}
 
-impl Side for Stream {
-    fn reset(&self) {
-        self.abort();
-    }
-
-    fn unacknowledged(&self) -> Option<u32> {
-        self.unacknowledged()
+    fn probe_peer(&self) {
+        self.probe_peer();
     }
 }
 
@@ -138,5 +145,15 @@ impl DatagramEnd for Datagram {
 
     fn has_peer(&self) -> bool {
         self.has_peer()
+    }
+}
+
+impl Side for Stream {
+    fn reset(&self) {
+        self.abort();
+    }
+
+    fn unacknowledged(&self) -> Option<u32> {
+        self.unacknowledged()
     }
 }

@@ -5,10 +5,12 @@
 //! order of events. Three parts of the program ask it: the relay of a connection, the relay of
 //! datagrams, and the hub.
 
+mod farewell;
 mod standing;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use farewell::{Farewell, Learned, OurFin};
 pub(crate) use standing::{Here, Standing};
 
 use crate::error::Result;
@@ -34,6 +36,9 @@ pub(crate) enum Fin {
 pub(crate) enum Saying {
     /// Standard input still flows.
     More,
+    /// Standard input still flows, and some of it that was read, or could be read right now, is not sent
+    /// yet.
+    Unsent,
     /// Standard input is a terminal, whose user need not end it once the peer has closed.
     Terminal,
     /// It has ended, or nothing was ever to be sent.
@@ -46,8 +51,8 @@ pub(crate) fn closes_sending(fin: Fin, until_fin: bool, saying: Saying, peer_clo
     match (saying, peer_closed) {
         (Saying::Nothing, false) => fin == Fin::AtInputEnd,
         (Saying::Nothing | Saying::Terminal, true) => true,
-        (Saying::More, true) => until_fin || fin == Fin::AtPeerClose,
-        (Saying::More | Saying::Terminal, false) => false,
+        (Saying::More | Saying::Unsent, true) => until_fin || fin == Fin::AtPeerClose,
+        (Saying::More | Saying::Unsent | Saying::Terminal, false) => false,
     }
 }
 
@@ -186,6 +191,8 @@ pub(crate) struct Ends {
     started: Instant,
     came: Option<Instant>,
     input_ended: Option<Instant>,
+    /// Since when nothing is to be sent before an answer has come.
+    awaiting: Option<Instant>,
     seen: Activity,
     arrived_at: Option<Instant>,
     moved_at: Option<Instant>,
@@ -201,6 +208,7 @@ impl Ends {
             started: now,
             came: (company == Company::Here).then_some(now),
             input_ended: None,
+            awaiting: None,
             seen: Activity::default(),
             arrived_at: None,
             moved_at: None,
@@ -221,9 +229,16 @@ impl Ends {
         self.input_ended.get_or_insert(now);
     }
 
-    /// What was sent has been sent again, to another address: silence counts from now.
+    /// Whether everything is sent that may be before an answer has come: silence is then an end as it is
+    /// behind standard input's end.
+    pub(crate) fn awaits_answer(&mut self, awaits: bool, now: Instant) {
+        self.awaiting = awaits.then(|| self.awaiting.unwrap_or(now));
+    }
+
+    /// What was sent has to be waited for anew: it went to another peer now.
     pub(crate) fn sent_anew(&mut self, now: Instant) {
         self.input_ended = self.input_ended.map(|_| now);
+        self.awaiting = self.awaiting.map(|_| now);
     }
 
     /// Whether standard input has ended.
@@ -299,6 +314,10 @@ impl Ends {
     fn of_connection(&self, halves: Halves, standing: &dyn Standing) -> Result<Verdict> {
         let Halves { sending, peer_closed, saying } = halves;
         if peer_closed {
+            // It has closed for good, and has had everything.
+            if Self::has_left(halves, standing) {
+                return standing.is_whole().map(|()| Verdict::Done);
+            }
             match sending {
                 // All that had arrived before it broke is written now.
                 Sending::Broken => return Ok(Verdict::BrokenSending),
@@ -326,6 +345,17 @@ impl Ends {
                 Sending::Open | Sending::Broken => false,
             };
         Ok(if is_sent { Verdict::Done } else { Verdict::GoOn })
+    }
+
+    /// Whether the peer is known to be gone, and misses nothing.
+    fn has_left(Halves { sending, saying, .. }: Halves, standing: &dyn Standing) -> bool {
+        let fin = match sending {
+            Sending::Open if saying == Saying::Unsent => return false,
+            Sending::Open | Sending::Held => OurFin::NotSent,
+            Sending::Closed => OurFin::Sent,
+            Sending::Broken => return false,
+        };
+        standing.farewell(fin).is_some_and(|farewell| farewell.is_in_peace(fin))
     }
 
     /// Where nothing is to be received, the run is over once everything is sent; but the network may
@@ -375,7 +405,7 @@ impl Ends {
         let (given, since) = match self.rules.silence {
             Silence::Ignored => return None,
             Silence::AfterInput(given) => {
-                let both = self.came?.max(self.input_ended?);
+                let both = self.came?.max(self.input_ended.or(self.awaiting)?);
                 (given, self.arrived_at.map_or(both, |arrived| arrived.max(both)))
             }
             Silence::AfterFirst(given) => (given, self.arrived_at?),

@@ -4,9 +4,11 @@
 //! way back. Neither knows where bytes come from or go to.
 
 mod assembler;
+mod escapes;
 mod format;
 
 pub use assembler::Assembler;
+pub use escapes::{ESCAPES, escape, unescape};
 pub use format::{Format, Malformed, Position};
 
 /// The longest message of a byte stream in `lines`, `hex` or `frames`: 16 MiB. It has to be kept

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::engine::batch::Batch;
+use crate::engine::expect::{self, Next};
 use crate::engine::flow::Source;
 use crate::engine::framing::{self, Assembler, Crlf, Format, Malformed};
 use crate::error::{Error, Result, Status};
@@ -34,6 +35,8 @@ pub(crate) enum InputSource {
     Local(Local),
     /// Messages from the command line.
     Given(VecDeque<Vec<u8>>),
+    /// Messages from the command line, some of which wait for an answer.
+    Dialogue(expect::Shared),
     /// Nothing is to be sent.
     Nothing,
 }
@@ -96,6 +99,7 @@ impl Input {
         match &self.from {
             InputSource::Nothing => false,
             InputSource::Given(messages) => !messages.is_empty(),
+            InputSource::Dialogue(dialogue) => dialogue.borrow().may_speak(),
             InputSource::Local(local) => {
                 !self.ended && (self.assembler.is_inside() || local.has_more())
             }
@@ -250,6 +254,19 @@ impl Source for Input {
                 }
                 None => Progress::End,
             }),
+            InputSource::Dialogue(dialogue) => {
+                // An empty message moves no bytes and is progress all the same.
+                let next = dialogue.borrow_mut().next();
+                Ok(match next {
+                    Next::Message(message) => {
+                        let format = self.format;
+                        push_message(batch, format, self.wire, self.crlf.is_some(), &message);
+                        Progress::Moved(message.len())
+                    }
+                    Next::Wait => Progress::Blocked,
+                    Next::Nothing => Progress::End,
+                })
+            }
             InputSource::Local(_) if self.format == Format::Raw => self.fill_raw(batch),
             InputSource::Local(_) => self.fill_messages(batch),
         }

@@ -3,18 +3,17 @@
 //! The pump reads only when its batch is empty and the sink holds nothing back. That is the whole
 //! of backpressure: a sink that takes nothing stops the source, and nothing grows.
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use crate::engine::batch::Batch;
 use crate::engine::flow::{Allowance, BULK, Sink, Source};
 use crate::engine::pace::Pace;
+use crate::engine::splice::pipes::Pipes;
 use crate::engine::splice::{Failed, Kernel, Splice, Step, System};
 use crate::error::Error;
 use crate::io::progress::Progress;
 use crate::sys::Offload;
-
-/// Bytes of the room that pumps without a batch of their own [borrow](Pump::borrow_room).
-pub(crate) const LENT_ROOM: usize = 128 * 1024;
 
 /// Steps that a pump takes while data flows, before its user looks for signals and deadlines.
 pub(crate) const STEPS_BETWEEN_LOOKS: u32 = 16;
@@ -22,6 +21,9 @@ pub(crate) const STEPS_BETWEEN_LOOKS: u32 = 16;
 /// Steps that deliver the rest when a run ends early: more than the buffer of a socket holds, and few
 /// enough that a peer which floods does not keep the run alive.
 const STEPS_AT_THE_END: u32 = 256;
+
+/// Bytes of the room that pumps without a batch of their own [borrow](Pump::borrow_room).
+pub(crate) const LENT_ROOM: usize = 128 * 1024;
 
 /// Which end of a pump failed.
 #[derive(Debug)]
@@ -70,7 +72,13 @@ impl Pump {
     /// A pump with a batch of its own; `pace` slows its draining.
     #[must_use]
     pub(crate) fn new(batch: Batch, offload: Offload, pace: Option<Pace>) -> Self {
-        Self::with_kernel(System, batch, offload, pace)
+        Self::with_kernel(System::new(Pipes::new(1)), batch, offload, pace)
+    }
+
+    /// A pump that [borrows](Self::borrow_room) room and, when it splices, a pipe from `pipes`.
+    #[must_use]
+    pub(crate) fn borrowing(offload: Offload, pipes: &Rc<Pipes>) -> Self {
+        Self::with_kernel(System::new(Rc::clone(pipes)), Batch::new(0), offload, None)
     }
 }
 
@@ -118,9 +126,12 @@ impl<K: Kernel> Pump<K> {
         }
     }
 
-    /// Gives the [borrowed](Self::borrow_room) room back. What the sink has yet to take stays here in
-    /// that room, and `room` is new.
+    /// Gives the [borrowed](Self::borrow_room) room back, and the pipe. What the sink has yet to take
+    /// stays here in that room, and `room` is new; or it stays in the pipe.
     pub(crate) fn give_room_back(&mut self, room: &mut Batch) {
+        if let Conduit::Splice(splice) = &mut self.conduit {
+            splice.rest(&mut self.kernel);
+        }
         if self.batch.is_empty() {
             std::mem::swap(&mut self.batch, room);
             self.batch = Batch::new(0);
@@ -220,7 +231,7 @@ impl<K: Kernel> Pump<K> {
         source.widen();
         sink.widen();
         if offload == Offload::All
-            && let Some(splice) = Splice::between(&mut self.kernel, source, sink)
+            && let Some(splice) = Splice::between(source, sink)
         {
             self.conduit = Conduit::Splice(splice);
         }

@@ -5,8 +5,10 @@ use std::time::Instant;
 use crate::engine::batch::Batch;
 use crate::engine::duplex::{Duplex, Listener, Speaker};
 use crate::engine::ends::{
-    Company, Ends, Fin, Halves, Pending, Rules, Saying, Sending, Subject, Verdict, closes_sending,
+    ACKNOWLEDGED_CHECK, Company, Ends, Fin, Halves, OurFin, Pending, Reader, Rules, Saying,
+    Sending, Subject, Verdict, closes_sending,
 };
+use crate::engine::expect::{self, Heard, Prospect};
 use crate::engine::flow::Sink as _;
 use crate::engine::input::Input;
 use crate::engine::output::Output;
@@ -47,6 +49,7 @@ pub(crate) struct Relay<I, O, C> {
     /// Why the connection took no more; what arrived is still to be written.
     broken: Option<Error>,
     peer_closed: bool,
+    dialogue: Option<expect::Shared>,
 }
 
 impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
@@ -73,7 +76,15 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
             sending: Sending::Open,
             broken: None,
             peer_closed: false,
+            dialogue: None,
         }
+    }
+
+    /// The same relay, with what is waited for.
+    #[must_use]
+    pub(crate) fn in_dialogue(mut self, dialogue: Option<expect::Shared>) -> Self {
+        self.dialogue = dialogue;
+        self
     }
 
     /// Whether the peer would take a FIN for the end of everything we had to send, or for a sign that
@@ -81,9 +92,7 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
     fn is_cut_off(&self, status: Status) -> bool {
         match self.sending {
             // If all that was there when the run was told to end has been sent, nothing is cut off.
-            Sending::Open if status.is_told_to_end() => {
-                !self.up.is_empty() || self.input.has_more() || self.stream.held() > 0
-            }
+            Sending::Open if status.is_told_to_end() => self.has_unsent(),
             Sending::Held if status.is_told_to_end() => false,
             Sending::Open | Sending::Held => true,
             // Sending may have failed without the connection being broken, as for lack of memory.
@@ -102,6 +111,7 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
         let is_written = self.down.is_empty() && self.output.is_drained();
         let pending = Pending::of(self.stream.is_drained(), is_written);
         self.ends.note(self.stream.activity(), pending, now);
+        self.ends.awaits_answer(self.awaits_answer(), now);
         Ok(match (self.is_over(looked_at)?, moved) {
             (true, _) => Turn::Over,
             (false, true) => Turn::Moved,
@@ -116,12 +126,47 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
             let failure = if is_stuck { self.down.take_failure() } else { None };
             return failure.map_or(Ok(false), Err);
         }
-        let reader = self.output.reader();
+        let reader = self.reader();
         match self.ends.verdict(reader, self.subject(), &self.stream, looked_at)? {
             Verdict::GoOn => Ok(false),
             Verdict::Done | Verdict::TooFew { .. } => Ok(true),
             Verdict::BrokenSending => self.broken.take().map_or(Ok(true), Err),
         }
+    }
+
+    /// What has become of whoever reads the output, and of what it is waited for.
+    fn reader(&self) -> Reader {
+        let (reader, Some(dialogue)) = (self.output.reader(), &self.dialogue) else {
+            return self.output.reader();
+        };
+        if reader == Reader::Gone {
+            dialogue.borrow_mut().abandon();
+        }
+        let is_written = self.down.is_empty() && self.output.is_drained();
+        let prospect = dialogue.borrow().prospect();
+        match prospect {
+            Prospect::Met if is_written && !self.owes_anything() => Reader::Satisfied,
+            Prospect::Hopeless if is_written => Reader::Satisfied,
+            _ => reader,
+        }
+    }
+
+    /// Whether part of what is said has not reached the peer: closing a connection on which something
+    /// has not been read is a reset, which would take that away.
+    fn owes_anything(&self) -> bool {
+        let speaks = self.dialogue.as_ref().is_some_and(|all| all.borrow().speaks());
+        speaks && !self.up.is_empty() || self.stream.owes_anything()
+    }
+
+    fn awaits_answer(&self) -> bool {
+        let awaits = self.dialogue.as_ref().is_some_and(|all| all.borrow().awaits_answer());
+        awaits && self.up.is_empty()
+    }
+
+    /// When to look again whether the peer has everything, if that is all that is missing.
+    fn check(&self, now: Instant) -> Option<Instant> {
+        let prospect = self.dialogue.as_ref().map(|all| all.borrow().prospect());
+        (prospect == Some(Prospect::Met)).then(|| now + ACKNOWLEDGED_CHECK)
     }
 
     fn subject(&self) -> Subject {
@@ -135,9 +180,20 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
     fn saying(&self) -> Saying {
         match self.sending {
             Sending::Open if self.input.is_terminal() => Saying::Terminal,
+            // Asked only when it matters, because it may cost a call.
+            Sending::Open
+                if self.stream.farewell(OurFin::NotSent).is_some() && self.has_unsent() =>
+            {
+                Saying::Unsent
+            }
             Sending::Open => Saying::More,
             Sending::Held | Sending::Closed | Sending::Broken => Saying::Nothing,
         }
+    }
+
+    /// Whether there is something to send right now.
+    fn has_unsent(&self) -> bool {
+        !self.up.is_empty() || self.input.has_more() || self.stream.held() > 0
     }
 
     /// One step from standard input to the socket; whether anything moved.
@@ -170,13 +226,17 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
         if self.peer_closed {
             return Ok(false);
         }
-        match self.down.step(&mut self.stream, &mut self.output, now) {
+        let dialogue = self.dialogue.as_ref();
+        let mut peer = Heard { source: &mut self.stream, dialogue };
+        match self.down.step(&mut peer, &mut self.output, now) {
             Ok(Progress::Moved(_)) => Ok(true),
             Ok(Progress::Blocked) => Ok(false),
             Ok(Progress::End) => {
                 self.peer_closed = true;
-                if self.sending == Sending::Held {
-                    self.close_sending_if_due();
+                match self.sending {
+                    Sending::Open => self.stream.probe_peer(),
+                    Sending::Held => drop(self.close_sending_if_due()),
+                    Sending::Closed | Sending::Broken => {}
                 }
                 Ok(true)
             }
@@ -210,7 +270,7 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
             true => self.ends.stuck_at(),
             false => self.ends.deadline(self.subject(), now),
         };
-        [ends, pace].into_iter().flatten().min()
+        [ends, pace, self.check(now)].into_iter().flatten().min()
     }
 }
 
@@ -223,17 +283,21 @@ impl Relay<Input, Output, Stream> {
     pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
         let mut result = self.run_to_end(session);
         if result.is_err() {
-            self.down.deliver_the_rest(&mut self.stream, &mut self.output, Instant::now());
+            let mut peer = Heard { source: &mut self.stream, dialogue: self.dialogue.as_ref() };
+            self.down.deliver_the_rest(&mut peer, &mut self.output, Instant::now());
         }
         if !self.peer_closed {
             let whole = self.output.finish();
             let written = self.output.write_out(session, &result);
             result = result.and(whole).and(written);
         }
+        if let Some(dialogue) = &self.dialogue {
+            result = dialogue.borrow().settle(result, self.output.has_enough());
+        }
         if result.as_ref().is_err_and(|error| self.is_cut_off(error.status)) {
             self.stream.abort();
         } else if self.sending != Sending::Closed {
-            self.stream.farewell();
+            self.stream.conclude();
         }
         self.stream.over();
         result

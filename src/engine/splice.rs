@@ -10,6 +10,7 @@
 //! that a connection or a pipe broke. After all others the pump copies, and that shows what is true.
 
 mod kernel;
+pub(crate) mod pipes;
 
 use std::io;
 
@@ -55,26 +56,24 @@ pub(crate) enum Splice<P> {
     Direct,
     /// Through a pipe of our own.
     Through {
-        /// The pipe.
-        pipe: P,
+        /// The pipe, from when bytes are to pass until [`Splice::rest`].
+        pipe: Option<P>,
         /// Bytes inside it.
         held: usize,
     },
 }
 
 impl<P> Splice<P> {
-    /// Splicing from `source` to `sink`, if the kernel can and they allow it.
-    pub(crate) fn between(
-        kernel: &mut impl Kernel<Pipe = P>,
-        source: &impl Source,
-        sink: &impl Sink,
-    ) -> Option<Self> {
+    /// Splicing from `source` to `sink`, if they allow it.
+    pub(crate) fn between(source: &impl Source, sink: &impl Sink) -> Option<Self> {
+        if !sys::CAN_SPLICE {
+            return None;
+        }
         let (from, to) = (source.splice_end()?, sink.splice_end()?);
         if from.kind == SpliceKind::Pipe || to.kind == SpliceKind::Pipe {
             return Some(Self::Direct);
         }
-        let pipe = kernel.pipe(CHUNK).ok()?;
-        Some(Self::Through { pipe, held: 0 })
+        Some(Self::Through { pipe: None, held: 0 })
     }
 
     /// Moves what can be moved in one step.
@@ -99,6 +98,15 @@ impl<P> Splice<P> {
         }
     }
 
+    /// Nothing passes for now: others may need our own pipe, unless there is something in it.
+    pub(crate) fn rest(&mut self, kernel: &mut impl Kernel<Pipe = P>) {
+        if let Self::Through { pipe, held: 0 } = self
+            && let Some(pipe) = pipe.take()
+        {
+            kernel.put_back(pipe);
+        }
+    }
+
     /// Bytes that have left the source and not reached the sink.
     #[must_use]
     pub(crate) fn held(&self) -> usize {
@@ -117,7 +125,7 @@ impl<P> Splice<P> {
         kernel: &mut impl Kernel<Pipe = P>,
         batch: &mut Batch,
     ) -> io::Result<()> {
-        let Self::Through { pipe, held } = self else { return Ok(()) };
+        let Self::Through { pipe: Some(pipe), held } = self else { return Ok(()) };
         let bytes = kernel.take_back(pipe, *held)?;
         *held = 0;
         if !bytes.is_empty() {
@@ -163,7 +171,7 @@ fn direct(
 /// Fills our own, empty pipe; `None` when there is something in it now.
 fn from_source<K: Kernel>(
     kernel: &mut K,
-    pipe: &K::Pipe,
+    pipe: &mut Option<K::Pipe>,
     held: &mut usize,
     source: &mut impl Source,
     sink: &impl Sink,
@@ -174,6 +182,11 @@ fn from_source<K: Kernel>(
     if !from.latch.readable() {
         return Ok(Some(Step::Progress(Progress::Blocked)));
     }
+    if pipe.is_none() {
+        *pipe = kernel.pipe();
+    }
+    // Without one, bytes are copied; the next step asks again.
+    let Some(pipe) = pipe else { return Ok(Some(Step::Read)) };
     let is_socket = from.kind == SpliceKind::Socket;
     let most = if to.kind == SpliceKind::File { sys::FILE_PIECE } else { CHUNK };
     match kernel.fill_pipe(&from, pipe, most) {
@@ -197,11 +210,11 @@ fn from_source<K: Kernel>(
 /// Empties our own pipe.
 fn into_sink<K: Kernel>(
     kernel: &mut K,
-    pipe: &K::Pipe,
+    pipe: &Option<K::Pipe>,
     held: &mut usize,
     sink: &mut impl Sink,
 ) -> Result<Step, Failed> {
-    let Some(to) = sink.splice_end() else { return Ok(Step::Refused) };
+    let (Some(to), Some(pipe)) = (sink.splice_end(), pipe) else { return Ok(Step::Refused) };
     if !to.latch.writable() {
         return Ok(Step::Progress(Progress::Blocked));
     }

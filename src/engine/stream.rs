@@ -21,7 +21,7 @@ use channel::Channel;
 use tls::{BareFin, Ending, Session};
 
 use crate::engine::batch::Batch;
-use crate::engine::ends::Standing;
+use crate::engine::ends::{Farewell, Learned, OurFin, Standing};
 use crate::engine::flow::{Allowance, Sink, Source};
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
@@ -164,7 +164,7 @@ impl Stream {
 
     /// Ends our half as far as that can be done without waiting, where closing the socket alone would
     /// not say that nothing is missing.
-    pub(crate) fn farewell(&mut self) {
+    pub(crate) fn conclude(&mut self) {
         if let Channel::Tls(session) = &mut self.channel {
             // It is about to be closed, whatever this meets.
             let _ = session.close_write();
@@ -175,6 +175,14 @@ impl Stream {
     #[must_use]
     pub(crate) fn held(&self) -> usize {
         self.channel.held()
+    }
+
+    /// The peer's FIN has come and this side goes on: from now on the system asks whether the peer is still
+    /// there. (A local socket tells unasked.)
+    pub(crate) fn probe_peer(&self) {
+        if self.link.is_tcp() {
+            self.transport().probe_peer();
+        }
     }
 
     /// Closing it will be a reset: a stream that is cut off must not look like one that is whole.
@@ -284,6 +292,21 @@ impl Standing for Stream {
                     .hint("--accept-fin takes it for an end like any other"))
             }
         }
+    }
+
+    fn farewell(&self, fin: OurFin) -> Option<Farewell> {
+        // The answer to our FIN may be here before a wake-up tells of it.
+        let may_be_gone = self.has_failed() || fin == OurFin::Sent;
+        if !may_be_gone || self.transport().is_connected() {
+            return None;
+        }
+        let learned = match self.transport().has_been_asked() {
+            true => Learned::ByAsking,
+            false => Learned::ByReset,
+        };
+        // Where the system does not tell, nobody can say that nothing is missing.
+        let unacknowledged = self.unacknowledged().unwrap_or(u32::MAX);
+        Some(Farewell { learned, unacknowledged })
     }
 }
 

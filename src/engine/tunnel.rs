@@ -4,13 +4,15 @@
 //! reset is passed on as a reset. A side that takes nothing stops the side that sends to it, because
 //! a pump reads only when it has delivered what it read before.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::engine::batch::Batch;
 use crate::engine::duplex::Side;
 use crate::engine::ends::ACKNOWLEDGED_CHECK;
 use crate::engine::pump::{Failure, Pump};
-use crate::error::{Error, Result};
+use crate::engine::splice::pipes::Pipes;
+use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::observe::tap::Activity;
 use crate::sys::Offload;
@@ -98,9 +100,15 @@ pub(crate) struct Tunnel<C, S> {
 impl<C: Side, S: Side> Tunnel<C, S> {
     /// Joins two connections.
     #[must_use]
-    pub(crate) fn new(client: C, server: S, offload: Offload, finish: Finish) -> Self {
+    pub(crate) fn new(
+        client: C,
+        server: S,
+        offload: Offload,
+        pipes: &Rc<Pipes>,
+        finish: Finish,
+    ) -> Self {
         // Room is lent when there is something to read: most connections wait most of the time.
-        let flow = || Flow { pump: Pump::new(Batch::new(0), offload, None), half: Half::Open };
+        let flow = || Flow { pump: Pump::borrowing(offload, pipes), half: Half::Open };
         let (up, down) = (flow(), flow());
         Self { client, server, up, down, finish, refusal: None, breakage: None }
     }
@@ -253,9 +261,14 @@ impl<C: Side, S: Side> Tunnel<C, S> {
         if !is_acknowledged && looked_at < breakage.since + PATIENCE {
             return Turn::Idle;
         }
-        match breakage.survivor {
-            Which::Client => self.client.reset(),
-            Which::Server => self.server.reset(),
+        // A side whose connection stands, though our system could not send on it, must not take what it got
+        // for all there is either.
+        let stands = breakage.cause.status != Status::Broken;
+        if stands || breakage.survivor == Which::Client {
+            self.client.reset();
+        }
+        if stands || breakage.survivor == Which::Server {
+            self.server.reset();
         }
         Turn::Broken(breakage.cause.clone())
     }

@@ -2,6 +2,7 @@
 //! theirs is ready, or because their time has come.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
 use std::time::Instant;
 
 /// Members by their place in the table. Each has any number of latches and at most one deadline.
@@ -55,6 +56,26 @@ impl<M> Table<M> {
         self.present += 1;
         self.list(place);
         place
+    }
+
+    /// The member at a place.
+    pub(super) fn get(&self, place: usize) -> Option<&M> {
+        self.members.get(place)?.as_deref()
+    }
+
+    /// The same, to be changed.
+    pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut M> {
+        self.members.get_mut(place)?.as_deref_mut()
+    }
+
+    /// All places; there is not a member at each.
+    pub(super) fn places(&self) -> Range<usize> {
+        0..self.members.len()
+    }
+
+    /// Takes a member out.
+    pub(super) fn take(&mut self, place: usize) -> Option<Box<M>> {
+        self.members.get_mut(place)?.take()
     }
 
     /// From now on what happens to this latch concerns this member.

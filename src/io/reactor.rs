@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::signal::SigSet;
@@ -26,6 +27,10 @@ pub(crate) struct Latch {
     readable: Cell<bool>,
     writable: Cell<bool>,
     failed: Cell<bool>,
+    /// Which directions have ended: kqueue(2) tells of each in an event of its own.
+    closed: Cell<(bool, bool)>,
+    /// What the descriptor is watched for.
+    interest: Interest,
     /// Whether reading is to be tried again after [`RETRY`], because no event will come.
     retry: Cell<bool>,
     token: Token,
@@ -33,11 +38,13 @@ pub(crate) struct Latch {
 
 impl Latch {
     /// A latch in its first state: ready in both directions.
-    fn always(token: Token) -> Rc<Self> {
+    fn always(token: Token, interest: Interest) -> Rc<Self> {
         Rc::new(Self {
             readable: Cell::new(true),
             writable: Cell::new(true),
             failed: Cell::new(false),
+            closed: Cell::new((false, false)),
+            interest,
             retry: Cell::new(false),
             token,
         })
@@ -46,6 +53,17 @@ impl Latch {
     /// A small number that identifies this latch while its descriptor is watched.
     pub(crate) fn id(&self) -> usize {
         self.token.0
+    }
+
+    /// Notes which directions an event tells the end of; whether nothing is left of what the descriptor
+    /// is watched for.
+    fn closes(&self, event: &Event) -> bool {
+        let (reading, writing) = self.closed.get();
+        let (reading, writing) =
+            (reading || event.is_read_closed(), writing || event.is_write_closed());
+        self.closed.set((reading, writing));
+        // A pipe that is only written to has no other direction.
+        writing && (reading || !self.interest.is_readable())
     }
 
     /// Whether epoll watches the descriptor. It refuses regular files and `/dev/null`, which count
@@ -90,7 +108,7 @@ impl Latch {
     /// A latch that a test sets, as an event would.
     #[cfg(test)]
     pub(crate) fn scripted() -> Rc<Self> {
-        Self::always(Token(0))
+        Self::always(Token(0), Interest::READABLE.add(Interest::WRITABLE))
     }
 
     /// An event: both directions are ready, as far as they are said to be.
@@ -239,7 +257,7 @@ impl Reactor {
         let raw = fd.as_fd().as_raw_fd();
         match self.poll.registry().register(&mut SourceFd(&raw), Token(index), interest) {
             Ok(()) => {
-                let latch = Latch::always(Token(index));
+                let latch = Latch::always(Token(index), interest);
                 if index == self.latches.len() {
                     self.latches.push(None);
                 }
@@ -250,8 +268,8 @@ impl Reactor {
                 if index < self.latches.len() {
                     self.free.push(index);
                 }
-                if error.kind() == io::ErrorKind::PermissionDenied && !is_waited_for(fd) {
-                    return Ok(Latch::always(UNWATCHED));
+                if sys::errno::never_waits(&error) && !is_waited_for(fd) {
+                    return Ok(Latch::always(UNWATCHED, interest));
                 }
                 Err(error)
             }
@@ -354,7 +372,7 @@ impl Reactor {
             if event.token() == SIGNALS {
                 self.woken = true;
             } else if let Some(Some(latch)) = self.latches.get(event.token().0) {
-                let failed = event.is_error() || event.is_read_closed() && event.is_write_closed();
+                let failed = event.is_error() || latch.closes(event);
                 self.woken |= event.is_readable() || failed || !latch.writable();
                 latch.failed.set(latch.failed() || failed);
                 latch.readable.set(latch.readable() || event.is_readable() || failed);

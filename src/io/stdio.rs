@@ -1,14 +1,14 @@
 //! Non-blocking standard input, output and error that leave shared file descriptions as they are.
 //!
 //! `O_NONBLOCK` belongs to the open file description, which the shell and the rest of the pipeline
-//! share (fcntl(2)), so it is never set there. Pipes and terminals are reopened through
-//! `/proc/self/fd`, which gives a private file description. Where that is refused, a pipe of this
-//! process is put in between and filled or emptied by splice(2) with `SPLICE_F_NONBLOCK`. Sockets
-//! are used with `MSG_DONTWAIT` in every call.
+//! share (fcntl(2)), so it is never set there. Pipes and terminals are opened once more, by their
+//! names in `/proc/self/fd` on Linux, which gives a private file description. Where that is refused, a
+//! pipe of this process is put in between and filled or emptied by splice(2) with
+//! `SPLICE_F_NONBLOCK`. Sockets are used with `MSG_DONTWAIT` in every call.
 //!
 //! Other descriptors that can block a reader (an eventfd, `/dev/kmsg`, other devices) cannot be
-//! reopened, or reopening gives a different object. For these, and where splice(2) is refused too,
-//! poll(2) is called before every read or write. One race is left: if another process reads from
+//! reopened, or reopening gives a different object. For these, and where splice(2) is refused or
+//! unknown, poll(2) is called before every read or write. One race is left: if another process reads from
 //! the same description between the two calls, this process blocks. What epoll(7) refuses to watch
 //! is read like a regular file, as the kernel offers nothing better.
 
@@ -25,7 +25,6 @@ use nix::fcntl::OFlag;
 use nix::poll::PollFlags;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::MsgFlags;
-use nix::sys::stat::Mode;
 use nix::unistd::Whence;
 
 use crate::error::{Error, Result};
@@ -80,13 +79,12 @@ impl Which {
 
     /// Opens the same file again, with a private, non-blocking file description.
     fn reopen(self, directions: OFlag) -> io::Result<OwnedFd> {
-        let path = match self {
-            Self::Stdin => "/proc/self/fd/0",
-            Self::Stdout => "/proc/self/fd/1",
-            Self::Stderr => "/proc/self/fd/2",
-        };
         let flags = directions | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-        Ok(nix::fcntl::open(path, flags, Mode::empty())?)
+        match self {
+            Self::Stdin => sys::reopen(io::stdin(), flags),
+            Self::Stdout => sys::reopen(io::stdout(), flags),
+            Self::Stderr => sys::reopen(io::stderr(), flags),
+        }
     }
 
     /// Replaces the descriptor by `/dev/null`. Standard error stays, as the last resort for
@@ -145,14 +143,19 @@ impl Local {
             _ if facts.opened != direction && facts.opened != OFlag::O_RDWR => {
                 (shared.into(), Access::Direct)
             }
-            Kind::Terminal if facts.is_master() => (shared.into(), Access::asked_terminal()),
+            Kind::Terminal if sys::is_terminal_master(&shared) => {
+                (shared.into(), Access::asked_terminal())
+            }
             Kind::Pipe | Kind::Terminal => {
                 // A FIFO opened for reading and writing (`<>`) never reaches its end; reopening it
                 // for one direction would change that.
                 let both = kind == Kind::Pipe && facts.opened == OFlag::O_RDWR;
                 match which.reopen(if both { OFlag::O_RDWR } else { direction }) {
                     Ok(private) => (private, Access::Direct),
-                    Err(_) if kind == Kind::Pipe => (shared.into(), Access::detour()?),
+                    Err(_) if kind == Kind::Pipe && sys::CAN_SPLICE => {
+                        (shared.into(), Access::detour()?)
+                    }
+                    Err(_) if kind == Kind::Pipe => (shared.into(), Access::asked()),
                     Err(_) => (shared.into(), Access::asked_terminal()),
                 }
             }

@@ -12,6 +12,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::error::{Error, Result, Status};
 use crate::net::address::Protocol;
+use crate::sys;
 
 /// How long to wait for the lock of a directory. Its holder needs it for a few system calls only.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
@@ -99,7 +100,7 @@ fn there(path: &Path) -> There {
         return There::NoSocket;
     }
     let ask = || -> io::Result<()> {
-        let socket = Socket::new(Domain::UNIX, Type::SEQPACKET.nonblocking(), None)?;
+        let socket = sys::local_probe()?;
         socket.connect(&SockAddr::unix(path)?)
     };
     match ask().map_err(|cause| cause.raw_os_error()) {
@@ -118,7 +119,7 @@ fn open(protocol: Protocol) -> io::Result<Socket> {
         Protocol::Tcp => Type::STREAM,
         Protocol::Udp => Type::DGRAM,
     };
-    Socket::new(Domain::UNIX, kind.nonblocking(), None)
+    sys::socket(Domain::UNIX, kind)
 }
 
 /// A listening stream socket, or a bound datagram socket, at this path. An abandoned socket at the
@@ -201,4 +202,19 @@ pub(crate) fn connect(
         }
         Err(cause) => Err(failed("connect", path, &cause)),
     }
+}
+
+/// A datagram socket connected to this path that has a name of the system's choice, so that it can be
+/// answered ("autobind", unix(7)).
+///
+/// # Errors
+/// When no process has bound the path.
+pub(crate) fn connect_answerable(path: &Path) -> Result<Socket> {
+    let connected = || {
+        let socket = open(Protocol::Udp)?;
+        sys::name_by_itself(&socket)?;
+        socket.connect(&SockAddr::unix(path)?)?;
+        Ok(socket)
+    };
+    connected().map_err(|cause: io::Error| failed("connect", path, &cause))
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use socket2::{SockRef, Socket};
+use socket2::{Domain, SockRef, Socket};
 
 use crate::error::{Error, Result, Status};
 use crate::net::address::{Family, Lookup, Protocol, interface_index, resolve_host};
@@ -120,7 +120,10 @@ impl Options {
             set("--broadcast", socket.set_broadcast(true))?;
         }
         if let Some(device) = &self.device {
-            set("--device", socket.bind_device(Some(device.as_bytes())))?;
+            set(
+                "--device",
+                sys::bind_device(socket, device, if v6 { Domain::IPV6 } else { Domain::IPV4 }),
+            )?;
         }
         if self.keepalive && protocol == Protocol::Tcp {
             set("--keepalive", socket.set_keepalive(true))?;

@@ -12,7 +12,7 @@ use socket2::{Domain, Socket, Type};
 use crate::error::{Error, PROHIBITED, Result, Status};
 use crate::net::address::{Address, Family, Protocol, canonical};
 use crate::net::options::Options;
-use crate::sys::{self, Icmp, IcmpKind};
+use crate::sys::{self, Icmp, IcmpKind, errno};
 use ends::stays_here;
 
 pub(crate) use ends::{local_address, local_port, local_towards, name, peer_address};
@@ -36,7 +36,7 @@ pub(crate) fn open(
         Protocol::Tcp => Type::STREAM,
         Protocol::Udp => Type::DGRAM,
     };
-    let socket = Socket::new(Domain::for_address(address), kind.nonblocking(), None)
+    let socket = sys::socket(Domain::for_address(address), kind)
         .map_err(|cause| Error::network(what, name(&address.into(), protocol), &cause))?;
     options.apply(&socket, address.is_ipv6(), protocol)?;
     if protocol == Protocol::Tcp && canonical(address).ip().is_loopback() {
@@ -150,22 +150,15 @@ pub(crate) fn is_exhaustion(cause: &io::Error) -> bool {
 
 /// Whether an error of accept(2) concerns the new connection, not the listening socket.
 fn is_gone(cause: &io::Error) -> bool {
-    matches!(
-        cause.raw_os_error(),
-        Some(
-            libc::ECONNABORTED
-                | libc::EINTR
-                | libc::EPERM
-                | libc::EPROTO
-                | libc::ENETDOWN
-                | libc::ENOPROTOOPT
-                | libc::EHOSTDOWN
-                | libc::ENONET
-                | libc::EHOSTUNREACH
-                | libc::EOPNOTSUPP
-                | libc::ENETUNREACH
-        )
-    )
+    let codes = [
+        libc::ECONNABORTED,
+        libc::EINTR,
+        libc::EPERM,
+        libc::EPROTO,
+        libc::ENOPROTOOPT,
+        libc::EOPNOTSUPP,
+    ];
+    errno::is_unreachable(cause) || cause.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 /// Closing this stream socket will be a reset, where the protocol knows resets: what was sent on it

@@ -16,6 +16,8 @@ pub(crate) struct Connections {
     pub we_first: u64,
     /// Segments sent again; `None` where the kernel never told.
     pub retransmissions: Option<u64>,
+    /// Whether they are those of a forwarder, where our side is the client and the peer is TO.
+    pub are_forwarded: bool,
     /// How many have a round trip.
     round_trips: u32,
     /// All of them added up.
@@ -30,6 +32,7 @@ impl Connections {
             return self;
         }
         self.count += 1;
+        self.are_forwarded |= link.forwarded.is_some();
         match link.course.closed_first() {
             Some(Side::Peers) => self.peer_first += 1,
             Some(Side::Ours) => self.we_first += 1,

@@ -62,7 +62,6 @@ impl Course {
 
     /// When the peer's FIN was read.
     #[must_use]
-    #[cfg_attr(not(test), expect(dead_code))]
     pub(crate) fn peer_closed_at(&self) -> Option<Duration> {
         self.peer_closed.get()
     }

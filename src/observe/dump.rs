@@ -125,7 +125,9 @@ impl Observer for Dump {
                 None => self.mark(at, link, "connected"),
                 Some(_) => self.mark(at, link, format_args!("connected to {}", link.peer)),
             },
-            Event::Accepted(link) => self.mark(at, link, "accepted"),
+            Event::Accepted(link) if link.protocol == Protocol::Tcp => {
+                self.mark(at, link, "accepted");
+            }
             Event::PeerClosed(link) => {
                 self.mark(at, link, of(link, "peer closed", "server closed"))
             }
@@ -138,6 +140,7 @@ impl Observer for Dump {
                 self.mark_all(at, format_args!("udp {what} dropped by the kernel"));
             }
             Event::Connected(_)
+            | Event::Accepted(_)
             | Event::Listening { .. }
             | Event::Tls(..)
             | Event::OwnCertificate(_)

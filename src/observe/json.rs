@@ -3,22 +3,26 @@
 //! The fields are a contract, documented in `pktcat-json(5)`: new ones may be added, none may be
 //! removed or change its meaning.
 
-mod values;
+mod fields;
+mod tcp;
 
+use std::fmt;
+use std::io;
 use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
-use serde_json::ser::Serializer as Writer;
+use serde::{Serialize, Serializer};
+use serde_json::ser::{Formatter, Serializer as Writer};
 
-use values::{AsText, Escaping, Hex, Host, Time, seconds};
+use fields::{Host, LinkFields, port};
 
 use crate::error::Error;
 use crate::net::address::{Address, Protocol, transport};
-use crate::observe::connections::Connections;
-use crate::observe::course::Measured;
 use crate::observe::handshake::Handshake;
 use crate::observe::journal::{Journal, Verbosity};
-use crate::observe::tap::{Direction, Event, Link, Observer, Side, Summary, Transfer};
+use crate::observe::tap::{Direction, Event, Observer, Summary, Transfer};
+use crate::peer::is_unsafe_to_show;
+
+use tcp::{ConnectionCounts, TcpFields};
 
 /// Whether `data` events carry the bytes themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +73,35 @@ impl Json {
     }
 }
 
+/// Makes JSON safe to show on a terminal: characters that could control it or reorder the text (C1
+/// controls, bidirectional marks) become `\u` escapes, which mean the same to a program.
+struct Escaping;
+
+impl Formatter for Escaping {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        for piece in fragment.split_inclusive(is_unsafe_to_show) {
+            let unsafe_one = piece.chars().next_back().filter(|last| is_unsafe_to_show(*last));
+            let safe = &piece[..piece.len() - unsafe_one.map_or(0, char::len_utf8)];
+            writer.write_all(safe.as_bytes())?;
+            if let Some(character) = unsafe_one {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Seconds, cut to whole microseconds.
+fn seconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1e6
+}
+
 #[derive(Serialize)]
 struct EventLine<'a> {
     event: &'static str,
@@ -78,52 +111,30 @@ struct EventLine<'a> {
     body: Body<'a>,
 }
 
-/// The fields that identify a link: protocol and both addresses.
-#[derive(Serialize)]
-struct LinkFields {
-    /// The number of a forwarder's client.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client: Option<u64>,
-    protocol: &'static str,
-    local_address: Host,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    local_port: Option<u16>,
-    peer_address: Host,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer_port: Option<u16>,
+/// RFC 3339, UTC, with microseconds.
+struct Time(SystemTime);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_rfc3339_micros(self.0))
+    }
 }
 
-/// The port of an internet address.
-fn port(address: &Address) -> Option<u16> {
-    address.internet().map(|address| address.port())
+/// Bytes as hex digits.
+struct Hex<'a>(&'a [u8]);
+
+impl Serialize for Hex<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(self.0))
+    }
 }
 
-impl LinkFields {
-    /// Our end and the peer's; of a forwarder its end towards the client, and the client's.
-    fn of(link: &Link) -> Self {
-        match &link.forwarded {
-            None => Self::between(link, &link.local, &link.peer),
-            Some(forwarded) => Self::between(link, &forwarded.near, &link.local),
-        }
-    }
+/// Serializes a value as the string that `Display` gives.
+struct AsText<T>(T);
 
-    /// The two ends of a connection that was made: a forwarder's is that to TO.
-    fn connected(link: &Link) -> Self {
-        match &link.forwarded {
-            None => Self::of(link),
-            Some(forwarded) => Self::between(link, &forwarded.far, &link.peer),
-        }
-    }
-
-    fn between(link: &Link, local: &Address, peer: &Address) -> Self {
-        Self {
-            client: link.forwarded.as_ref().map(|forwarded| forwarded.client),
-            protocol: link.transport(),
-            local_address: Host(local.clone()),
-            local_port: port(local),
-            peer_address: Host(peer.clone()),
-            peer_port: port(peer),
-        }
+impl<T: fmt::Display> Serialize for AsText<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
     }
 }
 
@@ -213,50 +224,6 @@ impl Body<'_> {
             Self::Summary { .. } => "summary",
         }
     }
-}
-
-/// Who closed first, and what the kernel measured of TCP.
-#[derive(Serialize)]
-struct TcpFields {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    closed_first: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    round_trip: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retransmissions: Option<u64>,
-}
-
-impl TcpFields {
-    fn of(
-        closed_first: Option<Side>,
-        round_trip: Option<Duration>,
-        retransmissions: Option<u64>,
-    ) -> Self {
-        let closed_first = closed_first.map(|side| match side {
-            Side::Ours => "us",
-            Side::Peers => "peer",
-        });
-        Self { closed_first, round_trip: round_trip.map(seconds), retransmissions }
-    }
-
-    fn of_link(link: &Link) -> Self {
-        let measured = link.course.measured();
-        let round_trip = measured.and_then(|Measured { round_trip, .. }| round_trip);
-        let closed_first = link.course.closed_first().filter(|_| link.is_tcp());
-        Self::of(closed_first, round_trip, measured.map(|measured| measured.retransmissions))
-    }
-
-    fn of_all(all: &Connections) -> Self {
-        Self::of(all.closed_first(), all.round_trip(), all.retransmissions)
-    }
-}
-
-/// The counters of a summary that only TCP connections have.
-#[derive(Serialize)]
-struct ConnectionCounts {
-    connections: u64,
-    peer_closed_first: u64,
-    we_closed_first: u64,
 }
 
 /// The counters of a summary that only datagrams have.
@@ -358,11 +325,7 @@ fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
             peers,
             unsent,
         }),
-        connections: (all.count > 0).then_some(ConnectionCounts {
-            connections: all.count,
-            peer_closed_first: all.peer_first,
-            we_closed_first: all.we_first,
-        }),
+        connections: ConnectionCounts::of(&all),
         tcp: TcpFields::of_all(&all),
     }
 }
@@ -372,6 +335,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
+    use crate::observe::tap::Link;
 
     #[test]
     fn a_transfer_is_one_line_with_numbers_as_numbers() {

@@ -23,6 +23,7 @@ pub(crate) struct Link {
     pub(super) sent: DirectionCount,
     pub(super) received: DirectionCount,
     pub(super) reset: Cell<Option<Side>>,
+    is_counted: Cell<bool>,
     /// How the connection went.
     pub course: Course,
     /// What a forwarder adds; `None` where this program is one of the two ends.
@@ -75,6 +76,7 @@ impl Link {
             reset: Cell::new(None),
             course: Course::default(),
             forwarded: None,
+            is_counted: Cell::new(true),
         }
     }
 
@@ -89,6 +91,34 @@ impl Link {
     #[must_use]
     pub(crate) fn of_client(self, forwarded: Forwarded) -> Self {
         Self { forwarded: Some(forwarded), ..self }
+    }
+
+    /// What has passed on another link counts here.
+    pub(crate) fn continue_from(&self, before: &Self) {
+        for (own, earlier) in [(&self.sent, &before.sent), (&self.received, &before.received)] {
+            own.bytes.set(earlier.bytes.get());
+            own.messages.set(earlier.messages.get());
+        }
+    }
+
+    /// The same link, where what passes does not pass here, and nobody has counted it yet.
+    #[must_use]
+    pub(crate) fn uncounted(self) -> Self {
+        self.is_counted.set(false);
+        self
+    }
+
+    /// Payload bytes that have passed, as somebody else has counted them.
+    pub(crate) fn set_bytes(&self, sent: u64, received: u64) {
+        self.is_counted.set(true);
+        self.sent.bytes.set(sent);
+        self.received.bytes.set(received);
+    }
+
+    /// Whether it is known how much has passed.
+    #[must_use]
+    pub(crate) fn is_counted(&self) -> bool {
+        self.is_counted.get()
     }
 
     /// The protocol as people name it: `tcp`, `udp`, or `unix` for both kinds of local sockets.

@@ -68,15 +68,7 @@ impl Capture {
     /// A capture into this journal, of a run that began at `started`.
     #[must_use]
     pub(crate) fn new(journal: Journal, started: SystemTime) -> Self {
-        journal.append(|out| {
-            out.extend_from_slice(&0xA1B2_C3D4_u32.to_le_bytes());
-            for version in [2_u16, 4] {
-                out.extend_from_slice(&version.to_le_bytes());
-            }
-            for field in [0, 0, SNAP_LENGTH, RAW_IP] {
-                out.extend_from_slice(&field.to_le_bytes());
-            }
-        });
+        begin_file(&journal);
         Self { journal, started, connections: HashMap::new(), packets: 0 }
     }
 
@@ -210,19 +202,10 @@ impl Capture {
                 (ipv6(carried, number, from, to), sum(&[from.octets(), to.octets()].concat()))
             }
         };
-        let time = (self.started + at).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let written = network.len() + transport.len() + payload.len();
         self.journal.append(|out| {
-            // The format has 32 bits for the seconds, which last until 2106.
-            let fields = [
-                time.as_secs() as u32,
-                time.subsec_micros(),
-                written as u32,
-                (network.len() + carried) as u32,
-            ];
-            for field in fields {
-                out.extend_from_slice(&field.to_le_bytes());
-            }
+            let whole = (network.len() + carried) as u32;
+            begin_packet(out, self.started + at, written as u32, whole);
             out.extend_from_slice(&network);
             let start = out.len();
             out.extend_from_slice(transport);
@@ -294,6 +277,29 @@ impl Observer for Capture {
             _ => {}
         }
         self.connections.insert(key, connection);
+    }
+}
+
+/// Writes what a file begins with.
+pub(super) fn begin_file(journal: &Journal) {
+    journal.append(|out| {
+        out.extend_from_slice(&0xA1B2_C3D4_u32.to_le_bytes());
+        for version in [2_u16, 4] {
+            out.extend_from_slice(&version.to_le_bytes());
+        }
+        for field in [0, 0, SNAP_LENGTH, RAW_IP] {
+            out.extend_from_slice(&field.to_le_bytes());
+        }
+    });
+}
+
+/// Writes what stands before each packet: when it was, how many bytes of it follow, and how many it
+/// had.
+pub(super) fn begin_packet(out: &mut Vec<u8>, at: SystemTime, written: u32, whole: u32) {
+    let time = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    // The format has 32 bits for the seconds, which last until 2106.
+    for field in [time.as_secs() as u32, time.subsec_micros(), written, whole] {
+        out.extend_from_slice(&field.to_le_bytes());
     }
 }
 

@@ -188,14 +188,15 @@ pub(crate) fn summary(counters: &Summary) -> String {
 
 /// Who closed first, and what the kernel measured: of the one connection, or of all together.
 fn add_connections(line: &mut String, all: &Connections) {
+    let (peer, we) = if all.are_forwarded { ("server", "client") } else { ("peer", "we") };
     // Writing into memory cannot fail.
     let _ = match (all.count, all.closed_first()) {
         (0, _) => return,
-        (1, Some(Side::Peers)) => write!(line, ", peer closed first"),
-        (1, Some(Side::Ours)) => write!(line, ", we closed first"),
+        (1, Some(Side::Peers)) => write!(line, ", {peer} closed first"),
+        (1, Some(Side::Ours)) => write!(line, ", {we} closed first"),
         (1, None) => Ok(()),
         (count, _) => {
-            write!(line, ", {count} connections, peer closed first in {}", all.peer_first)
+            write!(line, ", {count} connections, {peer} closed first in {}", all.peer_first)
         }
     };
     if let Some(round_trip) = all.round_trip() {
@@ -216,6 +217,9 @@ fn closed(link: &Link, at: Duration) -> String {
         Some(Forwarded { client, came, .. }) => {
             let seconds = at.saturating_sub(*came).as_secs_f64();
             format!("#{client} closed, {sent} bytes up, {received} bytes down, {seconds:.3} s")
+        }
+        None if !link.is_counted() => {
+            format!("closed {link}, {:.3} s", link.course.duration(at).as_secs_f64())
         }
         None => {
             let seconds = link.course.duration(at).as_secs_f64();

@@ -257,6 +257,13 @@ impl Tap {
         add(&self.unsent, messages as u64);
     }
 
+    /// Takes the counts of datagrams that were ignored and that could not be sent.
+    #[must_use]
+    pub(crate) fn take_losses(&self) -> (usize, usize) {
+        let take = |counter: &Cell<u64>| usize::try_from(counter.take()).unwrap_or(usize::MAX);
+        (take(&self.ignored), take(&self.unsent))
+    }
+
     /// Reports an event to all observers.
     pub(crate) fn event(&self, event: &Event<'_>) {
         let at = self.started.elapsed();
@@ -266,7 +273,11 @@ impl Tap {
             Event::Reset(link) | Event::WeReset(link) if link.reset.get().is_some() => return,
             Event::Reset(link) => link.broke(Side::Peers),
             Event::WeReset(link) => link.broke(Side::Ours),
-            Event::Connected(link) | Event::Accepted(link) => link.course.begin(at),
+            Event::Connected(link) | Event::Accepted(link) => {
+                // A client of a forwarder came before it was connected.
+                let came = link.forwarded.as_ref().map(|forwarded| forwarded.came);
+                link.course.begin(came.unwrap_or(at));
+            }
             Event::PeerClosed(link) => link.course.peer_closed(at),
             Event::WeClosed(link) => link.course.closed_by(Side::Ours),
             Event::Closed(link) => self.connections.set(self.connections.get().and(link)),

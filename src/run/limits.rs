@@ -54,7 +54,7 @@ impl Limit {
     pub(crate) fn error(&self, why: &str) -> Error {
         let given = humantime::format_duration(self.given);
         let why = format!("{why} after {given}");
-        Error::new(Status::TimedOut, "timed out", "", why).hint(self.option)
+        Error::new(Status::TimedOut, "timed out", "", why).of_limit(self.option)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What all parts of one run share: the reactor, the console, the counters and the time limit.
 
+use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -138,6 +139,11 @@ impl Session {
         }
     }
 
+    /// Counts the datagrams that the kernel has dropped at a socket which is about to be closed.
+    pub(crate) fn count_last_drops_of(&mut self, socket: &Socket) {
+        self.drops_before += sys::receive_drops(socket).unwrap_or(0);
+    }
+
     /// Sleeps until something is ready, or `deadline` or the limit of the run has come.
     ///
     /// # Errors
@@ -234,7 +240,7 @@ impl Session {
     }
 
     fn count_drops(&self) {
-        if !self.drops_of.is_empty() {
+        if !self.drops_of.is_empty() || self.drops_before > 0 {
             let drops =
                 self.drops_of.iter().filter_map(|socket| sys::receive_drops(&**socket).ok());
             self.tap.dropped(self.drops_before + drops.sum::<u64>());
@@ -248,6 +254,13 @@ impl Session {
     /// The error in `result`, marked as reported; otherwise what kept text from being written.
     pub(crate) fn finish(mut self, result: Result<()>) -> Result<()> {
         let result = result.map_err(|error| self.tell(error));
+        if matches!(&result, Err(error) if error.status == Status::Stopped(libc::SIGINT))
+            && self.verbosity == Verbosity::Verbose
+            && sys::echoes_control(io::stderr())
+        {
+            // The terminal has written ^C, and does not end the line.
+            self.console.journal().append(|text| text.push(b'\n'));
+        }
         self.summary(true);
         let result = match result {
             // After a signal to stop, a reader that is slow is not waited for.

@@ -8,6 +8,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::net::address::Protocol;
 use crate::net::socket;
+use crate::sys;
 
 /// An address of the host that is scanned.
 #[derive(Debug, Clone, Copy)]
@@ -79,5 +80,5 @@ pub(super) fn open(address: SocketAddr, protocol: Protocol) -> io::Result<Socket
         Protocol::Tcp => Type::STREAM,
         Protocol::Udp => Type::DGRAM,
     };
-    Socket::new(Domain::for_address(address), kind.nonblocking(), None)
+    sys::socket(Domain::for_address(address), kind)
 }

@@ -20,6 +20,7 @@ use crate::io::reactor::{Latch, Reactor};
 use crate::net::address::Protocol;
 use crate::net::socket;
 use crate::scan::report::{Found, PortState};
+use crate::sys::errno;
 
 /// The connections in progress.
 pub(super) struct TcpProber {
@@ -228,18 +229,10 @@ fn judge(result: io::Result<()>) -> ConnectOutcome {
         Some(libc::ECONNREFUSED) => ConnectOutcome::Answered(PortState::Closed),
         // The handshake was completed before the connection was broken: somebody listens.
         Some(libc::ECONNRESET | libc::EPIPE) => ConnectOutcome::Answered(PortState::Open),
+        _ if errno::is_unreachable(&cause) => ConnectOutcome::Answered(PortState::Silent),
         // ICMP messages (icmp(7)) and rules of this machine's firewall (connect(2)).
         Some(
-            libc::ETIMEDOUT
-            | libc::EHOSTUNREACH
-            | libc::ENETUNREACH
-            | libc::EHOSTDOWN
-            | libc::ENETDOWN
-            | libc::ENONET
-            | libc::ENOPROTOOPT
-            | libc::ECONNABORTED
-            | libc::EACCES
-            | libc::EPERM,
+            libc::ETIMEDOUT | libc::ENOPROTOOPT | libc::ECONNABORTED | libc::EACCES | libc::EPERM,
         ) => ConnectOutcome::Answered(PortState::Silent),
         _ if is_no_room(&cause) => ConnectOutcome::NoRoom(cause),
         _ => ConnectOutcome::Impossible(cause),

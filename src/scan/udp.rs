@@ -22,7 +22,7 @@ use crate::io::reactor::{Latch, Reactor};
 use crate::net::address::Protocol;
 use crate::net::socket;
 use crate::scan::report::{Found, PortState};
-use crate::sys::{self, Icmp, IcmpKind};
+use crate::sys::{self, Icmp, IcmpKind, errno};
 
 /// Datagrams sent to a port that does not answer: each of them, and each reply, may be lost.
 const SENDS: u32 = 3;
@@ -291,14 +291,11 @@ impl ProbeSocket {
             Ok((_, peer)) => Ok(peer.as_socket().map_or(Heard::Icmp, Heard::From)),
             Err(cause) => match cause.raw_os_error() {
                 Some(libc::EAGAIN) => Ok(Heard::None),
+                _ if errno::is_unreachable(&cause) => Ok(Heard::Icmp),
                 // An ICMP message is in the error queue if it is about a probe.
                 Some(
                     libc::EINTR
                     | libc::ECONNREFUSED
-                    | libc::EHOSTUNREACH
-                    | libc::ENETUNREACH
-                    | libc::EHOSTDOWN
-                    | libc::ENONET
                     | libc::ENOPROTOOPT
                     | libc::EOPNOTSUPP
                     | libc::EMSGSIZE

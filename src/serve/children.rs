@@ -5,6 +5,7 @@
 //! lost. If a process that the program has left behind still has the socket open, the connection belongs
 //! to that process, and only the duplicate is closed.
 
+mod counts;
 mod leaving;
 
 use std::collections::VecDeque;
@@ -27,6 +28,7 @@ use crate::run::session::Session;
 use crate::setup::accept::Acceptor;
 use crate::sys::descendants::{self, Ended};
 
+use counts::ClientFin;
 use leaving::{Leaving, LeavingTurn};
 
 /// How long a process that a program has left behind may take to close the socket: one that has just been
@@ -226,7 +228,7 @@ impl<'a> Children<'a> {
         session: &mut Session,
     ) -> Result<()> {
         let local = socket::local_address(&socket).unwrap_or(listening);
-        let link = Link::new(Protocol::Tcp, local.clone(), peer.clone());
+        let link = Link::new(Protocol::Tcp, local.clone(), peer.clone()).uncounted();
         session.event(&Event::Accepted(&link));
         let program = &self.words[0];
         // A reset rather than a FIN: the client must not take this for the end of an empty answer.
@@ -328,6 +330,8 @@ impl<'a> Children<'a> {
             if now < held.until {
                 self.held.push(Held { look_at: now + LOOK, ..held });
             } else {
+                counts::note_first(&held.socket, &held.link);
+                counts::note(&held.socket, &held.link, ClientFin::NotRead);
                 session.event(&Event::Closed(&held.link));
             }
             return Ok(());

@@ -9,6 +9,7 @@ mod broadcast;
 mod client;
 mod handshakes;
 mod loops;
+mod places;
 pub(crate) mod role;
 mod service;
 mod state;
@@ -69,7 +70,7 @@ impl Hub {
                 }
                 match result.as_ref().is_err_and(|error| self.is_cut_off(&client, error.status)) {
                     true => client.abort(),
-                    false => client.farewell(),
+                    false => client.conclude(),
                 }
                 self.goodbye(client, None, session);
             }
@@ -90,10 +91,11 @@ impl Hub {
             let mut moved = false;
             let congested = session.is_congested();
             if !congested {
-                moved |= self.accept(session)?;
                 moved |= self.shake_hands(session);
                 moved |= self.serve_datagrams()?;
                 moved |= self.serve_clients(session);
+                // Whoever has left by now has made room.
+                moved |= self.accept(session)?;
                 moved |= self.step_input(now)?;
             }
             moved |= matches!(self.output.flush()?, Progress::Moved(_));
@@ -125,12 +127,7 @@ impl Hub {
     fn accept(&mut self, session: &mut Session) -> Result<bool> {
         let mut any = false;
         for _ in 0..ACCEPTS_AT_ONCE {
-            let present = self.present();
-            let Some(acceptor) = &mut self.acceptor else { break };
-            let Some((socket, peer)) = acceptor.next(present, session)? else {
-                break;
-            };
-            let local = acceptor.local();
+            let Some((socket, local, peer)) = self.next_client(session)? else { break };
             any = true;
             self.welcome(socket, local, peer, session);
             if !self.settings.keep_open
@@ -200,7 +197,7 @@ impl Hub {
     }
 
     /// How many have connected, those included who have yet to show who they are.
-    fn present(&self) -> usize {
+    pub(in crate::serve::hub) fn present(&self) -> usize {
         self.clients.present() + self.handshakes.as_ref().map_or(0, Handshakes::count)
     }
 

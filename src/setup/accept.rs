@@ -14,6 +14,7 @@ use crate::net::address::{Address, Protocol};
 use crate::net::socket;
 use crate::observe::tap::Event;
 use crate::run::session::Session;
+use crate::sys;
 
 /// How long to pause after accept(2) failed for a reason that may pass: descriptors or memory have
 /// run out, or all waiting connections had failed already.
@@ -90,6 +91,13 @@ impl Acceptor {
         self.paused.is_some_and(|pause| pause.lacks == Lack::Room)
     }
 
+    /// Whether there is a connection that waits for descriptors or memory. At a limit accept(2) fails before it
+    /// looks whether somebody is there.
+    #[must_use]
+    pub(crate) fn has_somebody_without_room(&self) -> bool {
+        self.lacks_room() && sys::is_readable(&self.socket)
+    }
+
     /// The most clients at the same time, if limited.
     #[must_use]
     pub(crate) fn most(&self) -> Option<usize> {
@@ -111,12 +119,26 @@ impl Acceptor {
         present: usize,
         session: &mut Session,
     ) -> Result<Option<(Socket, Address)>> {
+        self.next_where(present, || false, session)
+    }
+
+    /// As [`next`](Self::next), where one of those present may give up its place for whoever comes, if `yields`
+    /// says so: then nobody is refused because all places are taken, and it is up to the caller to free one.
+    ///
+    /// # Errors
+    /// As for [`next`](Self::next).
+    pub(crate) fn next_where(
+        &mut self,
+        present: usize,
+        yields: impl Fn() -> bool,
+        session: &mut Session,
+    ) -> Result<Option<(Socket, Address)>> {
         while self.latch.readable() && self.deadline().is_none_or(|until| Instant::now() >= until) {
             self.paused = None;
             match socket::accept(&self.socket) {
                 Ok((socket, peer)) => {
                     let peer = peer.unwrap_or_else(|| self.local.clone());
-                    match self.refusal(&peer, present) {
+                    match self.refusal(&peer, present, &yields) {
                         None => return Ok(Some((socket, peer))),
                         Some(why) => {
                             let place = socket::name(&peer, Protocol::Tcp);
@@ -128,16 +150,22 @@ impl Acceptor {
                 Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
                     self.latch.not_readable();
                 }
-                Err(cause) if socket::may_pass(&cause) => self.pause(&cause, session),
+                Err(cause) if socket::may_pass(&cause) => self.pause(&cause, &yields, session),
                 Err(cause) => return Err(self.failed(&cause)),
             }
         }
         Ok(None)
     }
 
-    fn refusal(&self, peer: &Address, present: usize) -> Option<&'static str> {
+    fn refusal(
+        &self,
+        peer: &Address,
+        present: usize,
+        yields: impl Fn() -> bool,
+    ) -> Option<&'static str> {
         self.access.refusal(peer).or_else(|| {
-            self.most.is_some_and(|most| present >= most).then_some("turned away by --max-clients")
+            let is_full = self.most.is_some_and(|most| present >= most);
+            (is_full && !yields()).then_some("turned away by --max-clients")
         })
     }
 
@@ -145,13 +173,16 @@ impl Acceptor {
         Error::network("accept", socket::name(&self.local, Protocol::Tcp), cause)
     }
 
-    fn pause(&mut self, cause: &io::Error, session: &mut Session) {
+    fn pause(&mut self, cause: &io::Error, yields: impl Fn() -> bool, session: &mut Session) {
         let (lacks, hint) = if socket::is_exhaustion(cause) {
             (Lack::Room, "whoever comes waits until there is room")
         } else {
             (Lack::Nothing, "tried again every second")
         };
         self.paused = Some(Pause { until: Instant::now() + RETRY, lacks });
+        if lacks == Lack::Room && yields() {
+            return;
+        }
         let number = cause.raw_os_error().unwrap_or_default();
         if !self.told.contains(&number) {
             self.told.push(number);

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -16,79 +16,20 @@ use socket2::Socket;
 
 use crate::error::{Error, Result, Status};
 use crate::io::reactor::Latch;
-use crate::net::address::{Address, Family, Protocol};
-use crate::net::options::Options;
+use crate::net::address::{Address, Protocol};
 use crate::net::socket;
+use crate::observe::journal::Verbosity;
+use crate::observe::tap::Event;
 use crate::run::limits::Limit;
 use crate::run::session::Session;
 use crate::setup::resolve::Addresses;
+use crate::setup::source::any_address;
 use crate::sys;
+
+pub(crate) use crate::setup::source::{From, Hears};
 
 /// "Connection Attempt Delay" (RFC 8305, section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-
-/// The source of a connection, and its socket options.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct From {
-    /// Source addresses; the first of the target's family is used. If empty, the kernel chooses.
-    pub addresses: Vec<SocketAddr>,
-    /// Source port; with 0 the kernel chooses.
-    pub port: u16,
-    /// Socket options.
-    pub options: Options,
-}
-
-impl From {
-    /// Binds a socket that is to connect to `target`.
-    fn bind(&self, socket: &Socket, target: SocketAddr, protocol: Protocol) -> Result<()> {
-        let Some(mut from) = self.pick(target) else {
-            return Ok(());
-        };
-        from.set_port(self.port);
-        let shared = match protocol {
-            _ if self.port == 0 => Ok(()),
-            // The port may still be in TIME-WAIT from an earlier run.
-            Protocol::Tcp => socket.set_reuse_address(true),
-            Protocol::Udp => self.options.share_port(socket, from),
-        };
-        // If this fails and matters, bind(2) fails too.
-        drop(shared);
-        socket
-            .bind(&from.into())
-            .map_err(|cause| socket::failure::binding("bind", from, protocol, &cause))
-    }
-
-    /// The `targets` that have the family of a source address.
-    ///
-    /// # Errors
-    /// A usage error when there are none, and none can follow.
-    pub(crate) fn reachable(&self, targets: Addresses) -> Result<Addresses> {
-        let Some(first) = self.addresses.first() else { return Ok(targets) };
-        let is_mixed = self.addresses.iter().any(|from| from.is_ipv4() != first.is_ipv4());
-        let family = match (is_mixed, first) {
-            (true, _) => Family::Any,
-            (false, SocketAddr::V4(_)) => Family::V4,
-            (false, SocketAddr::V6(_)) => Family::V6,
-        };
-        let near = targets.of_family(family);
-        if near.known().is_empty() && near.is_complete() {
-            let family = if first.is_ipv4() { "IPv4" } else { "IPv6" };
-            let why = format!("is an {family} address, and HOST has none");
-            return Err(Error::usage(format!("--source {}", first.ip()), why));
-        }
-        Ok(near)
-    }
-
-    /// The address to bind to; `None` leaves it to the kernel.
-    fn pick(&self, target: SocketAddr) -> Option<SocketAddr> {
-        let same = |from: &&SocketAddr| from.is_ipv4() == target.is_ipv4();
-        let any = match target {
-            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-        };
-        self.addresses.iter().find(same).copied().or((self.port != 0).then_some(any))
-    }
-}
 
 /// An established connection.
 pub(crate) struct Connected {
@@ -231,10 +172,18 @@ impl Dialing {
         {
             match start(session, peer, &self.from) {
                 Ok(attempt) => self.attempts.push(attempt),
-                Err(error) => self.failures.add(error),
+                Err(error) => self.failed(error, session),
             }
             self.next_at = now + self.delay;
         }
+    }
+
+    /// An address has failed. Where there are others the error at the end, if any, names one of them only.
+    fn failed(&mut self, error: Error, session: &mut Session) {
+        if self.addresses.known().len() > 1 || !self.addresses.is_complete() {
+            tell_tried(&error, session);
+        }
+        self.failures.add(error);
     }
 
     /// The first attempt that has succeeded; those that have failed are forgotten.
@@ -253,7 +202,7 @@ impl Dialing {
                 }
                 Err(error) => {
                     session.reactor.forget(&socket, &latch);
-                    self.failures.add(error);
+                    self.failed(error, session);
                 }
             }
         }
@@ -344,33 +293,75 @@ fn check(attempt: &Attempt) -> Option<Result<()>> {
     Some(Ok(()))
 }
 
-/// Connects a datagram socket to the first address that this machine has a route to.
+/// A datagram socket for the first address that this machine has a route to: connected to it, unless
+/// [others are to be heard](Hears).
 ///
 /// # Errors
 /// When there is none: the most telling error.
 pub(crate) fn connect_datagram(
     addresses: &[SocketAddr],
     from: &From,
+    session: &mut Session,
 ) -> Result<(Socket, SocketAddr)> {
     let mut failures = Failures::default();
     for &peer in addresses {
-        let opened = socket::open("connect", peer, Protocol::Udp, &from.options);
-        let result = opened.and_then(|socket| {
-            from.options.join(&socket)?;
-            from.bind(&socket, peer, Protocol::Udp)?;
-            socket.connect(&peer.into()).map_err(|cause| {
-                socket::failure::refused_here(&socket, peer, Protocol::Udp, from.port, &cause)
-            })?;
-            // If this fails, the kernel reports "port unreachable" only.
-            let _ = sys::hear_icmp(&socket, peer);
-            Ok(socket)
-        });
+        let is_group = peer.ip().is_multicast()
+            || from.options.broadcast && socket::failure::needs_broadcast(peer);
+        let result = match from.hears {
+            Hears::Peer if !is_group => connected(peer, from),
+            Hears::Peer | Hears::Anybody => unconnected(peer, from),
+        };
         match result {
             Ok(socket) => return Ok((socket, peer)),
-            Err(error) => failures.add(error),
+            Err(error) => {
+                if addresses.len() > 1 {
+                    tell_tried(&error, session);
+                }
+                failures.add(error);
+            }
         }
     }
     Err(failures.most_telling())
+}
+
+/// A datagram socket that is connected to this address.
+fn connected(peer: SocketAddr, from: &From) -> Result<Socket> {
+    let socket = socket::open("connect", peer, Protocol::Udp, &from.options)?;
+    from.options.join(&socket)?;
+    from.bind(&socket, peer, Protocol::Udp)?;
+    socket.connect(&peer.into()).map_err(|cause| {
+        socket::failure::refused_here(&socket, peer, Protocol::Udp, from.port, &cause)
+    })?;
+    // If this fails, the kernel reports "port unreachable" only.
+    let _ = sys::hear_icmp(&socket, peer);
+    Ok(socket)
+}
+
+/// A datagram socket that anybody can send to, if there is a route to this address.
+fn unconnected(peer: SocketAddr, from: &From) -> Result<Socket> {
+    // The route is looked up by another socket: what is connected once hears nobody else.
+    let other_port = From { port: 0, ..from.clone() };
+    drop(connected(peer, &other_port)?);
+    let socket = socket::open("connect", peer, Protocol::Udp, &from.options)?;
+    from.options.join(&socket)?;
+    from.bind(&socket, peer, Protocol::Udp)?;
+    if socket::local_port(&socket) == 0 {
+        // Its port is to be known before the first datagram.
+        let own = any_address(peer);
+        socket
+            .bind(&own.into())
+            .map_err(|cause| socket::failure::binding("bind", own, Protocol::Udp, &cause))?;
+    }
+    // If this fails, nothing is reported.
+    let _ = sys::hear_icmp(&socket, peer);
+    Ok(socket)
+}
+
+/// With `-v`, names an address that was tried and failed, where others are tried, too.
+pub(crate) fn tell_tried(error: &Error, session: &mut Session) {
+    if session.verbosity == Verbosity::Verbose {
+        session.event(&Event::Detail(&format!("tried {}", error.without_operation())));
+    }
 }
 
 /// Why each address failed.

@@ -118,7 +118,7 @@ impl Opening {
             Stage::Tls(handshake) => handshake.into_stream(),
             Stage::Ready(stream) => stream,
         };
-        stream.farewell();
+        stream.conclude();
         stream.over();
     }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mio::Interest;
+use socket2::Socket;
 
 use crate::error::{Error, Result, Status};
 use crate::net::address::{Address, Protocol};
@@ -13,7 +14,7 @@ use crate::net::local;
 use crate::net::options::Options;
 use crate::run::limits::Limit;
 use crate::run::session::Session;
-use crate::setup::dial::{Connected, Dialing, From};
+use crate::setup::dial::{self, Connected, Dialing, From};
 use crate::setup::resolve::Addresses;
 
 /// How often is tried whether a local listener's queue has room.
@@ -41,6 +42,26 @@ impl Target {
             Self::Local(path, options) => {
                 let (path, options) = (Rc::clone(path), options.clone());
                 Reaching::Local { path, options, limit, next_at: now }
+            }
+        }
+    }
+}
+
+impl Target {
+    /// A datagram socket connected to it, and its address there. Nothing is sent.
+    ///
+    /// # Errors
+    /// When no address has a route, or nobody has bound the path.
+    pub(crate) fn connect_datagram(&self, session: &mut Session) -> Result<(Socket, Address)> {
+        match self {
+            Self::Internet(addresses, from) => {
+                let (socket, peer) = dial::connect_datagram(addresses, from, session)?;
+                Ok((socket, Address::Internet(peer)))
+            }
+            Self::Local(path, options) => {
+                let socket = local::connect_answerable(path)?;
+                options.apply_local(&socket)?;
+                Ok((socket, Address::Unix(Some(Rc::clone(path)))))
             }
         }
     }

@@ -12,8 +12,9 @@ use std::path::Path;
 use socket2::{SockAddr, SockRef};
 
 use super::facts::{Fetch, Offload, Received};
-use super::linux::datagrams::{self, Recipient};
 use super::retry::again;
+use super::system;
+use super::unix::datagrams::{self, Recipient};
 use crate::peer::{Address, Route};
 
 /// How much of a segmented buffer was sent.
@@ -30,7 +31,7 @@ pub(crate) struct SendOutcome {
 /// Receives datagrams: many in one call, or one by one.
 #[derive(Debug)]
 pub(crate) struct Receiver {
-    batched: Option<datagrams::BatchReceiver>,
+    batched: Option<system::BatchReceiver>,
     fetch: Fetch,
 }
 
@@ -39,14 +40,15 @@ impl Receiver {
     const SLOT: usize = 64 * 1024;
 
     /// The size in bytes of the buffer that [`receive`](Self::receive) is best given.
-    pub(crate) const ROOM: usize = datagrams::RECEIVE_BATCH * Self::SLOT;
+    pub(crate) const ROOM: usize = system::RECEIVE_BATCH * Self::SLOT;
 
     /// A receiver for this socket. Where it receives many at once, it lets the kernel combine
     /// datagrams (UDP_GRO, udp(7)).
     #[must_use]
     pub(crate) fn new(socket: impl AsFd, offload: Offload, fetch: Fetch) -> Self {
         let batched = (offload == Offload::All && fetch == Fetch::Many)
-            .then(|| datagrams::BatchReceiver::new(socket.as_fd()));
+            .then(|| system::BatchReceiver::new(socket.as_fd()))
+            .flatten();
         Self { batched, fetch }
     }
 
@@ -79,22 +81,11 @@ impl Receiver {
     }
 }
 
-/// The interface by which a segmented buffer is sent. One that the kernel has refused is not tried
-/// again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Handover {
-    /// At most this many datagrams in one sendmsg(2); the kernel cuts them apart (UDP_SEGMENT, udp(7)).
-    Segmented(usize),
-    /// Many datagrams in one sendmmsg(2).
-    Batched,
-    /// One sendmsg(2) for each datagram.
-    Single,
-}
-
 /// Sends datagrams, as many at a time as the system can.
 #[derive(Debug)]
 pub(crate) struct Sender {
-    handover: Handover,
+    /// Sends many at once, where the system can.
+    batched: Option<system::BatchSender>,
 }
 
 impl Sender {
@@ -102,11 +93,11 @@ impl Sender {
     /// the device support shows when they are used.
     #[must_use]
     pub(crate) fn new(offload: Offload) -> Self {
-        let handover = match offload {
-            Offload::All => Handover::Segmented(datagrams::MOST_SEGMENTS),
-            Offload::Portable => Handover::Single,
+        let batched = match offload {
+            Offload::All => system::BatchSender::new(),
+            Offload::Portable => None,
         };
-        Self { handover }
+        Self { batched }
     }
 
     /// Sends a segmented buffer of datagrams of `segment` bytes each, to the socket's peer or to `to`;
@@ -138,7 +129,12 @@ impl Sender {
                         return sent;
                     }
                 }
-                Err(cause) if self.fall_back(&cause, rest.len() > segment) => {}
+                Err(cause)
+                    if rest.len() > segment
+                        && self
+                            .batched
+                            .as_mut()
+                            .is_some_and(|batched| batched.fall_back(&cause)) => {}
                 Err(cause) => {
                     sent.error = Some(cause);
                     return sent;
@@ -156,47 +152,14 @@ impl Sender {
         segment: usize,
         to: Option<&Recipient>,
     ) -> io::Result<usize> {
-        if bytes.len() > segment {
-            match self.handover {
-                Handover::Segmented(most) => {
-                    let most = most.min(datagrams::LONGEST_SEGMENTED / segment).max(1);
-                    let front = &bytes[..bytes.len().min(most * segment)];
-                    if front.len() > segment {
-                        datagrams::send(fd, front, Some(segment), to)?;
-                        return Ok(front.len());
-                    }
-                }
-                Handover::Batched if !to.is_some_and(Recipient::has_source) => {
-                    let messages = datagrams::send_batched(fd, bytes, segment, to)?;
-                    return Ok(bytes.len().min(messages * segment));
-                }
-                Handover::Batched | Handover::Single => {}
-            }
+        if let Some(batched) = &self.batched
+            && bytes.len() > segment
+        {
+            return batched.send(fd, bytes, segment, to);
         }
         let one = &bytes[..bytes.len().min(segment)];
-        datagrams::send(fd, one, None, to)?;
+        datagrams::send(fd, one, to)?;
         Ok(one.len())
-    }
-
-    /// Changes to the next slower interface if this error may mean that the present one is not
-    /// supported; whether it did. Older kernels cut fewer segments, some routes and devices none.
-    fn fall_back(&mut self, cause: &io::Error, is_segmented: bool) -> bool {
-        let refusal = matches!(
-            cause.raw_os_error(),
-            Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE | libc::EOPNOTSUPP | libc::ENOSYS)
-        );
-        if !refusal || !is_segmented {
-            return false;
-        }
-        self.handover = match self.handover {
-            Handover::Segmented(datagrams::MOST_SEGMENTS) => {
-                Handover::Segmented(datagrams::MOST_SEGMENTS_BEFORE)
-            }
-            Handover::Segmented(_) => Handover::Batched,
-            Handover::Batched => Handover::Single,
-            Handover::Single => return false,
-        };
-        true
     }
 }
 

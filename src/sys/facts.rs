@@ -1,5 +1,8 @@
 //! Types that the system layer shares with its users, the same for every operating system.
 
+use std::io;
+
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -28,6 +31,10 @@ pub(crate) struct TcpCounts {
     pub segments_in: u64,
     /// Payload bytes sent; retransmitted ones count each time.
     pub bytes_out: u64,
+    /// Payload bytes sent; retransmitted ones count once.
+    pub payload_out: u64,
+    /// Bytes received; the peer's FIN counts as one.
+    pub bytes_in: u64,
     /// Segments retransmitted.
     pub retransmissions: u64,
     /// The smoothed round trip (RFC 6298); `None` before the first was measured.
@@ -75,4 +82,56 @@ impl Received {
     pub(crate) fn count(&self) -> usize {
         if self.range.is_empty() { 1 } else { self.range.len().div_ceil(self.segment) }
     }
+}
+
+/// Which child has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The child of this process id. It stays a zombie until it is waited for.
+    One(i32),
+    /// None that has not been waited for.
+    NoMore,
+    /// There are no children at all, so those that were started have been waited for elsewhere, or
+    /// without anybody (SIGCHLD ignored; ECHILD, wait(2)).
+    All,
+}
+
+/// What an ICMP error says about a datagram: why the destination host, or a router on the path to it,
+/// did not deliver it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux keeps ICMP errors"))]
+pub(crate) enum IcmpKind {
+    /// From the host itself: no socket is bound to this port.
+    PortUnreachable,
+    /// The host cannot be reached, or does not implement UDP.
+    HostUnreachable,
+    /// There is no route to its network.
+    NetworkUnreachable,
+    /// A router or firewall drops it on purpose (administratively prohibited).
+    Prohibited,
+    /// Its time to live (hop limit) was used up, or not all of its fragments arrived in time.
+    TimeExceeded,
+    /// It is longer than the MTU of the next hop and must not be fragmented there. The kernel lowers the
+    /// path MTU, so that later datagrams arrive.
+    TooLong,
+}
+
+/// An ICMP error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Icmp {
+    /// What it says.
+    pub kind: IcmpKind,
+    /// The destination of the datagram that it is about.
+    pub about: SocketAddr,
+    /// The host or router that sent the error, if the kernel tells.
+    pub from: Option<IpAddr>,
+}
+
+/// Why there is no network of our own: what was refused, and in the system's words why.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// Such as `open /dev/net/tun`.
+    pub what: &'static str,
+    /// The system's answer.
+    pub cause: io::Error,
 }

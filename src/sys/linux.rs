@@ -1,27 +1,66 @@
 //! Linux: what the kernel tells about sockets, processes and terminals that no crate in use offers.
 #![allow(unsafe_code)]
 
-pub(super) mod datagrams;
+mod datagrams;
+mod descendants;
+mod icmp;
+mod private_network;
+mod splice;
+mod timer;
 
-use std::ffi::OsStr;
+pub(super) use datagrams::{BatchReceiver, BatchSender, RECEIVE_BATCH, tell_destinations};
+pub(super) use descendants::{adopt_orphans, is_held};
+pub(super) use icmp::{hear_icmp, next_icmp};
+pub(crate) use private_network::PrivateNetwork;
+pub(super) use splice::{CAN_SPLICE, enlarge_pipe, pipe_size, splice};
+pub(super) use timer::Timer;
+
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::SocketAddr;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
-use std::rc::Rc;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::time::Duration;
-use std::{ptr, slice};
 
-use nix::sys::socket::{setsockopt, sockopt};
-
-use socket2::{SockRef, Socket};
+use nix::fcntl::OFlag;
+use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
+use nix::sys::stat::Mode;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::facts::{TcpCounts, TcpState};
+use super::unix::{self, address_of, get_option};
 use crate::peer::Address;
+
+/// A call that finds a connection broken says so, instead of a signal (send(2)).
+pub(super) const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
+
+/// A kind of local socket that this program has none of, as anybody may connect it to find out
+/// whether a path is in use: one in use refuses it, and no place in a listener's queue is taken.
+pub(super) const NO_SUCH_LOCAL: Type = Type::SEQPACKET;
+
+/// The device `/dev/null` (null(4)): major 1, minor 3.
+pub(super) fn null_device() -> Option<u64> {
+    Some(libc::makedev(1, 3))
+}
+
+/// Opens what a descriptor of ours is, by its name in /proc (proc(5)).
+pub(super) fn reopen(fd: BorrowedFd<'_>, flags: OFlag) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    Ok(nix::fcntl::open(path.as_str(), flags, Mode::empty())?)
+}
+
+pub(super) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
+    Socket::new(domain, kind.nonblocking(), None)
+}
+
+pub(super) fn bind_device(socket: &Socket, device: &str, _: Domain) -> io::Result<()> {
+    socket.bind_device(Some(device.as_bytes()))
+}
+
+pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(nix::unistd::pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)?)
+}
 
 pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<(Socket, Option<Address>)> {
     let mut name = MaybeUninit::<libc::sockaddr_storage>::uninit();
@@ -39,48 +78,6 @@ pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<(Socket, Option<Add
     Ok((socket, address_of(&name, length)))
 }
 
-/// The address in a socket name of which the kernel has filled in `length` bytes; `None` for other
-/// address families.
-fn address_of(
-    name: &MaybeUninit<libc::sockaddr_storage>,
-    length: libc::socklen_t,
-) -> Option<Address> {
-    let name = name.as_ptr();
-    if (length as usize) < size_of::<libc::sa_family_t>() {
-        return None;
-    }
-    // SAFETY: the kernel has filled in `length` bytes, at least the family.
-    let family = unsafe { (*name.cast::<libc::sockaddr>()).sa_family };
-    match i32::from(family) {
-        libc::AF_INET if length as usize >= size_of::<libc::sockaddr_in>() => {
-            // SAFETY: for this family and length the kernel has filled in a sockaddr_in.
-            let v4 = unsafe { *name.cast::<libc::sockaddr_in>() };
-            let ip = u32::from_be(v4.sin_addr.s_addr).into();
-            Some(SocketAddr::from(SocketAddrV4::new(ip, u16::from_be(v4.sin_port))).into())
-        }
-        libc::AF_INET6 if length as usize >= size_of::<libc::sockaddr_in6>() => {
-            // SAFETY: for this family and length the kernel has filled in a sockaddr_in6.
-            let v6 = unsafe { *name.cast::<libc::sockaddr_in6>() };
-            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
-            let port = u16::from_be(v6.sin6_port);
-            Some(SocketAddr::from(SocketAddrV6::new(ip, port, 0, v6.sin6_scope_id)).into())
-        }
-        libc::AF_UNIX => {
-            // SAFETY: the storage is larger than a sockaddr_un, and the kernel has filled in
-            // `length` bytes of it; only those are looked at.
-            let path = unsafe { &(*name.cast::<libc::sockaddr_un>()).sun_path };
-            let given = (length as usize).saturating_sub(size_of::<libc::sa_family_t>());
-            // SAFETY: c_char and u8 have the same size and alignment.
-            let path =
-                unsafe { slice::from_raw_parts(path.as_ptr().cast::<u8>(), given.min(path.len())) };
-            let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
-            let path = Path::new(OsStr::from_bytes(path));
-            Some(Address::Unix((!path.as_os_str().is_empty()).then(|| Rc::from(path))))
-        }
-        _ => None,
-    }
-}
-
 /// CAP_NET_BIND_SERVICE (`linux/capability.h`).
 const BIND_SERVICE: u64 = 1 << 10;
 
@@ -94,31 +91,6 @@ pub(super) fn privileged_ports() -> Option<Range<u16>> {
     // Linux before 4.11 has no such setting, and a fixed limit.
     let first = first.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024);
     Some(1..first)
-}
-
-pub(super) fn is_ignored(signal: i32) -> bool {
-    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: with a null new action the call only writes the present one into `action`.
-    let result = unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) };
-    // SAFETY: zeroes are a valid value, and the kernel has written over them if it succeeded.
-    result == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
-}
-
-/// Reads a socket option that is a plain C structure or array, together with how many bytes of
-/// it the kernel filled in.
-fn get_option<T: Copy>(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<(T, usize)> {
-    let mut value = MaybeUninit::<T>::zeroed();
-    let mut length = size_of::<T>() as libc::socklen_t;
-    // SAFETY: the descriptor is open, the pointer and the length describe `value`, and the kernel
-    // writes at most `length` bytes into it.
-    let result = unsafe {
-        libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut length)
-    };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the memory was zeroed, and the callers' types (integers only) allow any bit pattern.
-    Ok((unsafe { value.assume_init() }, length as usize))
 }
 
 /// `tcpi_state` of TCP_INFO (tcp(7)); the numbers are those of `enum` in `netinet/tcp.h`.
@@ -135,8 +107,15 @@ pub(super) fn tcp_state(fd: BorrowedFd<'_>) -> io::Result<TcpState> {
 
 pub(super) fn tcp_peer_has_closed(fd: BorrowedFd<'_>) -> io::Result<bool> {
     const CLOSE_WAIT: u8 = 8;
+    const LAST_ACK: u8 = 9;
     let (state, _) = get_option::<u8>(fd, libc::IPPROTO_TCP, libc::TCP_INFO)?;
-    Ok(state == CLOSE_WAIT)
+    Ok(matches!(state, CLOSE_WAIT | LAST_ACK))
+}
+
+pub(super) fn tcp_unanswered_probes(fd: BorrowedFd<'_>) -> io::Result<u8> {
+    // The fourth byte of struct tcp_info.
+    let ([.., probes], _) = get_option::<[u8; 4]>(fd, libc::IPPROTO_TCP, libc::TCP_INFO)?;
+    Ok(probes)
 }
 
 /// Words of `struct tcp_info` (`linux/tcp.h`), counted in 32-bit units; the structure only grows,
@@ -147,11 +126,13 @@ mod tcp_info {
     /// In microseconds.
     pub(super) const RTT: usize = 17;
     pub(super) const TOTAL_RETRANS: usize = 25;
+    pub(super) const BYTES_RECEIVED: usize = 32;
     pub(super) const SEGS_OUT: usize = 34;
     pub(super) const SEGS_IN: usize = 35;
     /// Since Linux 4.19.
     pub(super) const BYTES_SENT: usize = 50;
-    pub(super) const LENGTH: usize = 52;
+    pub(super) const BYTES_RETRANS: usize = 52;
+    pub(super) const LENGTH: usize = 54;
 }
 
 /// TCPI_OPT_TIMESTAMPS (`linux/tcp.h`).
@@ -173,6 +154,8 @@ pub(super) fn tcp_counts(fd: BorrowedFd<'_>) -> io::Result<Option<TcpCounts>> {
         segments_out: word(tcp_info::SEGS_OUT),
         segments_in: word(tcp_info::SEGS_IN),
         bytes_out: long(tcp_info::BYTES_SENT),
+        payload_out: long(tcp_info::BYTES_SENT) - long(tcp_info::BYTES_RETRANS),
+        bytes_in: long(tcp_info::BYTES_RECEIVED),
         retransmissions: word(tcp_info::TOTAL_RETRANS),
         round_trip: match word(tcp_info::RTT) {
             0 => None,
@@ -240,7 +223,5 @@ pub(super) fn receive_drops(fd: BorrowedFd<'_>) -> io::Result<u64> {
 
 pub(super) fn raise_receive_buffer(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     // SO_RCVBUFFORCE needs CAP_NET_ADMIN, and is not limited by net.core.rmem_max (socket(7)).
-    setsockopt(&fd, sockopt::RcvBufForce, &bytes)
-        .or_else(|_| setsockopt(&fd, sockopt::RcvBuf, &bytes))
-        .map_err(Into::into)
+    setsockopt(&fd, sockopt::RcvBufForce, &bytes).or_else(|_| unix::raise_receive_buffer(fd, bytes))
 }

@@ -30,10 +30,11 @@ const FLOORS: &[&[&str]] = &[
     &["setup"],
     &["engine"],
     &["run"],
-    &["observe", "io"],
+    &["observe", "io", "chart"],
     &["net"],
+    &["error"],
     &["sys"],
-    &["units", "error"],
+    &["units"],
     &["peer"],
 ];
 
@@ -45,7 +46,7 @@ const PLACES: [(&str, &[&str]); 12] = [
     ("cfg(target_os", &["sys.rs", "sys/"]),
     ("process::exit", &["main.rs"]),
     // Connected stream sockets have one end that all use; standard input and output may be sockets, too.
-    ("MsgFlags", &["engine/stream/", "io/stdio.rs", "io/stdio/", "sys/"]),
+    ("MsgFlags", &["engine/stream/", "io/stdio.rs", "io/stdio/", "sys.rs", "sys/"]),
     ("Shutdown", &["engine/stream/", "io/stdio.rs"]),
     ("set_linger", &["net/socket.rs"]),
     // One thread, one loop: nothing waits anywhere else but a look-up of a name, which nobody can do otherwise.

@@ -3,6 +3,7 @@
 mod accounts;
 mod capture;
 mod clock;
+mod lab;
 pub(crate) mod peer;
 mod shown;
 mod statuses;
@@ -16,6 +17,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     let mut tests = accounts::tests();
     tests.extend(capture::tests());
     tests.extend(clock::tests());
+    tests.extend(lab::tests());
     tests.extend(shown::tests());
     tests.extend(statuses::tests());
     tests

@@ -2,6 +2,8 @@
 //!
 //! `PKTCAT_UPDATE_MAN=1 cargo test --test it docs::` writes the man pages anew.
 
+pub(crate) mod manual;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +19,8 @@ use crate::util::{Input, pktcat, program};
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
         man_pages_are_those_of_the_definitions,
-        man_pages_have_no_errors needs [Need::Program("mandoc")],
+        man_pages_please_mandoc needs [Need::Program("mandoc")],
+        every_page_has_the_sections_that_readers_look_for,
         every_subcommand_has_a_page,
         help_fits_one_screen,
         help_is_grouped_under_headings,
@@ -71,9 +74,7 @@ fn pages(dir: &Path) -> BTreeMap<String, String> {
 }
 
 fn man_pages_are_those_of_the_definitions() {
-    let fresh = tempfile::tempdir().unwrap();
-    clap_mangen::generate_to(with_aliases(), fresh.path()).unwrap();
-    let fresh = pages(fresh.path());
+    let fresh = manual::pages(&with_aliases());
     if std::env::var_os("PKTCAT_UPDATE_MAN").is_some() {
         for name in pages(&man_dir()).keys() {
             fs::remove_file(man_dir().join(name)).unwrap();
@@ -91,11 +92,27 @@ fn man_pages_are_those_of_the_definitions() {
     }
 }
 
-fn man_pages_have_no_errors() {
-    for name in pages(&man_dir()).keys() {
-        let lint = program("mandoc", ["-T", "lint", "-W", "error"]).arg(man_dir().join(name)).run();
-        let lint = lint.expect_code(0);
-        assert_eq!((lint.stdout_text().as_str(), lint.stderr.as_str()), ("", ""), "{name}");
+/// Complaints of mandoc that are none: another manual's pages are not installed where this is tested, and clap_mangen
+/// writes what man(7) of GNU has.
+const NO_COMPLAINTS: [&str; 1] = ["referenced manual not found"];
+
+fn man_pages_please_mandoc() {
+    let files = fs::read_dir(man_dir()).unwrap().map(|entry| entry.unwrap().path());
+    for file in files.filter(|file| file.is_file()) {
+        let lint = program("mandoc", ["-T", "lint", "-W", "style"]).arg(&file).run();
+        let said = lint.stdout_text() + &lint.stderr;
+        let complaint = said.lines().find(|line| !NO_COMPLAINTS.iter().any(|no| line.contains(no)));
+        assert_eq!(complaint, None, "{}", file.display());
+    }
+}
+
+fn every_page_has_the_sections_that_readers_look_for() {
+    for (name, text) in pages(&man_dir()) {
+        for section in
+            ["\"EXIT STATUS\"", "EXAMPLES", "ENVIRONMENT", "SIGNALS", "FILES", "\"SEE ALSO\""]
+        {
+            assert!(text.contains(&format!(".SH {section}\n")), "{name} has no {section}");
+        }
     }
 }
 

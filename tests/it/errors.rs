@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 
 use crate::tests;
-use crate::util::{Cmd, Ended, Input, Output, net, pktcat, pktcat_line, program};
+use crate::util::{Cmd, Ended, Input, Output, binary, net, pktcat, pktcat_line, program};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -326,8 +326,7 @@ fn errors_are_told_when_descriptors_have_run_out() {
     for limit in [4, 5, 6, 7] {
         let words = ["-c", "ulimit -n $1; exec \"$2\" connect 127.0.0.1 9", "sh"];
         let limit = limit.to_string();
-        let cmd =
-            program("sh", words.into_iter().chain([&limit[..], env!("CARGO_BIN_EXE_pktcat")]));
+        let cmd = program("sh", words.into_iter().chain([&limit[..], binary()]));
         let ended = cmd.run();
         assert!(matches!(ended.status.code(), Some(1 | 4)), "{limit}: {:?}", ended.status);
         says(&ended, &[]);

@@ -15,6 +15,7 @@
 //! ```
 mod datagrams;
 mod errors;
+mod forwarding;
 mod others;
 mod plan;
 mod streams;
@@ -35,6 +36,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         Scene { name: "listen -u", options: &["", "--portable"], run: datagrams::listen },
         Scene { name: "listen -u --echo", options: &["", "--portable"], run: datagrams::echo },
         Scene { name: "connect -u", options: &["", "--portable"], run: datagrams::connect },
+        Scene { name: "forward", options: &["", "--portable", "-x"], run: forwarding::forward },
         Scene { name: "scan", options: &[""], run: others::scan_tcp },
         Scene { name: "scan -u", options: &[""], run: others::scan_udp },
         Scene { name: "compare", options: &[""], run: others::compare },

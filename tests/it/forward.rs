@@ -15,7 +15,10 @@ use crate::util::data::{
 use crate::util::harness::Need;
 use crate::util::{Running, eventually, net, pktcat, pktcat_line, proc};
 
+mod datagrams;
+mod load;
 mod seen;
+mod services;
 
 pub(crate) fn tests() -> Vec<Trial> {
     let mut all = tests![
@@ -39,7 +42,10 @@ pub(crate) fn tests() -> Vec<Trial> {
         words_that_make_no_sense_are_usage_errors,
         the_port_is_written_to_a_file,
     ];
+    all.extend(datagrams::tests());
     all.extend(seen::tests());
+    all.extend(load::tests());
+    all.extend(services::tests());
     all
 }
 
@@ -135,16 +141,19 @@ fn a_refusal_resets_the_client_and_the_forwarder_goes_on() {
     let (held, port) = net::refusing_port();
     let running = pktcat_line(&format!("forward 0 127.0.0.1:{port}")).spawn();
     for number in 1..=2 {
-        let client = net::connect(running.port());
-        assert_eq!(read_to_reset(&client), b"");
+        // It may be reset before the system has told that it is connected.
+        let own = TcpStream::connect(("127.0.0.1", running.port())).map(|client| {
+            let own = client.local_addr().unwrap();
+            assert_eq!(read_to_reset(&client), b"");
+            own
+        });
         let line = running.wait_lines("pktcat: ", number).remove(number - 1);
-        let own = client.local_addr().unwrap();
-        assert_eq!(
-            line,
-            format!(
-                "pktcat: connect: 127.0.0.1:{port} (tcp): connection refused (for #{number} {own})"
-            )
-        );
+        let told =
+            format!("pktcat: connect: 127.0.0.1:{port} (tcp): connection refused (for #{number} ");
+        assert!(line.starts_with(&told), "{line}");
+        if let Ok(own) = own {
+            assert_eq!(line, format!("{told}{own})"));
+        }
     }
     drop(held);
     let (listener, _) = net::listener_at(&format!("127.0.0.1:{port}"));

@@ -6,7 +6,9 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod accepting;
+mod any_peer;
 mod architecture;
+mod attempts;
 mod beginners;
 mod bounded;
 mod bulk;
@@ -21,11 +23,15 @@ mod docs;
 mod dump;
 mod endings;
 mod errors;
+mod examples;
+mod expect;
 mod failures;
 mod faults;
 mod forged;
 mod formats;
 mod forward;
+mod habits;
+mod half_closed;
 mod hints;
 mod interop;
 mod json;
@@ -57,6 +63,7 @@ mod udp;
 mod unix;
 mod unreachable;
 mod util;
+mod words;
 
 use libtest_mimic::Trial;
 
@@ -75,9 +82,11 @@ const ALONE: &[&str] = &[
     "clients_limits::floods_leave_nothing_behind",
     "clients_limits::sixty_four_descriptors_serve_two_hundred_clients",
     "commands::a_storm_of_two_hundred_leaves_nothing_behind",
+    "compare::lab::measured::",
     "compare::clock::no_message_leaves_before_its_time",
     "faults::",
     "forged::two_services_that_answer_each_other_are_stopped",
+    "forward::load::",
     "formats::the_pace_is_right_on_average",
     "progress::a_file_has_a_bar_with_a_size_that_goes_away",
     "round_trips::",
@@ -97,6 +106,8 @@ fn main() {
 fn all() -> Vec<Trial> {
     [
         accepting::tests(),
+        any_peer::tests(),
+        attempts::tests(),
         architecture::tests(),
         beginners::tests(),
         bounded::tests(),
@@ -112,11 +123,15 @@ fn all() -> Vec<Trial> {
         dump::tests(),
         endings::tests(),
         errors::tests(),
+        expect::tests(),
+        examples::tests(),
         failures::tests(),
         faults::tests(),
         forged::tests(),
         formats::tests(),
         forward::tests(),
+        half_closed::tests(),
+        habits::tests(),
         hints::tests(),
         interop::tests(),
         json::tests(),
@@ -147,6 +162,7 @@ fn all() -> Vec<Trial> {
         udp::tests(),
         unix::tests(),
         unreachable::tests(),
+        words::tests(),
     ]
     .into_iter()
     .flatten()

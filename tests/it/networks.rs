@@ -1,5 +1,6 @@
 //! Machines unlike this one: no route, no IPv6, names with many addresses. Each is made from namespaces
 //! that end with the test; where those are not allowed, the tests say "ignored".
+mod gone;
 mod names;
 
 use std::ffi::OsString;
@@ -9,7 +10,7 @@ use std::process::{Command, Stdio};
 use libtest_mimic::Trial;
 
 use crate::util::harness::{self, Need};
-use crate::util::{Cmd, Input, PATIENCE, eventually, net, pktcat_line, program, ways};
+use crate::util::{Cmd, Input, PATIENCE, binary, eventually, net, pktcat_line, program, ways};
 
 pub(crate) fn tests() -> Vec<Trial> {
     let unshare = find_unshare();
@@ -22,6 +23,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     let ss = ["ip", "ss", "nsenter", "sysctl"].map(Need::Program);
     let unpaced = test("bulk_is_paced_only_when_it_leaves_the_machine", &ss, paced_only_outside);
     let mut tests = names::tests(unshare.as_ref());
+    tests.extend(gone::tests(unshare.as_ref()));
     tests.extend([
         with_bbr(unpaced),
         test("status_7_no_network_at_all", &[], status_7_no_network_at_all),
@@ -49,7 +51,7 @@ pub(crate) fn tests() -> Vec<Trial> {
 }
 
 /// How this user makes namespaces, if at all.
-fn find_unshare() -> Option<Vec<&'static str>> {
+pub(crate) fn find_unshare() -> Option<Vec<&'static str>> {
     [&["unshare"][..], &["unshare", "-r"]].into_iter().map(<[_]>::to_vec).find(|words| {
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).args(["-n", "-m", "sh", "-c", "mount --bind / /"]);
@@ -58,7 +60,7 @@ fn find_unshare() -> Option<Vec<&'static str>> {
     })
 }
 
-fn with_namespaces(trial: Trial, allowed: bool) -> Trial {
+pub(crate) fn with_namespaces(trial: Trial, allowed: bool) -> Trial {
     if allowed { trial } else { trial.with_ignored_flag(true).with_kind("needs namespaces") }
 }
 
@@ -122,8 +124,7 @@ done
 "#;
 
 fn listen_without_ipv6(unshare: &[&'static str]) {
-    let words =
-        unshare.iter().chain(&["-n", "sh", "-euc", BOTH_ENDS, "sh", env!("CARGO_BIN_EXE_pktcat")]);
+    let words = unshare.iter().copied().chain(["-n", "sh", "-euc", BOTH_ENDS, "sh", binary()]);
     let ended = program("env", words).run().expect_code(0);
     assert_eq!(ended.stdout_text(), "heard \nheard -u --count 1\n", "{}", ended.stderr);
 }
@@ -184,8 +185,7 @@ done
 
 /// BBR's pacing is for paths whose rate has to be found; elsewhere it is in the way of bulk data.
 fn paced_only_outside(unshare: &[&'static str]) {
-    let words =
-        unshare.iter().chain(&["-n", "sh", "-euc", CONGESTION, "sh", env!("CARGO_BIN_EXE_pktcat")]);
+    let words = unshare.iter().copied().chain(["-n", "sh", "-euc", CONGESTION, "sh", binary()]);
     let ended = program("env", words).run().expect_code(0);
     let lines = [
         "127.0.0.1 reno reno",
@@ -337,7 +337,7 @@ fn a_slow_name_server_makes_nobody_deaf(unshare: &[&'static str]) {
             _ => r#""$@" || exit $?"#,
         };
         let script = format!("{SLOW_SERVER}\nshift 2\n{run}");
-        let pktcat = env!("CARGO_BIN_EXE_pktcat");
+        let pktcat = binary();
         let own = unshare.iter().copied().chain(["-n", "-m", "sh", "-euc", &script, "sh"]);
         let words = own.chain([folder.path().to_str().unwrap(), pktcat, "timeout", "4", pktcat]);
         let ended = program("env", words.chain(line.split(' '))).stdin(Input::Null).run();

@@ -87,7 +87,7 @@ proptest! {
     }
 
     fn impairments_are_read_or_refused(
-        text in "(loss|dup|reorder)=[0-9.]{1,4}%?(,dup=[0-9]{1,2}%)?(,delay=[0-9]{1,4}ms)?(,jitter=[0-9]{1,12}s)?",
+        text in "(loss|dup|reorder|corrupt|slice)=[0-9.]{1,4}%?(,dup=[0-9]{1,2}%)?(,delay=[0-9]{1,4}ms)?(,jitter=[0-9]{1,12}s)?(,rate=[0-9]{1,6}[kM]?(,queue=[0-9]{1,4})?)?(,reset=[0-9]k)?",
     ) {
         parsers::impairments(text.as_bytes());
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 
 use crate::util::harness::{self, Need};
-use crate::util::{Ended, program};
+use crate::util::{Ended, binary, program};
 
 pub(crate) fn tests() -> Vec<Trial> {
     let unshare = find_unshare();
@@ -56,7 +56,7 @@ ip route add unreachable 192.0.2.0/24
 fn inside(unshare: &[&str], script: &str) -> Ended {
     let script = format!("{NETWORK}\n{script}");
     let words = unshare.iter().copied().chain(["-n", "sh", "-uc", &script, "sh"]);
-    program("env", words).arg(env!("CARGO_BIN_EXE_pktcat")).run()
+    program("env", words).arg(binary()).run()
 }
 
 fn no_false_port_among_all_ports(unshare: &[&'static str]) {

@@ -12,6 +12,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     tests![
         each_client_that_leaves_is_told_with_its_bytes_and_duration,
         a_client_that_resets_is_told_too,
+        what_a_command_said_and_heard_is_told,
         the_clients_of_a_stopped_run_are_told,
         without_v_or_without_k_no_client_is_told,
         a_summary_names_who_closed_first,
@@ -59,6 +60,36 @@ fn each_client_that_leaves_is_told_with_its_bytes_and_duration() {
         let ended = server.wait().expect_signal(Signal::SIGTERM);
         assert_eq!(ended.stderr.matches("closed ").count(), 3, "{}", ended.stderr);
     }
+}
+
+/// Nothing of it passes through the listener.
+fn what_a_command_said_and_heard_is_told() {
+    let server = pktcat_line("listen -k -v 127.0.0.1 0 -- cat").stdin(Input::Null).spawn();
+    let port = server.port();
+    for before in 0..2 {
+        let mut client = net::connect(port);
+        client.write_all(b"hello").unwrap();
+        assert_eq!(net::read_exactly(&client, 5), b"hello");
+        net::finish(&client);
+        assert_eq!(net::read_to_fin(&client), b"");
+        let lines = server.wait_lines("closed ", before + 1);
+        let (sent, received, _) = told(&lines[before], &client);
+        assert_eq!((sent, received), (5, 5));
+    }
+    server.signal(Signal::SIGTERM);
+    let ended = server.wait().expect_signal(Signal::SIGTERM);
+    let summary = ended.stderr.lines().last().unwrap();
+    assert!(summary.contains(", 2 connections, peer closed first in 2, round trip"), "{summary}");
+    // Of a local socket nobody knows.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let line = format!("listen -k -v -U {} -- true", path.display());
+    let server = pktcat_line(&line).stdin(Input::Null).spawn();
+    server.wait_line("listening on ");
+    drop(std::os::unix::net::UnixStream::connect(&path).unwrap());
+    let line = server.wait_line("closed ");
+    let seconds = line.strip_prefix("closed unnamed (unix), ").unwrap().strip_suffix(" s").unwrap();
+    seconds.parse::<f64>().unwrap();
 }
 
 fn a_client_that_resets_is_told_too() {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 
 use crate::util::harness::{self, Need};
-use crate::util::{Ended, extra_args, program};
+use crate::util::{Ended, binary, extra_args, program};
 
 pub(crate) fn tests() -> Vec<Trial> {
     let unshare = find_unshare();
@@ -91,7 +91,7 @@ fn run(
 ) -> Ended {
     let script = format!("{NETWORK}\n{setup}\n\"$@\" || exit $?");
     let prefix = unshare.iter().copied().chain(["-n", "-m", "sh", "-euc", &script, "sh"]);
-    let cmd = program("env", prefix).arg(env!("CARGO_BIN_EXE_pktcat")).arg(command);
+    let cmd = program("env", prefix).arg(binary()).arg(command);
     words.fold(cmd, |cmd, word| cmd.arg(word)).run()
 }
 

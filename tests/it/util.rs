@@ -15,7 +15,8 @@
 //! ```
 //!
 //! `PKTCAT_TEST_ARGS` holds words that are put right after the subcommand of `listen` and `connect`:
-//! `PKTCAT_TEST_ARGS=--portable cargo test` runs everything on the portable path.
+//! `PKTCAT_TEST_ARGS=--portable cargo test` runs everything on the portable path. `PKTCAT_BIN` names another
+//! program to be tested than the one that cargo has built.
 
 #![allow(unreachable_pub)]
 
@@ -32,7 +33,9 @@ pub mod udp;
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use cmd::{Cmd, Input, Output, extra_args, find_program, pktcat, pktcat_line, program, ways};
+pub use cmd::{
+    Cmd, Input, Output, binary, extra_args, find_program, pktcat, pktcat_line, program, ways,
+};
 pub use running::{Collected, Ended, Running};
 
 /// How long a test waits for something that must happen.

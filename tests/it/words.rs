@@ -1,6 +1,6 @@
 //! What is said to people: words that fit the case, and names from outside that leave a terminal alone.
-use libtest_mimic::Trial;
 use crate::tests;
+use libtest_mimic::Trial;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixDatagram;
@@ -49,7 +49,7 @@ fn too_few_replies_are_told_by_their_number() {
 }
 
 fn what_is_missing_is_named() {
-    let all = "a command is missing: listen, connect, scan, compare or completions";
+    let all = "a command is missing: listen, connect, forward, scan, compare or completions";
     for (line, says, help) in [
         ("", all, "pktcat --help"),
         ("listen", "PORT is missing", "pktcat listen --help"),

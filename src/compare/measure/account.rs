@@ -6,7 +6,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::compare::measure::rtt::RoundTrips;
+use crate::chart::round_trips::RoundTrips;
+use crate::chart::timeline::Timeline;
 
 /// A point in time, as the duration since the start of the run.
 pub(crate) type At = Duration;
@@ -25,7 +26,7 @@ pub(crate) enum Condition {
 /// What has become of a message so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MessageState {
-    /// Sent, and takes a place in the window.
+    /// Sent, and counted against the window.
     InFlight,
     /// Sent, and takes no place in the window any more; a reply would still be in time.
     Overdue,
@@ -85,6 +86,8 @@ pub(crate) struct Counts {
 struct Slot {
     sent_at: At,
     state: MessageState,
+    /// Bytes.
+    length: u32,
 }
 
 /// The account of one run over one protocol.
@@ -103,7 +106,27 @@ pub(crate) struct Account {
     /// The lowest number with which a reply would be in order (NextExp of RFC 4737).
     next_expected: u64,
     counts: Counts,
-    round_trips: RoundTrips,
+    times: Times,
+}
+
+/// How long the replies took.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Times {
+    /// Those of intact replies in time, to messages that went alone; to all where none did.
+    pub alone: RoundTrips,
+    /// Those of all intact replies in time.
+    pub all: RoundTrips,
+    /// Which message took how long, or was lost.
+    pub timeline: Timeline,
+}
+
+/// Which round trips a reply belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Company {
+    /// No other message was on its way.
+    Alone,
+    /// Others were.
+    Among,
 }
 
 impl Account {
@@ -119,7 +142,7 @@ impl Account {
             open: 0,
             next_expected: 0,
             counts: Counts::default(),
-            round_trips: RoundTrips::default(),
+            times: Times::default(),
         }
     }
 
@@ -141,18 +164,24 @@ impl Account {
         self.counts.sent - self.oldest_open < self.most_slots as u64
     }
 
-    /// Records that a message was sent; returns its number.
-    pub(crate) fn sent(&mut self, at: At) -> u64 {
+    /// A message has left; its number.
+    pub(crate) fn sent(&mut self, at: At, length: usize) -> u64 {
         if self.slots.len() == self.most_slots {
             self.slots.pop_front();
             self.first += 1;
         }
-        self.slots.push_back(Slot { sent_at: at, state: MessageState::InFlight });
+        self.slots.push_back(Slot {
+            sent_at: at,
+            state: MessageState::InFlight,
+            // At most 65,527 in a datagram.
+            length: u32::try_from(length).unwrap_or(u32::MAX),
+        });
         let number = self.counts.sent;
         self.counts.sent += 1;
         // It counts as lost until a reply comes.
         self.counts.lost += 1;
         self.open += 1;
+        self.times.timeline.sent(number);
         number
     }
 
@@ -179,6 +208,12 @@ impl Account {
     #[must_use]
     pub(crate) fn sent_at(&self, number: u64) -> Option<At> {
         self.slot(number).map(|slot| slot.sent_at)
+    }
+
+    /// Bytes of a message, if that is remembered.
+    #[must_use]
+    pub(crate) fn length(&self, number: u64) -> Option<usize> {
+        self.slot(number).and_then(|slot| usize::try_from(slot.length).ok())
     }
 
     /// The open messages, oldest first.
@@ -215,14 +250,21 @@ impl Account {
         Some(slot.sent_at + self.limit)
     }
 
-    /// Records a reply to message `number`.
-    pub(crate) fn reply(&mut self, number: u64, at: At, condition: Condition) -> Outcome {
-        let Some(Slot { sent_at, state }) = self.slot(number).copied() else {
+    /// A reply to message `number` has come.
+    pub(crate) fn reply(
+        &mut self,
+        number: u64,
+        at: At,
+        condition: Condition,
+        company: Company,
+    ) -> Outcome {
+        let Some(Slot { sent_at, state, .. }) = self.slot(number).copied() else {
             return self.unmatched(condition);
         };
         self.counts.corrupted += u64::from(condition != Condition::Intact);
         let took = at.saturating_sub(sent_at);
         if !matches!(state, MessageState::Answered | MessageState::Late) {
+            self.times.timeline.answered(number, took);
             self.counts.whole += u64::from(condition != Condition::Misshapen);
         }
         match state {
@@ -242,7 +284,10 @@ impl Account {
                 self.counts.received += 1;
                 if condition == Condition::Intact {
                     self.place_in_order(number);
-                    self.round_trips.record(took);
+                    self.times.all.record(took);
+                    if company == Company::Alone {
+                        self.times.alone.record(took);
+                    }
                 }
                 Outcome::Answered(took)
             }
@@ -254,6 +299,7 @@ impl Account {
     pub(crate) fn empty_reply(&mut self, number: u64) {
         if self.state(number).is_some_and(MessageState::is_open) {
             self.set(number, MessageState::Answered);
+            self.times.timeline.forget(number);
             self.counts.lost -= 1;
             self.counts.received += 1;
         }
@@ -286,13 +332,13 @@ impl Account {
     #[cfg(test)]
     #[must_use]
     pub(crate) fn round_trips(&self) -> &RoundTrips {
-        &self.round_trips
+        &self.times.all
     }
 
-    /// The round trips of intact replies that came in time, at the end of the run.
+    /// The round trips, and which message took how long, when the run is over.
     #[must_use]
-    pub(crate) fn into_round_trips(self) -> RoundTrips {
-        self.round_trips
+    pub(crate) fn into_times(self) -> Times {
+        self.times
     }
 }
 

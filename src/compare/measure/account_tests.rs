@@ -11,14 +11,14 @@ fn ms(n: u64) -> At {
 fn with_sent(n: u64) -> Account {
     let mut account = Account::new(LIMIT, 1000);
     for i in 0..n {
-        assert_eq!(account.sent(ms(i)), i);
+        assert_eq!(account.sent(ms(i), 64), i);
     }
     account
 }
 
 fn replies(account: &mut Account, at: At, numbers: &[u64]) {
     for &number in numbers {
-        account.reply(number, at, Condition::Intact);
+        account.reply(number, at, Condition::Intact, Company::Alone);
     }
 }
 
@@ -26,15 +26,18 @@ fn replies(account: &mut Account, at: At, numbers: &[u64]) {
 fn every_message_is_received_late_or_lost() {
     let mut account = with_sent(5);
     assert_eq!(account.open(), 5);
-    assert_eq!(account.reply(0, ms(7), Condition::Intact), Outcome::Answered(ms(7)));
+    assert_eq!(
+        account.reply(0, ms(7), Condition::Intact, Company::Alone),
+        Outcome::Answered(ms(7))
+    );
     account.expire(ms(102));
     // Message 1 was sent at 1 ms, 2 at 2 ms: the first has passed the limit, the second has not.
     assert_eq!(account.state(1), Some(MessageState::Lost));
     assert_eq!(account.state(2), Some(MessageState::InFlight));
     assert_eq!(account.next_expiry(), Some(ms(102)));
-    assert_eq!(account.reply(1, ms(102), Condition::Intact), Outcome::Late);
+    assert_eq!(account.reply(1, ms(102), Condition::Intact, Company::Alone), Outcome::Late);
     // Late is late, whether or not somebody looked at the clock in between.
-    assert_eq!(account.reply(2, ms(103), Condition::Intact), Outcome::Late);
+    assert_eq!(account.reply(2, ms(103), Condition::Intact, Company::Alone), Outcome::Late);
     account.expire(ms(1000));
     let want = Counts { sent: 5, received: 1, late: 2, lost: 2, whole: 3, ..Counts::default() };
     assert_eq!(account.counts(), want);
@@ -57,8 +60,11 @@ fn reordering_is_that_of_rfc_4737() {
 fn only_the_first_intact_copy_counts_for_order_and_round_trips() {
     let mut account = with_sent(4);
     replies(&mut account, ms(10), &[2, 2, 0]);
-    assert_eq!(account.reply(1, ms(10), Condition::Changed), Outcome::Answered(ms(9)));
-    assert_eq!(account.reply(1, ms(10), Condition::Changed), Outcome::Duplicate);
+    assert_eq!(
+        account.reply(1, ms(10), Condition::Changed, Company::Alone),
+        Outcome::Answered(ms(9))
+    );
+    assert_eq!(account.reply(1, ms(10), Condition::Changed, Company::Alone), Outcome::Duplicate);
     let counts = account.counts();
     assert_eq!((counts.received, counts.duplicated), (3, 2));
     assert_eq!((counts.reordered, counts.corrupted), (1, 2));
@@ -68,7 +74,7 @@ fn only_the_first_intact_copy_counts_for_order_and_round_trips() {
 #[test]
 fn replies_to_nothing_are_counted_apart() {
     let mut account = with_sent(1);
-    assert_eq!(account.reply(7, ms(1), Condition::Intact), Outcome::Unmatched);
+    assert_eq!(account.reply(7, ms(1), Condition::Intact, Company::Alone), Outcome::Unmatched);
     assert_eq!(account.unmatched(Condition::Changed), Outcome::Unmatched);
     let counts = account.counts();
     assert_eq!((counts.unmatched, counts.corrupted, counts.lost), (2, 1, 1));
@@ -78,7 +84,7 @@ fn replies_to_nothing_are_counted_apart() {
 fn memory_is_bounded_by_slots_that_hold_no_open_message() {
     let mut account = Account::new(LIMIT, 3);
     for _ in 0..3 {
-        account.sent(ms(0));
+        account.sent(ms(0), 64);
     }
     assert!(!account.has_room());
     replies(&mut account, ms(1), &[1, 2]);
@@ -88,9 +94,9 @@ fn memory_is_bounded_by_slots_that_hold_no_open_message() {
     account.expire(ms(1));
     assert!(account.has_room());
     for _ in 0..3 {
-        account.sent(ms(2));
+        account.sent(ms(2), 64);
     }
     assert_eq!(account.state(2), None);
-    assert_eq!(account.reply(2, ms(3), Condition::Intact), Outcome::Unmatched);
+    assert_eq!(account.reply(2, ms(3), Condition::Intact, Company::Alone), Outcome::Unmatched);
     assert_eq!(account.open_messages().collect::<Vec<_>>(), [3, 4, 5]);
 }

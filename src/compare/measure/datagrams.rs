@@ -60,12 +60,12 @@ pub(crate) struct UdpCarrier {
     sender: Sender,
     meter: UdpMeter,
     wire: WireTraffic,
-    /// How many datagrams were received.
+    /// UdpCarrier that came.
     came: u64,
 }
 
 impl UdpCarrier {
-    /// A carrier over a connected socket; `latch` is the reactor's watch of it for reading.
+    /// Takes a connected socket that the reactor watches for reading.
     #[must_use]
     pub(crate) fn new(
         socket: Rc<Socket>,
@@ -108,7 +108,7 @@ impl UdpCarrier {
         self.wire
     }
 
-    /// How many datagrams were received.
+    /// UdpCarrier that came.
     #[must_use]
     pub(crate) fn came(&self) -> u64 {
         self.came

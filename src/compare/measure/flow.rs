@@ -16,8 +16,11 @@ use crate::compare::measure::account::At;
 pub(crate) struct Pacing {
     /// The time between two messages.
     pub interval: Duration,
-    /// The most messages that may be without a reply at once.
+    /// The most messages outstanding at once, after those that go alone.
     pub window: usize,
+    /// So many messages go alone at the beginning, each when the one before is answered: their round
+    /// trips contain nothing of the others.
+    pub alone: u64,
     /// How long a reply may take.
     pub limit: Duration,
     /// How many messages are sent in all.
@@ -67,10 +70,21 @@ struct InFlight {
     overtaken: u32,
 }
 
+/// For so long messages go alone at most: on a slow path the others need time, too.
+const LONGEST_ALONE: Duration = Duration::from_secs(2);
+
+/// After this a sixteenth of all is enough.
+const ENOUGH_ALONE: Duration = Duration::from_millis(100);
+const LEAST_ALONE: u64 = 16;
+
 /// The flow of messages over one protocol.
 #[derive(Debug)]
 pub(crate) struct Flow {
     pacing: Pacing,
+    /// No message before this one has another one beside it, and once `company` is set all others
+    /// may.
+    alone: u64,
+    company: bool,
     delivery: Delivery,
     sent: u64,
     first_at: At,
@@ -86,6 +100,8 @@ impl Flow {
     pub(crate) fn new(pacing: Pacing, delivery: Delivery) -> Self {
         Self {
             pacing,
+            alone: pacing.alone,
+            company: false,
             delivery,
             sent: 0,
             first_at: At::ZERO,
@@ -101,7 +117,9 @@ impl Flow {
         if self.sent == self.pacing.count {
             return Next::Done;
         }
-        if self.in_flight.len() >= self.pacing.window {
+        // The first one with others beside it waits for the last one that goes alone.
+        let window = if self.is_alone() { 1 } else { self.pacing.window };
+        if self.in_flight.len() >= window {
             return Next::Full;
         }
         if self.sent == 0 || self.pacing.interval.is_zero() {
@@ -118,11 +136,43 @@ impl Flow {
             self.first_at = at;
         }
         self.sent += 1;
+        if self.sent > self.alone {
+            self.company = true;
+        }
         self.in_flight.push_back(InFlight { number, at, overtaken: 0 });
     }
 
-    /// Records the reply to a message. `took` is the round-trip time, if this reply is fit to measure it.
-    /// `overdue` is called with the messages that the window stops waiting for because of it.
+    /// Whether the next message waits until nothing else is on its way.
+    fn is_alone(&self) -> bool {
+        !self.company && self.sent <= self.alone && self.alone > 0
+    }
+
+    /// From now on messages have others beside them, if they have gone alone for long enough.
+    pub(crate) fn end_alone(&mut self, now: At) {
+        if self.alone_ends().is_none_or(|end| now < end) {
+            return;
+        }
+        self.alone = self.alone.min(self.sent);
+        // The next one waits until the last of these is answered, though not for ever.
+        self.company = now >= self.first_at + LONGEST_ALONE;
+    }
+
+    /// When messages stop going alone, at the latest.
+    #[must_use]
+    pub(crate) fn alone_ends(&self) -> Option<At> {
+        let enough = self.sent >= self.pacing.count.div_ceil(LEAST_ALONE) && self.sent < self.alone;
+        let length = if enough { ENOUGH_ALONE } else { LONGEST_ALONE };
+        (self.is_alone() && self.sent > 0).then(|| self.first_at + length)
+    }
+
+    /// How many messages go alone, as far as is known yet.
+    #[must_use]
+    pub(crate) fn alone(&self) -> u64 {
+        self.alone
+    }
+
+    /// A message was answered, `took` after it was sent if the reply says anything about that.
+    /// Tells `overdue` of messages that the window no longer waits for.
     pub(crate) fn answered(
         &mut self,
         number: u64,
@@ -201,7 +251,7 @@ mod tests {
     }
 
     fn flow(interval: u64, window: usize, delivery: Delivery) -> Flow {
-        let pacing = Pacing { interval: ms(interval), window, limit: ms(1000), count: 8 };
+        let pacing = Pacing { interval: ms(interval), window, alone: 0, limit: ms(1000), count: 8 };
         Flow::new(pacing, delivery)
     }
 
@@ -216,6 +266,35 @@ mod tests {
         flow.answered(0, Some(ms(1)), |_| panic!("nothing is overdue in a stream"));
         assert_eq!(flow.next(ms(1)), Next::Now);
         assert_eq!(flow.patience_ends(), None);
+    }
+
+    #[test]
+    fn the_first_ones_go_alone_but_not_for_long() {
+        let pacing = Pacing { interval: ms(0), window: 4, alone: 3, limit: ms(1000), count: 8 };
+        let mut flow = Flow::new(pacing, Delivery::InOrder);
+        for number in 0..3 {
+            assert_eq!(flow.next(ms(number)), Next::Now);
+            flow.sent(number, ms(number));
+            assert_eq!(flow.next(ms(number)), Next::Full);
+            flow.answered(number, None, |_| ());
+        }
+        for number in 3..7 {
+            assert_eq!(flow.next(ms(9)), Next::Now);
+            flow.sent(number, ms(9));
+        }
+        assert_eq!((flow.next(ms(9)), flow.alone()), (Next::Full, 3));
+        let mut slow = Flow::new(Pacing { alone: 8, ..pacing }, Delivery::InOrder);
+        slow.sent(0, ms(0));
+        assert_eq!((slow.next(ms(1999)), slow.alone_ends()), (Next::Full, Some(ms(100))));
+        slow.end_alone(ms(1000));
+        assert_eq!(
+            (slow.next(ms(1999)), slow.alone()),
+            (Next::Full, 1),
+            "enough, but not yet answered"
+        );
+        slow.end_alone(ms(2000));
+        assert_eq!((slow.next(ms(2000)), slow.alone()), (Next::Now, 1), "answered or not");
+        assert_eq!(slow.alone_ends(), None);
     }
 
     #[test]

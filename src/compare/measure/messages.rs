@@ -185,7 +185,7 @@ impl Given {
     }
 }
 
-/// Reads one message after the other from a file.
+/// One message after the other out of a file.
 pub(crate) struct MessageReader {
     given: Given,
     from: Box<dyn Read>,
@@ -242,7 +242,7 @@ impl MessageReader {
 pub(crate) enum Messages {
     /// Generated messages.
     Generated(Generator),
-    /// The user's own messages.
+    /// The user's own.
     Given(MessageReader),
 }
 

@@ -5,13 +5,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::Interest;
 use socket2::Socket;
 
-use crate::compare::measure::account::At;
-use crate::compare::measure::impair::{Impairer, Impairment};
+use crate::engine::impair::{Line, Message, Spec};
 use crate::engine::stream::Transport;
 use crate::error::{Error, Result};
 use crate::io::progress::Progress;
@@ -19,7 +18,7 @@ use crate::io::reactor::{Latch, Reactor};
 use crate::net::address::{Family, Protocol, Route};
 use crate::net::options::Options;
 use crate::net::socket;
-use crate::sys::{Fetch, Offload, Received, Receiver, Sender};
+use crate::sys::{self, Fetch, Offload, Received, Receiver, Sender, TcpCounts};
 
 /// The most bytes of a stream that are read before they are written back.
 const STREAM_BUFFER: usize = 64 * 1024;
@@ -36,36 +35,62 @@ const MOST_WAITING: usize = 65_536;
 /// would only wake the loop after every reply.
 const RETRY: Duration = Duration::from_millis(1);
 
-/// A reply, and the addresses it is sent between.
-type EchoReply = (Vec<u8>, Route);
+/// A reply that was held back to be overtaken leaves after this and two intervals in any case.
+const HOLD: Duration = Duration::from_millis(5);
 
-/// The built-in peer: a listener, at most one connection, a datagram socket.
+/// A reply and where it goes.
+#[derive(Debug, Clone)]
+struct EchoReply {
+    bytes: Vec<u8>,
+    to: Route,
+}
+
+impl Message for EchoReply {
+    fn length(&self) -> usize {
+        self.bytes.length()
+    }
+
+    fn corrupt(&mut self, draw: u64) -> bool {
+        self.bytes.corrupt(draw)
+    }
+}
+
+/// The peer: a listener, at most one connection, a datagram socket.
 pub(crate) struct BuiltInPeer {
     address: SocketAddr,
     listener: (Socket, Rc<Latch>),
     connection: Option<TcpEcho>,
+    /// A connection whose end is on its way, or over: the system still tells what it has counted.
+    ended: Option<Transport>,
     datagrams: UdpEcho,
 }
 
+/// Where a peer is that has loopback to itself. A machine may have only one of them.
+#[must_use]
+pub(crate) fn loopback(family: Family) -> Vec<SocketAddr> {
+    let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
+    match family {
+        Family::Any => vec![v4, v6],
+        Family::V4 => vec![v4],
+        Family::V6 => vec![v6],
+    }
+}
+
 impl BuiltInPeer {
-    /// A peer on loopback, on a port that is free for both protocols.
+    /// A peer at the first of these addresses that there is, on a port that is free for both
+    /// protocols. With `impairment` it spoils its replies to datagrams, which come `interval`
+    /// apart.
     ///
     /// # Errors
     /// When there is none, or the system has no descriptors left.
     pub(crate) fn start(
         reactor: &mut Reactor,
+        own: &[SocketAddr],
         family: Family,
-        impairment: Option<Impairment>,
+        impairment: Option<Spec>,
         interval: Duration,
     ) -> Result<Self> {
-        let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
-        let own: &[SocketAddr] = match family {
-            // A machine may have only one of the two.
-            Family::Any => &[v4, v6],
-            Family::V4 => &[v4],
-            Family::V6 => &[v6],
-        };
         let options = Options::default();
         let mut tries = 0;
         let (listener, udp, address) = loop {
@@ -87,6 +112,7 @@ impl BuiltInPeer {
             address,
             listener: (listener, heard),
             connection: None,
+            ended: None,
             datagrams: UdpEcho {
                 receiver: Receiver::new(&udp, Offload::All, Fetch::Many),
                 socket: Rc::new(udp),
@@ -94,7 +120,7 @@ impl BuiltInPeer {
                 buffer: vec![0; Receiver::ROOM],
                 received: Vec::new(),
                 sender: Sender::new(Offload::Portable),
-                impairer: impairment.map(|what| Impairer::new(what, interval)),
+                line: impairment.map(|spec| Line::new(&spec, 0, HOLD + interval * 2)),
                 leaving: VecDeque::new(),
                 retry_at: None,
             },
@@ -115,12 +141,25 @@ impl BuiltInPeer {
 
     /// When it has something to do next that no event of the reactor announces.
     #[must_use]
-    pub(crate) fn next_due(&self) -> Option<At> {
-        let impaired = self.datagrams.impairer.as_ref().and_then(Impairer::next_due);
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let impaired = self.datagrams.line.as_ref().and_then(Line::deadline);
         impaired.into_iter().chain(self.datagrams.retry_at).min()
     }
 
-    /// Whether it still has UDP replies to send.
+    /// The socket that connections come to, for the options they inherit.
+    #[must_use]
+    pub(crate) fn listener(&self) -> &Socket {
+        &self.listener.0
+    }
+
+    /// What the system counted on the last connection.
+    #[must_use]
+    pub(crate) fn counts(&self) -> Option<TcpCounts> {
+        let open = self.connection.as_ref().map(|connection| &connection.transport);
+        open.or(self.ended.as_ref()).and_then(|transport| sys::tcp_counts(transport).ok().flatten())
+    }
+
+    /// Whether replies to datagrams are still to come.
     #[must_use]
     pub(crate) fn is_busy(&self) -> bool {
         !self.datagrams.leaving.is_empty() || self.next_due().is_some()
@@ -129,9 +168,8 @@ impl BuiltInPeer {
     /// Accepts, receives and answers as far as possible without waiting; whether it did anything.
     ///
     /// # Errors
-    /// When accepting, watching a socket or receiving datagrams fails. A connection that breaks is no
-    /// error here: the client finds out for itself.
-    pub(crate) fn step(&mut self, reactor: &mut Reactor, now: At) -> Result<bool> {
+    /// When the system fails; a connection that breaks only ends.
+    pub(crate) fn step(&mut self, reactor: &mut Reactor, now: Instant) -> Result<bool> {
         let mut did = self.accept(reactor)?;
         if let Some(connection) = &mut self.connection {
             match connection.step() {
@@ -139,7 +177,10 @@ impl BuiltInPeer {
                 Ok(EchoStep::Over) | Err(_) => {
                     if let Some(connection) = self.connection.take() {
                         let transport = connection.transport;
+                        // Of a connection that is broken nothing more can be had.
+                        let _ = transport.close_write();
                         reactor.forget(&transport, transport.latch());
+                        self.ended = Some(transport);
                     }
                     did = true;
                 }
@@ -175,15 +216,13 @@ impl BuiltInPeer {
     }
 }
 
-/// What one step has done for the connection.
 enum EchoStep {
-    /// It stays open; whether any bytes were written back.
+    /// Whether anything moved.
     Going(bool),
     /// The client has closed it.
     Over,
 }
 
-/// The connection of the client, and what is yet to be written back to it.
 struct TcpEcho {
     transport: Transport,
     buffer: Vec<u8>,
@@ -213,7 +252,6 @@ impl TcpEcho {
     }
 }
 
-/// The datagram socket, and the replies that are yet to be sent from it.
 struct UdpEcho {
     socket: Rc<Socket>,
     latch: Rc<Latch>,
@@ -221,17 +259,17 @@ struct UdpEcho {
     buffer: Vec<u8>,
     received: Vec<Received>,
     sender: Sender,
-    impairer: Option<Impairer<EchoReply>>,
+    line: Option<Line<EchoReply>>,
     leaving: VecDeque<EchoReply>,
-    /// When sending is tried again, if the last reply has found no room.
-    retry_at: Option<At>,
+    /// The last reply found no room; the next try is then.
+    retry_at: Option<Instant>,
 }
 
 impl UdpEcho {
-    fn step(&mut self, now: At) -> Result<bool> {
+    fn step(&mut self, now: Instant) -> Result<bool> {
         let mut did = self.receive(now)?;
-        if let Some(impairer) = &mut self.impairer {
-            while let Some(reply) = impairer.next(now) {
+        if let Some(line) = &mut self.line {
+            while let Some(reply) = line.pop_due(now) {
                 self.leaving.push_back(reply);
             }
         }
@@ -239,7 +277,7 @@ impl UdpEcho {
             return Ok(did);
         }
         self.retry_at = None;
-        while let Some((bytes, to)) = self.leaving.front() {
+        while let Some(EchoReply { bytes, to }) = self.leaving.front() {
             let sent = self.sender.send(&*self.socket, bytes, bytes.len().max(1), Some(to));
             match sent.error {
                 Some(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
@@ -254,7 +292,7 @@ impl UdpEcho {
         Ok(did)
     }
 
-    fn receive(&mut self, now: At) -> Result<bool> {
+    fn receive(&mut self, now: Instant) -> Result<bool> {
         if !self.latch.readable() || self.leaving.len() >= MOST_WAITING {
             return Ok(false);
         }
@@ -272,9 +310,10 @@ impl UdpEcho {
             let bytes = &self.buffer[received.range.clone()];
             let empty = bytes.is_empty().then_some(bytes);
             for message in empty.into_iter().chain(bytes.chunks(received.segment.max(1))) {
-                match &mut self.impairer {
-                    Some(impairer) => impairer.take((message.to_vec(), from.clone()), now),
-                    None => self.leaving.push_back((message.to_vec(), from.clone())),
+                let reply = EchoReply { bytes: message.to_vec(), to: from.clone() };
+                match &mut self.line {
+                    Some(line) => line.push(reply, now),
+                    None => self.leaving.push_back(reply),
                 }
             }
         }

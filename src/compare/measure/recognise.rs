@@ -70,9 +70,10 @@ pub(crate) struct Contents {
     /// A keyed 64-bit hash, which a peer cannot predict. The chance that any two of a million different
     /// messages have the same one is 1 in 37 million.
     hasher: RandomState,
-    /// The messages with each content, by its hash.
+    /// For each content, the messages that have it and were not answered, oldest first; and
+    /// the newest of those that were.
     known: HashMap<u64, SameContent>,
-    /// The hashes of the last messages in the order of their numbers, beginning with message `first`.
+    /// The contents in the order of the messages, the first of them message `first`'s.
     recent: VecDeque<u64>,
     first: u64,
     /// The most messages that are remembered.
@@ -82,7 +83,6 @@ pub(crate) struct Contents {
 /// The numbers of the messages that have one content.
 #[derive(Debug, Default)]
 struct SameContent {
-    /// Those that were not answered, oldest first.
     waiting: VecDeque<u64>,
     /// The newest of those that were.
     answered: Option<u64>,
@@ -152,7 +152,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::compare::measure::account::Outcome;
+    use crate::compare::measure::account::{Company, Outcome};
 
     fn at(n: u64) -> At {
         Duration::from_millis(n)
@@ -163,7 +163,7 @@ mod tests {
         let mut recogniser = Recogniser::Contents(Contents::new(memory));
         let mut account = Account::new(at(100), memory);
         for message in messages {
-            let number = account.sent(at(0));
+            let number = account.sent(at(0), message.len());
             recogniser.sent(number, message);
         }
         (recogniser, account)
@@ -172,7 +172,7 @@ mod tests {
     fn reply((recogniser, account): &mut (Recogniser, Account), bytes: &[u8]) -> Outcome {
         let (number, condition) = recogniser.recognise(bytes, account);
         match number {
-            Some(number) => account.reply(number, at(1), condition),
+            Some(number) => account.reply(number, at(1), condition, Company::Alone),
             None => account.unmatched(condition),
         }
     }
@@ -182,7 +182,7 @@ mod tests {
         let mut run = sent(&[b"a", b"b", b"a", b""], 99);
         for (bytes, number) in [(&b"a"[..], 0), (b"a", 2), (b"", 3), (b"b", 1)] {
             assert_eq!(run.0.recognise(bytes, &run.1), (Some(number), Condition::Intact));
-            run.1.reply(number, at(1), Condition::Intact);
+            run.1.reply(number, at(1), Condition::Intact, Company::Alone);
         }
         assert_eq!(reply(&mut run, b"a"), Outcome::Duplicate);
         assert_eq!(reply(&mut run, b"never sent"), Outcome::Unmatched);
@@ -205,9 +205,9 @@ mod tests {
         let mut run = sent(&[b"x", b"x", b"x"], 99);
         run.1.overdue(0);
         assert_eq!(run.0.recognise(b"x", &run.1).0, Some(1));
-        run.1.reply(1, at(1), Condition::Intact);
+        run.1.reply(1, at(1), Condition::Intact, Company::Alone);
         assert_eq!(run.0.recognise(b"x", &run.1).0, Some(2));
-        run.1.reply(2, at(1), Condition::Intact);
+        run.1.reply(2, at(1), Condition::Intact, Company::Alone);
         assert_eq!(run.0.recognise(b"x", &run.1).0, Some(0));
     }
 
@@ -227,7 +227,7 @@ mod tests {
         let mut messages = Vec::new();
         for n in 0..4 {
             let mut message = Vec::new();
-            generator.write(account.sent(at(n)), at(n), &mut message);
+            generator.write(account.sent(at(n), 32), at(n), &mut message);
             messages.push(message);
         }
         let mut recogniser = Recogniser::Numbers(generator);

@@ -2,16 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use crate::chart::round_trips::RoundTrips;
+use crate::compare::lab::network::Network;
 use crate::compare::measure::account::At;
+use crate::compare::measure::attempt::Attempt;
 use crate::compare::measure::carrier::Carrier;
 use crate::compare::measure::flow::{Delivery, Next, Pacing};
 use crate::compare::measure::ledger::Ledger;
 use crate::compare::measure::messages::Messages;
 use crate::compare::measure::peer::BuiltInPeer;
 use crate::compare::measure::stream::TcpCarrier;
-use crate::compare::measure::timer::Timer;
 use crate::error::Result;
 use crate::io::progress::Progress;
+use crate::io::timer::Timer;
 use crate::run::session::Session;
 
 /// The run ends when no reply has come for this many times the limit for one reply, or for one of the
@@ -38,6 +41,7 @@ pub(crate) enum RunEnd {
 pub(crate) struct Runner<'a> {
     session: &'a mut Session,
     peer: Option<BuiltInPeer>,
+    network: Option<Network>,
     timer: Timer,
     clock: Instant,
     pacing: Pacing,
@@ -51,16 +55,64 @@ impl<'a> Runner<'a> {
     pub(crate) fn new(
         session: &'a mut Session,
         peer: Option<BuiltInPeer>,
+        network: Option<Network>,
         pacing: Pacing,
     ) -> Result<Self> {
         let timer = Timer::new(&mut session.reactor)?;
-        Ok(Self { session, peer, timer, clock: Instant::now(), pacing })
+        Ok(Self { session, peer, network, timer, clock: Instant::now(), pacing })
     }
 
-    fn step_peer(&mut self) -> Result<bool> {
-        match &mut self.peer {
-            Some(peer) => peer.step(&mut self.session.reactor, self.clock.elapsed()),
-            None => Ok(false),
+    /// The built-in peer and the network before it take their turns; whether they did anything.
+    fn step_others(&mut self) -> Result<bool> {
+        let mut did = false;
+        if let Some(network) = &mut self.network {
+            did |= network.step(Instant::now())?;
+        }
+        if let Some(peer) = &mut self.peer {
+            did |= peer.step(&mut self.session.reactor, Instant::now())?;
+        }
+        Ok(did)
+    }
+
+    /// Connects to an address, which is only found if the others take their turns meanwhile; how
+    /// long that took.
+    ///
+    /// # Errors
+    /// When nobody is there, or `limit` has passed.
+    pub(crate) fn connect(
+        &mut self,
+        begin: impl FnOnce(&mut Session) -> Result<Attempt>,
+        limit: Duration,
+    ) -> Result<(Attempt, Duration)> {
+        self.clock = Instant::now();
+        let attempt = begin(self.session)?;
+        loop {
+            let did = self.step_others()?;
+            if let Some(result) = attempt.check() {
+                return result.map(|()| (attempt, self.clock.elapsed()));
+            }
+            let now = self.clock.elapsed();
+            if now >= limit {
+                return Err(attempt.unanswered(limit));
+            }
+            if did {
+                self.session.look()?;
+            } else {
+                self.rest(now, Some(limit))?;
+            }
+        }
+    }
+
+    /// Notes how long the messages waited behind a lost one that were answered since `answered`
+    /// were.
+    fn note_held_up(&mut self, answered: &mut u64, ledger: &Ledger, held_up: &mut RoundTrips) {
+        let Some(network) = &mut self.network else { return };
+        let counts = ledger.account.counts();
+        while *answered < counts.received + counts.late {
+            *answered += 1;
+            if let Some(waited) = network.held_up.answered() {
+                held_up.record(waited);
+            }
         }
     }
 
@@ -73,27 +125,34 @@ impl<'a> Runner<'a> {
         carrier: &mut impl Carrier,
         messages: &mut Messages,
         ledger: &mut Ledger,
-    ) -> Result<RunEnd> {
-        // Times are counted from the start of each run.
+    ) -> Result<(RunEnd, RoundTrips)> {
+        // Each run has its own time.
         self.clock = Instant::now();
-        self.timer.forget();
         let clock = self.clock;
         let mut outbox = Outbox::default();
+        let (mut answered, mut held_up) = (0, RoundTrips::default());
+        let follows = carrier.delivery() == Delivery::InOrder;
         loop {
             if self.session.is_congested() {
                 // The reader of the dump on standard error is slow: wait for it.
                 self.session.wait(None)?;
                 continue;
             }
-            let mut did = self.step_peer()?;
+            let mut did = self.step_others()?;
             did |= carrier.receive(&|| clock.elapsed(), ledger)?;
-            // The clock is read as seldom as possible: whatever is done between sending a message and
-            // receiving its reply is part of the measured time.
+            if follows {
+                self.note_held_up(&mut answered, ledger, &mut held_up);
+            }
+            // The clock is read as seldom as possible: between a message and its reply, every look
+            // at it is part of what is measured.
             let mut now = clock.elapsed();
             ledger.tick(now);
             // The replies received above have made room in the window; now it is filled again.
             while ledger.next(now) == Next::Now && carrier.is_writable() {
                 let Some(at) = outbox.send(clock, carrier, messages, ledger)? else { break };
+                if let Some(network) = self.network.as_mut().filter(|_| follows) {
+                    network.held_up.sent(outbox.message.len());
+                }
                 now = at;
                 did = true;
             }
@@ -111,14 +170,14 @@ impl<'a> Runner<'a> {
                 };
                 let patience = (self.pacing.limit.max(self.pacing.interval) * SILENCE).max(least);
                 if now >= since + patience {
-                    return Ok(RunEnd::Silence(patience));
+                    return Ok((RunEnd::Silence(patience), held_up));
                 }
                 until(since + patience);
             }
             if ledger.next(now) == Next::Done && ledger.account.open() == 0 {
                 match self.quiet_until(carrier, ledger) {
                     Some(end) if now < end => until(end),
-                    Some(_) => return Ok(RunEnd::Complete),
+                    Some(_) => return Ok((RunEnd::Complete, held_up)),
                     None => {}
                 }
             }
@@ -133,6 +192,7 @@ impl<'a> Runner<'a> {
         match carrier.delivery() {
             Delivery::InOrder => Some(At::ZERO),
             Delivery::Any if self.peer.as_ref().is_some_and(BuiltInPeer::is_busy) => None,
+            Delivery::Any if self.network.as_ref().is_some_and(Network::is_busy) => None,
             Delivery::Any => {
                 Some(ledger.last_event().map_or(At::ZERO, |last| last + ledger.patience()))
             }
@@ -143,9 +203,12 @@ impl<'a> Runner<'a> {
     /// recv(2). Polling in a busy loop would take the processor from a peer on this machine, and change
     /// the measured times.
     fn rest(&mut self, now: At, deadline: Option<At>) -> Result<()> {
-        let due = self.peer.as_ref().and_then(BuiltInPeer::next_due);
-        if let Some(at) = deadline.into_iter().chain(due).min() {
-            self.timer.wake_by(at, now)?;
+        let peer = self.peer.as_ref().and_then(BuiltInPeer::next_due);
+        let network = self.network.as_ref().and_then(Network::deadline);
+        let clock = self.clock;
+        let own = deadline.map(|at| clock + at);
+        if let Some(at) = [own, peer, network].into_iter().flatten().min() {
+            self.timer.wake_by(at, clock + now)?;
         }
         self.session.sleep()
     }
@@ -167,7 +230,7 @@ impl<'a> Runner<'a> {
             if closing != Progress::End {
                 closing = stream.close_write()?;
             }
-            let did = self.step_peer()? | stream.read(&|| clock.elapsed(), ledger)?;
+            let did = self.step_others()? | stream.read(&|| clock.elapsed(), ledger)?;
             let now = clock.elapsed();
             if stream.is_finished() {
                 return Ok(Some(now - begun));
@@ -183,7 +246,24 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// The session, for use between runs.
+    /// The network between client and peer, if it is one of our own.
+    #[must_use]
+    pub(crate) fn network(&self) -> Option<&Network> {
+        self.network.as_ref()
+    }
+
+    /// From now on messages leave at this pace.
+    pub(crate) fn keep_pace(&mut self, pacing: Pacing) {
+        self.pacing = pacing;
+    }
+
+    /// The built-in peer.
+    #[must_use]
+    pub(crate) fn peer(&self) -> Option<&BuiltInPeer> {
+        self.peer.as_ref()
+    }
+
+    /// The session, between runs.
     pub(crate) fn session(&mut self) -> &mut Session {
         self.session
     }
@@ -214,7 +294,7 @@ impl Outbox {
         let has_left = carrier.send(number, &self.message)?;
         self.is_held = !has_left;
         if has_left {
-            ledger.sent(at);
+            ledger.sent(at, self.message.len());
         }
         Ok(has_left.then_some(at))
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use socket2::Socket;
+use socket2::{SockRef, Socket};
 
 use crate::compare::measure::account::{At, Condition};
 use crate::compare::measure::carrier::Carrier;
@@ -46,7 +46,7 @@ pub(crate) struct TcpCarrier {
     /// The bytes whose echo has not arrived, and the messages they belong to.
     bytes: VecDeque<u8>,
     expected: VecDeque<ExpectedEcho>,
-    /// How many bytes of the first of `expected` have arrived.
+    /// Bytes of the first of `expected` that have come.
     come: usize,
     buffer: Vec<u8>,
     /// How many reads have returned data, and how many bytes in all.
@@ -58,7 +58,7 @@ pub(crate) struct TcpCarrier {
 }
 
 impl TcpCarrier {
-    /// A carrier over a connected socket; `latch` is the reactor's watch of it.
+    /// Takes a connected socket.
     #[must_use]
     pub(crate) fn new(socket: Socket, latch: Rc<Latch>, peer: SocketAddr, tap: Rc<Tap>) -> Self {
         let link = Link::of(&socket, Protocol::Tcp, peer.into());
@@ -232,7 +232,21 @@ impl TcpCarrier {
         self.counts().map(|counts| wire::of_tcp(&counts, self.bytes_read, self.peer))
     }
 
-    /// How many reads have returned data.
+    /// The other end.
+    #[must_use]
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// What decides about the rate of sending, if the system tells.
+    #[must_use]
+    pub(crate) fn congestion_control(&self) -> Option<String> {
+        let name = SockRef::from(&self.transport).tcp_congestion().ok()?;
+        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+        Some(String::from_utf8_lossy(name).into_owned())
+    }
+
+    /// Reads that found something.
     #[must_use]
     pub(crate) fn reads(&self) -> u64 {
         self.reads

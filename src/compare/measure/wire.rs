@@ -57,7 +57,7 @@ impl Traffic {
 /// The packets and bytes in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct WireTraffic {
-    /// From the client to the peer.
+    /// From here.
     pub out: Traffic,
     /// From the peer to the client.
     pub back: Traffic,

@@ -1,24 +1,97 @@
 //! Explains the result (`--explain`): a sentence for each row of the table in which the two protocols
 //! differ.
 
-use crate::compare::show::text::{counted, grouped, percent, time, wrap};
-use crate::compare::{Came, Comparison, ProtocolResult, Script};
+use crate::chart::text::{counted, grouped, percent, time, wrap};
+use crate::compare::{Came, Column, Comparison, ProtocolResult, Reach, Script};
+use crate::engine::impair::Tally;
 
 /// All sentences as a list, wrapped to the width of the table.
 #[must_use]
 pub(crate) fn sentences(comparison: &Comparison) -> String {
-    let Comparison { tcp, udp, .. } = comparison;
     let mut all = Vec::new();
-    set_up(tcp, &mut all);
-    cuts(comparison, &mut all);
-    fates(comparison, &mut all);
-    times(comparison, &mut all);
-    cost(tcp, udp, &mut all);
+    if let (Column::Ran(tcp), Column::Ran(udp)) = (&comparison.tcp, &comparison.udp) {
+        let pair = Pair { comparison, tcp, udp };
+        lesson(pair, &mut all);
+        set_up(tcp, &mut all);
+        cuts(pair, &mut all);
+        fates(pair, &mut all);
+        times(pair, &mut all);
+        cost(tcp, udp, &mut all);
+    }
+    for (name, column) in [("TCP", &comparison.tcp), ("UDP", &comparison.udp)] {
+        if let Column::Failed(error) = column {
+            all.push(("outcome", format!("over {name} nothing could be compared: {error}.")));
+        }
+    }
     let mut text = String::from("\n");
     for (row, sentence) in all {
         wrap("  - ", &format!("{row}: {sentence}"), &mut text);
     }
     text
+}
+
+/// Both, where both ran.
+#[derive(Clone, Copy)]
+struct Pair<'a> {
+    comparison: &'a Comparison,
+    tcp: &'a ProtocolResult,
+    udp: &'a ProtocolResult,
+}
+
+/// What a bad network is to either: waiting, or gaps.
+fn lesson(Pair { comparison, tcp, udp }: Pair<'_>, all: &mut Sentences) {
+    let (Some(of_tcp), Some(of_udp)) = (tcp.packets, udp.packets) else { return };
+    let gone = |tally: Tally| tally.lost + tally.dropped + tally.corrupted;
+    let [lost_tcp, lost_udp] = [of_tcp, of_udp].map(|packets| gone(packets.both()));
+    if lost_tcp + lost_udp > 0 {
+        let held = match &tcp.held_up {
+            Some(waits) if waits.count() > 0 => format!(
+                "{} behind one that was missing, half of them {} or longer, the longest {}",
+                match waits.count() {
+                    1 => "1 message waited".to_owned(),
+                    n => format!("{} messages waited", grouped(n)),
+                },
+                time(waits.quantile(0.5).unwrap_or_default()),
+                time(waits.quantile(1.0).unwrap_or_default()),
+            ),
+            _ => "no message waited behind another".to_owned(),
+        };
+        let sentence = format!(
+            "the network lost {} of TCP's {} packets, and TCP sent {} again: of {} messages {} \
+             missing at the end, but {held}. Loss became waiting.",
+            grouped(lost_tcp),
+            grouped(of_tcp.both().offered),
+            grouped(tcp.sent_again().unwrap_or(0)),
+            grouped(tcp.counts.sent),
+            match tcp.counts.lost {
+                0 => "none was".to_owned(),
+                1 => "1 was".to_owned(),
+                n => format!("{} were", grouped(n)),
+            },
+        );
+        all.push(("TCP", sentence));
+        let sentence = format!(
+            "the network lost {} of UDP's {} packets, and {} of {} messages never came back; the \
+             others never noticed: their slowest took {}. Loss became gaps.",
+            grouped(lost_udp),
+            grouped(of_udp.both().offered),
+            grouped(udp.counts.lost),
+            grouped(udp.counts.sent),
+            time(udp.times.all.quantile(1.0).unwrap_or_default()),
+        );
+        all.push(("UDP", sentence));
+        let share = |side: &ProtocolResult| {
+            percent(side.counts.received as f64 / side.counts.sent.max(1) as f64)
+        };
+        let sentence = format!(
+            "within {} TCP had answered {} and UDP {}. Which is better depends on whether a late \
+             message is worth waiting for.",
+            humantime::format_duration(comparison.pacing.limit),
+            share(tcp),
+            share(udp),
+        );
+        all.push(("in time", sentence));
+    }
 }
 
 type Sentences = Vec<(&'static str, String)>;
@@ -34,8 +107,7 @@ fn set_up(tcp: &ProtocolResult, all: &mut Sentences) {
     }
 }
 
-fn cuts(comparison: &Comparison, all: &mut Sentences) {
-    let Comparison { tcp, udp, .. } = comparison;
+fn cuts(Pair { comparison, tcp, udp }: Pair<'_>, all: &mut Sentences) {
     if tcp.counts.sent != udp.counts.sent {
         let sentence = "a run stops early when its peer falls silent, so that fewer messages were \
                         sent over the one than over the other.";
@@ -75,8 +147,8 @@ fn cuts(comparison: &Comparison, all: &mut Sentences) {
     }
 }
 
-fn fates(comparison: &Comparison, all: &mut Sentences) {
-    let (tcp, udp) = (comparison.tcp.counts, comparison.udp.counts);
+fn fates(Pair { comparison, tcp, udp }: Pair<'_>, all: &mut Sentences) {
+    let (tcp, udp) = (tcp.counts, udp.counts);
     let limit = humantime::format_duration(comparison.pacing.limit);
     if tcp.lost != udp.lost {
         let share = |lost: u64, sent: u64| percent(lost as f64 / sent.max(1) as f64);
@@ -137,11 +209,14 @@ fn came(n: u64) -> String {
     if n == 1 { "1 reply came".to_owned() } else { format!("{} replies came", grouped(n)) }
 }
 
-fn times(comparison: &Comparison, all: &mut Sentences) {
-    let Comparison { tcp, udp, .. } = comparison;
-    let is_impaired = comparison.impairment.is_some();
+fn times(Pair { comparison, tcp, udp }: Pair<'_>, all: &mut Sentences) {
+    // What is done to UDP's replies alone makes the two hard to compare.
+    let is_impaired = comparison
+        .impaired
+        .as_ref()
+        .is_some_and(|impaired| matches!(impaired.reach, Reach::Replies(_)));
     let (Some(of_tcp), Some(of_udp)) =
-        (tcp.round_trips.quantile(0.5), udp.round_trips.quantile(0.5))
+        (tcp.times.alone.quantile(0.5), udp.times.alone.quantile(0.5))
     else {
         return;
     };
@@ -159,21 +234,21 @@ fn times(comparison: &Comparison, all: &mut Sentences) {
             .to_owned()
     } else if ratio < 1.0 {
         format!(
-            "half of the replies came within {} over TCP and {} over UDP: a stream carries \
-             several messages in one packet, a datagram costs a system call each way.",
+            "one at a time, half of the replies came within {} over TCP and {} over UDP.",
             time(of_tcp),
             time(of_udp)
         )
     } else {
         format!(
-            "half of the replies came within {} over UDP and {} over TCP, which also has to \
-             acknowledge, keep the order and wait for what is missing.",
+            "one at a time, half of the replies came within {} over UDP and {} over TCP, which \
+             also has to acknowledge, keep the order and wait for what is missing.",
             time(of_udp),
             time(of_tcp)
         )
     };
     all.push(("round trip", sentence));
-    if let (Some(fast), Some(other)) = (tcp.messages_per_second(), udp.messages_per_second())
+    let a_second = |side: &ProtocolResult| side.throughput.map(|all| all.per_second(all.messages));
+    if let (Some(fast), Some(other)) = (a_second(tcp), a_second(udp))
         && !(0.9..1.1).contains(&(fast / other))
     {
         let (winner, times) =
@@ -181,7 +256,9 @@ fn times(comparison: &Comparison, all: &mut Sentences) {
         let why = if is_impaired {
             "UDP's replies were impaired on purpose, and the window waits for them."
         } else {
-            "both had as many outstanding."
+            "both had as many outstanding: a stream carries several messages in one packet and \
+             waits for what is missing, a datagram costs a system call each way and waits for \
+             nothing."
         };
         let sentence = format!("{winner} moved {times:.1} times as many messages a second; {why}");
         all.push(("throughput", sentence));
@@ -208,7 +285,7 @@ fn cost(tcp: &ProtocolResult, udp: &ProtocolResult, all: &mut Sentences) {
         );
         all.push(("headers", sentence));
     }
-    if let Some(again) = tcp.retransmissions.filter(|again| *again > 0) {
+    if let Some(again) = tcp.sent_again().filter(|again| *again > 0) {
         let sentence = format!(
             "TCP sent {} again, unasked; over UDP that is the program's task.",
             counted(again, "segment")

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::chart::round_trips::RoundTrips;
+use crate::compare::measure::ledger::Throughput;
 use crate::compare::measure::run::RunEnd;
-use crate::compare::{Came, Comparison, ProtocolResult, Script};
+use crate::compare::{Came, Column, Comparison, ProtocolResult, Reach, Script};
+use crate::engine::impair::{Spec, Tally};
 use crate::error::{Error, Result, Status};
 use crate::net::address::DisplayAddress;
 
@@ -18,21 +21,52 @@ struct Whole {
     window: usize,
     interval_us: f64,
     reply_timeout_us: f64,
+    /// `packets` or `udp replies`, and in the second case why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    impaired: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_packets_because: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     impair: Option<Impair>,
-    tcp: One,
-    udp: One,
+    tcp: Protocol,
+    udp: Protocol,
 }
 
-/// What the built-in peer did to UDP replies.
+/// A protocol's account, or why there is none.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Protocol {
+    Ran(Box<One>),
+    Failed { error: String, status: u8 },
+}
+
+impl Protocol {
+    fn new(column: &Column) -> Self {
+        match column {
+            Column::Ran(side) => Self::Ran(Box::new(One::new(side))),
+            Column::Failed(error) => {
+                Self::Failed { error: error.to_string(), status: error.status.code() }
+            }
+        }
+    }
+}
+
+/// What was asked for.
 #[derive(Serialize)]
 struct Impair {
-    applies_to: &'static str,
     loss: f64,
     duplicate: f64,
     reorder: f64,
+    corrupt: f64,
     delay_us: f64,
     jitter_us: f64,
+    /// Bits a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mtu: Option<u32>,
     seed: u64,
 }
 
@@ -53,10 +87,16 @@ struct One {
     boundaries_kept: u64,
     /// Null where there is no such number.
     set_up_us: Option<f64>,
+    /// Of messages that went one at a time, where some did; else of all.
     round_trip_us: RoundTrip,
     jitter_us: Option<f64>,
+    one_at_a_time: u64,
+    /// Of all messages.
+    all_round_trips_us: RoundTrip,
     duration_us: f64,
+    /// Those after the ones that went one at a time.
     messages_per_second: Option<f64>,
+    bytes_per_second: Option<f64>,
     packets_sent: Option<u64>,
     packets_received: Option<u64>,
     payload_bytes_sent: Option<u64>,
@@ -66,10 +106,51 @@ struct One {
     header_share_sent: Option<f64>,
     header_share_received: Option<f64>,
     retransmissions: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retransmissions_sent: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retransmissions_received: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    congestion_control: Option<String>,
+    /// Messages that waited behind a lost one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_up: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_up_us: Option<RoundTrip>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packets_impaired: Option<Ways>,
+    /// The share answered within the reply timeout.
+    answered_in_time: f64,
     tear_down_us: Option<f64>,
     dropped_by_receive_buffers: u64,
     /// Whether the run ended before all messages were sent, because no replies came.
     stopped_early: bool,
+}
+
+/// What became of the packets of the network of our own.
+#[derive(Serialize)]
+struct Ways {
+    out: Packets,
+    back: Packets,
+}
+
+#[derive(Serialize)]
+struct Packets {
+    offered: u64,
+    passed: u64,
+    lost: u64,
+    duplicated: u64,
+    reordered: u64,
+    corrupted: u64,
+    queue_dropped: u64,
+}
+
+impl From<Tally> for Packets {
+    fn from(tally: Tally) -> Self {
+        let Tally { offered, passed, lost, duplicated, reordered, corrupted, dropped } = tally;
+        let queue_dropped = dropped;
+        Self { offered, passed, lost, duplicated, reordered, corrupted, queue_dropped }
+    }
 }
 
 #[derive(Serialize)]
@@ -81,6 +162,19 @@ struct RoundTrip {
     max: Option<f64>,
 }
 
+impl RoundTrip {
+    fn new(trips: &RoundTrips) -> Self {
+        let quantile = |share: f64| trips.quantile(share).map(micros);
+        Self {
+            count: trips.count(),
+            min: quantile(0.0),
+            median: quantile(0.5),
+            p99: quantile(0.99),
+            max: quantile(1.0),
+        }
+    }
+}
+
 fn micros(time: Duration) -> f64 {
     time.as_nanos() as f64 / 1000.0
 }
@@ -88,7 +182,9 @@ fn micros(time: Duration) -> f64 {
 impl One {
     fn new(side: &ProtocolResult) -> Self {
         let counts = side.counts;
-        let quantile = |share: f64| side.round_trips.quantile(share).map(micros);
+        let per_second = |of: fn(&Throughput) -> u64| {
+            side.throughput.map(|throughput| throughput.per_second(of(&throughput)))
+        };
         let (out, back) = (side.wire.map(|wire| wire.out), side.wire.map(|wire| wire.back));
         Self {
             sent: counts.sent,
@@ -103,16 +199,13 @@ impl One {
             datagrams: if let Came::Datagrams(n) = side.came { Some(n) } else { None },
             boundaries_kept: side.boundaries,
             set_up_us: side.set_up.map(micros),
-            round_trip_us: RoundTrip {
-                count: side.round_trips.count(),
-                min: quantile(0.0),
-                median: quantile(0.5),
-                p99: quantile(0.99),
-                max: quantile(1.0),
-            },
-            jitter_us: side.round_trips.jitter().map(micros),
+            round_trip_us: RoundTrip::new(&side.times.alone),
+            jitter_us: side.times.alone.jitter().map(micros),
+            one_at_a_time: side.alone,
+            all_round_trips_us: RoundTrip::new(&side.times.all),
             duration_us: micros(side.duration),
-            messages_per_second: side.messages_per_second(),
+            messages_per_second: per_second(|throughput| throughput.messages),
+            bytes_per_second: per_second(|throughput| throughput.bytes),
             packets_sent: out.map(|traffic| traffic.packets),
             packets_received: back.map(|traffic| traffic.packets),
             payload_bytes_sent: out.map(|traffic| traffic.payload),
@@ -121,7 +214,16 @@ impl One {
             wire_bytes_received: back.map(|traffic| traffic.bytes),
             header_share_sent: out.map(|traffic| traffic.overhead()),
             header_share_received: back.map(|traffic| traffic.overhead()),
-            retransmissions: side.retransmissions,
+            retransmissions: side.sent_again(),
+            retransmissions_sent: side.retransmissions.map(|[ours, _]| ours),
+            retransmissions_received: side.retransmissions.map(|[_, of_peer]| of_peer),
+            congestion_control: side.congestion_control.clone(),
+            held_up: side.held_up.as_ref().map(RoundTrips::count),
+            held_up_us: side.held_up.as_ref().map(RoundTrip::new),
+            packets_impaired: side
+                .packets
+                .map(|packets| Ways { out: packets.out.into(), back: packets.back.into() }),
+            answered_in_time: counts.received as f64 / counts.sent.max(1) as f64,
             tear_down_us: side.tear_down.map(micros),
             dropped_by_receive_buffers: side.dropped_here,
             stopped_early: matches!(side.ending, RunEnd::Silence(_)),
@@ -129,7 +231,22 @@ impl One {
     }
 }
 
-/// The JSON object and a newline.
+fn impair(spec: &Spec) -> Impair {
+    Impair {
+        loss: spec.loss.unwrap_or_default(),
+        duplicate: spec.duplicate.unwrap_or_default(),
+        reorder: spec.reorder.unwrap_or_default(),
+        corrupt: spec.corrupt.unwrap_or_default(),
+        delay_us: micros(spec.delay.unwrap_or_default()),
+        jitter_us: micros(spec.jitter.unwrap_or_default()),
+        rate: spec.rate,
+        queue: spec.queue,
+        mtu: spec.mtu,
+        seed: spec.seed,
+    }
+}
+
+/// The object and a newline.
 ///
 /// # Errors
 /// When the result cannot be represented as JSON, which would be a bug.
@@ -146,17 +263,19 @@ pub(crate) fn object(comparison: &Comparison) -> Result<String> {
         window: pacing.window,
         interval_us: micros(pacing.interval),
         reply_timeout_us: micros(pacing.limit),
-        impair: comparison.impairment.map(|what| Impair {
-            applies_to: "udp replies",
-            loss: what.loss,
-            duplicate: what.duplicate,
-            reorder: what.reorder,
-            delay_us: micros(what.delay),
-            jitter_us: micros(what.jitter),
-            seed: what.seed,
+        impaired: comparison.impaired.as_ref().map(|impaired| match impaired.reach {
+            Reach::Packets => "packets",
+            Reach::Replies(_) => "udp replies",
         }),
-        tcp: One::new(&comparison.tcp),
-        udp: One::new(&comparison.udp),
+        not_packets_because: comparison.impaired.as_ref().and_then(|impaired| {
+            match &impaired.reach {
+                Reach::Packets => None,
+                Reach::Replies(why) => Some(why.clone()),
+            }
+        }),
+        impair: comparison.impaired.as_ref().map(|impaired| impair(&impaired.spec)),
+        tcp: Protocol::new(&comparison.tcp),
+        udp: Protocol::new(&comparison.udp),
     };
     let mut text = serde_json::to_string(&whole)
         .map_err(|cause| Error::new(Status::Failure, "json", "", cause.to_string()))?;

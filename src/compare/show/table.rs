@@ -1,31 +1,55 @@
 //! The result as a table: a column for each protocol, 80 characters wide unless a cell needs more.
 
-use std::time::Duration;
+mod notes;
 
-use crate::compare::measure::run::RunEnd;
-use crate::compare::measure::wire::Traffic;
-use crate::compare::show::text::{
+use crate::chart::text::{
     Grid, counted, grouped, percent, rate, rounded, time, time_or_dash, wrap,
 };
-use crate::compare::{Came, Comparison, ProtocolResult, Script};
+use crate::compare::measure::wire::Traffic;
+use crate::compare::{Came, Column, Comparison, ProtocolResult, Reach, Script};
+use crate::engine::impair::Tally;
+use crate::error::{Error, Status};
 use crate::net::address::DisplayAddress;
 
 /// The whole table, with the settings above it and notes on the counting below.
 #[must_use]
 pub(crate) fn table(comparison: &Comparison) -> String {
-    let Comparison { tcp, udp, .. } = comparison;
     let mut text = String::new();
     head(comparison, &mut text);
     let mut grid = Grid::default();
     grid.row("", ["TCP", "UDP"]);
     grid.rule();
     for group in [delivery, fate, times, cost] {
-        group(&mut grid, comparison, tcp, udp);
+        group(&mut Rows { grid: &mut grid, comparison });
         grid.rule();
     }
     grid.write(&mut text);
-    notes(comparison, &mut text);
+    notes::write(comparison, &mut text);
     text
+}
+
+/// Adds rows, a cell for each protocol that ran.
+struct Rows<'a> {
+    grid: &'a mut Grid,
+    comparison: &'a Comparison,
+}
+
+impl Rows<'_> {
+    fn row(&mut self, name: &str, cell: impl Fn(&ProtocolResult) -> String) {
+        let Comparison { tcp, udp, .. } = self.comparison;
+        let cells = [tcp, udp].map(|column| column.side().map_or_else(|| "-".to_owned(), &cell));
+        self.grid.row(name, cells);
+    }
+
+    fn count(&mut self, name: &str, which: fn(&ProtocolResult) -> u64) {
+        self.row(name, |side| grouped(which(side)));
+    }
+
+    /// Whether any protocol that ran has this.
+    fn any(&self, test: impl Fn(&ProtocolResult) -> bool) -> bool {
+        let Comparison { tcp, udp, .. } = self.comparison;
+        [tcp, udp].into_iter().filter_map(Column::side).any(test)
+    }
 }
 
 fn head(comparison: &Comparison, text: &mut String) {
@@ -41,7 +65,7 @@ fn head(comparison: &Comparison, text: &mut String) {
     };
     let pace = match (pacing.interval.is_zero(), pacing.window as u64) {
         (true, 1) => "one at a time".to_owned(),
-        (true, window) => format!("{} at a time", grouped(window)),
+        (true, window) => format!("one and then {} at a time", grouped(window)),
         (false, window) => {
             let interval = humantime::format_duration(pacing.interval);
             format!("one every {interval}, {} at a time at most", grouped(window))
@@ -58,142 +82,177 @@ fn head(comparison: &Comparison, text: &mut String) {
         );
         wrap("", &why, text);
     }
+    if let Some(impaired) = &comparison.impaired {
+        let spec = impaired.spec;
+        let sentence = match &impaired.reach {
+            Reach::Packets => format!(
+                "Impaired: {spec}: every packet of both protocols, each way, in a network of its \
+                 own."
+            ),
+            Reach::Replies(why) => format!(
+                "Impaired: {spec}: UDP replies only, as there is no network of its own to be had \
+                 here: {why}."
+            ),
+        };
+        wrap("", &sentence, text);
+    }
     text.push('\n');
 }
 
-fn delivery(grid: &mut Grid, _: &Comparison, tcp: &ProtocolResult, udp: &ProtocolResult) {
-    let set_up = |side: &ProtocolResult| match side.set_up {
+fn delivery(rows: &mut Rows<'_>) {
+    let Comparison { tcp, udp, .. } = rows.comparison;
+    if [tcp, udp].iter().any(|column| column.side().is_none()) {
+        let fate = |column: &Column| match column {
+            Column::Ran(_) => "done".to_owned(),
+            Column::Failed(error) => format!("{} (status {})", status(error), error.status.code()),
+        };
+        rows.grid.row("outcome", [tcp, udp].map(fate));
+    }
+    rows.row("set-up", |side| match side.set_up {
         Some(took) => format!("handshake, {}", time(took)),
         None => "none".to_owned(),
-    };
-    grid.row("set-up", [tcp, udp].map(set_up));
-    grid.row("sent", [tcp, udp].map(|side| grouped(side.counts.sent)));
-    let came = |side: &ProtocolResult| match side.came {
+    });
+    rows.count("sent", |side| side.counts.sent);
+    rows.row("came back in", |side| match side.came {
         Came::Reads(n) => counted(n, "read"),
         Came::Datagrams(n) => counted(n, "datagram"),
-    };
-    grid.row("came back in", [tcp, udp].map(came));
-    let boundaries = |side: &ProtocolResult| {
-        let answered = side.counts.received + side.counts.late;
-        format!("{} of {}", grouped(side.boundaries), grouped(answered))
-    };
-    grid.row("boundaries kept", [tcp, udp].map(boundaries));
+    });
+    rows.row("boundaries kept", |side| {
+        format!("{} of {}", grouped(side.boundaries), grouped(side.answered()))
+    });
 }
 
-fn fate(grid: &mut Grid, comparison: &Comparison, tcp: &ProtocolResult, udp: &ProtocolResult) {
-    let mut count = |name: &str, which: fn(&ProtocolResult) -> u64| {
-        grid.row(name, [tcp, udp].map(|side| grouped(which(side))));
-    };
-    count("received", |side| side.counts.received);
-    count("lost", |side| side.counts.lost);
-    let limit = humantime::format_duration(comparison.pacing.limit);
-    count(&format!("late (after {limit})"), |side| side.counts.late);
-    count("reordered", |side| side.counts.reordered);
-    count("duplicated", |side| side.counts.duplicated);
-    count("corrupted", |side| side.counts.corrupted);
-    if tcp.counts.unmatched + udp.counts.unmatched > 0 {
-        count("never sent", |side| side.counts.unmatched);
+/// Why a protocol has no cells, in two words at most.
+fn status(error: &Error) -> &'static str {
+    match error.status {
+        Status::Refused => "refused",
+        Status::TimedOut => "no answer",
+        Status::Unreachable => "unreachable",
+        Status::Broken => "broken off",
+        _ => "failed",
     }
 }
 
-fn times(grid: &mut Grid, _: &Comparison, tcp: &ProtocolResult, udp: &ProtocolResult) {
+fn fate(rows: &mut Rows<'_>) {
+    let limit = humantime::format_duration(rows.comparison.pacing.limit);
+    if rows.comparison.impaired.is_some() {
+        let share = |side: &ProtocolResult| {
+            let share = side.counts.received as f64 / side.counts.sent.max(1) as f64;
+            format!("{}, {}", grouped(side.counts.received), percent(share))
+        };
+        rows.row(&format!("received in {limit}"), share);
+    } else {
+        rows.count("received", |side| side.counts.received);
+    }
+    rows.count("lost", |side| side.counts.lost);
+    rows.count(&format!("late (after {limit})"), |side| side.counts.late);
+    rows.count("reordered", |side| side.counts.reordered);
+    rows.count("duplicated", |side| side.counts.duplicated);
+    rows.count("corrupted", |side| side.counts.corrupted);
+    if rows.any(|side| side.counts.unmatched > 0) {
+        rows.count("never sent", |side| side.counts.unmatched);
+    }
+    if rows.any(|side| side.packets.is_some()) {
+        impaired(rows);
+    }
+}
+
+/// What the network did, and what TCP made of it.
+fn impaired(rows: &mut Rows<'_>) {
+    rows.row("retransmissions", again);
+    rows.row("held up", |side| match &side.held_up {
+        None => "none: each on its own".to_owned(),
+        Some(waits) => match (waits.quantile(0.5), waits.quantile(1.0)) {
+            (Some(median), Some(longest)) => {
+                let [median, longest] = [median, longest].map(time);
+                format!("{} for {median}, {longest} at most", grouped(waits.count()))
+            }
+            _ => "0".to_owned(),
+        },
+    });
+    let packets = |which: fn(&Tally) -> u64| {
+        move |side: &ProtocolResult| match &side.packets {
+            Some(packets) => {
+                let [out, back] = [packets.out, packets.back].map(|tally| grouped(which(&tally)));
+                format!("{out} / {back}")
+            }
+            None => "-".to_owned(),
+        }
+    };
+    type Which = fn(&Tally) -> u64;
+    let all: [(&str, Which); 5] = [
+        ("lost", |tally| tally.lost),
+        ("doubled", |tally| tally.duplicated),
+        ("overtaken", |tally| tally.reordered),
+        ("damaged", |tally| tally.corrupted),
+        ("no room", |tally| tally.dropped),
+    ];
+    let mut name = "packets ";
+    for (what, which) in all {
+        let is_there =
+            |side: &ProtocolResult| side.packets.is_some_and(|packets| which(&packets.both()) > 0);
+        if rows.any(is_there) {
+            rows.row(&format!("{name:8}{what}"), packets(which));
+            name = "";
+        }
+    }
+}
+
+fn again(side: &ProtocolResult) -> String {
+    match (side.sent_again(), side.came) {
+        (Some(n), _) => grouped(n),
+        (None, Came::Reads(_)) => "-".to_owned(),
+        (None, Came::Datagrams(_)) => "none: lost is lost".to_owned(),
+    }
+}
+
+fn times(rows: &mut Rows<'_>) {
+    let pacing = rows.comparison.pacing;
+    let goes_alone = pacing.alone > 0;
+    if goes_alone {
+        rows.row("one at a time", |side| counted(side.alone, "message"));
+    }
     for (name, share) in [
         ("round trip  min", 0.0),
         ("            median", 0.5),
         ("            p99", 0.99),
         ("            max", 1.0),
     ] {
-        let quantile = |side: &ProtocolResult| time_or_dash(side.round_trips.quantile(share));
-        grid.row(name, [tcp, udp].map(quantile));
+        rows.row(name, |side| time_or_dash(side.times.alone.quantile(share)));
     }
-    grid.row("jitter", [tcp, udp].map(|side| time_or_dash(side.round_trips.jitter())));
-    let throughput =
-        |side: &ProtocolResult| match (side.messages_per_second(), side.bytes_per_second()) {
-            (Some(messages), Some(bytes)) => {
-                format!("{} msg/s, {}", rounded(messages), rate(bytes))
-            }
-            _ => "-".to_owned(),
-        };
-    grid.row("throughput", [tcp, udp].map(throughput));
+    rows.row("jitter", |side| time_or_dash(side.times.alone.jitter()));
+    if goes_alone {
+        let name = format!("{} at a time", grouped(pacing.window as u64));
+        rows.row(&name, |side| counted(side.counts.sent - side.alone, "message"));
+    }
+    rows.row("throughput", |side| match side.throughput {
+        Some(all) => {
+            let [messages, bytes] = [all.messages, all.bytes].map(|of| all.per_second(of));
+            format!("{} msg/s, {}", rounded(messages), rate(bytes))
+        }
+        None => "-".to_owned(),
+    });
 }
 
-fn cost(grid: &mut Grid, _: &Comparison, tcp: &ProtocolResult, udp: &ProtocolResult) {
-    let traffic = |side: &ProtocolResult, which: fn(&Traffic) -> String| {
-        let [out, back] = match side.wire {
-            Some(wire) => [which(&wire.out), which(&wire.back)],
-            None => ["-".to_owned(), "-".to_owned()],
-        };
-        format!("{out} / {back}")
+fn cost(rows: &mut Rows<'_>) {
+    let traffic = |which: fn(&Traffic) -> String| {
+        move |side: &ProtocolResult| {
+            let [out, back] = match side.wire {
+                Some(wire) => [which(&wire.out), which(&wire.back)],
+                None => ["-".to_owned(), "-".to_owned()],
+            };
+            format!("{out} / {back}")
+        }
     };
-    let packets = |traffic: &Traffic| grouped(traffic.packets);
-    grid.row("packets out / in", [tcp, udp].map(|side| traffic(side, packets)));
-    let bytes = |traffic: &Traffic| grouped(traffic.bytes);
-    grid.row("bytes   out / in", [tcp, udp].map(|side| traffic(side, bytes)));
-    let headers = |traffic: &Traffic| percent(traffic.overhead());
-    grid.row("headers out / in", [tcp, udp].map(|side| traffic(side, headers)));
-    let again = |side: &ProtocolResult| match (side.retransmissions, side.came) {
-        (Some(n), _) => grouped(n),
-        (None, Came::Reads(_)) => "-".to_owned(),
-        (None, Came::Datagrams(_)) => "none: lost is lost".to_owned(),
-    };
-    grid.row("retransmissions", [tcp, udp].map(again));
-    let tear_down = |side: &ProtocolResult| match (side.tear_down, side.came) {
+    rows.row("packets out / in", traffic(|traffic| grouped(traffic.packets)));
+    rows.row("bytes   out / in", traffic(|traffic| grouped(traffic.bytes)));
+    rows.row("headers out / in", traffic(|traffic| percent(traffic.overhead())));
+    if !rows.any(|side| side.packets.is_some()) {
+        rows.row("retransmissions", again);
+    }
+    rows.row("tear-down", |side| match (side.tear_down, side.came) {
         (Some(took), _) => format!("FIN both ways, {}", time(took)),
         (None, Came::Reads(_)) => "FIN, and the peer's never came".to_owned(),
         (None, Came::Datagrams(_)) => "none".to_owned(),
-    };
-    grid.row("tear-down", [tcp, udp].map(tear_down));
-}
-
-fn notes(comparison: &Comparison, text: &mut String) {
-    if let Some(what) = &comparison.impairment {
-        let mut parts = Vec::new();
-        let mut share = |name: &str, share: f64| {
-            if share > 0.0 {
-                parts.push(format!("{name} {}", percent(share)));
-            }
-        };
-        share("loss", what.loss);
-        share("duplication", what.duplicate);
-        share("reordering", what.reorder);
-        let mut duration = |name: &str, duration: Duration| {
-            if !duration.is_zero() {
-                parts.push(format!("{name} {}", humantime::format_duration(duration)));
-            }
-        };
-        duration("delay", what.delay);
-        duration("jitter", what.jitter);
-        let parts = if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") };
-        let note = format!(
-            "Impaired: {parts} (seed {}). On UDP replies only: a program cannot drop TCP's \
-             segments.",
-            what.seed
-        );
-        wrap("  ", &note, text);
-    }
-    let source = if comparison.tcp.wire.is_some() {
-        "Packets: TCP's counted by the kernel (TCP_INFO), SYN, ACK and FIN included; UDP's \
-         counted here. Bytes: IP packets; header sizes computed."
-    } else {
-        "Packets: UDP's counted here, header sizes computed; this system does not tell TCP's."
-    };
-    wrap("  ", source, text);
-    for (name, side) in [("TCP", &comparison.tcp), ("UDP", &comparison.udp)] {
-        if let RunEnd::Silence(silence) = side.ending {
-            let note = format!(
-                "{name} stopped after {}: nothing came back for {}.",
-                counted(side.counts.sent, "message"),
-                humantime::format_duration(silence)
-            );
-            wrap("  ", &note, text);
-        }
-    }
-    let dropped = comparison.udp.dropped_here;
-    if dropped > 0 {
-        let note = format!(
-            "Of UDP's, {} lost on this machine: a receive buffer was full.",
-            if dropped == 1 { "1 was".to_owned() } else { format!("{} were", grouped(dropped)) }
-        );
-        wrap("  ", &note, text);
-    }
+    });
 }

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use socket2::Socket;
+
 use super::book::{Book, MOST_PEERS};
 use super::rounds::Round;
 use crate::error::{Error, Status};
@@ -18,6 +20,45 @@ pub(crate) enum Peers {
     Last(Option<Route>),
     /// Every one heard so far.
     All(Vec<Route>),
+    /// One that the socket is not connected to, so that anybody may answer.
+    Open(Target),
+}
+
+/// Whom an unconnected socket sends to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(super) to: Route,
+    following: Following,
+    /// Whether the peer that was asked has answered itself.
+    has_answered: bool,
+}
+
+/// Whether datagrams go on to whoever answered first (`--follow`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Following {
+    /// They go to the same peer, whoever answers.
+    Never,
+    /// They go to whoever answers first.
+    First,
+}
+
+impl Peers {
+    /// Datagrams go to this peer. Who is heard depends on whether the socket is connected.
+    pub(crate) fn only(socket: &Socket, peer: Address, following: Following) -> Self {
+        match socket::peer_address(socket) {
+            Some(_) => Self::Connected(peer.into()),
+            None => Self::Open(Target { to: peer.into(), following, has_answered: false }),
+        }
+    }
+
+    /// The same for another socket and another peer.
+    pub(super) fn elsewhere(&self, socket: &Socket, peer: Address) -> Self {
+        let following = match self {
+            Self::Open(target) => target.following,
+            _ => Following::Never,
+        };
+        Self::only(socket, peer, following)
+    }
 }
 
 /// The peers of a socket.
@@ -40,16 +81,39 @@ impl KnownPeers {
     /// For a socket with this address, which knows only the peer that it is connected to, if any.
     pub(super) fn new(peers: Peers, local: Address) -> Self {
         let mut book = Book::new(MOST_PEERS);
-        if let Peers::Connected(Route { peer, .. }) = &peers {
-            book.add(Link::new(Protocol::Udp, local.clone(), peer.clone()));
+        match &peers {
+            Peers::Connected(Route { peer, .. }) => {
+                book.add(Link::new(Protocol::Udp, local.clone(), peer.clone()));
+            }
+            Peers::Open(Target { to, .. }) => {
+                let local = socket::local_towards(local.clone(), &to.peer);
+                book.add(Link::new(Protocol::Udp, local, to.peer.clone()));
+            }
+            Peers::Last(_) | Peers::All(_) => {}
         }
         Self { peers, round: None, local, book, last_heard: None, has_forgotten: false }
+    }
+
+    /// For a socket that is connected to the peer of this link.
+    pub(super) fn of(link: Link, local: Address) -> Self {
+        let mut known = Self::new(Peers::Last(None), local);
+        known.peers = Peers::Connected(link.peer.clone().into());
+        known.book.add(link);
+        known
     }
 
     /// Whom the socket is connected to.
     pub(super) fn connected(&self) -> Option<&Route> {
         match &self.peers {
             Peers::Connected(to) => Some(to),
+            Peers::Last(_) | Peers::All(_) | Peers::Open(_) => None,
+        }
+    }
+
+    /// The one peer that datagrams go to, whose failure is that of the run.
+    pub(super) fn target(&self) -> Option<&Route> {
+        match &self.peers {
+            Peers::Connected(to) | Peers::Open(Target { to, .. }) => Some(to),
             Peers::Last(_) | Peers::All(_) => None,
         }
     }
@@ -57,7 +121,7 @@ impl KnownPeers {
     /// Whether there is somebody to send to.
     pub(super) fn has_any(&self) -> bool {
         match &self.peers {
-            Peers::Connected(_) => true,
+            Peers::Connected(_) | Peers::Open(_) => true,
             Peers::Last(last) => last.is_some(),
             Peers::All(all) => !all.is_empty(),
         }
@@ -67,7 +131,7 @@ impl KnownPeers {
     pub(super) fn at(&self, place: usize) -> Option<&Route> {
         match &self.peers {
             Peers::All(all) => all.get(place),
-            Peers::Connected(_) | Peers::Last(_) => None,
+            Peers::Connected(_) | Peers::Last(_) | Peers::Open(_) => None,
         }
     }
 
@@ -91,6 +155,7 @@ impl KnownPeers {
                     tap.event(&Event::Peer(link));
                 }
             }
+            Peers::Open(target) => target.heard(from, &self.book, tap),
             Peers::Last(last) if from.peer.can_be_answered() => *last = Some(from.clone()),
             Peers::Last(_) | Peers::All(_) => {}
         }
@@ -147,6 +212,23 @@ impl KnownPeers {
             let error = Error::new(Status::Failure, "receive", name, why)
                 .hint("they count as new when they are heard again");
             tap.event(&Event::Error(&error));
+        }
+    }
+}
+
+impl Target {
+    /// Somebody has sent something, perhaps the peer itself.
+    fn heard(&mut self, from: &Route, book: &Book, tap: &Tap) {
+        // The peer is in the book from the start; others are reported when they are added to it.
+        if self.to.peer == from.peer && !self.has_answered {
+            self.has_answered = true;
+            if let Some(link) = book.link(&from.peer) {
+                tap.event(&Event::Peer(link));
+            }
+        }
+        if self.following == Following::First && from.peer.can_be_answered() {
+            self.following = Following::Never;
+            self.to = from.clone();
         }
     }
 }

@@ -212,7 +212,11 @@ impl Walk {
             Silence::AfterFirst(given) => (given, self.arrived_at),
         };
         let is_due = !matches!(self.rules.silence, Silence::AfterInput(_)) || self.all_is_sent();
-        is_due && since.is_some_and(|since| self.now >= since + given) && self.all_is_written()
+        let is_read = self.world.borrow().unreadable;
+        is_due
+            && is_read
+            && since.is_some_and(|since| self.now >= since + given)
+            && self.all_is_written()
     }
 
     fn ended_well(&self) {

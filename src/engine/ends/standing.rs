@@ -1,5 +1,6 @@
 //! What a rule has to ask the socket about, because no read or write reports it.
 
+use crate::engine::ends::farewell::{Farewell, OurFin};
 use crate::error::Result;
 
 /// What only the socket itself can tell; it is asked only when an end depends on it.
@@ -29,6 +30,11 @@ pub(crate) trait Standing {
     /// When what it sent may have been cut off.
     fn is_whole(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// What is known of the peer once it is gone, after its FIN; `None` while the connection stands.
+    fn farewell(&self, _fin: OurFin) -> Option<Farewell> {
+        None
     }
 }
 

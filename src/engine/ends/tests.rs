@@ -23,6 +23,8 @@ struct Scripted {
     acknowledged: Cell<bool>,
     broken: Cell<bool>,
     cut_off: Cell<bool>,
+    /// It is gone, which makes it broken unless that is in peace.
+    farewell: Cell<Option<Farewell>>,
 }
 
 impl Scripted {
@@ -52,6 +54,10 @@ impl Standing for Scripted {
             true => Err(Error::new(Status::Broken, "receive", "peer", "cut off")),
             false => Ok(()),
         }
+    }
+
+    fn farewell(&self, _: OurFin) -> Option<Farewell> {
+        self.farewell.get()
     }
 }
 
@@ -101,7 +107,11 @@ impl World {
             _ => Subject::Connection(Halves {
                 sending: Sending::Open,
                 peer_closed: false,
-                saying: if rng.u8(0..4) == 0 { Saying::Terminal } else { Saying::More },
+                saying: match rng.u8(0..4) {
+                    0 => Saying::Terminal,
+                    1 => Saying::Unsent,
+                    _ => Saying::More,
+                },
             }),
         };
         let company = if rng.bool() { Company::Here } else { Company::Awaited };
@@ -164,7 +174,12 @@ impl World {
             },
             6 => self.socket.settled.set(true),
             7 => self.socket.acknowledged.set(true),
-            8 if self.rng.u8(0..4) == 0 => self.socket.broken.set(true),
+            8 if self.rng.u8(0..4) == 0 => {
+                self.socket.broken.set(true);
+                let learned = if self.rng.bool() { Learned::ByAsking } else { Learned::ByReset };
+                let farewell = Farewell { learned, unacknowledged: self.rng.u32(0..3) };
+                self.socket.farewell.set(self.rng.bool().then_some(farewell));
+            }
             9 if self.rng.u8(0..8) == 0 => {
                 self.reader = if self.rng.bool() { Reader::Gone } else { Reader::Satisfied };
             }
@@ -251,12 +266,20 @@ impl World {
                         Sending::Closed => self.rules.until_fin || self.socket.settled.get(),
                         Sending::Held | Sending::Broken => false,
                     };
+                let left = match (sending, self.socket.farewell.get()) {
+                    (Sending::Open, _) if saying == Saying::Unsent => false,
+                    (Sending::Open | Sending::Held, Some(farewell)) => {
+                        farewell.learned == Learned::ByAsking && farewell.unacknowledged == 0
+                    }
+                    (Sending::Closed, Some(farewell)) => farewell.unacknowledged == 1,
+                    (_, None) | (Sending::Broken, _) => false,
+                };
                 let sent = match sending {
                     Sending::Closed => self.socket.settled.get(),
                     Sending::Held => self.socket.acknowledged.get(),
                     Sending::Open | Sending::Broken => false,
                 };
-                fin || self.rules.send_only && sent
+                fin || peer_closed && left || self.rules.send_only && sent
             }
         };
         // Only who has asked for no more takes a stream that was cut off for a whole one.

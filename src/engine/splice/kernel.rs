@@ -1,8 +1,10 @@
 //! The system calls that splicing needs, so that a test can put a scripted kernel in their place.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
+use std::rc::Rc;
 
+use crate::engine::splice::pipes::{Pipe, Pipes};
 use crate::io::splice_end::SpliceEnd;
 use crate::sys;
 
@@ -11,11 +13,11 @@ pub(crate) trait Kernel {
     /// A pipe of our own.
     type Pipe;
 
-    /// Opens a pipe that holds up to `bytes`, or less where the system does not give so much.
-    ///
-    /// # Errors
-    /// When the system has no descriptors left.
-    fn pipe(&mut self, bytes: usize) -> io::Result<Self::Pipe>;
+    /// An empty pipe; `None` when there is none to be had now that is worth splicing through.
+    fn pipe(&mut self) -> Option<Self::Pipe>;
+
+    /// Gives an empty pipe back that is not needed for now.
+    fn put_back(&mut self, pipe: Self::Pipe);
 
     /// Moves up to `most` bytes from one end to the other, one of which is a pipe.
     ///
@@ -60,18 +62,29 @@ pub(crate) trait Kernel {
     fn ready(&self, from: &SpliceEnd<'_>, to: &SpliceEnd<'_>) -> (bool, bool);
 }
 
-/// The kernel that this program runs on.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct System;
+/// The kernel that this program runs on, and the pipes that were opened for splicing.
+#[derive(Debug)]
+pub(crate) struct System {
+    pipes: Rc<Pipes>,
+}
+
+impl System {
+    /// Takes its pipes from there.
+    #[must_use]
+    pub(crate) fn new(pipes: Rc<Pipes>) -> Self {
+        Self { pipes }
+    }
+}
 
 impl Kernel for System {
-    /// Where it is read, and where it is written.
-    type Pipe = (OwnedFd, OwnedFd);
+    type Pipe = Pipe;
 
-    fn pipe(&mut self, bytes: usize) -> io::Result<Self::Pipe> {
-        let pipe = sys::pipe()?;
-        let _ = sys::enlarge_pipe(&pipe.1, bytes);
-        Ok(pipe)
+    fn pipe(&mut self) -> Option<Pipe> {
+        Pipes::take(&self.pipes)
+    }
+
+    fn put_back(&mut self, pipe: Pipe) {
+        self.pipes.put_back(pipe);
     }
 
     fn across(
@@ -83,26 +96,16 @@ impl Kernel for System {
         sys::splice(from.fd, to.fd, most)
     }
 
-    fn fill_pipe(
-        &mut self,
-        from: &SpliceEnd<'_>,
-        (_, pipe): &Self::Pipe,
-        most: usize,
-    ) -> io::Result<usize> {
-        sys::splice(from.fd, pipe.as_fd(), most)
+    fn fill_pipe(&mut self, from: &SpliceEnd<'_>, pipe: &Pipe, most: usize) -> io::Result<usize> {
+        sys::splice(from.fd, pipe.writer.as_fd(), most)
     }
 
-    fn drain_pipe(
-        &mut self,
-        (pipe, _): &Self::Pipe,
-        to: &SpliceEnd<'_>,
-        most: usize,
-    ) -> io::Result<usize> {
-        sys::splice(pipe.as_fd(), to.fd, most)
+    fn drain_pipe(&mut self, pipe: &Pipe, to: &SpliceEnd<'_>, most: usize) -> io::Result<usize> {
+        sys::splice(pipe.reader.as_fd(), to.fd, most)
     }
 
-    fn take_back(&mut self, (pipe, _): &Self::Pipe, bytes: usize) -> io::Result<Vec<u8>> {
-        sys::take_from_pipe(pipe, bytes)
+    fn take_back(&mut self, pipe: &Pipe, bytes: usize) -> io::Result<Vec<u8>> {
+        sys::take_from_pipe(&pipe.reader, bytes)
     }
 
     fn ready(&self, from: &SpliceEnd<'_>, to: &SpliceEnd<'_>) -> (bool, bool) {

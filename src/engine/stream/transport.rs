@@ -15,7 +15,7 @@ use socket2::Socket;
 use crate::io::progress::Progress;
 use crate::io::reactor::Latch;
 use crate::io::splice_end::{SpliceEnd, SpliceKind};
-use crate::net::socket;
+use crate::net::{keepalive, socket};
 use crate::sys::{self, TcpCounts, TcpState};
 
 /// A connected, non-blocking stream socket that the reactor watches.
@@ -83,7 +83,7 @@ impl Transport {
         let fd = self.socket.as_raw_fd();
         // A broken connection is reported by the error, so SIGPIPE is not wanted.
         let progress =
-            Progress::of_write(sys::again(|| Ok(calls::send(fd, bytes, MsgFlags::MSG_NOSIGNAL)?)))?;
+            Progress::of_write(sys::again(|| Ok(calls::send(fd, bytes, sys::NO_SIGNAL)?)))?;
         if progress == Progress::Blocked {
             self.latch.not_writable();
         }
@@ -149,6 +149,27 @@ impl Transport {
     #[must_use]
     pub(crate) fn peer_has_closed(&self) -> bool {
         sys::tcp_peer_has_closed(&self.socket).unwrap_or(false)
+    }
+
+    /// From now on the system asks the peer from time to time whether it is still there.
+    pub(crate) fn probe_peer(&self) {
+        keepalive::probe(&self.socket);
+    }
+
+    /// Whether the connection has an end other than ours; a TCP connection that was reset has none.
+    #[must_use]
+    pub(crate) fn is_connected(&self) -> bool {
+        !matches!(self.state(), Some(TcpState::Closed) | None)
+    }
+
+    /// Whether a connection that is [gone](Self::is_connected) is so by an answer to a probe, or by none. A
+    /// local socket needs no probe: its system knows, and tells of an error when something was not read.
+    #[must_use]
+    pub(crate) fn has_been_asked(&self) -> bool {
+        match sys::tcp_unanswered_probes(&self.socket) {
+            Ok(probes) => probes > 0,
+            Err(_) => !sys::has_error(&self.socket),
+        }
     }
 
     /// What the kernel has counted and measured; `None` where it does not tell.

@@ -11,6 +11,7 @@ use crate::engine::duplex::Duplex;
 use crate::engine::ends::Standing;
 use crate::engine::flow::{Allowance, Sink, Source};
 use crate::engine::seeds::walk_seeds;
+use crate::engine::splice::pipes::Pipes;
 use crate::error::Status;
 
 /// Orders that are walked.
@@ -205,7 +206,7 @@ fn walk(seed: u64) -> (Turn, Rc<Facts>, Rc<Facts>) {
     let (client, server) = (Facts::new(&mut rng), Facts::new(&mut rng));
     let finish = if rng.bool() { Finish::AtOnce } else { Finish::Acknowledged };
     let sides = (Peer(Rc::clone(&client)), Peer(Rc::clone(&server)));
-    let mut tunnel = Tunnel::new(sides.0, sides.1, Offload::Portable, finish);
+    let mut tunnel = Tunnel::new(sides.0, sides.1, Offload::Portable, &Pipes::new(0), finish);
     let mut room = Batch::new(256);
     let mut now = Instant::now();
     for _ in 0..MOST_TURNS {
@@ -271,7 +272,8 @@ fn a_reset_waits_for_who_acknowledges_nothing_for_so_long_and_no_longer() {
     server.left.set(0);
     server.readable.set(false);
     let sides = (Peer(Rc::clone(&client)), Peer(Rc::clone(&server)));
-    let mut tunnel = Tunnel::new(sides.0, sides.1, Offload::Portable, Finish::AtOnce);
+    let mut tunnel =
+        Tunnel::new(sides.0, sides.1, Offload::Portable, &Pipes::new(0), Finish::AtOnce);
     let (mut room, start) = (Batch::new(256), Instant::now());
     while !client.has_ended.get() {
         client.readable.set(true);

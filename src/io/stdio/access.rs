@@ -109,7 +109,7 @@ impl Access {
         match self {
             Self::Direct => Ok(nix::unistd::write(fd, bytes)?),
             Self::Socket => {
-                let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+                let flags = MsgFlags::MSG_DONTWAIT | sys::NO_SIGNAL;
                 Ok(nix::sys::socket::send(fd.as_raw_fd(), bytes, flags)?)
             }
             Self::Asked(asked) => write_piece(fd, bytes, asked.piece),

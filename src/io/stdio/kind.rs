@@ -6,6 +6,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use nix::fcntl::{FcntlArg, OFlag};
 
+use crate::sys;
+
 /// The kind of file behind a descriptor, as far as it decides how to read it and when it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -27,19 +29,11 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Facts {
     pub(super) kind: Kind,
-    /// A device's major and minor number.
-    device: (u32, u32),
     /// Size in bytes. Files whose content the kernel generates on reading, as in /proc, say 0.
     size: u64,
     /// The access mode: O_RDONLY, O_WRONLY or O_RDWR.
     pub(super) opened: OFlag,
 }
-
-/// Major and minor number of `/dev/null` (null(4)).
-const NULL: (u32, u32) = (1, 3);
-
-/// Major and minor number of `/dev/ptmx`, which every pseudoterminal master is opened by (pts(4)).
-const TERMINAL_MASTER: (u32, u32) = (5, 2);
 
 impl Facts {
     /// Asks the kernel.
@@ -49,14 +43,12 @@ impl Facts {
     /// need not be `/dev/null`.
     pub(super) fn of(file: &File) -> io::Result<Self> {
         let metadata = file.metadata()?;
-        let number = metadata.rdev();
-        let device = (libc::major(number), libc::minor(number));
         let is = metadata.file_type();
         let kind = if is.is_char_device() {
-            match device {
-                NULL => Kind::Null,
-                _ if file.is_terminal() => Kind::Terminal,
-                _ => Kind::Other,
+            match () {
+                () if Some(metadata.rdev()) == sys::null_device() => Kind::Null,
+                () if file.is_terminal() => Kind::Terminal,
+                () => Kind::Other,
             }
         } else if is.is_fifo() {
             Kind::Pipe
@@ -68,13 +60,7 @@ impl Facts {
             Kind::Other
         };
         let flags = OFlag::from_bits_truncate(nix::fcntl::fcntl(file, FcntlArg::F_GETFL)?);
-        Ok(Self { kind, device, size: metadata.len(), opened: flags & OFlag::O_ACCMODE })
-    }
-
-    /// Whether it is the master side of a pseudoterminal. Opening it again would create another
-    /// one.
-    pub(super) fn is_master(&self) -> bool {
-        self.kind == Kind::Terminal && self.device == TERMINAL_MASTER
+        Ok(Self { kind, size: metadata.len(), opened: flags & OFlag::O_ACCMODE })
     }
 
     /// Whether reading may block. Regular files do not, except for some in /proc and tracefs, such

@@ -98,6 +98,17 @@ fn by_route(error: Error, peer: SocketAddr, port: u16, cause: &io::Error) -> Err
     }
 }
 
+/// Whether datagrams to this address need SO_BROADCAST (socket(7)).
+#[must_use]
+pub(crate) fn needs_broadcast(peer: SocketAddr) -> bool {
+    let Ok(socket) = Socket::new(Domain::for_address(peer), Type::DGRAM, None) else {
+        return false;
+    };
+    let refused = socket.connect(&peer.into());
+    let is_refused = refused.is_err_and(|cause| cause.raw_os_error() == Some(libc::EACCES));
+    is_refused && is_broadcast(&socket, peer)
+}
+
 /// Whether connecting succeeds once SO_BROADCAST is set (socket(7)).
 fn is_broadcast(socket: &Socket, peer: SocketAddr) -> bool {
     socket.set_broadcast(true).and_then(|()| socket.connect(&peer.into())).is_ok()

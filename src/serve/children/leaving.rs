@@ -12,8 +12,9 @@ use socket2::Socket;
 use crate::engine::stream::Transport;
 use crate::error::{Error, Result};
 use crate::io::progress::Progress;
-use crate::observe::tap::{Event, Link};
+use crate::observe::tap::{Event, Link, Side};
 use crate::run::session::Session;
+use crate::serve::children::counts::{self, ClientFin};
 use crate::sys::TcpState;
 
 /// The connection is closed if the client has received everything and sends nothing for this long.
@@ -39,6 +40,7 @@ pub(super) struct Leaving {
     look_at: Instant,
     /// Since when the client is known to have received everything.
     delivered: Option<Instant>,
+    client_fin: ClientFin,
 }
 
 /// What serving a half-closed connection has led to.
@@ -69,14 +71,24 @@ impl Leaving {
             }
         };
         let now = Instant::now();
-        let leaving = Self { transport, link, last: now, look_at: now, delivered: None };
+        let leaving = Self {
+            transport,
+            link,
+            last: now,
+            look_at: now,
+            delivered: None,
+            client_fin: ClientFin::NotRead,
+        };
+        counts::note_first(&leaving.transport, &leaving.link);
         if let Err(cause) = leaving.transport.close_write() {
             // After a reset shutdown(2) only says ENOTCONN; the pending error of the socket says more.
             let cause = leaving.transport.take_error().ok().flatten().unwrap_or(cause);
             let error = Error::network("send", &leaving.link, &cause);
+            leaving.link.course.closed_by(Side::Peers);
             leaving.close(session);
             return Err(error);
         }
+        leaving.link.course.closed_by(Side::Ours);
         Ok(leaving)
     }
 
@@ -92,7 +104,10 @@ impl Leaving {
             match received.map_err(|cause| Error::network("send", &self.link, &cause))? {
                 Progress::Moved(n) => read += n,
                 Progress::Blocked => break,
-                Progress::End => return Ok(LeavingTurn::Over),
+                Progress::End => {
+                    self.client_fin = ClientFin::Read;
+                    return Ok(LeavingTurn::Over);
+                }
             }
         }
         let now = Instant::now();
@@ -125,6 +140,7 @@ impl Leaving {
 
     /// Closes the connection.
     pub(super) fn close(self, session: &mut Session) {
+        counts::note(&self.transport, &self.link, self.client_fin);
         session.reactor.forget(&self.transport, self.transport.latch());
         drop(self.transport);
         session.event(&Event::Closed(&self.link));

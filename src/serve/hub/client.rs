@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::engine::ends::Standing as _;
+use crate::engine::ends::{OurFin, Standing as _};
 use crate::engine::flow::{BULK, Sink as _};
 use crate::engine::framing::Assembler;
 use crate::engine::stream::Stream;
@@ -148,9 +148,9 @@ impl Client {
     }
 
     /// It is told that there is no more, as far as that needs no waiting.
-    pub(super) fn farewell(&mut self) {
+    pub(super) fn conclude(&mut self) {
         if self.sending != SendHalf::Closed {
-            self.stream.farewell();
+            self.stream.conclude();
         }
     }
 
@@ -165,6 +165,18 @@ impl Client {
     /// It has left, or is made to leave.
     pub(super) fn over(&self) {
         self.stream.over();
+    }
+
+    /// Its FIN has come, and more may be sent to it: from now on the system asks whether it is still there.
+    pub(super) fn probe(&self) {
+        self.stream.probe_peer();
+    }
+
+    /// Whether it is gone after its FIN, and misses nothing.
+    fn has_left(&self) -> bool {
+        let fin = OurFin::NotSent;
+        let farewell = self.stream.farewell(fin);
+        self.queued == 0 && farewell.is_some_and(|farewell| farewell.is_in_peace(fin))
     }
 
     /// Adds bytes to the queue.
@@ -240,14 +252,15 @@ impl Client {
     /// When the connection is broken.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<Progress> {
         if self.ended {
-            return match self.sending {
-                // The client may send a reset after its FIN. Reading is over and there may be nothing to
-                // send, so that no other call would report it.
-                SendHalf::Open | SendHalf::Closing if self.stream.has_failed() => {
-                    Err(self.stream.failure())
+            // After a client's FIN reading does not report that it is gone, and there may be nothing to send,
+            // so that no other call would.
+            if self.sending != SendHalf::Closed && self.stream.has_failed() {
+                if !self.has_left() {
+                    return Err(self.stream.failure());
                 }
-                _ => Ok(Progress::Blocked),
-            };
+                self.sending = SendHalf::Closed;
+            }
+            return Ok(Progress::Blocked);
         }
         let progress = self.stream.receive(buffer)?;
         self.ended = progress == Progress::End;

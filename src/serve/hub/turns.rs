@@ -273,6 +273,8 @@ impl Hub {
         };
         if close && client.is_open() {
             client.sending = SendHalf::Closing;
+        } else {
+            client.probe();
         }
         client.flush().map(drop)
     }

@@ -128,7 +128,7 @@ impl Handshake {
     /// It has failed: the connection is closed.
     pub(crate) fn give_up(mut self, session: &mut Session) {
         session.reactor.forget(self.stream.transport(), self.stream.latch());
-        self.stream.farewell();
+        self.stream.conclude();
         self.stream.over();
     }
 }

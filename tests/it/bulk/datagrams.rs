@@ -10,7 +10,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use crate::util::data::{assert_same, random};
 use crate::util::harness::{self, Need};
 use crate::util::udp::{listening, receive};
-use crate::util::{Input, find_program, net, pktcat_line, program, ways};
+use crate::util::{Input, binary, find_program, net, pktcat_line, program, ways};
 
 /// From one byte to the longest of IPv4, with what decides on trains between: around the payload that fits a
 /// packet of 1500 bytes, and around a half and a whole train.
@@ -147,7 +147,7 @@ fn refused_trains(receiver: &str) {
         let prefix = unshare();
         let script =
             program(prefix[0], &prefix[1..]).arg("sh").arg("-euc").arg(TWO_HOSTS).arg("sh");
-        let script = script.arg(env!("CARGO_BIN_EXE_pktcat")).arg(receiver).arg(size.to_string());
+        let script = script.arg(binary()).arg(receiver).arg(size.to_string());
         let script = script.arg(wanted.len().to_string());
         let ended = script.stdin(Input::Bytes(bytes)).run();
         assert_same(&ended.expect_code(0).stdout, &wanted);

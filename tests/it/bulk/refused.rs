@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use super::ends::{self, End};
 use crate::util::data::{assert_same, check_random, random, write_random};
 use crate::util::harness::{Need, test};
-use crate::util::{Cmd, Input, Output, extra_args, net, pktcat_line, program};
+use crate::util::{Cmd, Input, Output, binary, extra_args, net, pktcat_line, program};
 
 const LENGTH: u64 = 3_000_017;
 
@@ -97,7 +97,7 @@ fn as_nobody(fault: &str, options: &str, dir: &tempfile::TempDir) -> Cmd {
     fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
     let copy = dir.path().join("pktcat");
     // By another process, as in the tests of descriptors.
-    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_pktcat")).arg(&copy).status();
+    let copied = Command::new("cp").arg(binary()).arg(&copy).status();
     assert!(copied.unwrap().success());
     let cmd = extra_args().iter().fold(program(copy, ["connect"]), Cmd::arg);
     let cmd = options.split_whitespace().fold(cmd, Cmd::arg);

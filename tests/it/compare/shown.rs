@@ -64,10 +64,17 @@ fn plain_compare_is_quick_and_fits_the_screen() {
     ] {
         assert!(text.contains(row), "no row {row:?} in\n{text}");
     }
-    let head = "1,000 messages of 64 bytes, 16 at a time, to its own echo at ";
-    for words in
-        [head, "handshake, ", " reads ", " datagrams", "FIN both ways, ", "none: lost is lost"]
-    {
+    let head = "1,000 messages of 64 bytes, one and then 16 at a time, to its own echo at";
+    for words in [
+        head,
+        "250 messages",
+        "750 messages",
+        "handshake, ",
+        " reads ",
+        " datagrams",
+        "FIN both ways, ",
+        "none: lost is lost",
+    ] {
         assert!(text.contains(words), "no {words:?} in\n{text}");
     }
 }
@@ -76,7 +83,8 @@ fn everything_that_can_be_shown_fits_the_screen() {
     for words in [
         "--explain --plot --window 1",
         "--explain --plot --impair loss=10%,dup=10%,reorder=10%,delay=1ms,jitter=1ms,seed=12345",
-        "--explain --plot --impair loss=100% -w 50ms",
+        "--explain --plot --impair loss=20% --count 200 -w 50ms",
+        "--explain --plot --impair corrupt=5%,rate=10M,queue=4k,mtu=576 -w 50ms --size 2000",
         "--explain --plot --count 1",
         "--explain --plot --size 65507 --count 200",
         "--explain --plot --interval 1ms --count 20 --window 65536",
@@ -84,8 +92,10 @@ fn everything_that_can_be_shown_fits_the_screen() {
         let ended = pktcat_line(&format!("compare {words}")).run().expect_code(0);
         fits(&ended);
         let text = ended.stdout_text();
-        assert_eq!(text.contains("UDP replies only"), words.contains("impair"), "{text}");
+        let sentences = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(sentences.contains("Impaired: "), words.contains("impair"), "{text}");
         assert!(text.contains("- headers:") && text.contains('█'), "{words}:\n{text}");
+        assert!(text.contains("round trip  ") && text.contains("  message  "), "{words}:\n{text}");
     }
 }
 
@@ -144,7 +154,15 @@ fn the_picture_is_well_formed() {
     pktcat_line(&format!("compare --svg {}", path.display())).run().expect_code(0);
     let svg = std::fs::read_to_string(&path).unwrap();
     assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\""), "{svg}");
-    assert!(svg.matches("class=\"tcp\"").count() > 1 && svg.matches("class=\"udp\"").count() > 1);
+    assert!(svg.matches("class=\"a\"").count() > 1 && svg.matches("class=\"b\"").count() > 1);
+    for words in [
+        "Round trip of each message",
+        "message</text>",
+        "share of the replies",
+        "prefers-color-scheme:dark",
+    ] {
+        assert!(svg.contains(words), "no {words:?} in {svg}");
+    }
     // Every element that is opened is closed, in the right order, and values are quoted.
     let mut open = Vec::new();
     for tag in svg.split('<').skip(1) {

@@ -1,6 +1,6 @@
 //! How runs end that do not end well.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::thread;
 
 use super::peer::{self, Peer, Tcp};
@@ -13,6 +13,7 @@ pub(super) fn tests() -> Vec<Trial> {
     tests![
         nobody_there,
         nobody_there_for_datagrams,
+        a_refused_connection_leaves_the_datagrams_standing,
         no_such_name,
         no_answer_to_anything,
         no_answer_to_datagrams_is_a_result,
@@ -48,7 +49,47 @@ fn nobody_there_for_datagrams() {
         let (stream, _) = listener.accept().unwrap();
         drop(std::io::copy(&mut &stream, &mut &stream));
     });
-    fails(&format!("127.0.0.1 {port}"), 4, &["127.0.0.1", "(udp)", "ICMP"]);
+    let text = one_fails(&format!("127.0.0.1 {port}"), 4, &["127.0.0.1", "(udp)", "ICMP"]);
+    let row = text.lines().find(|line| line.contains("outcome")).expect("a row");
+    assert!(row.contains("done") && row.contains("refused (status 4)"), "{text}");
+}
+
+/// Ends with this status and one line that has these words, but the other protocol's column stands.
+#[track_caller]
+fn one_fails(words: &str, status: i32, says: &[&str]) -> String {
+    let ended = pktcat_line(&format!("compare {words}")).run().expect_code(status);
+    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+    for word in says {
+        assert!(ended.stderr.contains(word), "no {word:?} in: {}", ended.stderr);
+    }
+    let text = ended.stdout_text();
+    let sent = text.lines().find(|line| line.trim_start().starts_with("sent")).expect("a row");
+    let cells: Vec<_> = sent.split_whitespace().skip(1).collect();
+    assert_eq!(cells.iter().filter(|cell| **cell == "-").count(), 1, "{text}");
+    assert!(cells.iter().any(|cell| cell.ends_with("00")), "{text}");
+    text
+}
+
+fn a_refused_connection_leaves_the_datagrams_standing() {
+    // A port where only datagrams are echoed.
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            let _ = socket.send_to(&buffer[..length], from);
+        }
+    });
+    let says = ["127.0.0.1", "(tcp)", "connection refused"];
+    one_fails(&format!("127.0.0.1 {port}"), 4, &says);
+    let json = format!("compare 127.0.0.1 {port} --json");
+    let ended = pktcat_line(&json).run().expect_code(4);
+    let result: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(result["tcp"]["status"].as_u64(), Some(4), "{result}");
+    assert_eq!(numbers(&result["udp"], ["sent", "received"]), [1000, 1000]);
+    for words in ["--explain --plot", "--json"] {
+        pktcat_line(&format!("compare 127.0.0.1 {port} {words}")).run().expect_code(4);
+    }
 }
 
 fn no_such_name() {
@@ -73,7 +114,7 @@ fn no_answer_to_datagrams_is_a_result() {
 
 fn a_connection_that_ends_early_is_broken() {
     let peer = Peer::start(Tcp::End, Box::new(|_, message| vec![message]));
-    fails(&format!("127.0.0.1 {}", peer.port), 8, &["127.0.0.1", "(tcp)"]);
+    one_fails(&format!("127.0.0.1 {}", peer.port), 8, &["127.0.0.1", "(tcp)"]);
 }
 
 fn a_connection_that_ends_after_the_last_echo_is_whole() {
@@ -98,6 +139,9 @@ fn what_makes_no_sense_is_usage() {
         "-I raw",
         "--messages /dev/null --size 20",
         "--json --plot",
+        "--impair slice=10",
+        "--impair queue=64KiB",
+        "--cc no-such-thing",
         "127.0.0.1",
         "127.0.0.1 0",
         "1 2 3",

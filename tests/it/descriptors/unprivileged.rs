@@ -16,7 +16,7 @@ use crate::util::data::{assert_same, random, write_random, write_until_stalled};
 use crate::util::harness::Need;
 use crate::util::tty::{FlagWatch, Pty};
 use crate::util::udp::receive_from;
-use crate::util::{Cmd, Collected, Input, Output, extra_args, net, proc, program};
+use crate::util::{Cmd, Collected, Input, Output, binary, extra_args, net, proc, program};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -40,7 +40,7 @@ fn as_nobody(port: u16) -> (Cmd, TempDir) {
     let copy = dir.path().join("pktcat");
     // By another process: a child that some other test is just making would inherit a descriptor of ours that
     // writes the copy, and the kernel runs no file that somebody can write (ETXTBSY, execve(2)).
-    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_pktcat")).arg(&copy).status();
+    let copied = Command::new("cp").arg(binary()).arg(&copy).status();
     assert!(copied.unwrap().success());
     let cmd = extra_args().iter().fold(program(copy, ["connect"]), Cmd::arg);
     (cmd.arg("127.0.0.1").arg(port.to_string()).user(NOBODY), dir)

@@ -48,7 +48,7 @@ pub(super) fn tests(scenes: &[Scene]) -> Vec<Trial> {
 fn inject(scene: Scene, options: &str) {
     let plain = (scene.run)(options, None);
     assert!(
-        plain.missing.is_empty() && !plain.spun,
+        plain.missing.is_empty() && plain.wrong.is_empty() && !plain.spun,
         "undisturbed: {:?}, spun: {}, {}\n{}",
         plain.missing,
         plain.spun,

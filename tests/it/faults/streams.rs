@@ -13,18 +13,18 @@ use super::tracing::{End, Ending, Fault, Seen, Traced};
 use crate::util::{Input, data::random, net, pktcat_line};
 
 /// Pieces each way: enough for a tenth call of everything that moves bytes.
-const PIECES: usize = 12;
+pub(super) const PIECES: usize = 12;
 /// Small enough that all of them fit into a socket, so that no send here ever blocks.
-const PIECE: usize = 5_000;
+pub(super) const PIECE: usize = 5_000;
 /// Between two pieces: the program shall see them one by one.
-const PAUSE: Duration = Duration::from_millis(3);
+pub(super) const PAUSE: Duration = Duration::from_millis(3);
 
 fn payload(seed: u64) -> Vec<u8> {
     random(seed, PIECES * PIECE)
 }
 
 /// A connection of the test, and what comes on it.
-struct Peer {
+pub(super) struct Peer {
     stream: TcpStream,
     reader: JoinHandle<(Vec<u8>, bool)>,
     /// Whether sending failed: a reset is told once, to whoever asks first.
@@ -32,7 +32,7 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: TcpStream) -> Self {
         stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
         let mut copy = stream.try_clone().unwrap();
         copy.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -44,19 +44,24 @@ impl Peer {
         Self { stream, reader, is_broken: Cell::new(false) }
     }
 
-    fn send(&self, bytes: &[u8]) {
+    pub(super) fn send(&self, bytes: &[u8]) {
         // What a peer that has gone means is for the verdict to say.
         if (&self.stream).write_all(bytes).is_err() {
             self.is_broken.set(true);
         }
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         drop(self.stream.shutdown(Shutdown::Write));
     }
 
+    /// Whether a FIN or a failure has ended what it receives.
+    pub(super) fn has_ended(&self) -> bool {
+        self.reader.is_finished()
+    }
+
     /// What came, and whether a FIN, not a reset, ended it.
-    fn received(self) -> (Vec<u8>, bool) {
+    pub(super) fn received(self) -> (Vec<u8>, bool) {
         let (came, clean) = self.reader.join().unwrap();
         (came, clean && !self.is_broken.get())
     }
@@ -134,7 +139,7 @@ pub(super) fn connect(options: &str, fault: Option<&Fault>) -> Seen {
 }
 
 /// A connection that is already there.
-fn accept_now(listener: &TcpListener) -> Option<TcpStream> {
+pub(super) fn accept_now(listener: &TcpListener) -> Option<TcpStream> {
     listener.set_nonblocking(true).unwrap();
     let (stream, _) = listener.accept().ok()?;
     stream.set_nonblocking(false).unwrap();

@@ -119,6 +119,8 @@ pub(super) struct Seen {
     pub(super) missing: Vec<String>,
     /// A peer that was shown a clean end although some of its payload is missing.
     pub(super) misled: Option<String>,
+    /// What else is wrong, in plain words.
+    pub(super) wrong: Vec<String>,
 }
 
 impl Seen {
@@ -227,7 +229,8 @@ impl Traced {
         let Self { running, line, log, spun } = self;
         let Ended { status, stdout, stderr, .. } = running.wait();
         let log = String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).into_owned();
-        Seen { line, end, spun, status, stderr, stdout, log, missing: Vec::new(), misled: None }
+        let (missing, misled, wrong) = (Vec::new(), None, Vec::new());
+        Seen { line, end, spun, status, stderr, stdout, log, missing, misled, wrong }
     }
 
     fn stop(&self) -> bool {

@@ -7,7 +7,7 @@ use super::tracing::{End, Fault, Repeats, Seen};
 
 /// Everything that is wrong with a run, in plain words.
 pub(super) fn wrong(seen: &Seen, fault: &Fault) -> Vec<String> {
-    let mut wrong = Vec::new();
+    let mut wrong = seen.wrong.clone();
     let status = seen.status;
     let killed = status.signal().filter(|&signal| {
         seen.end != End::Deaf && signal != libc::SIGTERM && signal != libc::SIGKILL

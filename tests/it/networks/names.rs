@@ -6,7 +6,7 @@ use libtest_mimic::Trial;
 
 use super::with_namespaces;
 use crate::util::harness::{self, Need};
-use crate::util::{Ended, program};
+use crate::util::{Ended, binary, program};
 
 pub(super) fn tests(unshare: Option<&Vec<&'static str>>) -> Vec<Trial> {
     let test = |name, run: fn(&[&'static str])| {
@@ -85,7 +85,7 @@ fn run(unshare: &[&str], delays: &str, listen: &str, hosts: &str, command: &str)
     }
     let folder = folder.path().to_str().unwrap();
     let own = unshare.iter().copied().chain(["-n", "-m", "sh", "-euc", SCRIPT, "sh"]);
-    let words = own.chain([folder, env!("CARGO_BIN_EXE_pktcat")]);
+    let words = own.chain([folder, binary()]);
     program("env", words)
         .env("SERVER", SERVER)
         .env("DELAYS", delays)
@@ -152,7 +152,7 @@ fn compare_needs_no_ipv4(unshare: &[&'static str]) {
     let script =
         r#"ip link set lo up; ip addr del 127.0.0.1/8 dev lo; exec "$1" compare --count 10"#;
     let own = unshare.iter().copied().chain(["-n", "sh", "-euc", script, "sh"]);
-    let ended = program("env", own.chain([env!("CARGO_BIN_EXE_pktcat")])).run().expect_code(0);
+    let ended = program("env", own.chain([binary()])).run().expect_code(0);
     assert!(ended.stdout_text().contains("its own echo at [::1]:"), "{}", ended.stdout_text());
 }
 
@@ -168,7 +168,7 @@ fn retry_goes_on_while_that_may_help(unshare: &[&'static str]) {
         // No network at all, and nothing that looks for a name server.
         let script = r#"mount --bind /dev/null /etc/resolv.conf; exec "$@""#;
         let own = unshare.iter().copied().chain(["-n", "-m", "sh", "-euc", script, "sh"]);
-        let cmd = program("env", own.chain([env!("CARGO_BIN_EXE_pktcat")]).chain(line.split(' ')));
+        let cmd = program("env", own.chain([binary()]).chain(line.split(' ')));
         let ended = cmd.run().expect_code(status);
         let told = ended.stderr.lines().filter(|line| line.starts_with("pktcat: ")).count();
         assert_eq!(told, tries, "{line}: {}", ended.stderr);

@@ -4,12 +4,12 @@
 //! there is time for.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use pktcat::compare::measure::impair::{Impairer, Impairment};
-use pktcat::config::compare::impairment;
+use pktcat::config::impair;
 use pktcat::engine::framing::{Assembler, Format, Malformed, Position, encode, parse_hex};
+use pktcat::engine::impair::{Line, Passage, Shaper, Spec, Tally, Traffic};
 use pktcat::net::access::{AccessList, block};
 use pktcat::net::address::{
     Address, Family, HostPort, Lookup, Protocol, port_number, without_server,
@@ -161,7 +161,7 @@ pub fn quantities(bytes: &[u8]) {
     if let Ok(time) = units::duration(text) {
         assert_eq!(units::duration(&written(time)), Ok(time));
         // Several of them are added to a clock.
-        assert!(std::time::Instant::now().checked_add(time * 4).is_some());
+        assert!(Instant::now().checked_add(time * 4).is_some());
     }
     if let Ok(size) = units::size(text) {
         assert_eq!(units::size(&size.to_string()), Ok(size));
@@ -173,36 +173,20 @@ fn written(time: Duration) -> String {
     format!("{}s {}ns", time.as_secs(), time.subsec_nanos())
 }
 
-/// The damage that `compare` does to replies.
+/// A bad network, made on purpose.
 pub fn impairments(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let Ok(what) = impairment(text) else { return };
-    let Impairment { loss, duplicate, reorder, delay, jitter, seed } = what;
-    assert!([loss, duplicate, reorder].iter().all(|share| (0.0..=1.0).contains(share)));
-    let again = format!(
-        "loss={loss},dup={duplicate},reorder={reorder},delay={},jitter={},seed={seed}",
-        written(delay),
-        written(jitter)
-    );
-    assert_eq!(impairment(&again).ok(), Some(what), "{again}");
-
-    const REPLIES: u32 = 50;
-    let mut impairer = Impairer::new(what, Duration::from_millis(1));
-    (0..REPLIES).for_each(|reply| impairer.take(reply, Duration::from_millis(reply.into())));
-    let mut left = [0; REPLIES as usize];
-    let mut last = Duration::ZERO;
-    while let Some(due) = impairer.next_due() {
-        assert!(due >= last, "before its time");
-        last = due;
-        let reply = impairer.next(due).expect("a reply that is due");
-        left[reply as usize] += 1;
-    }
-    assert!(left.iter().all(|times| *times <= 2), "more than twice");
-    if loss == 0.0 {
-        assert!(left.iter().all(|times| *times >= 1), "lost");
-    }
-    if duplicate == 0.0 {
-        assert!(left.iter().all(|times| *times <= 1), "doubled");
+    for traffic in [Traffic::Datagrams, Traffic::Streams, Traffic::Packets] {
+        let Ok(spec) = impair::spec("--impair", text, traffic) else { continue };
+        let shares = [spec.loss, spec.duplicate, spec.reorder, spec.corrupt];
+        assert!(shares.iter().flatten().all(|share| (0.0..=1.0).contains(share)));
+        assert!(spec.meaningless_for(traffic).next().is_none());
+        let again = spec.to_string();
+        assert_eq!(impair::spec("--impair", &again, traffic).ok(), Some(spec), "{again}");
+        match traffic {
+            Traffic::Datagrams | Traffic::Packets => impaired(&spec),
+            Traffic::Streams => impaired_stream(&spec),
+        }
     }
 }
 
@@ -268,4 +252,73 @@ pub fn proxy_urls(bytes: &[u8]) {
     if let Ok(proxy) = Proxy::parse(text) {
         assert!(proxy.place.host.is_some_and(|host| !host.is_empty()));
     }
+}
+
+/// What holds of messages whatever is done to them.
+fn impaired(spec: &Spec) {
+    const MESSAGES: u8 = 50;
+    let start = Instant::now();
+    let run = || {
+        let mut line = Line::new(spec, 0, Duration::from_millis(5));
+        for number in 0..MESSAGES {
+            line.push(vec![number; 16], start + Duration::from_millis(number.into()));
+        }
+        let (mut out, mut last) = (Vec::new(), start);
+        while let Some(due) = line.deadline() {
+            assert!(due >= last, "before its time");
+            last = due;
+            // A message that was held back begins its way when nothing has overtaken it.
+            out.extend(line.pop_due(due));
+        }
+        (out, line.tally())
+    };
+    let (out, tally) = run();
+    assert!((&out, tally) == (&run().0, run().1), "the same each time");
+    let Tally { offered, passed, lost, duplicated, dropped, reordered, corrupted } = tally;
+    assert_eq!(offered + duplicated, passed + lost + dropped);
+    assert_eq!((offered, passed), (u64::from(MESSAGES), out.len() as u64));
+    let zero = |share: Option<f64>| share.is_none_or(|share| share == 0.0);
+    assert!(lost == 0 || !zero(spec.loss));
+    assert!(dropped == 0 || spec.rate.is_some());
+    assert!(duplicated == 0 || !zero(spec.duplicate));
+    assert!(reordered == 0 || !zero(spec.reorder));
+    assert!(corrupted == 0 || !zero(spec.corrupt));
+    if zero(spec.reorder) && zero(spec.corrupt) {
+        assert!(out.is_sorted(), "out of order: {out:?}");
+    }
+}
+
+/// What holds of a stream whatever is done to it: what comes out is what went in, from its beginning.
+fn impaired_stream(spec: &Spec) {
+    let bytes: Vec<u8> = (0..3000u16).map(|n| (n % 251) as u8).collect();
+    let mut now = Instant::now();
+    let (mut shaper, mut sent, mut out) = (Shaper::new(spec, 0), 0, Vec::new());
+    let is_broken = loop {
+        sent += shaper.push(&bytes[sent..bytes.len().min(sent + 700)], now);
+        if sent == bytes.len() {
+            shaper.end(now);
+        }
+        let count = match shaper.next(now) {
+            Passage::Bytes(some) => {
+                assert!(!some.is_empty() && spec.slice.is_none_or(|slice| some.len() <= slice));
+                out.extend(some);
+                some.len()
+            }
+            Passage::Nothing => {
+                // Once nothing is on its way and all was sent, the stream has stalled.
+                let Some(due) = shaper.deadline() else { break true };
+                assert!(due > now, "what is due was handed out");
+                now = due;
+                continue;
+            }
+            Passage::Reset => break true,
+            Passage::End => break false,
+        };
+        shaper.passed(count);
+    };
+    let tally = shaper.tally();
+    assert!(bytes.starts_with(&out) && tally.passed == out.len() as u64);
+    assert_eq!(is_broken, tally.resets + tally.stalls == 1);
+    let limit = spec.reset.into_iter().chain(spec.stall).min().filter(|_| is_broken);
+    assert_eq!(tally.passed, limit.unwrap_or(bytes.len() as u64));
 }

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use super::running::{Ended, Running};
 
@@ -49,10 +50,19 @@ pub struct Cmd {
     env: Vec<(OsString, OsString)>,
 }
 
+/// The program that is tested: the one that `PKTCAT_BIN` names, such as a static build or one for another
+/// processor, else the one that cargo has built.
+pub fn binary() -> &'static str {
+    static NAMED: OnceLock<Option<String>> = OnceLock::new();
+    let named =
+        NAMED.get_or_init(|| std::env::var("PKTCAT_BIN").ok().filter(|name| !name.is_empty()));
+    named.as_deref().unwrap_or(env!("CARGO_BIN_EXE_pktcat"))
+}
+
 /// pktcat with these arguments, and the words of `PKTCAT_TEST_ARGS` after `listen`, `connect` or
 /// `forward`.
 pub fn pktcat<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Cmd {
-    let mut cmd = program(env!("CARGO_BIN_EXE_pktcat"), [""; 0]);
+    let mut cmd = program(binary(), [""; 0]);
     let mut args = args.into_iter();
     if let Some(subcommand) = args.next() {
         cmd = cmd.arg(&subcommand);

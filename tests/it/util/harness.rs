@@ -27,6 +27,7 @@ use std::time::Instant;
 use std::{panic, thread};
 
 use libtest_mimic::{Arguments, Trial};
+use nix::sys::resource::{Resource, getrlimit};
 
 /// Something that a test needs from the machine.
 #[derive(Debug, Clone, Copy)]
@@ -40,9 +41,15 @@ pub enum Need {
     /// A kernel that follows no symbolic links of other users in shared folders (fs.protected_symlinks,
     /// proc_sys_fs(5)).
     ProtectedLinks,
+    /// A hard limit of open descriptors that is at least so high (RLIMIT_NOFILE, getrlimit(2)).
+    Descriptors(u64),
     /// strace, and permission to use it: containers often refuse ptrace(2).
     Strace,
-    /// A machine without other load. Only whoever runs the tests knows that, and says so by
+    /// `/dev/net/tun`, and leave to make a network namespace.
+    PrivateNetwork,
+    /// Leave for root to make a device node in a mount namespace, and for others to make a user namespace.
+    OrdinaryPrivateNetwork,
+    /// A machine with nothing else to do, which only who runs the tests can tell:
     /// `PKTCAT_TIMED_TESTS=1`.
     Quiet,
 }
@@ -57,6 +64,21 @@ impl Need {
             Self::ProtectedLinks => std::fs::read_to_string("/proc/sys/fs/protected_symlinks")
                 .is_ok_and(|text| text.trim() == "1"),
             Self::Strace => can_trace(),
+            Self::PrivateNetwork => {
+                let mut options = std::fs::OpenOptions::new();
+                let device = options.read(true).write(true).open("/dev/net/tun").is_ok();
+                device && runs(&["unshare", "-n", "true"]) | runs(&["unshare", "-Urn", "true"])
+            }
+            Self::OrdinaryPrivateNetwork => {
+                let ordinary = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+                let node = "mount -t tmpfs tmpfs /dev/net && mknod /dev/net/tun c 10 200 && exec 3<>/dev/net/tun";
+                Self::Root.is_met()
+                    && runs(&[&ordinary[..], &["unshare", "-Urn", "true"]].concat())
+                    && runs(&["unshare", "-m", "sh", "-c", node])
+            }
+            Self::Descriptors(count) => {
+                getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(_, hard)| hard >= count)
+            }
             Self::Quiet => std::env::var_os("PKTCAT_TIMED_TESTS").is_some(),
         }
     }
@@ -67,13 +89,23 @@ impl Need {
             Self::Root => "root",
             Self::Ipv6 => "IPv6",
             Self::ProtectedLinks => "fs.protected_symlinks",
+            Self::Descriptors(_) => "a higher limit of open descriptors",
             Self::Strace => "strace and leave to trace",
+            Self::PrivateNetwork => "/dev/net/tun and network namespaces",
+            Self::OrdinaryPrivateNetwork => "root, /dev/net/tun and user namespaces",
             Self::Quiet => "PKTCAT_TIMED_TESTS=1 on a quiet machine",
         }
     }
 }
 
-/// Whether strace is installed and permitted to trace a process.
+/// Whether a command ends well.
+fn runs(words: &[&str]) -> bool {
+    let mut command = Command::new(words[0]);
+    let command = command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// Whether strace is here and ptrace(2) is permitted, which containers often refuse.
 fn can_trace() -> bool {
     static CAN: OnceLock<bool> = OnceLock::new();
     *CAN.get_or_init(|| {

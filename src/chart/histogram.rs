@@ -1,11 +1,11 @@
-//! A bar chart of the round-trip times of both protocols, side by side, of block characters (`--plot`).
+//! The histogram for the screen: round trips of one or two protocols, drawn with blocks on one scale.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::compare::Comparison;
-use crate::compare::measure::rtt::RoundTrips;
-use crate::compare::show::text::{grouped, percent, time};
+use crate::chart::round_trips::RoundTrips;
+use crate::chart::series::{Captions, Series};
+use crate::chart::text::{grouped, percent, time};
 
 /// The most rows. Of the scales below, the finest that needs no more rows is used.
 const MOST_ROWS: usize = 18;
@@ -22,34 +22,35 @@ const SCALES: [&[u64]; 4] = [
     &[100, 200, 500],
 ];
 
-/// The length of the longest bar, in columns.
-const BAR: usize = 26;
+/// Columns of a bar.
+const BAR: usize = 25;
 
 /// The share of round trips that the scale must cover. The slowest ones may all be in the last row.
 const ORDINARY: f64 = 0.99;
 
-/// The round trips of both protocols, counted in the same rows.
+/// The round trips of all series, counted in the same rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rows {
     /// The least time of each row, in nanoseconds. A row ends where the next begins; the last one has no
     /// end.
     pub starts: Vec<u64>,
-    /// The number of replies over TCP in each row.
-    pub tcp: Vec<u64>,
-    /// The number of replies over UDP in each row.
-    pub udp: Vec<u64>,
+    /// Replies of each series, a row each.
+    pub counts: Vec<Vec<u64>>,
+    /// The greatest time, in nanoseconds.
+    pub greatest: u64,
 }
 
 impl Rows {
-    /// The rows for both protocols; `None` when there were no replies.
+    /// The rows that fit all; none when nothing came back.
     #[must_use]
-    pub(crate) fn new(tcp: &RoundTrips, udp: &RoundTrips) -> Option<Self> {
+    pub(crate) fn new(series: &[Series<'_>]) -> Option<Self> {
         let nanos = |share: f64| {
-            [tcp, udp].map(|trips| trips.quantile(share).map(|time| time.as_nanos() as u64))
+            let quantiles = series.iter().filter_map(move |one| one.trips.quantile(share));
+            quantiles.map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
         };
-        let least = nanos(0.0).into_iter().flatten().min()?;
-        let ordinary = nanos(ORDINARY).into_iter().flatten().max()?;
-        let greatest = nanos(1.0).into_iter().flatten().max()?;
+        let least = nanos(0.0).min()?;
+        let ordinary = nanos(ORDINARY).max()?;
+        let greatest = nanos(1.0).max()?;
         let of_scale = |scale: &&[u64]| starts(scale, least, ordinary, greatest);
         // Should none need few enough rows, the coarsest is used, with three for each power of ten.
         let starts = SCALES.iter().map(of_scale).find(|starts| starts.len() <= MOST_ROWS);
@@ -57,22 +58,23 @@ impl Rows {
         let count = |trips: &RoundTrips| {
             let mut rows = vec![0; starts.len()];
             for (time, n) in trips.spread() {
-                let time = time.as_nanos() as u64;
+                let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
                 rows[starts.partition_point(|start| *start <= time).saturating_sub(1)] += n;
             }
             rows
         };
-        Some(Self { tcp: count(tcp), udp: count(udp), starts })
+        let counts = series.iter().map(|one| count(one.trips)).collect();
+        Some(Self { counts, starts, greatest })
     }
 
-    /// The greatest share of its replies that either protocol has in one row.
+    /// The greatest share of a series' replies in one row.
     #[must_use]
     pub(crate) fn greatest_share(&self) -> f64 {
-        let greatest = |rows: &[u64]| {
+        let greatest = |rows: &Vec<u64>| {
             let all: u64 = rows.iter().sum();
             rows.iter().max().copied().unwrap_or(0) as f64 / all.max(1) as f64
         };
-        greatest(&self.tcp).max(greatest(&self.udp))
+        self.counts.iter().map(greatest).fold(0.0, f64::max)
     }
 }
 
@@ -113,47 +115,55 @@ fn bar(share: f64, greatest: f64) -> String {
 
 /// The chart as text.
 #[must_use]
-pub(crate) fn draw(comparison: &Comparison) -> String {
+pub(crate) fn draw(series: &[Series<'_>], captions: &Captions<'_>) -> String {
     let mut text = String::from("\n");
-    let (tcp, udp) = (&comparison.tcp.round_trips, &comparison.udp.round_trips);
-    let Some(rows) = Rows::new(tcp, udp) else {
+    let Some(rows) = Rows::new(series) else {
         text.push_str("  No reply, no round trips to draw.\n");
         return text;
     };
     let greatest = rows.greatest_share();
     let column = BAR + 7;
     // Writing to a string cannot fail.
-    let _ = writeln!(
-        text,
-        "  {:>9}  {:column$}UDP, {}",
-        "from",
-        replies("TCP", tcp),
-        grouped(udp.count())
-    );
-    for (row, start) in rows.starts.iter().enumerate() {
-        let part = |n: u64, of: u64| {
-            let share = n as f64 / of.max(1) as f64;
+    let _ = writeln!(text, "  {}", captions.counted);
+    let names =
+        series.iter().map(|one| format!("{}, {} replies", one.name, grouped(one.trips.count())));
+    row("from", " ", names, column, &mut text);
+    for (at, start) in rows.starts.iter().enumerate() {
+        let parts = series.iter().zip(&rows.counts).map(|(one, counts)| {
+            let share = counts[at] as f64 / one.trips.count().max(1) as f64;
             let bar = bar(share, greatest);
-            if n == 0 { String::new() } else { format!("{bar} {}", percent(share)) }
-        };
-        let line = format!(
-            "  {:>9} ▕{:column$}▕{}",
-            time(Duration::from_nanos(*start)),
-            part(rows.tcp[row], tcp.count()),
-            part(rows.udp[row], udp.count()),
-        );
-        let _ = writeln!(text, "{}", line.trim_end());
+            if counts[at] == 0 { String::new() } else { format!("{bar} {}", percent(share)) }
+        });
+        row(&time(Duration::from_nanos(*start)), "▕", parts, column, &mut text);
     }
+    // Both ends of each bar's scale, and the upper end of the times.
+    let most = format!("{} of all", percent(greatest));
+    let ends = series.iter().map(|_| format!("0{most:>0$}", BAR - 1));
+    row(&format!("to {}", time(Duration::from_nanos(rows.greatest))), " ", ends, column, &mut text);
     text
 }
 
-fn replies(name: &str, trips: &RoundTrips) -> String {
-    format!("{name}, {} round trips", grouped(trips.count()))
+fn row(
+    label: &str,
+    edge: &str,
+    cells: impl Iterator<Item = String>,
+    column: usize,
+    text: &mut String,
+) {
+    let cells: String = cells.map(|cell| format!("{edge}{cell:column$}")).collect();
+    let _ = writeln!(text, "{}", format!("  {label:>11} {cells}").trim_end());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chart::timeline::Timeline;
+
+    fn rows_of(trips: &[&RoundTrips]) -> Option<Rows> {
+        let timeline = Timeline::default();
+        let series = |trips| Series { name: "", trips, timeline: &timeline };
+        Rows::new(&trips.iter().copied().map(series).collect::<Vec<_>>())
+    }
 
     fn trips(nanos: &[u64]) -> RoundTrips {
         let mut trips = RoundTrips::default();
@@ -179,23 +189,26 @@ mod tests {
     #[test]
     fn every_round_trip_is_in_one_row_and_the_rows_fit() {
         let (tcp, udp) = (trips(&[10_000, 11_000, 90_000]), trips(&[3_000_000_000, 12_000]));
-        let rows = Rows::new(&tcp, &udp).unwrap();
+        let rows = rows_of(&[&tcp, &udp]).unwrap();
         assert!(rows.starts.len() <= MOST_ROWS, "{rows:?}");
-        assert_eq!((rows.tcp.iter().sum::<u64>(), rows.udp.iter().sum::<u64>()), (3, 2));
-        let narrow = Rows::new(&trips(&[10_000, 10_100]), &trips(&[])).unwrap();
-        assert_eq!((narrow.starts, narrow.tcp), (vec![10_000], vec![2]));
-        assert_eq!(Rows::new(&trips(&[]), &trips(&[])), None);
+        assert_eq!(rows.counts.iter().map(|rows| rows.iter().sum()).collect::<Vec<u64>>(), [3, 2]);
+        let narrow = rows_of(&[&trips(&[10_000, 10_100]), &trips(&[])]).unwrap();
+        assert_eq!((narrow.starts, &narrow.counts[0]), (vec![10_000], &vec![2]));
+        assert_eq!(rows_of(&[&trips(&[]), &trips(&[])]), None);
     }
 
     #[test]
     fn one_straggler_does_not_coarsen_the_scale() {
         let mut nanos = vec![10_000; 500];
         nanos.extend([12_000; 500]);
-        let without = Rows::new(&trips(&nanos), &trips(&[])).unwrap();
+        let without = rows_of(&[&trips(&nanos)]).unwrap();
         nanos.push(5_000_000);
-        let with = Rows::new(&trips(&nanos), &trips(&[])).unwrap();
+        let with = rows_of(&[&trips(&nanos)]).unwrap();
         assert_eq!(with.starts[..without.starts.len()], without.starts);
-        assert_eq!((with.starts.len(), with.tcp.last()), (without.starts.len() + 1, Some(&1)));
+        assert_eq!(
+            (with.starts.len(), with.counts[0].last()),
+            (without.starts.len() + 1, Some(&1))
+        );
     }
 
     #[test]

@@ -7,25 +7,24 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use mio::Interest;
-use nix::sys::time::TimeSpec;
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use crate::compare::measure::account::At;
 use crate::error::{Error, Result};
 use crate::io::reactor::{Latch, Reactor};
+use crate::sys;
 
 /// A timer that the reactor watches.
 pub(crate) struct Timer {
-    timer: TimerFd,
+    timer: sys::Timer,
     /// Keeps the reactor's watch; its readiness is not looked at.
     _latch: Rc<Latch>,
-    rings_at: Option<At>,
+    rings_at: Option<Instant>,
 }
 
-fn failed(cause: impl Into<io::Error>) -> Error {
-    Error::system("timer", &cause.into())
+fn failed(cause: &io::Error) -> Error {
+    Error::system("timer", cause)
 }
 
 impl Timer {
@@ -34,30 +33,23 @@ impl Timer {
     /// # Errors
     /// When the kernel creates no timer, mostly because no descriptors are left.
     pub(crate) fn new(reactor: &mut Reactor) -> Result<Self> {
-        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).map_err(failed)?;
-        let latch = reactor.watch(&timer, Interest::READABLE).map_err(failed)?;
+        let timer = sys::Timer::new().map_err(|cause| failed(&cause))?;
+        let latch = reactor.watch(&timer, Interest::READABLE).map_err(|cause| failed(&cause))?;
         Ok(Self { timer, _latch: latch, rings_at: None })
     }
 
     /// Sees to it that the loop is woken at this time or earlier.
     ///
     /// # Errors
-    /// What timerfd_settime(2) says.
-    pub(crate) fn wake_by(&mut self, at: At, now: At) -> Result<()> {
+    /// When the system refuses.
+    pub(crate) fn wake_by(&mut self, at: Instant, now: Instant) -> Result<()> {
         if self.rings_at.is_some_and(|rings_at| now < rings_at && rings_at <= at) {
             return Ok(());
         }
-        // A time of 0 would switch the timer off (timerfd_settime(2)).
-        let length = at.saturating_sub(now).max(At::from_nanos(1));
-        let expiration = Expiration::OneShot(TimeSpec::from_duration(length));
-        self.timer.set(expiration, TimerSetTimeFlags::empty()).map_err(failed)?;
+        // A timer of no length would never ring.
+        let length = at.saturating_duration_since(now).max(Duration::from_nanos(1));
+        self.timer.set(length).map_err(|cause| failed(&cause))?;
         self.rings_at = Some(now + length);
         Ok(())
-    }
-
-    /// Forgets what the timer is set to, because times are counted from another start from now on.
-    pub(crate) fn forget(&mut self) {
-        self.rings_at = None;
     }
 }

@@ -1,54 +1,18 @@
-//! ICMP errors about datagrams that a socket has sent, read from that socket's error queue
+//! Linux: ICMP errors about datagrams that a socket has sent, read from that socket's error queue
 //! (IP_RECVERR, ip(7); IPV6_RECVERR, ipv6(7)).
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
 };
 
 use crate::peer::canonical;
+use crate::sys::facts::{Icmp, IcmpKind};
 
-/// What an ICMP error says about a datagram: why the destination host, or a router on the path to it,
-/// did not deliver it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum IcmpKind {
-    /// From the host itself: no socket is bound to this port.
-    PortUnreachable,
-    /// The host cannot be reached, or does not implement UDP.
-    HostUnreachable,
-    /// There is no route to its network.
-    NetworkUnreachable,
-    /// A router or firewall drops it on purpose (administratively prohibited).
-    Prohibited,
-    /// Its time to live (hop limit) was used up, or not all of its fragments arrived in time.
-    TimeExceeded,
-    /// It is longer than the MTU of the next hop and must not be fragmented there. The kernel lowers the
-    /// path MTU, so that later datagrams arrive.
-    TooLong,
-}
-
-/// An ICMP error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Icmp {
-    /// What it says.
-    pub kind: IcmpKind,
-    /// The destination of the datagram that it is about.
-    pub about: SocketAddr,
-    /// The host or router that sent the error, if the kernel tells.
-    pub from: Option<IpAddr>,
-}
-
-/// Has the kernel queue the ICMP errors about the datagrams of a socket, which sends to addresses of
-/// the family of `address`. Calls on the socket then fail for every kind of ICMP error; without this a
-/// connected socket reports few but port unreachable, and an unconnected one none (udp(7)).
-///
-/// # Errors
-/// What setsockopt(2) says.
-pub(crate) fn hear_icmp(socket: impl AsFd, address: SocketAddr) -> io::Result<()> {
-    let socket = socket.as_fd();
+pub(crate) fn hear_icmp(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
     if address.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
         if canonical(address).is_ipv6() {
@@ -59,13 +23,8 @@ pub(crate) fn hear_icmp(socket: impl AsFd, address: SocketAddr) -> io::Result<()
     Ok(setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?)
 }
 
-/// Takes the next ICMP error about a datagram that was not delivered from the socket's queue; `None`
-/// when there is none.
-///
-/// # Errors
-/// What recvmsg(2) says.
-pub(crate) fn next_icmp(socket: impl AsFd) -> io::Result<Option<Icmp>> {
-    let raw = socket.as_fd().as_raw_fd();
+pub(crate) fn next_icmp(socket: BorrowedFd<'_>) -> io::Result<Option<Icmp>> {
+    let raw = socket.as_raw_fd();
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
     loop {
         let mut control = nix::cmsg_space!((libc::sock_extended_err, libc::sockaddr_in6));

@@ -1,0 +1,105 @@
+//! Command lines as other netcats have them, and what the same thing is here.
+
+mod foreign;
+mod table;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgMatches, Command};
+
+use super::similar::is_close;
+use crate::error::Error;
+use foreign::{Foreign, quoted};
+
+/// What a scheme of URLs is here: words before the host, and the usual port.
+const SCHEMES: &[(&str, &[&str], &str)] = &[
+    ("http", &[], "80"),
+    ("https", &["--tls"], "443"),
+    ("ws", &[], "80"),
+    ("wss", &["--tls"], "443"),
+    ("ftp", &[], "21"),
+    ("ssh", &[], "22"),
+    ("smtp", &[], "25"),
+    ("redis", &[], "6379"),
+    ("tls", &["--tls"], "PORT"),
+    ("ssl", &["--tls"], "PORT"),
+    ("udp", &["-u"], "PORT"),
+];
+
+/// The error for words that are those of another netcat, if they are.
+pub(super) fn error(all: &Command, words: &[OsString]) -> Option<Error> {
+    let words: Vec<&str> = words.iter().skip(1).map(|word| word.to_str()).collect::<Option<_>>()?;
+    let first = *words.first()?;
+    let own = ["listen", "connect", "scan"].into_iter().find(|name| *name == first);
+    if own.is_none() && is_command(all, first) {
+        return None;
+    }
+    if first.contains("://") {
+        return Some(url("connect", first));
+    }
+    let rest = &words[usize::from(own.is_some())..];
+    let foreign = Foreign::read(all, own, rest)?;
+    let (place, why) = match (&foreign.first, own) {
+        (Some(option), _) => (option.as_str(), "is no option here"),
+        (None, Some(_)) => return None,
+        (None, None) if first.starts_with('-') => ("", "a command is missing"),
+        // What is no address may be a command that somebody expected.
+        (None, None) if !foreign.has_address() => return None,
+        (None, None) => (first, "is no command"),
+    };
+    let note = foreign.note.unwrap_or("the same is");
+    Some(Error::usage(place, why).hint(format!("{note} '{}'", foreign.here())))
+}
+
+/// What is wrong with words that could be read: a URL for an address, standard output for a file.
+///
+/// # Errors
+/// That, with what would be right.
+pub(super) fn check(matches: &ArgMatches) -> Result<(), Error> {
+    let Some((command, matches)) = matches.subcommand() else { return Ok(()) };
+    let addresses = matches.try_get_many::<String>("address").ok().flatten();
+    if let Some(url) = addresses.into_iter().flatten().find(|word| word.contains("://")) {
+        return Err(self::url(command, url));
+    }
+    for (id, option) in [("pcap", "--pcap"), ("hex_file", "--hex-file")] {
+        let file = matches.try_get_one::<PathBuf>(id).ok().flatten();
+        if file.is_some_and(|file| file.as_os_str() == "-") {
+            return Err(Error::usage(format!("{option} -"), "standard output is the payload's")
+                .hint("for a reader make a FIFO by mkfifo(1) and name that, or /dev/stderr"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a word is one of the commands, or was probably meant to be.
+fn is_command(all: &Command, word: &str) -> bool {
+    !word.starts_with('-')
+        && all.get_subcommands().any(|command| is_close(command.get_name(), word))
+}
+
+fn url(command: &str, url: &str) -> Error {
+    let same = of_url(command, url);
+    Error::usage(url, "is a URL, and no address").hint(format!("the same is '{same}'"))
+}
+
+/// What a URL is here.
+fn of_url(command: &str, url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    if scheme == "unix" {
+        return format!("pktcat {command} -U {}", quoted(rest));
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let known = SCHEMES.iter().find(|(name, ..)| name.eq_ignore_ascii_case(scheme));
+    let (options, usual) = known.map_or((&[][..], "PORT"), |(_, options, port)| (options, port));
+    let port = port.filter(|port| !port.is_empty()).unwrap_or(usual);
+    let words = ["pktcat", command].into_iter().chain(options.iter().copied());
+    let host = if host.is_empty() { "HOST" } else { host };
+    words.chain([&*quoted(host), &*quoted(port)]).collect::<Vec<_>>().join(" ")
+}

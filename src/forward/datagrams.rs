@@ -1,0 +1,345 @@
+//! Forwarding of datagrams: every client is an address and a port, and has a socket of its own that is
+//! connected to TO, or a stream. It is forgotten when nothing has passed for a while (RFC 4787, 4.3).
+//!
+//! Only TO's own address and port can answer: a service that answers from another port, as TFTP does
+//! (RFC 1350, section 4), does not get through.
+
+mod turns;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mio::Interest;
+
+use crate::engine::batch::Batch;
+use crate::engine::datagram::{Datagram, RECEIVE_ROOM};
+use crate::engine::flow::Source as _;
+use crate::engine::framing::Format;
+use crate::error::{Error, Result, Status};
+use crate::forward::association::{Association, Far, Handed};
+use crate::forward::table::Table;
+use crate::io::progress::Progress;
+use crate::net::address::{Address, Protocol, Route};
+use crate::net::socket;
+use crate::observe::tap::{Event, Forwarded, Link, Observer, Tap, Transfer};
+use crate::run::session::{Lull, Session};
+use crate::setup::target::Target;
+use crate::sys::Offload;
+
+/// Turns between two looks at signals, deadlines and readiness while datagrams flow.
+const TURNS_BETWEEN_LOOKS: u32 = 4;
+
+/// How long the others wait for the room that one answer needs; then it is lost.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often is tried whether there is room: a local socket does not tell.
+const ROOM_CHECK: Duration = Duration::from_millis(20);
+
+/// How often sending is tried again after the network has said something about an earlier datagram.
+const TRIES: usize = 3;
+
+/// How clients are treated.
+pub(crate) struct Settings {
+    /// Where they are led to.
+    pub to: Target,
+    /// Whether TO is a stream, and how messages travel in it.
+    pub stream: Option<Format>,
+    /// How long connecting to a stream may take (`--connect-timeout`).
+    pub connect_timeout: Option<Duration>,
+    /// After how long without a datagram a client is forgotten (`--idle-timeout`).
+    pub idle: Duration,
+    /// Whether the run ends with the first client (`--once`).
+    pub once: bool,
+    /// The most clients at the same time.
+    pub most: usize,
+    /// The most bytes of a datagram to a client.
+    pub longest: usize,
+    /// Whether several datagrams may be passed in one call.
+    pub offload: Offload,
+}
+
+/// A datagram socket whose clients are led to TO.
+pub(crate) struct DatagramForwarder {
+    settings: Settings,
+    front: Datagram,
+    clients: HashMap<Address, usize>,
+    members: Table<Association>,
+    /// Datagrams from clients that are not handed over yet.
+    up: Batch,
+    /// Datagrams from TO, all for the client of this route, that are not handed over yet.
+    down: Batch,
+    route: Option<Route>,
+    /// Since when an answer has found no room.
+    full: Option<Instant>,
+    room: Vec<u8>,
+    /// How many clients have come.
+    came: u64,
+    result: Option<Result<()>>,
+    /// What passes is told of at TO's side only.
+    unheard: Rc<Tap>,
+}
+
+/// Passes on what the socket of the clients has to report, but not what passes there.
+struct Failures(Rc<Tap>);
+
+impl Observer for Failures {
+    fn wants_bytes(&self) -> bool {
+        false
+    }
+
+    fn transfer(&mut self, _: Duration, _: &Transfer<'_>) {}
+
+    fn event(&mut self, _: Duration, event: &Event<'_>) {
+        if let Event::Error(error) = event {
+            self.0.event(&Event::Error(error));
+        }
+    }
+}
+
+/// A tap for the socket of the clients.
+#[must_use]
+pub(crate) fn unheard(session: &Session) -> Rc<Tap> {
+    let tap = Tap::new(Instant::now());
+    tap.add(Box::new(Failures(Rc::clone(&session.tap))));
+    Rc::new(tap)
+}
+
+/// What became of a member's turn.
+enum Next {
+    Again,
+    Wait,
+    Gone,
+}
+
+impl DatagramForwarder {
+    /// A forwarder ready to run; `front` was made with the [`unheard`] tap.
+    #[must_use]
+    pub(crate) fn new(settings: Settings, front: Datagram, unheard: Rc<Tap>) -> Self {
+        Self {
+            settings,
+            front,
+            clients: HashMap::new(),
+            members: Table::new(),
+            up: Batch::new(RECEIVE_ROOM),
+            down: Batch::new(RECEIVE_ROOM),
+            route: None,
+            full: None,
+            room: vec![0; 64 * 1024],
+            came: 0,
+            result: None,
+            unheard,
+        }
+    }
+
+    /// Forwards until a limit passes, a signal comes, or with `--once` the first client is forgotten.
+    ///
+    /// # Errors
+    /// For these two, when receiving fails, and with `--once` when TO refused and never answered.
+    pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
+        let result = self.run_to_end(session);
+        let members: Vec<_> = self.members.drain().collect();
+        for member in members {
+            if let Far::Messages(stream) = &member.far {
+                stream.stream().abort();
+            }
+            session.event(&Event::Closed(member.seen()));
+        }
+        self.count_losses(session);
+        result
+    }
+
+    fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
+        let mut turns: u32 = 0;
+        let mut lull = Lull::default();
+        loop {
+            let congested = session.is_congested();
+            let moved =
+                !congested && (self.answer() | self.step_up(session)? | self.serve(session));
+            if let Some(result) = self.result.take() {
+                return result;
+            }
+            turns = turns.wrapping_add(1);
+            if !moved {
+                self.count_losses(session);
+                session.wait_for(self.deadline(congested), lull.expected(&session.tap))?;
+            } else if turns.is_multiple_of(TURNS_BETWEEN_LOOKS) {
+                session.look()?;
+            } else {
+                continue;
+            }
+            for latch in session.reactor.fired() {
+                self.members.fired(latch);
+            }
+            self.members.list_due(session.looked_at());
+        }
+    }
+
+    fn deadline(&self, congested: bool) -> Option<Instant> {
+        let waits = !self.down.is_empty() || !self.up.is_empty();
+        let room = waits.then(|| Instant::now() + ROOM_CHECK);
+        [room, self.members.deadline()].into_iter().flatten().min().filter(|_| !congested)
+    }
+
+    /// Adds what the socket of the clients has counted to the counts of the run.
+    fn count_losses(&self, session: &Session) {
+        let (ignored, unsent) = self.unheard.take_losses();
+        session.tap.ignored(ignored);
+        session.tap.unsent(unsent);
+    }
+
+    /// Hands over what clients have sent; whether there was anything.
+    fn step_up(&mut self, session: &mut Session) -> Result<bool> {
+        if self.up.is_empty() && !matches!(self.front.fill(&mut self.up)?, Progress::Moved(_)) {
+            return Ok(false);
+        }
+        let mut up = std::mem::replace(&mut self.up, Batch::new(0));
+        let mut moved = false;
+        while let Some((frame, bytes)) = up.front() {
+            let place = frame.from.as_ref().and_then(|from| self.place_of(from, session));
+            let Some(place) = place else {
+                // Nobody to send it to: why was told.
+                up.pop();
+                moved = true;
+                continue;
+            };
+            match self.hand_over(place, bytes, frame.segment, session) {
+                Handed::Bytes(n) => {
+                    up.consume(n);
+                    moved = true;
+                }
+                Handed::NoRoom => break,
+            }
+        }
+        self.up = up;
+        Ok(moved)
+    }
+
+    fn hand_over(
+        &mut self,
+        place: usize,
+        bytes: &[u8],
+        segment: usize,
+        session: &mut Session,
+    ) -> Handed {
+        let now = Instant::now();
+        let Self { members, front, settings, .. } = self;
+        let format = settings.stream.unwrap_or(Format::Frames);
+        for _ in 0..TRIES {
+            let Some(member) = members.get_mut(place) else { break };
+            match member.send(bytes, segment, format, &session.tap) {
+                Ok(handed) => {
+                    if matches!(handed, Handed::Bytes(_)) {
+                        member.last = now;
+                    }
+                    members.list(place);
+                    return handed;
+                }
+                // It was about an earlier one.
+                Err(error) => refused(front, settings, member, error),
+            }
+        }
+        session.tap.unsent(1);
+        Handed::Bytes(bytes.len().min(segment))
+    }
+
+    /// The member of this sender, who may be new.
+    fn place_of(&mut self, from: &Route, session: &mut Session) -> Option<usize> {
+        if let Some(&place) = self.clients.get(&from.peer) {
+            if let Some(member) = self.members.get_mut(place)
+                && member.route != *from
+            {
+                // It has written to another address of ours, from which its answers have to come.
+                member.route = from.clone();
+            }
+            return Some(place);
+        }
+        if self.settings.once && self.came > 0 {
+            session.tap.ignored(1);
+            return None;
+        }
+        if self.members.present() >= self.settings.most {
+            self.forget_longest_idle(session);
+        }
+        match self.associate(from, session) {
+            Ok(place) => Some(place),
+            Err(error) => {
+                if self.settings.once {
+                    self.result = Some(Err(error));
+                } else {
+                    self.front.tell(&error.about(format!("for {}", from.peer)));
+                    session.tap.unsent(1);
+                }
+                None
+            }
+        }
+    }
+
+    fn associate(&mut self, from: &Route, session: &mut Session) -> Result<usize> {
+        let number = self.came + 1;
+        let listening = self.front.local().clone();
+        let near = from.local.map_or(listening, Address::Internet);
+        let came = session.tap.elapsed();
+        let forwarded = |far: Address| Forwarded { client: number, came, near: near.clone(), far };
+        let client = from.peer.clone();
+        let now = Instant::now();
+        let (far, link) = if self.settings.stream.is_some() {
+            let reaching = self.settings.to.dial(self.settings.connect_timeout, now);
+            let link = Link::new(Protocol::Udp, client, near.clone());
+            (Far::Reaching(reaching, Vec::new()), link.of_client(forwarded(near.clone())))
+        } else {
+            let (socket, peer) = self.settings.to.connect_datagram(session)?;
+            let latch = session
+                .reactor
+                .watch(&socket, Interest::READABLE | Interest::WRITABLE)
+                .map_err(|cause| Error::system("poll", &cause))?;
+            let local = socket::local_address(&socket).unwrap_or_else(|| near.clone());
+            let link = |at| Link::new(Protocol::Udp, client.clone(), peer.clone()).of_client(at);
+            let (offload, tap) = (self.settings.offload, Rc::clone(&session.tap));
+            let seen = link(forwarded(local.clone()));
+            let socket = Datagram::linked(Rc::new(socket), latch, seen, offload, tap);
+            (Far::Datagrams(Box::new(socket)), link(forwarded(local)))
+        };
+        self.came = number;
+        session.event(&Event::Accepted(&link));
+        let latch = match &far {
+            Far::Datagrams(socket) => {
+                session.event(&Event::Connected(&link));
+                Some(socket.latch().id())
+            }
+            Far::Reaching(..) | Far::Messages(_) => None,
+        };
+        let link = Rc::new(link);
+        let (route, last) = (from.clone(), now);
+        let member = Association { route, link, far, last, answered: false, refused: None };
+        let place = self.members.add(Box::new(member));
+        if let Some(latch) = latch {
+            self.members.own(latch, place);
+        }
+        self.clients.insert(from.peer.clone(), place);
+        Ok(place)
+    }
+
+    /// There are too many clients.
+    fn forget_longest_idle(&mut self, session: &mut Session) {
+        let longest = self.members.places().filter_map(|place| {
+            let member = self.members.get(place)?;
+            Some((member.last, place))
+        });
+        let Some((_, place)) = longest.min() else { return };
+        let Some(member) = self.members.take(place) else { return };
+        let why = format!("forgotten, the longest idle of {} clients", self.settings.most);
+        let peer = socket::name(&member.link.local, Protocol::Udp);
+        let error = Error::new(Status::Failure, "receive", peer, why);
+        self.front.tell(&error.hint("--max-clients sets the limit"));
+        self.goodbye(place, *member, session);
+    }
+}
+
+/// The network has said something about what was sent to TO, or a stream to TO broke.
+fn refused(front: &mut Datagram, settings: &Settings, member: &mut Association, error: Error) {
+    if !settings.once {
+        front.tell(&error.clone().about(format!("for {}", member.name())));
+    }
+    member.refused = Some(error);
+}

@@ -1,0 +1,202 @@
+//! A client's turn: what has come for it, and what becomes of it.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::{DatagramForwarder, Next, PATIENCE, refused};
+use crate::engine::flow::Source as _;
+use crate::engine::framing::Format;
+use crate::engine::stream::Stream;
+use crate::forward::association::{Association, Far};
+use crate::forward::messages::MessageStream;
+use crate::io::progress::Progress;
+use crate::net::address::Protocol;
+use crate::observe::tap::{Event, Forwarded, Link};
+use crate::run::session::Session;
+
+impl DatagramForwarder {
+    /// Lets every listed member have a turn; whether anything moved.
+    pub(super) fn serve(&mut self, session: &mut Session) -> bool {
+        let mut moved = false;
+        for _ in 0..self.members.listed() {
+            let Some((place, member)) = self.members.take_listed() else { continue };
+            if !self.down.is_empty() {
+                // The answers before this one's have found no room yet.
+                self.members.put_back(place, member, None);
+                self.members.list(place);
+                break;
+            }
+            let (mut member, next) = self.turn(place, member, session);
+            match next {
+                Next::Again => {
+                    member.last = Instant::now();
+                    self.members.put_back(place, member, None);
+                    self.members.list(place);
+                    moved = true;
+                }
+                Next::Wait => {
+                    let reaching = match &member.far {
+                        Far::Reaching(reaching, _) => reaching.deadline(),
+                        Far::Datagrams(_) | Far::Messages(_) => None,
+                    };
+                    let due = member.last + self.settings.idle;
+                    let due = reaching.map_or(due, |reaching| reaching.min(due));
+                    self.members.put_back(place, member, Some(due));
+                }
+                Next::Gone => {
+                    self.goodbye(place, *member, session);
+                    moved = true;
+                }
+            }
+        }
+        moved
+    }
+
+    fn turn(
+        &mut self,
+        place: usize,
+        mut member: Box<Association>,
+        session: &mut Session,
+    ) -> (Box<Association>, Next) {
+        let is_idle = session.looked_at() >= member.last + self.settings.idle;
+        let next = match &mut member.far {
+            Far::Datagrams(socket) => match socket.fill(&mut self.down) {
+                // An error that is about to be returned moves nothing.
+                Ok(Progress::Moved(_)) if self.down.is_empty() => Next::Again,
+                Ok(Progress::Moved(_)) => {
+                    member.answered = true;
+                    member.refused = None;
+                    self.route = Some(member.route.clone());
+                    self.answer();
+                    Next::Again
+                }
+                Ok(Progress::Blocked | Progress::End) if is_idle => Next::Gone,
+                Ok(Progress::Blocked | Progress::End) => Next::Wait,
+                Err(error) => {
+                    refused(&mut self.front, &self.settings, &mut member, error);
+                    Next::Again
+                }
+            },
+            Far::Reaching(..) => self.reach(place, &mut member, session),
+            Far::Messages(_) => self.receive_messages(&mut member, is_idle, session),
+        };
+        (member, next)
+    }
+
+    /// Connects to TO, where that is a stream.
+    fn reach(&mut self, place: usize, member: &mut Association, session: &mut Session) -> Next {
+        let Far::Reaching(reaching, waiting) = &mut member.far else { return Next::Wait };
+        let connected = match reaching.step(session) {
+            None => {
+                for latch in reaching.ids() {
+                    self.members.own(latch, place);
+                }
+                return Next::Wait;
+            }
+            Some(Err(error)) => {
+                refused(&mut self.front, &self.settings, member, error);
+                return Next::Gone;
+            }
+            Some(Ok(connected)) => connected,
+        };
+        self.members.own(connected.latch.id(), place);
+        let waiting = std::mem::take(waiting);
+        let own = Rc::new(Link::of(&connected.socket, Protocol::Tcp, connected.peer));
+        if let Some(before) = &member.link.forwarded {
+            let far = own.local.clone();
+            let forwarded = Forwarded { far, near: before.near.clone(), ..*before };
+            let link = Link::new(Protocol::Udp, member.link.local.clone(), own.peer.clone());
+            link.continue_from(&member.link);
+            member.link = Rc::new(link.of_client(forwarded));
+        }
+        session.event(&Event::Connected(&member.link));
+        let unheard = Rc::clone(&self.unheard);
+        let stream = Stream::new(connected.socket, connected.latch, own, unheard);
+        let format = self.settings.stream.unwrap_or(Format::Frames);
+        let longest = self.settings.longest;
+        member.far = Far::Messages(MessageStream::new(stream, format, longest).with(waiting));
+        Next::Again
+    }
+
+    /// Passes on what has come from a stream, message by message.
+    fn receive_messages(
+        &mut self,
+        member: &mut Association,
+        is_idle: bool,
+        session: &mut Session,
+    ) -> Next {
+        let Far::Messages(stream) = &mut member.far else { return Next::Wait };
+        let (down, link) = (&mut self.down, &member.link);
+        let mut any = false;
+        let result = stream.flush().and_then(|sent| {
+            any = sent;
+            stream.receive(&mut self.room, |message| {
+                down.push(&[message]);
+                session.tap.received(link, message, None);
+            })
+        });
+        if !self.down.is_empty() {
+            (member.answered, member.refused) = (true, None);
+            self.route = Some(member.route.clone());
+            self.answer();
+        }
+        match result {
+            Ok(Progress::Moved(_)) => Next::Again,
+            Ok(Progress::Blocked) if any => Next::Again,
+            Ok(Progress::Blocked) if is_idle => Next::Gone,
+            Ok(Progress::Blocked) => Next::Wait,
+            // The next datagram gets a connection of its own.
+            Ok(Progress::End) => Next::Gone,
+            Err(error) => {
+                refused(&mut self.front, &self.settings, member, error);
+                Next::Gone
+            }
+        }
+    }
+
+    /// Sends answers that wait to their client; whether any were dealt with.
+    pub(super) fn answer(&mut self) -> bool {
+        let Some(route) = self.route.clone() else { return false };
+        let mut moved = false;
+        while let Some((frame, bytes)) = self.down.front() {
+            let (segment, one) = (frame.segment, bytes.len().min(frame.segment));
+            let done = match self.front.answer(bytes, segment, &route) {
+                Some(sent) => {
+                    self.full = None;
+                    sent
+                }
+                None => {
+                    let now = Instant::now();
+                    if now < *self.full.get_or_insert(now) + PATIENCE {
+                        break;
+                    }
+                    self.front.lose(&bytes[..one], segment);
+                    one
+                }
+            };
+            self.down.consume(done);
+            moved = true;
+        }
+        moved
+    }
+
+    /// A client is forgotten.
+    pub(super) fn goodbye(&mut self, place: usize, member: Association, session: &mut Session) {
+        self.clients.remove(&member.route.peer);
+        self.members.forget(place);
+        session.event(&Event::Closed(member.seen()));
+        let Association { far, answered, refused, .. } = member;
+        match far {
+            Far::Datagrams(socket) => {
+                session.count_last_drops_of(socket.socket());
+                session.reactor.release(socket.latch());
+            }
+            Far::Reaching(mut reaching, _) => reaching.abort(session),
+            Far::Messages(stream) => session.reactor.release(stream.stream().latch()),
+        }
+        if self.settings.once {
+            let refused = refused.filter(|_| !answered);
+            self.result = Some(refused.map_or(Ok(()), Err));
+        }
+    }
+}

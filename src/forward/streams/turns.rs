@@ -1,0 +1,260 @@
+//! A client's turn: connecting to TO, moving what can be moved, and what becomes of it.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use mio::Interest;
+
+use super::{DATAGRAM_IDLE, Forwarder, Idle, Member, Next, Stage, asked_address, link_to, name};
+use crate::engine::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6};
+use crate::engine::ends::Standing as _;
+use crate::engine::framing::Format;
+use crate::engine::stream::Stream;
+use crate::engine::tunnel::{self, Finish, Tunnel};
+use crate::error::{Error, Status};
+use crate::forward::crossing::{Crossing, Turn};
+use crate::forward::messages::MessageStream;
+use crate::net::socket;
+use crate::observe::tap::{Activity, Event, Link};
+use crate::run::limits::Limit;
+use crate::run::session::Session;
+use crate::setup::dial::Connected;
+
+impl Forwarder {
+    /// A client's stream is led to datagrams.
+    pub(super) fn cross(
+        &mut self,
+        client: Stream,
+        link: Link,
+        format: Format,
+        session: &mut Session,
+    ) {
+        let latch = client.latch().id();
+        let connected = self.settings.to.connect_datagram(session).and_then(|(socket, peer)| {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let watched = session.reactor.watch(&socket, interest);
+            Ok((watched.map_err(|cause| Error::system("poll", &cause))?, socket, peer))
+        });
+        let (far, socket, peer) = match connected {
+            Ok(connected) => connected,
+            Err(error) => {
+                client.abort();
+                session.reactor.release(client.latch());
+                self.failed(error, &link, session);
+                return;
+            }
+        };
+        let far_latch = far.id();
+        let local = socket::local_address(&socket);
+        let joined = || link_to(&link, peer.clone(), local.clone());
+        session.event(&Event::Connected(&joined()));
+        let tap = Rc::clone(&session.tap);
+        let socket = Datagram::linked(
+            Rc::new(socket),
+            far,
+            joined(),
+            self.settings.offload,
+            Rc::clone(&tap),
+        );
+        let longest = match peer.internet() {
+            Some(peer) if peer.is_ipv6() => LONGEST_IPV6,
+            _ => LONGEST_IPV4,
+        };
+        let now = Instant::now();
+        let client = MessageStream::new(client, format, longest);
+        let crossing = Box::new(Crossing::new(client, socket, tap, now));
+        let idle = Idle { seen: Activity::default(), since: now };
+        let stage = Stage::Crossing(crossing);
+        let place = self.members.add(Box::new(Member { link: Rc::new(link), stage, idle }));
+        self.members.own(latch, place);
+        self.members.own(far_latch, place);
+    }
+
+    /// Lets every listed member have a turn; whether anything moved.
+    pub(super) fn serve(&mut self, session: &mut Session) -> bool {
+        let mut moved = false;
+        for _ in 0..self.members.listed() {
+            let Some((place, member)) = self.members.take_listed() else { continue };
+            match self.turn(place, member, session) {
+                Next::Again(member) => {
+                    self.members.put_back(place, member, None);
+                    self.members.list(place);
+                    moved = true;
+                }
+                Next::Wait(member, deadline) => self.members.put_back(place, member, deadline),
+                Next::Gone => {
+                    self.members.forget(place);
+                    if let Some(acceptor) = &mut self.acceptor {
+                        acceptor.resume();
+                    }
+                    // There is room for another client now.
+                    moved = true;
+                }
+            }
+        }
+        moved
+    }
+
+    fn turn(&mut self, place: usize, mut member: Box<Member>, session: &mut Session) -> Next {
+        let (now, looked_at) = (Instant::now(), session.looked_at());
+        let joined = match &mut member.stage {
+            Stage::Joined(tunnel) => tunnel,
+            Stage::Crossing(_) => return self.turn_of_crossing(member, session),
+            Stage::Reaching(client, reaching) => {
+                // A client that has left needs no connection any more.
+                let result = match client.check() {
+                    Ok(()) => reaching.step(session),
+                    Err(error) => {
+                        reaching.abort(session);
+                        session.event(&Event::WeReset(&member.link));
+                        return self.gone(*member, Some(error), session);
+                    }
+                };
+                return match result {
+                    None => {
+                        for latch in reaching.ids() {
+                            self.members.own(latch, place);
+                        }
+                        let deadline = reaching.deadline();
+                        Next::Wait(member, deadline)
+                    }
+                    Some(Ok(connected)) => self.join(place, *member, connected, session),
+                    Some(Err(error)) => self.unreached(*member, error, session),
+                };
+            }
+        };
+        match joined.turn(&mut self.room, now, looked_at) {
+            tunnel::Turn::Moved => Next::Again(member),
+            tunnel::Turn::Done => self.gone(*member, None, session),
+            tunnel::Turn::Broken(error) => self.gone(*member, Some(error), session),
+            tunnel::Turn::Idle => {
+                let deadline = joined.deadline(now);
+                let idle = self.idle_limit(joined.activity(), &mut member.idle, now);
+                match idle.filter(|limit| limit.is_over(looked_at)) {
+                    Some(limit) => {
+                        joined.reset();
+                        self.gone(*member, Some(limit.error("nothing has passed")), session)
+                    }
+                    None => {
+                        let idle = idle.map(|limit| limit.at());
+                        Next::Wait(member, [deadline, idle].into_iter().flatten().min())
+                    }
+                }
+            }
+        }
+    }
+
+    fn turn_of_crossing(&mut self, mut member: Box<Member>, session: &mut Session) -> Next {
+        let Stage::Crossing(crossing) = &mut member.stage else { return Next::Gone };
+        let looked_at = session.looked_at();
+        let name = name(&member.link);
+        let tell = |error: Error| {
+            session.event(&Event::Error(&error.about(format!("for {name}"))));
+        };
+        match crossing.turn(self.room.reset(), &mut self.datagrams, looked_at, tell) {
+            Turn::Moved => Next::Again(member),
+            Turn::Done => self.gone(*member, None, session),
+            Turn::Broken(error) => {
+                crossing.client().stream().abort();
+                self.gone(*member, Some(error), session)
+            }
+            Turn::Idle => {
+                let idle = self.settings.idle.unwrap_or(DATAGRAM_IDLE);
+                let idle = Limit::new("--idle-timeout", idle, crossing.last());
+                if idle.is_over(looked_at) {
+                    crossing.client().stream().abort();
+                    return self.gone(*member, Some(idle.error("nothing has passed")), session);
+                }
+                let deadline = crossing.deadline().map_or(idle.at(), |at| at.min(idle.at()));
+                Next::Wait(member, Some(deadline))
+            }
+        }
+    }
+
+    fn idle_limit(&self, activity: Activity, idle: &mut Idle, now: Instant) -> Option<Limit> {
+        let given = self.settings.idle?;
+        if activity != idle.seen {
+            *idle = Idle { seen: activity, since: now };
+        }
+        Some(Limit::new("--idle-timeout", given, idle.since))
+    }
+
+    /// TO is there: bytes may pass.
+    fn join(
+        &mut self,
+        place: usize,
+        member: Member,
+        connected: Connected,
+        session: &mut Session,
+    ) -> Next {
+        let Member { link, stage, idle } = member;
+        let Stage::Reaching(client, _) = stage else { return Next::Gone };
+        let Connected { socket, latch, peer } = connected;
+        self.members.own(latch.id(), place);
+        let link = link_to(&link, peer, asked_address(&socket, session));
+        session.event(&Event::Connected(&link));
+        let link = Rc::new(link);
+        let server = Stream::new(socket, latch, Rc::clone(&link), Rc::clone(&session.tap));
+        let finish = if self.settings.once { Finish::Acknowledged } else { Finish::AtOnce };
+        let tunnel = Tunnel::new(client, server, self.settings.offload, &self.pipes, finish);
+        Next::Again(Box::new(Member { link, stage: Stage::Joined(tunnel), idle }))
+    }
+
+    /// TO is not there: the client must not take that for an ordinary end.
+    fn unreached(&mut self, member: Member, error: Error, session: &mut Session) -> Next {
+        let Member { link, stage, .. } = member;
+        let Stage::Reaching(client, _) = stage else { return Next::Gone };
+        client.abort();
+        session.reactor.release(client.latch());
+        self.failed(error, &link, session);
+        Next::Gone
+    }
+
+    /// Something of ours failed for one client.
+    pub(super) fn failed(&mut self, error: Error, link: &Link, session: &mut Session) {
+        let error = error.about(format!("for {}", name(link)));
+        if self.settings.once {
+            self.result = Err(error);
+        } else {
+            session.event(&Event::Error(&error));
+        }
+        session.event(&Event::Closed(link));
+    }
+
+    /// A client is done, or one of the two connections broke, which is passed on and no failure of
+    /// ours.
+    fn gone(&mut self, member: Member, error: Option<Error>, session: &mut Session) -> Next {
+        let mut seen = &*member.link;
+        match &member.stage {
+            Stage::Reaching(client, _) => session.reactor.release(client.latch()),
+            Stage::Joined(tunnel) => {
+                session.reactor.release(tunnel.client().latch());
+                session.reactor.release(tunnel.server().latch());
+            }
+            Stage::Crossing(crossing) => {
+                session.reactor.release(crossing.client().stream().latch());
+                session.reactor.release(crossing.far().latch());
+                session.count_last_drops_of(crossing.far().socket());
+                if let Some(link) = crossing.far().link() {
+                    seen = link;
+                }
+            }
+        }
+        let is_joined = matches!(member.stage, Stage::Joined(_));
+        match error {
+            // The connections stand: it is our system that failed.
+            Some(error) if is_joined && error.status == Status::Failure => {
+                self.failed(error, seen, session);
+                return Next::Gone;
+            }
+            Some(error) if self.settings.once => self.result = Err(error),
+            Some(error) => {
+                let number = member.link.forwarded.as_ref().map_or(0, |known| known.client);
+                session.event(&Event::Detail(&format!("#{number} {error}")));
+            }
+            None => {}
+        }
+        session.event(&Event::Closed(seen));
+        Next::Gone
+    }
+}

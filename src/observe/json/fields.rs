@@ -1,0 +1,80 @@
+//! The fields that say between whom something happened.
+
+use std::net::SocketAddr;
+
+use serde::{Serialize, Serializer};
+
+use crate::net::address::{Address, canonical};
+use crate::observe::tap::Link;
+
+/// An IP address, with `%INTERFACE` if it is link-local; or the path of a local socket.
+pub(super) struct Host(pub(super) Address);
+
+impl Serialize for Host {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let address = match &self.0 {
+            Address::Internet(address) => *address,
+            // The exact path, escaped by JSON only, so that a program can use it.
+            Address::Unix(Some(path)) => return serializer.serialize_str(&path.to_string_lossy()),
+            Address::Unix(None) => return serializer.collect_str(&self.0),
+        };
+        match canonical(address) {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => {
+                let name = nix::net::if_::if_indextoname(v6.scope_id());
+                let name = name.map(|name| name.to_string_lossy().into_owned());
+                let name = name.unwrap_or_else(|_| v6.scope_id().to_string());
+                serializer.collect_str(&format_args!("{}%{name}", v6.ip()))
+            }
+            other => serializer.collect_str(&other.ip()),
+        }
+    }
+}
+
+/// The fields that identify a link: protocol and both addresses.
+#[derive(Serialize)]
+pub(super) struct LinkFields {
+    /// The number of a forwarder's client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<u64>,
+    protocol: &'static str,
+    local_address: Host,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    local_port: Option<u16>,
+    peer_address: Host,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_port: Option<u16>,
+}
+
+/// The port of an internet address.
+pub(super) fn port(address: &Address) -> Option<u16> {
+    address.internet().map(|address| address.port())
+}
+
+impl LinkFields {
+    /// Our end and the peer's; of a forwarder its end towards the client, and the client's.
+    pub(super) fn of(link: &Link) -> Self {
+        match &link.forwarded {
+            None => Self::between(link, &link.local, &link.peer),
+            Some(forwarded) => Self::between(link, &forwarded.near, &link.local),
+        }
+    }
+
+    /// The two ends of a connection that was made: a forwarder's is that to TO.
+    pub(super) fn connected(link: &Link) -> Self {
+        match &link.forwarded {
+            None => Self::of(link),
+            Some(forwarded) => Self::between(link, &forwarded.far, &link.peer),
+        }
+    }
+
+    fn between(link: &Link, local: &Address, peer: &Address) -> Self {
+        Self {
+            client: link.forwarded.as_ref().map(|forwarded| forwarded.client),
+            protocol: link.transport(),
+            local_address: Host(local.clone()),
+            local_port: port(local),
+            peer_address: Host(peer.clone()),
+            peer_port: port(peer),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Command lines of other netcats, and near misses: status 2, and one line that says how it is here.
+
+use std::ffi::OsString;
+
+use libtest_mimic::Trial;
+use pktcat::cli::{Parsed, parse};
+
+use crate::tests;
+use crate::util::{pktcat, program};
+
+pub(crate) fn tests() -> Vec<Trial> {
+    tests![
+        another_netcats_words_are_told_as_they_are_here,
+        what_is_told_can_be_run,
+        a_url_is_told_as_an_address,
+        standard_output_is_no_file_for_a_dump,
+        help_is_the_help,
+        only_near_misses_are_guessed,
+    ]
+}
+
+/// The words of a line as a shell without variables reads them.
+fn words(line: &str) -> Vec<String> {
+    let script = format!("printf '%s\\n' {line}");
+    let ended = program("sh", ["-c", &script]).run().expect_code(0);
+    ended.stdout_text().lines().map(str::to_owned).collect()
+}
+
+/// The error and the hint of a command line that makes no sense.
+#[track_caller]
+fn told(line: &str) -> (String, String) {
+    let mut all = program(env!("CARGO_BIN_EXE_pktcat"), words(line));
+    if line.is_empty() {
+        all = program(env!("CARGO_BIN_EXE_pktcat"), [""; 0]);
+    }
+    let ended = all.run().expect_code(2);
+    assert_eq!((ended.stderr.lines().count(), &*ended.stdout), (1, &b""[..]), "{}", ended.stderr);
+    let line = ended.stderr.trim_end().strip_prefix("pktcat: usage: ").unwrap().to_owned();
+    let (error, hint) = line.split_once(" (").unwrap_or((&line, ""));
+    (error.to_owned(), hint.trim_end_matches(')').to_owned())
+}
+
+const OPTION: &str = "is no option here";
+
+/// What is written, the error, and the same here.
+const HABITS: &[(&str, &str, &str)] = &[
+    ("localhost 80", "localhost: is no command", "connect localhost 80"),
+    ("localhost:80", "localhost:80: is no command", "connect localhost:80"),
+    ("-u localhost 53", "a command is missing", "connect -u localhost 53"),
+    ("9000", "9000: is no command", "listen 9000"),
+    ("-l 9000", "-l", "listen 9000"),
+    ("-lvkp 9000", "-l", "listen -v -k 9000"),
+    ("-l -p 9000 127.0.0.1", "-l", "listen 127.0.0.1 9000"),
+    ("-lw 5 9000", "-l", "listen --idle-timeout 5 9000"),
+    ("-lU /tmp/socket", "-l", "listen -U /tmp/socket"),
+    ("--listen 9000 --keep-open", "--listen", "listen --keep-open 9000"),
+    ("-z host 20-30", "-z", "scan host 20-30"),
+    ("-zv -w1 host 22 80", "-z", "scan -v -w 1 host 22,80"),
+    ("-l 9000 -e /bin/sh", "-l", "listen HOST 9000 -- /bin/sh"),
+    ("-lp 9000 -c 'a | b'", "-l", "listen HOST 9000 -- sh -c 'a | b'"),
+    ("-l 9000 --sh-exec 'a | b'", "-l", "listen HOST 9000 -- sh -c 'a | b'"),
+    ("-l --ssl 443", "-l", "listen --tls 443"),
+    ("--ssl host 443", "--ssl", "connect --tls host 443"),
+    ("-i 2 -o dump host 80", "-i", "connect --interval 2 --hex-file dump host 80"),
+    ("listen -p 9000", "-p", "listen 9000"),
+    ("listen 127.0.0.1 -p 9000 -k", "-p", "listen -k 127.0.0.1 9000"),
+    ("listen -l 9000", "-l", "listen 9000"),
+    ("listen 127.0.0.1 9000 -e cat", "-e", "listen 127.0.0.1 9000 -- cat"),
+    ("listen --exec cat 9000", "--exec", "listen HOST 9000 -- cat"),
+    ("listen --ssl 443", "--ssl", "listen --tls 443"),
+    ("connect -z host 80", "-z", "scan host 80"),
+    ("connect --ssl host 443", "--ssl", "connect --tls host 443"),
+    ("-l", "-l", "listen PORT"),
+    ("-z host", "-z", "scan host PORTS"),
+];
+
+fn another_netcats_words_are_told_as_they_are_here() {
+    for (line, error, same) in HABITS {
+        let (said, hint) = told(line);
+        let wanted =
+            if error.contains(' ') { (*error).to_owned() } else { format!("{error}: {OPTION}") };
+        assert_eq!(said, wanted, "{line}");
+        assert_eq!(hint, format!("the same is 'pktcat {same}'"), "{line}");
+    }
+    for (line, option, says) in [
+        (
+            "-N host 80",
+            "-N",
+            "the sending half is closed when stdin ends anyway: 'pktcat connect host 80'",
+        ),
+        (
+            "connect -N host 80",
+            "-N",
+            "the sending half is closed when stdin ends anyway: 'pktcat connect host 80'",
+        ),
+        (
+            "-e /bin/sh host 80",
+            "-e",
+            "only a listener runs a command, as in 'pktcat listen HOST 80 -- /bin/sh'",
+        ),
+        (
+            "connect -c 'a b' host 80",
+            "-c",
+            "only a listener runs a command, as in 'pktcat listen HOST 80 -- sh -c 'a b''",
+        ),
+    ] {
+        assert_eq!(told(line), (format!("{option}: {OPTION}"), says.to_owned()), "{line}");
+    }
+}
+
+fn what_is_told_can_be_run() {
+    let help = pktcat(["connect", "--help"]).run().expect_code(0).stdout_text();
+    // An option of another part of the program.
+    let is_there = |same: &str| !same.contains("--tls") || help.contains("--tls");
+    for (line, _, same) in HABITS.iter().filter(|(_, _, same)| is_there(same)) {
+        let all = std::iter::once("pktcat".to_owned()).chain(words(same));
+        let parsed = parse(all.map(OsString::from));
+        assert!(matches!(parsed, Ok(Parsed::Run(..))), "{line}: {same}: {parsed:?}");
+    }
+}
+
+fn a_url_is_told_as_an_address() {
+    for (line, url, same) in [
+        ("http://example.org/x?y#z", "http://example.org/x?y#z", "connect example.org 80"),
+        (
+            "connect https://me@example.org",
+            "https://me@example.org",
+            "connect --tls example.org 443",
+        ),
+        ("connect http://[::1]:8080/", "http://[::1]:8080/", "connect ::1 8080"),
+        ("connect http://[::1]/", "http://[::1]/", "connect ::1 80"),
+        ("connect -v tcp://host:9/", "tcp://host:9/", "connect host 9"),
+        ("connect udp://host", "udp://host", "connect -u host PORT"),
+        ("connect unix:///run/x", "unix:///run/x", "connect -U /run/x"),
+        ("scan http://host/ 80", "http://host/", "scan host 80"),
+        ("listen tcp://127.0.0.1:9000", "tcp://127.0.0.1:9000", "listen 127.0.0.1 9000"),
+    ] {
+        let (error, hint) = told(&format!("'{}'", line.replace(' ', "' '")));
+        assert_eq!(error, format!("{url}: is a URL, and no address"), "{line}");
+        assert_eq!(hint, format!("the same is 'pktcat {same}'"), "{line}");
+    }
+}
+
+fn standard_output_is_no_file_for_a_dump() {
+    for command in ["connect 127.0.0.1 9", "listen 127.0.0.1 0"] {
+        for option in ["--pcap", "--hex-file"] {
+            for written in [format!("{option} -"), format!("{option}=-")] {
+                let (error, hint) = told(&format!("{command} {written}"));
+                assert_eq!(error, format!("{option} -: standard output is the payload's"));
+                assert!(hint.contains("FIFO") && hint.contains("/dev/stderr"), "{hint}");
+            }
+        }
+    }
+}
+
+fn help_is_the_help() {
+    let same = |one: &[&str], other: &[&str]| {
+        let text = |words: &[&str]| pktcat(words).run().expect_code(0).stdout_text();
+        assert_eq!(text(one), text(other), "{one:?}");
+    };
+    same(&["help"], &["--help"]);
+    for command in ["listen", "connect", "scan", "compare", "completions"] {
+        same(&["help", command], &[command, "--help"]);
+    }
+    let (error, _) = told("help nosuch");
+    assert_eq!(error, "unrecognized subcommand 'nosuch'");
+}
+
+fn only_near_misses_are_guessed() {
+    for (line, guess) in [
+        ("conect host 80", "did you mean connect?"),
+        ("lisen 80", "did you mean listen?"),
+        ("scna host 80", "did you mean scan?"),
+        ("connect --verbse host 80", "did you mean --verbose?"),
+        ("connect --time 5 host 80", "did you mean --timeout?"),
+        ("connect --idel-timeout 5 host 80", "did you mean --idle-timeout?"),
+        // Only letters in common.
+        ("connect --tso host 80", "see 'pktcat connect --help'"),
+        ("connect --sink host 80", "see 'pktcat connect --help'"),
+        ("listen --alow 127.0.0.0/8 80", "did you mean --allow?"),
+        ("frobnicate", "see 'pktcat --help'"),
+    ] {
+        assert_eq!(told(line).1, guess, "{line}");
+    }
+}
