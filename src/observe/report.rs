@@ -65,12 +65,13 @@ impl Lines {
             return;
         }
         // What a certificate says comes from the peer.
-        self.journal.line(&printable(&format!("tls with {}: {}", link.peer, handshake.line())));
+        let line = format!("tls with {}: {}", link.peer, handshake.line());
+        self.say(Verbosity::Verbose, &printable(&line));
         let all = handshake.chain.len();
         for (number, certificate) in (1..).zip(&handshake.chain) {
             let line = certificate.line();
             let line = format!("certificate {number} of {all} of {}: {line}", link.peer);
-            self.journal.line(&printable(&line));
+            self.say(Verbosity::Verbose, &printable(&line));
         }
     }
 

@@ -99,9 +99,8 @@ impl Transport {
             return Ok(Progress::Blocked);
         }
         let fd = self.socket.as_raw_fd();
-        let flags = MsgFlags::MSG_NOSIGNAL;
         let progress = Progress::of_write(sys::again(|| {
-            Ok(calls::sendmsg::<()>(fd, pieces, &[], flags, None)?)
+            Ok(calls::sendmsg::<()>(fd, pieces, &[], sys::NO_SIGNAL, None)?)
         }))?;
         if progress == Progress::Blocked {
             self.latch.not_writable();

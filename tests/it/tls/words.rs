@@ -22,6 +22,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         secrets_are_added_to_a_file_of_their_own,
         tshark_decrypts_with_the_secrets needs [Need::Program("tshark"), Need::Program("tcpdump"), Need::Root],
         observers_see_the_payload,
+        each_line_has_its_time,
+        payload_may_be_paced_and_waited_for,
     ]
 }
 
@@ -181,4 +183,31 @@ fn observers_see_the_payload() {
     for text in [b"question".as_slice(), b"answer"] {
         assert!(held.windows(text.len()).any(|window| window == text));
     }
+}
+
+fn each_line_has_its_time() {
+    let (authority, pair) = here();
+    let server = listen(&pair, "--send x").spawn();
+    let ended = connect(&authority, server.port(), "-d -v --timestamps").run().expect_code(0);
+    for what in ["tls with ", "certificate 1 of 1"] {
+        let line = ended.stderr.lines().find(|line| line.contains(what)).unwrap();
+        assert!(line.starts_with("20") && line.contains("Z "), "{line}");
+    }
+}
+
+/// What TLS has taken from stdin is what has been sent, and the other options see no difference.
+fn payload_may_be_paced_and_waited_for() {
+    let (authority, pair) = here();
+    let server = listen(&pair, "-k --echo").spawn();
+    let words = "--rate 20k --send 01234567 --expect 567 --send last --expect last";
+    let ended = connect(&authority, server.port(), words).run().expect_code(0);
+    assert_eq!(ended.stdout, b"01234567last");
+    let ended = connect(&authority, server.port(), "--send a --expect never --timeout 300ms").run();
+    ended.expect_code(10);
+    let begun = std::time::Instant::now();
+    let bytes = crate::util::data::random(1, 5_000);
+    let client =
+        connect(&authority, server.port(), "--rate 10k").stdin(Input::Bytes(bytes.clone()));
+    assert_eq!(client.run().expect_code(0).stdout, bytes);
+    assert!(begun.elapsed() > std::time::Duration::from_millis(300), "{:?}", begun.elapsed());
 }
