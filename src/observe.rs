@@ -8,6 +8,7 @@ pub(crate) mod course;
 pub(crate) mod dump;
 pub(crate) mod handshake;
 pub mod hexdump;
+pub(crate) mod hits;
 pub(crate) mod journal;
 pub(crate) mod json;
 pub(crate) mod link;

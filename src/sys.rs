@@ -8,6 +8,7 @@ mod datagrams;
 pub(crate) mod descendants;
 pub(crate) mod errno;
 mod facts;
+mod names;
 mod retry;
 mod system;
 mod unix;
@@ -18,7 +19,10 @@ mod bsd;
 mod linux;
 
 pub(crate) use datagrams::{Receiver, SendOutcome, Sender};
-pub(crate) use facts::{Fetch, Icmp, IcmpKind, Offload, Received, Refusal, TcpCounts, TcpState};
+pub(crate) use facts::{
+    Fetch, Icmp, IcmpKind, Offload, Received, Refusal, Stamped, TcpCounts, TcpState,
+};
+pub(crate) use names::{local_name, unix_address};
 pub(crate) use retry::again;
 pub(crate) use system::PrivateNetwork;
 
@@ -248,6 +252,36 @@ pub(crate) fn stop_pacing(socket: impl AsFd) -> io::Result<()> {
     system::stop_pacing(socket.as_fd())
 }
 
+/// Has the kernel note for each datagram of this socket when it arrived.
+///
+/// # Errors
+/// When the system cannot do that.
+pub(crate) fn stamp_arrivals(socket: impl AsFd) -> io::Result<()> {
+    system::stamp_arrivals(socket.as_fd())
+}
+
+/// Receives the next datagram without waiting, with the time of its arrival if that [is
+/// noted](stamp_arrivals).
+///
+/// # Errors
+/// What recvmsg(2) says, `WouldBlock` when there is none.
+pub(crate) fn receive_stamped(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Stamped> {
+    again(|| system::receive_stamped(socket.as_fd(), buffer))
+}
+
+/// Has a TCP connection forgotten as soon as the peer has acknowledged the FIN that closing the socket
+/// sends (TCP_LINGER2, tcp(7)).
+///
+/// The peer reads the end of the stream, as ever, and its own FIN is answered by a reset, so that
+/// neither end is left in TIME-WAIT (RFC 9293, 3.6), which would take a source port out of use for a
+/// minute.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub(crate) fn forget_once_closed(socket: impl AsFd) -> io::Result<()> {
+    system::forget_once_closed(socket.as_fd())
+}
+
 /// How many datagrams the kernel has dropped at this socket since it was made, because its
 /// receive buffer was full (SO_MEMINFO of `linux/sock_diag.h`).
 ///
@@ -382,6 +416,21 @@ pub(crate) fn echoes_control(terminal: impl AsFd) -> bool {
     use nix::sys::termios::{LocalFlags, tcgetattr};
     let both = LocalFlags::ECHO | LocalFlags::ECHOCTL;
     tcgetattr(terminal).is_ok_and(|settings| settings.local_flags.contains(both))
+}
+
+/// Forbids that datagrams are fragmented, here or on the way (IP_MTU_DISCOVER, ip(7);
+/// IPV6_MTU_DISCOVER, ipv6(7)). One that is longer than the path MTU is then EMSGSIZE.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub(crate) fn forbid_fragments(socket: impl AsFd, is_ipv6: bool) -> io::Result<()> {
+    system::forbid_fragments(socket.as_fd(), is_ipv6)
+}
+
+/// Whether [`forbid_fragments`] was called for this socket.
+#[must_use]
+pub(crate) fn forbids_fragments(socket: impl AsFd, is_ipv6: bool) -> bool {
+    system::forbids_fragments(socket.as_fd(), is_ipv6)
 }
 
 /// The width in columns of the terminal behind this descriptor; `None` when it is no terminal or

@@ -17,16 +17,16 @@ pub(super) use own::{NO_SIGNAL, bind_device};
 pub(super) use timer::Timer;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{SockaddrStorage, setsockopt, sockopt};
 use nix::sys::stat::Mode;
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::facts::{Icmp, Received, Refusal, TcpCounts, TcpState};
+use super::facts::{Icmp, Received, Refusal, Stamped, TcpCounts, TcpState};
 use super::unix::datagrams::Recipient;
 use super::unix::{self, get_option};
 use crate::peer::Address;
@@ -130,6 +130,26 @@ pub(super) fn splice(_: BorrowedFd<'_>, _: BorrowedFd<'_>, _: usize) -> io::Resu
     missing()
 }
 
+/// SO_TIMESTAMP has other units and names there; times are those of reading.
+pub(super) fn stamp_arrivals(_: BorrowedFd<'_>) -> io::Result<()> {
+    missing()
+}
+
+/// There is no MSG_TRUNC for receiving: a datagram that is longer than the buffer counts as long as that.
+pub(super) fn receive_stamped(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Stamped> {
+    let (length, from) = nix::sys::socket::recvfrom::<SockaddrStorage>(fd.as_raw_fd(), buffer)?;
+    let from = from.and_then(|from| {
+        let v4 = from.as_sockaddr_in().map(|a| SocketAddr::from(SocketAddrV4::from(*a)));
+        v4.or_else(|| from.as_sockaddr_in6().map(|a| SocketAddrV6::from(*a).into()))
+    });
+    Ok(Stamped { length, from, arrived: None })
+}
+
+/// There is no TCP_LINGER2.
+pub(super) fn forget_once_closed(_: BorrowedFd<'_>) -> io::Result<()> {
+    missing()
+}
+
 /// The ports below 1024 (IPPORT_RESERVED, `netinet/in.h`), unless the process is root's.
 pub(super) fn privileged_ports() -> Option<Range<u16>> {
     // SAFETY: the call only tells who the process is.
@@ -175,6 +195,14 @@ pub(super) fn tcp_counts(_: BorrowedFd<'_>) -> io::Result<Option<TcpCounts>> {
 
 pub(super) fn path_mtu(_: BorrowedFd<'_>, _: SocketAddr) -> io::Result<usize> {
     missing()
+}
+
+pub(super) fn forbid_fragments(_: BorrowedFd<'_>, _: bool) -> io::Result<()> {
+    missing()
+}
+
+pub(super) fn forbids_fragments(_: BorrowedFd<'_>, _: bool) -> bool {
+    false
 }
 
 pub(super) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u32> {
