@@ -204,11 +204,18 @@ impl Session {
                     }
                 },
             }
-            self.process()?;
+            let processed = self.process();
+            // After a failure, too: what came before it may be in the same piece.
             while self.has_payload
-                && let Progress::Moved(n) = self.take_payload(&mut buffer[*taken..])?
+                && let Ok(Progress::Moved(n)) = self.take_payload(&mut buffer[*taken..])
             {
                 *taken += n;
+            }
+            match processed {
+                Err(failure) if *taken == 0 => return Err(failure),
+                // It is told once that has been taken.
+                Err(_) => break,
+                Ok(()) => {}
             }
         }
         // What is to be answered, such as new keys, leaves when there is room for it.

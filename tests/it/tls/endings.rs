@@ -164,8 +164,11 @@ fn garbage_is_status_9() {
     let (listener, port) = net::listener();
     let client = connect(&authority, port, "").stdin(Input::Pipe).spawn();
     let mut peer = tls::serve(net::accept(&listener), &pair);
+    // Both are there when it looks.
+    client.signal(Signal::SIGSTOP);
     peer.send(b"good");
     peer.socket.write_all(&[[23, 3, 3, 0, 40].as_slice(), &[7; 40]].concat()).unwrap();
+    client.signal(Signal::SIGCONT);
     let ended = client.wait().expect_code(9);
     assert_eq!(ended.stdout, b"good");
     assert!(ended.stderr.contains("decrypted"), "{}", ended.stderr);
