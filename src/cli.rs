@@ -20,6 +20,7 @@ mod scan;
 mod seeing;
 mod similar;
 mod socket;
+mod tls;
 mod values;
 
 pub use addressing::AddressingArgs;
@@ -35,4 +36,5 @@ pub use ping::PingArgs;
 pub use scan::ScanArgs;
 pub use seeing::{ColorChoice, SeeingArgs};
 pub use socket::SocketArgs;
+pub use tls::{AdmitArgs, TlsArgs, TrustArgs};
 pub use values::{CompletionShell, FormatArg};

@@ -10,9 +10,11 @@ pub(crate) mod listen;
 mod parts;
 pub(crate) mod ping;
 mod port_file;
+mod reading;
 mod reply;
 pub(crate) mod scan;
 mod serve;
+mod tls;
 mod watch;
 
 use std::ffi::OsString;

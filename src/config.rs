@@ -12,8 +12,10 @@ mod messages;
 mod network;
 mod ping;
 mod place;
+mod proxy;
 mod scan;
 mod seen;
+mod tls;
 
 pub(crate) use common::{Common, Reception, Stdin};
 pub(crate) use connect::Connect;
@@ -23,3 +25,4 @@ pub(crate) use ping::Ping;
 pub(crate) use place::Place;
 pub(crate) use scan::Scan;
 pub(crate) use seen::{BarSetting, PayloadOutput, Seen, Told};
+pub(crate) use tls::{Tls, TlsClient, TlsListener, Trust};

@@ -29,6 +29,9 @@ pub enum Status {
     Unreachable,
     /// An established connection was reset, or broke otherwise.
     Broken,
+    /// TLS failed: the peer is not trusted, the two have nothing in common, or one of them sent an
+    /// alert.
+    Tls,
     /// The peer ended, or time ran out, before what was waited for came (`--expect`).
     Unmet,
     /// Stopped by the signal of this number.
@@ -55,6 +58,7 @@ impl Status {
             Self::LocalIo => 6,
             Self::Unreachable => 7,
             Self::Broken => 8,
+            Self::Tls => 9,
             Self::Unmet => 10,
             Self::Stopped(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
         }
@@ -209,6 +213,12 @@ impl Error {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         self.passing
+    }
+
+    /// The cause alone.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.why
     }
 
     /// Whether the user has been told already.

@@ -7,8 +7,8 @@
 //! - [`cli`]: the options and their help
 //! - [`serve`]: a listener with many clients; [`forward`]: between clients and a server;
 //!   [`scan`]: which ports are open; [`ping`]: one port again and again; [`compare`]: TCP against UDP
-//! - [`engine`]: moves bytes and datagrams between two ends, and decides when a run is over;
-//!   [`setup`]: resolves names, connects and accepts
+//! - [`setup`]: resolves names, connects and accepts, by TLS and through proxies too
+//! - [`engine`]: moves bytes and datagrams between two ends, and decides when a run is over
 //! - [`run`]: what all parts of one run share: the event loop, the console, time limits, signals
 //! - [`observe`]: shows what is transferred: text, JSON, dumps, captures, a progress bar;
 //!   [`io`]: the event loop, and non-blocking standard input and output
@@ -40,6 +40,6 @@ pub(crate) mod ping;
 pub(crate) mod run;
 pub mod scan;
 pub(crate) mod serve;
-pub(crate) mod setup;
+pub mod setup;
 pub(crate) mod sys;
 pub mod units;

@@ -6,6 +6,7 @@ pub(crate) mod bar;
 pub(crate) mod connections;
 pub(crate) mod course;
 pub(crate) mod dump;
+pub(crate) mod handshake;
 pub mod hexdump;
 pub(crate) mod hits;
 pub(crate) mod journal;

@@ -2,6 +2,9 @@
 
 pub(crate) mod accept;
 pub(crate) mod dial;
+pub(crate) mod opening;
+pub mod proxy;
 pub(crate) mod resolve;
 mod source;
 pub(crate) mod target;
+pub(crate) mod tls;

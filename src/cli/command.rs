@@ -22,7 +22,7 @@ Examples:
   pktcat connect localhost 9000 < file   send it
   echo hello | pktcat connect -u -x localhost 9000
 Exit status: 0 done, 1 other failure, 2 usage, 3 not resolved, 4 refused,
-5 timed out, 6 local input or output, 7 unreachable, 8 broken, 10 not expected.",
+5 timed out, 6 local I/O, 7 unreachable, 8 broken, 9 TLS, 10 not expected.",
     subcommand_required = true,
     arg_required_else_help = true,
     disable_help_subcommand = true
@@ -67,6 +67,9 @@ Files to be written keep what they hold until the run listens.
 A command's connection is closed once the command has ended, its output has arrived and the
 client has closed its side too; a client that does not is waited for 5 s, and for 30 s while it
 goes on sending. A process that the command leaves behind with the connection open keeps it.
+With --tls stdin's end sends a close_notify and then the FIN; the peer's close_notify ends receiving.
+A FIN without one may have cut the stream off: status 8, unless --accept-fin (ncat sends none).
+Clients that are still shaking hands count for --max-clients, and hold nobody up.
 --send and --expect are done in the order of the words: a --send after an --expect leaves once that has
 come, and when the last word is an --expect the run ends with it. Each --expect is looked for in what
 comes after the match of the one before it, as in a text of its own (so ^ is where that begins, (?m)^
@@ -95,6 +98,10 @@ every 5 s (keepalive): one that still reads stays, one that has closed for good 
 system forgets the connection (a minute on Linux), and not waited for.
 A TCP run that fails while it sends, or is stopped or timed out with something left to send, ends
 with a reset: what is cut off never looks whole. One with nothing left to send ends with a FIN.
+With --tls the server's certificate is verified: by the system's roots or those of --ca, for HOST or
+--server-name, or it is the one of --pin. -v prints it, also when it is refused.
+With --tls stdin's end sends a close_notify and then the FIN; the peer's close_notify ends receiving.
+A FIN without one may have cut the stream off: status 8, unless --accept-fin (ncat sends none).
 Files to be written keep what they hold until the run is connected.
 --send and --expect are done in the order of the words: a --send after an --expect leaves once that has
 come, and when the last word is an --expect the run ends with it. Each --expect is looked for in what

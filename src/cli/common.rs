@@ -9,6 +9,7 @@ use super::addressing::AddressingArgs;
 use super::dialogue::DialogueArgs;
 use super::seeing::SeeingArgs;
 use super::socket::SocketArgs;
+use super::tls::TlsArgs;
 use super::values::FormatArg;
 use crate::units;
 
@@ -130,6 +131,14 @@ pub struct CommonArgs {
     /// Socket options.
     #[command(flatten)]
     pub socket: SocketArgs,
+
+    /// Talk TLS 1.3 or 1.2 over TCP
+    #[arg(long, help_heading = "TLS (exit status 9)")]
+    pub tls: bool,
+
+    /// Options of TLS for both roles.
+    #[command(flatten)]
+    pub tls_options: TlsArgs,
 
     /// What is to be seen of the bytes.
     #[command(flatten)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 
 use super::common::CommonArgs;
+use super::tls::TrustArgs;
 use crate::units;
 
 /// What `pktcat connect` does, in one line.
@@ -27,6 +28,19 @@ pub struct ConnectArgs {
     /// Options shared with `listen`.
     #[command(flatten)]
     pub common: CommonArgs,
+
+    /// The proxy to connect through.
+    #[arg(
+        help = "Connect through a proxy: socks5://[USER:PASS@]HOST:PORT or http://...; it resolves HOST unless -n",
+        long,
+        value_name = "URL",
+        help_heading = "Protocol and addresses"
+    )]
+    pub proxy: Option<String>,
+
+    /// Whom TLS trusts.
+    #[command(flatten)]
+    pub trust: TrustArgs,
 
     /// Send from this address; with -U, this path
     #[arg(short, long, value_name = "ADDR", help_heading = "Protocol and addresses")]
@@ -58,7 +72,7 @@ pub struct ConnectArgs {
     #[arg(long, help_heading = "Messages")]
     pub tag: bool,
 
-    /// Give up looking HOST up and connecting after D
+    /// Give up looking HOST up, connecting and shaking hands after D [default: TLS 10s]
     #[arg(short = 'w', long, value_name = "D", value_parser = units::duration, help_heading = "Time limits (exit status 5)")]
     pub connect_timeout: Option<Duration>,
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 
 use super::common::CommonArgs;
+use super::tls::AdmitArgs;
 use crate::units;
 
 /// What `pktcat listen` does, in one line.
@@ -37,6 +38,14 @@ pub struct ListenArgs {
     /// Give up when no client or datagram has come within D
     #[arg(long, value_name = "D", value_parser = units::duration, help_heading = "Time limits (exit status 5)")]
     pub accept_timeout: Option<Duration>,
+
+    /// Give a client D for its TLS handshake [default: 10s]
+    #[arg(short = 'w', long, value_name = "D", value_parser = units::duration, help_heading = "Time limits (exit status 5)")]
+    pub connect_timeout: Option<Duration>,
+
+    /// Whom TLS lets in.
+    #[command(flatten)]
+    pub admit: AdmitArgs,
 
     /// Send stdin to every UDP peer heard so far, not only to the last one
     #[arg(long, help_heading = "Sending and receiving")]

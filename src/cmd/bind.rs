@@ -99,6 +99,14 @@ fn unspecified(port: u16, family: Family) -> Vec<SocketAddr> {
     }
 }
 
+/// The host that is listened on, if it was said.
+pub(super) fn host(config: &Listen) -> Option<&str> {
+    match &config.place {
+        Place::Internet(target) => target.host.as_deref(),
+        Place::Unix(_) => None,
+    }
+}
+
 /// Prints the `listening on` lines and writes the port file, now that clients can connect.
 pub(super) fn announce<'a>(
     binding: impl Into<Binding<'a>>,

@@ -18,7 +18,12 @@ pub(super) fn connect(config: &Connect) -> Result<()> {
     }
     if let Place::Internet(target) = &config.place {
         peer_port(target, common.protocol)?;
-        for host in target.host.iter().chain(&config.source) {
+        let proxy = config.proxy.as_ref().map(|proxy| &proxy.place);
+        if let Some(place) = proxy {
+            peer_port(place, common.protocol)?;
+        }
+        let proxy = proxy.and_then(|place| place.host.as_ref());
+        for host in target.host.iter().chain(&config.source).chain(proxy) {
             host_alone(host, common)?;
         }
     }

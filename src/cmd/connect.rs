@@ -9,6 +9,7 @@ use socket2::Socket;
 
 use super::check;
 use super::parts::{dialogue, input_of, output, settled, tell_granted, watch_socket};
+use super::tls;
 use super::watch::{self, Watched};
 use crate::config::{Connect, Place, Stdin};
 use crate::engine::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
@@ -29,6 +30,8 @@ use crate::observe::tap::{Event, Link};
 use crate::run::limits::Limit;
 use crate::run::session::Session;
 use crate::setup::dial::{self, Connected};
+use crate::setup::opening::{Opening, Stages};
+use crate::setup::proxy::Destination;
 use crate::setup::resolve;
 
 /// How long `connect --udp` waits for replies after standard input's end.
@@ -53,26 +56,20 @@ pub(crate) fn run(config: &Connect) -> Result<()> {
 
 fn tcp(config: &Connect, dialogue: Option<expect::Shared>, session: &mut Session) -> Result<()> {
     let common = &config.common;
-    let Connected { socket, latch, peer } =
-        again(config, session, |session| match &config.place {
-            Place::Internet(target) => dial(config, target, session),
-            Place::Unix(path) => dial_local(config, path, session),
-        })?;
-    let link = Rc::new(Link::of(&socket, Protocol::Tcp, peer));
-    session.event(&Event::Connected(&link));
-    tell_granted(&common.options, &socket, session);
-    let stream = Stream::new(socket, latch, Rc::clone(&link), Rc::clone(&session.tap));
+    let stages = stages(config, session)?;
+    let stream = again(config, session, |session| open(config, &stages, session))?;
+    let (peer, address) = (stream.link().to_string(), stream.link().peer.clone());
     if let Some(dialogue) = &dialogue {
-        dialogue.borrow_mut().with(link.to_string());
+        dialogue.borrow_mut().with(peer.clone());
     }
     let ends = input_of(common, Wire::Stream, dialogue.as_ref(), session)
         .and_then(|input| Ok((input, output(common, true, session)?)))
         // A reset rather than a FIN: the peer must not take this for the end of an empty stream.
         .inspect_err(|_| stream.abort());
     let (input, output) = ends?;
-    let mut output = output.of_peer(link.to_string());
+    let mut output = output.of_peer(peer);
     if config.tag {
-        output = output.tagged_with(&link.peer);
+        output = output.tagged_with(&address);
     }
     let fin = match common.stdin {
         _ if common.no_shutdown => Fin::Never,
@@ -85,6 +82,50 @@ fn tcp(config: &Connect, dialogue: Option<expect::Shared>, session: &mut Session
     Relay::new((input, output), stream, fin, rules, common.offload, common.pace(), Instant::now())
         .in_dialogue(dialogue)
         .run(session)
+}
+
+/// What a connection goes through before it is ready for the payload.
+fn stages(config: &Connect, session: &mut Session) -> Result<Stages> {
+    let proxy = match (&config.proxy, &config.place) {
+        (Some(proxy), Place::Internet(target)) => {
+            let port = check::peer_port(target, Protocol::Tcp)?;
+            // No host is this machine, here as for the proxy.
+            let host = target.host.as_deref().unwrap_or("localhost");
+            Some((Rc::new(proxy.clone()), Destination::new(host, port)?))
+        }
+        _ => None,
+    };
+    let tls = match &config.tls {
+        Some(config) => Some(Rc::new(tls::connector(config, session)?)),
+        None => None,
+    };
+    Ok(Stages { proxy, tls })
+}
+
+/// A connection that is ready for the payload.
+fn open(config: &Connect, stages: &Stages, session: &mut Session) -> Result<Stream> {
+    let begun = Instant::now();
+    let Connected { socket, latch, peer } = match (&config.place, &config.proxy) {
+        (Place::Internet(_), Some(proxy)) => {
+            dial(config, &proxy.place, session).map_err(|error| match error.status {
+                Status::Refused | Status::TimedOut | Status::Unreachable => error.hint("the proxy"),
+                _ => error,
+            })?
+        }
+        (Place::Internet(target), None) => dial(config, target, session)?,
+        (Place::Unix(path), _) => dial_local(config, path, session)?,
+    };
+    let link = Rc::new(Link::of(&socket, Protocol::Tcp, peer));
+    session.event(&Event::Connected(&link));
+    tell_granted(&config.common.options, &socket, session);
+    let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
+    if stages.is_empty() {
+        return Ok(stream);
+    }
+    // One limit for all of it, where one was given.
+    let from = config.connect_timeout.map_or_else(Instant::now, |_| begun);
+    let limit = tls::limit(config.connect_timeout, from);
+    Opening::new(stream, stages, limit)?.complete(session)
 }
 
 /// Makes an attempt, and further ones if it fails and `--retry` allows them.

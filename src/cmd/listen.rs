@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use socket2::Socket;
 
-use super::bind::{announce, bind, longest, open_datagram};
+use super::bind::{announce, bind, host, longest, open_datagram};
 use super::parts::{dialogue, fin, input_of, output, settled, watch_socket};
 use super::watch::{self, Watched};
-use super::{check, reply, serve};
+use super::{check, reply, serve, tls};
 use crate::config::{Listen, Task};
 use crate::engine::datagram_relay::DatagramRelay;
 use crate::engine::ends::{Rules, Silence};
@@ -25,6 +25,7 @@ use crate::run::session::Session;
 use crate::serve::hub::role::Role;
 use crate::setup::accept::Acceptor;
 use crate::setup::resolve;
+use crate::setup::tls::complete;
 
 /// Runs the command.
 ///
@@ -73,6 +74,10 @@ fn one_client(
     session: &mut Session,
 ) -> Result<()> {
     let common = &config.common;
+    let tls = match &config.tls {
+        Some(tls) => Some(tls::acceptor(tls, host(config), session)?),
+        None => None,
+    };
     let listener = bind(config, Protocol::Tcp, session)?;
     announce(config, &[(Protocol::Tcp, &listener)], session)?;
     let input = input_of(common, Wire::Stream, dialogue.as_ref(), session)?;
@@ -91,7 +96,11 @@ fn one_client(
     if config.tag {
         output = output.tagged_with(&link.peer);
     }
-    let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
+    let mut stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
+    if let Some(tls) = tls {
+        let limit = tls::limit(config.handshake, Instant::now());
+        stream = complete(tls.begin(stream, limit)?, session)?;
+    }
     Relay::new((input, output), stream, fin, rules, common.offload, common.pace(), Instant::now())
         .in_dialogue(dialogue)
         .run(session)

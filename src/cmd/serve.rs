@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use socket2::Socket;
 
-use super::bind::{announce, bind, bind_to, longest, open_datagram};
+use super::bind::{announce, bind, bind_to, host, longest, open_datagram};
 use super::parts::{fin, input, output};
-use super::reply;
+use super::{reply, tls};
 use crate::config::{Listen, Place, Task};
 use crate::engine::datagram::Datagram;
 use crate::engine::ends::{Fin, Rules, Silence};
@@ -35,6 +35,10 @@ pub(super) fn hub(
     if config.keep_open {
         let _ = sys::raise_descriptor_limit();
     }
+    let handshakes = match &config.tls {
+        None => None,
+        Some(tls) => Some(tls::handshakes(tls, host(config), config.handshake, session)?),
+    };
     let (tcp, udp) = sockets(config, session)?;
     let longest = udp.as_ref().map(|udp| longest(udp, common.family));
     reply::fits(&role, longest)?;
@@ -73,7 +77,7 @@ pub(super) fn hub(
         input: common.input,
         ending: Rules { first: config.accept_timeout, ..common.rules(silence) },
     };
-    let parts = Parts { acceptor, datagrams, input, output };
+    let parts = Parts { acceptor, handshakes, datagrams, input, output };
     Hub::new(settings, role, parts, common.pace(), Instant::now()).run(session)
 }
 

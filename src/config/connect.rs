@@ -5,10 +5,13 @@ use std::time::Duration;
 use super::common::Common;
 use super::distinct;
 use super::place::Place;
+use super::proxy;
+use super::tls::{self, TlsClient, Under};
 use crate::cli::{ConnectArgs, FormatArg, MessageArgs};
 use crate::engine::datagram::Following;
 use crate::error::{Error, Result};
 use crate::setup::dial::Hears;
+use crate::setup::proxy::Proxy;
 
 /// Settings of `pktcat connect`.
 #[derive(Debug)]
@@ -33,6 +36,10 @@ pub(crate) struct Connect {
     pub retry: u32,
     /// How long to wait before each of them (`--retry-delay`).
     pub retry_delay: Duration,
+    /// TLS, if it is asked for.
+    pub tls: Option<TlsClient>,
+    /// The proxy that connects in our place (`--proxy`).
+    pub proxy: Option<Proxy>,
 }
 
 impl Connect {
@@ -40,7 +47,7 @@ impl Connect {
     ///
     /// # Errors
     /// Usage errors.
-    pub(crate) fn new(args: ConnectArgs, payloads: &MessageArgs) -> Result<Self> {
+    pub(crate) fn new(mut args: ConnectArgs, payloads: &MessageArgs) -> Result<Self> {
         let place = Place::new(args.common.unix.as_ref(), &args.address)?;
         if let Place::Internet(target) = &place
             && target.host.is_none()
@@ -57,9 +64,32 @@ impl Connect {
             return Err(Error::usage("--tag", "needs messages that are lines of text")
                 .hint("-O lines or -O hex"));
         }
-        distinct::check(&args.common.seeing.files(), &[])?;
+        let [pcap, dump] = args.common.seeing.files();
+        let options = &args.common.tls_options;
+        let [cert, key] = options.read();
+        distinct::check(
+            &[pcap, dump, options.written()],
+            &[cert, key, ("--ca", args.trust.ca.as_deref())],
+        )?;
+        let given = options.given().or_else(|| args.trust.given());
+        let unix = matches!(place, Place::Unix(_));
+        let under = Under { udp: args.common.udp, unix, command: false };
+        let tls = match tls::wanted(args.common.tls, given, under)? {
+            false => None,
+            true => {
+                let host = match &place {
+                    Place::Internet(target) => target.host.as_deref(),
+                    Place::Unix(_) => None,
+                };
+                let options = std::mem::take(&mut args.common.tls_options);
+                Some(TlsClient::new(options, args.trust, host)?)
+            }
+        };
+        let proxy = proxy::proxy(args.proxy.as_deref(), args.common.udp, &place)?;
         Ok(Self {
             place,
+            tls,
+            proxy,
             common: Common::new(args.common, payloads)?,
             source: args.source,
             hears: if args.any_peer || args.follow { Hears::Anybody } else { Hears::Peer },

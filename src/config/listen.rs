@@ -10,6 +10,7 @@ use super::common::Common;
 use super::distinct;
 use super::messages::{Texts, hex};
 use super::place::Place;
+use super::tls::{self, TlsListener, Under};
 use crate::cli::{FormatArg, ListenArgs, MessageArgs};
 use crate::error::{Error, Result};
 use crate::net::access::AccessList;
@@ -45,6 +46,10 @@ pub(crate) struct Listen {
     pub deny: Vec<String>,
     /// What to do with clients.
     pub task: Task,
+    /// TLS, if it is asked for.
+    pub tls: Option<TlsListener>,
+    /// How long a client's TLS handshake may take (`--connect-timeout`).
+    pub handshake: Option<Duration>,
 }
 
 /// What a listener does with its clients.
@@ -114,6 +119,22 @@ fn passing(args: &ListenArgs) -> Option<&'static str> {
         ("--tag", args.tag),
     ];
     options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+}
+
+/// TLS, if it is asked for.
+fn tls(args: &mut ListenArgs, task: &Task, place: &Place) -> Result<Option<TlsListener>> {
+    let limit = args.connect_timeout.map(|_| "--connect-timeout");
+    let given = args.common.tls_options.given().or_else(|| args.admit.given()).or(limit);
+    let under = Under {
+        udp: args.common.udp,
+        unix: matches!(place, Place::Unix(_)),
+        command: matches!(task, Task::Command(_)),
+    };
+    if !tls::wanted(args.common.tls, given, under)? {
+        return Ok(None);
+    }
+    let options = std::mem::take(&mut args.common.tls_options);
+    TlsListener::new(options, std::mem::take(&mut args.admit)).map(Some)
 }
 
 /// Whether TCP and UDP are wanted on the same port number.
@@ -205,10 +226,13 @@ impl Listen {
             Task::ReplyFile(path) => Some(&**path),
             _ => None,
         };
+        let options = &args.common.tls_options;
+        let [cert, key] = options.read();
         distinct::check(
-            &[pcap, dump, ("--port-file", args.port_file.as_deref())],
-            &[("--reply-file", reply)],
+            &[pcap, dump, ("--port-file", args.port_file.as_deref()), options.written()],
+            &[("--reply-file", reply), cert, key, ("--client-ca", args.admit.client_ca.as_deref())],
         )?;
+        let tls = tls(&mut args, &task, &place)?;
         // With one direction only, a chat passes nothing from client to client, so it is a relay
         // with many clients.
         let task = match task {
@@ -234,6 +258,8 @@ impl Listen {
             allow: args.allow,
             deny: args.deny,
             task,
+            tls,
+            handshake: args.connect_timeout,
         })
     }
 

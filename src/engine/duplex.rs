@@ -41,6 +41,11 @@ pub(crate) trait Duplex: Source + Sink + Standing {
     /// Whether reading has met nothing more for now.
     fn is_drained(&self) -> bool;
 
+    /// Bytes that it has taken to be sent and not yet handed to the system.
+    fn held(&self) -> usize {
+        0
+    }
+
     /// Whether the peer's system has not acknowledged all that was sent, as far as ours tells.
     fn owes_anything(&self) -> bool {
         false
@@ -110,6 +115,10 @@ impl Duplex for Stream {
 
     fn is_drained(&self) -> bool {
         self.is_drained()
+    }
+
+    fn held(&self) -> usize {
+        self.held()
     }
 
     fn owes_anything(&self) -> bool {

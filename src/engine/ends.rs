@@ -291,6 +291,7 @@ impl Ends {
         // It has been silent for long enough.
         if let Some(limit) = self.silence().filter(|limit| limit.is_over(looked_at)) {
             standing.check()?;
+            standing.is_whole()?;
             return match self.rules.count {
                 Some(wanted) => Ok(Verdict::TooFew { wanted, silence: limit.given() }),
                 None => Ok(Verdict::Done),
@@ -315,22 +316,25 @@ impl Ends {
         if peer_closed {
             // It has closed for good, and has had everything.
             if Self::has_left(halves, standing) {
-                return Ok(Verdict::Done);
+                return standing.is_whole().map(|()| Verdict::Done);
             }
             match sending {
                 // All that had arrived before it broke is written now.
                 Sending::Broken => return Ok(Verdict::BrokenSending),
                 // Only the end of the peer was waited for.
                 Sending::Open if self.rules.until_fin || saying == Saying::Terminal => {
-                    return Ok(Verdict::Done);
+                    return standing.is_whole().map(|()| Verdict::Done);
                 }
                 // After a FIN nothing is read that could meet a reset: the socket has to be asked.
                 Sending::Open | Sending::Held => standing.check()?,
-                // Both directions are done once the peer has acknowledged our last byte.
-                Sending::Closed if self.rules.until_fin || standing.has_settled()? => {
-                    return Ok(Verdict::Done);
+                // Both directions are done once the peer has acknowledged our last byte. Where the peer's
+                // end may be missing, that is worth more words than what comes of our own.
+                Sending::Closed => {
+                    standing.is_whole()?;
+                    if self.rules.until_fin || standing.has_settled()? {
+                        return Ok(Verdict::Done);
+                    }
                 }
-                Sending::Closed => {}
             }
         }
         // Nothing is wanted from the peer but its acknowledgement.

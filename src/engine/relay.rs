@@ -193,7 +193,7 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
 
     /// Whether there is something to send right now.
     fn has_unsent(&self) -> bool {
-        !self.up.is_empty() || self.input.has_more()
+        !self.up.is_empty() || self.input.has_more() || self.stream.held() > 0
     }
 
     /// One step from standard input to the socket; whether anything moved.
@@ -296,6 +296,8 @@ impl Relay<Input, Output, Stream> {
         }
         if result.as_ref().is_err_and(|error| self.is_cut_off(error.status)) {
             self.stream.abort();
+        } else if self.sending != Sending::Closed {
+            self.stream.conclude();
         }
         self.stream.over();
         result

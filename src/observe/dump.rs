@@ -142,6 +142,8 @@ impl Observer for Dump {
             Event::Connected(_)
             | Event::Accepted(_)
             | Event::Listening { .. }
+            | Event::Tls(..)
+            | Event::OwnCertificate(_)
             | Event::Peer(_)
             | Event::Closed(_)
             | Event::Error(_)

@@ -14,6 +14,7 @@ use serde::{Serialize, Serializer};
 
 use crate::error::Error;
 use crate::net::address::{Address, Protocol, transport};
+use crate::observe::handshake::Handshake;
 use crate::observe::hits::Hits;
 use crate::observe::journal::{Journal, Verbosity};
 use crate::observe::tap::{Direction, Event, Observer, Summary, Transfer};
@@ -109,6 +110,15 @@ enum Body<'a> {
     Connected(LinkFields),
     Accepted(LinkFields),
     Peer(LinkFields),
+    Tls {
+        #[serde(flatten)]
+        ends: LinkFields,
+        #[serde(flatten)]
+        handshake: &'a Handshake,
+    },
+    Certificate {
+        sha256: &'a str,
+    },
     Data {
         #[serde(flatten)]
         ends: LinkFields,
@@ -163,6 +173,8 @@ impl Body<'_> {
             Self::Connected(_) => "connected",
             Self::Accepted(_) => "accepted",
             Self::Peer(_) => "peer",
+            Self::Tls { .. } => "tls",
+            Self::Certificate { .. } => "certificate",
             Self::Data { .. } => "data",
             Self::Closed { .. } => "closed",
             Self::Error { .. } => "error",
@@ -242,6 +254,8 @@ impl Observer for Json {
             Event::Connected(link) => Body::Connected(LinkFields::connected(link)),
             Event::Accepted(link) => Body::Accepted(LinkFields::of(link)),
             Event::Peer(link) => Body::Peer(LinkFields::of(link)),
+            Event::Tls(link, handshake) => Body::Tls { ends: LinkFields::of(link), handshake },
+            Event::OwnCertificate(sha256) => Body::Certificate { sha256 },
             Event::Closed(link) => Body::Closed {
                 ends: LinkFields::of(link),
                 reset: link.reset_by().is_some(),

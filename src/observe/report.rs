@@ -7,9 +7,11 @@ use bytesize::ByteSize;
 
 use crate::net::address::{Protocol, transport};
 use crate::observe::connections::Connections;
+use crate::observe::handshake::Handshake;
 use crate::observe::journal::{Journal, Verbosity};
 use crate::observe::stamps::Stamps;
 use crate::observe::tap::{Event, Forwarded, Link, Observer, Side, Summary, Transfer};
+use crate::peer::printable;
 
 /// Writes a line for every event that the verbosity includes.
 #[derive(Debug)]
@@ -58,6 +60,21 @@ impl Lines {
 }
 
 impl Lines {
+    fn say_handshake(&self, link: &Link, handshake: &Handshake) {
+        if self.verbosity < Verbosity::Verbose {
+            return;
+        }
+        // What a certificate says comes from the peer.
+        let line = format!("tls with {}: {}", link.peer, handshake.line());
+        self.say(Verbosity::Verbose, &printable(&line));
+        let all = handshake.chain.len();
+        for (number, certificate) in (1..).zip(&handshake.chain) {
+            let line = certificate.line();
+            let line = format!("certificate {number} of {all} of {}: {line}", link.peer);
+            self.say(Verbosity::Verbose, &printable(&line));
+        }
+    }
+
     fn say_losses(&self, counters: &Summary) {
         let Summary { kernel_drops, unsent, .. } = *counters;
         for (what, lost, why) in [
@@ -92,6 +109,10 @@ impl Observer for Lines {
             // A client of a forwarder was accepted before.
             Event::Peer(link) if link.forwarded.is_none() => {
                 self.say(Verbosity::Verbose, &format!("peer {link}"));
+            }
+            Event::Tls(link, handshake) => self.say_handshake(link, handshake),
+            Event::OwnCertificate(sha256) => {
+                self.say(Verbosity::Normal, &format!("certificate for this run: SHA-256 {sha256}"));
             }
             // Errors have the one form that scripts look for, `pktcat: what: where: why`.
             Event::Error(error) => self.journal.line(&format!("pktcat: {error}")),

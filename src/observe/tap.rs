@@ -13,6 +13,7 @@ use crate::net::address::{Address, Protocol};
 pub(crate) use crate::observe::activity::Activity;
 use crate::observe::connections::Connections;
 pub(crate) use crate::observe::course::Side;
+use crate::observe::handshake::Handshake;
 use crate::observe::hits::Hits;
 pub(crate) use crate::observe::link::{Forwarded, Link};
 
@@ -58,6 +59,10 @@ pub(crate) enum Event<'a> {
     Connected(&'a Link),
     /// A client connected.
     Accepted(&'a Link),
+    /// A TLS handshake is over, well or not.
+    Tls(&'a Link, &'a Handshake),
+    /// The certificate that was made for this run: its SHA-256, in hex digits.
+    OwnCertificate(&'a str),
     /// The first datagram of a peer came.
     Peer(&'a Link),
     /// The peer closed its sending half: its FIN was received. Of a forwarded link TO's.

@@ -7,6 +7,7 @@
 
 mod broadcast;
 mod client;
+mod handshakes;
 mod loops;
 mod places;
 pub(crate) mod role;
@@ -35,9 +36,11 @@ use crate::setup::accept::Acceptor;
 
 use broadcast::Broadcast;
 use client::{Client, SendHalf};
+use handshakes::Outcome;
 use role::Role;
 use service::Service;
 
+pub(crate) use handshakes::Handshakes;
 pub(crate) use state::{Hub, Parts, Settings};
 
 /// The most clients accepted before connected ones are served again.
@@ -65,11 +68,15 @@ impl Hub {
                 if let (Err(error), true) = (whole, is_wanted && !self.output.is_broken()) {
                     self.failed(error, session);
                 }
-                if result.as_ref().is_err_and(|error| self.is_cut_off(&client, error.status)) {
-                    client.abort();
+                match result.as_ref().is_err_and(|error| self.is_cut_off(&client, error.status)) {
+                    true => client.abort(),
+                    false => client.conclude(),
                 }
                 self.goodbye(client, None, session);
             }
+        }
+        if let Some(handshakes) = &mut self.handshakes {
+            handshakes.end(session);
         }
         result = result.and(self.failure.take().map_or(Ok(()), Err));
         let written = self.output.write_out(session, &result);
@@ -84,6 +91,7 @@ impl Hub {
             let mut moved = false;
             let congested = session.is_congested();
             if !congested {
+                moved |= self.shake_hands(session);
                 moved |= self.serve_datagrams()?;
                 moved |= self.serve_clients(session);
                 // Whoever has left by now has made room.
@@ -109,6 +117,9 @@ impl Hub {
             }
             for id in session.reactor.fired() {
                 self.clients.list(id);
+                if let Some(handshakes) = &mut self.handshakes {
+                    handshakes.list(id);
+                }
             }
         }
     }
@@ -156,6 +167,42 @@ impl Hub {
         session.event(&Event::Accepted(&link));
         let id = latch.id();
         let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
+        match &mut self.handshakes {
+            None => self.join(id, stream),
+            Some(handshakes) => {
+                if let Err(error) = handshakes.begin(stream, Instant::now()) {
+                    self.failed(error, session);
+                }
+            }
+        }
+    }
+
+    /// Goes on with the handshakes of those who have connected; whether anything came of it.
+    fn shake_hands(&mut self, session: &mut Session) -> bool {
+        let Some(handshakes) = &mut self.handshakes else { return false };
+        let outcomes = handshakes.step(session);
+        let any = !outcomes.is_empty() || handshakes.is_ready();
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Done(id, stream) => self.join(id, stream),
+                Outcome::Failed(error) => {
+                    self.failed(error, session);
+                    if let Some(acceptor) = &mut self.acceptor {
+                        acceptor.resume();
+                    }
+                }
+            }
+        }
+        any
+    }
+
+    /// How many have connected, those included who have yet to show who they are.
+    pub(in crate::serve::hub) fn present(&self) -> usize {
+        self.clients.present() + self.handshakes.as_ref().map_or(0, Handshakes::count)
+    }
+
+    /// A client is ready to talk.
+    fn join(&mut self, id: usize, stream: Stream) {
         let mut client = Box::new(Client::new(stream));
         if self.role.sends_input() && self.closes_sending_of(&client) {
             client.sending = SendHalf::Closing;
@@ -260,7 +307,7 @@ impl Hub {
 
     fn subject(&self) -> Subject {
         let can_come = self.acceptor.is_some() || self.service.is_some();
-        Subject::Service { deserted: !can_come && self.clients.present() == 0 }
+        Subject::Service { deserted: !can_come && self.present() == 0 }
     }
 
     /// Whether some client has yet to receive the rest of its answer. One that takes nothing is dropped
@@ -292,6 +339,7 @@ impl Hub {
         let stuck = self.anybody_stuck.then(|| now + PROGRESS_CHECK);
         let answer = self.service.as_ref().and_then(Service::deadline);
         let ends = self.ends.deadline(self.subject(), now);
-        [ends, acceptor, pace, stuck, answer].into_iter().flatten().min()
+        let handshakes = self.handshakes.as_ref().and_then(Handshakes::deadline);
+        [ends, acceptor, pace, stuck, answer, handshakes].into_iter().flatten().min()
     }
 }

@@ -34,10 +34,15 @@ pub(crate) fn tests() -> Vec<Trial> {
 const COMMON: &str = "event:string time:string elapsed:number";
 const ENDS: &str =
     "protocol:string local_address:string local_port:number peer_address:string peer_port:number";
-const SCHEMA: [(&str, &str); 8] = [
+const SCHEMA: [(&str, &str); 10] = [
     ("listening", "protocol:string local_address:string local_port:number"),
     ("connected", "ENDS"),
     ("accepted", "ENDS"),
+    ("certificate", "sha256:string"),
+    (
+        "tls",
+        "ENDS version:string? cipher_suite:string? alpn:string? trust:string error:string? certificates:array",
+    ),
     ("peer", "ENDS"),
     (
         "data",
@@ -71,11 +76,11 @@ fn fields(event: &str) -> Vec<(String, String, bool)> {
     all.split_whitespace().map(field).collect()
 }
 
-type Object = Map<String, Value>;
+pub(crate) type Object = Map<String, Value>;
 
 /// All lines of a standard error, each checked against the schema.
 #[track_caller]
-fn events(stderr: &str) -> Vec<Object> {
+pub(crate) fn events(stderr: &str) -> Vec<Object> {
     let check = |line: &str| {
         let value: Value =
             serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
@@ -86,6 +91,7 @@ fn events(stderr: &str) -> Vec<Object> {
                 Some(Value::String(_)) => "string",
                 Some(Value::Number(_)) => "number",
                 Some(Value::Bool(_)) => "boolean",
+                Some(Value::Array(_)) => "array",
                 None if *may_miss => kind,
                 other => panic!("{name} is {other:?}: {line}"),
             };

@@ -48,6 +48,7 @@ mod ping;
 mod port_files;
 mod progress;
 mod properties;
+mod proxies;
 mod refused_calls;
 mod relay_matrix;
 mod round_trips;
@@ -62,6 +63,7 @@ mod taking_over;
 mod telling;
 mod timeouts;
 mod timestamps;
+mod tls;
 mod udp;
 mod unfragmented;
 mod unix;
@@ -99,6 +101,7 @@ const ALONE: &[&str] = &[
     "scan_wait::it_ends_soon_after_a_port_opens",
     "scan::probes_keep_the_rate",
     "storms::",
+    "tls::clients::a_thousand_clients_are_echoed_at_once",
 ];
 
 fn main() {
@@ -155,6 +158,7 @@ fn all() -> Vec<Trial> {
         progress::tests(),
         refused_calls::tests(),
         properties::tests(),
+        proxies::tests(),
         relay_matrix::tests(),
         round_trips::tests(),
         scan::tests(),
@@ -168,6 +172,7 @@ fn all() -> Vec<Trial> {
         telling::tests(),
         timeouts::tests(),
         timestamps::tests(),
+        tls::tests(),
         udp::tests(),
         unfragmented::tests(),
         unix::tests(),

@@ -21,6 +21,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         quantities_are_read_or_refused,
         sizes_mean_what_they_say,
         impairments_are_read_or_refused,
+        proxies_are_understood_or_refused,
+        names_of_proxies_are_read_or_refused,
         any_bytes_are_read_or_refused,
     ]
 }
@@ -90,6 +92,23 @@ proptest! {
         parsers::impairments(text.as_bytes());
     }
 
+    fn proxies_are_understood_or_refused(
+        how in any::<u8>(),
+        http in "(HTTP/1\\.[01] (100|200|407|502|503)( [a-zA-Z ]{0,9})?\r?\n([A-Za-z-]{1,9}: ?[ -~]{0,9}\r?\n){0,3}\r?\n){0,3}[a-z\r\n]{0,9}",
+        socks in prop::collection::vec(prop_oneof![Just(5u8), Just(0), Just(1), Just(2), Just(3), Just(4), any::<u8>()], 0..40),
+        long in 0usize..20_000,
+    ) {
+        parsers::proxies(&[&[how], http.as_bytes()].concat());
+        parsers::proxies(&[&[how], &socks[..]].concat());
+        parsers::proxies(&[&[how], b"HTTP/1.1 200 ok\r\nx: ".as_slice(), &vec![b'x'; long]].concat());
+    }
+
+    fn names_of_proxies_are_read_or_refused(
+        text in "(socks5|http|https|socks5h)?(://)?(\\PC{0,5}(:\\PC{0,5})?@)?(\\[?[:0-9a-z.]{0,9}\\]?)(:[0-9]{0,5})?/?",
+    ) {
+        parsers::proxy_urls(text.as_bytes());
+    }
+
     fn any_bytes_are_read_or_refused(
         bytes in prop::collection::vec(any::<u8>(), 0..40),
         text in "\\PC{0,20}",
@@ -103,6 +122,8 @@ proptest! {
             parsers::cidr(input);
             parsers::quantities(input);
             parsers::impairments(input);
+            parsers::proxies(input);
+            parsers::proxy_urls(input);
         }
     }
 }

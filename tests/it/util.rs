@@ -26,6 +26,7 @@ pub mod harness;
 pub mod net;
 pub mod proc;
 mod running;
+pub mod tls;
 pub mod tty;
 pub mod udp;
 

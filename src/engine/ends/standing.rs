@@ -23,6 +23,15 @@ pub(crate) trait Standing {
     /// When it is not.
     fn check(&self) -> Result<()>;
 
+    /// Whether the peer's end, once it has come, is the end of all it had to send, as far as the
+    /// protocol tells.
+    ///
+    /// # Errors
+    /// When what it sent may have been cut off.
+    fn is_whole(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// What is known of the peer once it is gone, after its FIN; `None` while the connection stands.
     fn farewell(&self, _fin: OurFin) -> Option<Farewell> {
         None

@@ -22,6 +22,7 @@ struct Scripted {
     settled: Cell<bool>,
     acknowledged: Cell<bool>,
     broken: Cell<bool>,
+    cut_off: Cell<bool>,
     /// It is gone, which makes it broken unless that is in peace.
     farewell: Cell<Option<Farewell>>,
 }
@@ -46,6 +47,13 @@ impl Standing for Scripted {
             return Err(Error::new(Status::Broken, "send", "peer", "reset"));
         }
         Ok(())
+    }
+
+    fn is_whole(&self) -> Result<()> {
+        match self.cut_off.get() {
+            true => Err(Error::new(Status::Broken, "receive", "peer", "cut off")),
+            false => Ok(()),
+        }
     }
 
     fn farewell(&self, _: OurFin) -> Option<Farewell> {
@@ -157,7 +165,10 @@ impl World {
                 other => other,
             }),
             5 if self.rng.u8(0..3) == 0 => match &mut self.subject {
-                Subject::Connection(halves) => halves.peer_closed = true,
+                Subject::Connection(halves) => {
+                    halves.peer_closed = true;
+                    self.socket.cut_off.set(self.rng.u8(0..4) == 0);
+                }
                 Subject::Service { deserted } => *deserted = true,
                 Subject::Datagrams => {}
             },
@@ -223,7 +234,10 @@ impl World {
                     || !self.came && is_over(self.rules.first, self.started);
                 assert!(late, "timed out before any limit was over");
             }
-            Err(error) => assert!(error.status == Status::Broken && self.socket.broken.get()),
+            Err(error) => {
+                assert_eq!(error.status, Status::Broken);
+                assert!(self.socket.broken.get() || self.socket.cut_off.get());
+            }
         }
     }
 
@@ -268,9 +282,11 @@ impl World {
                 fin || peer_closed && left || self.rules.send_only && sent
             }
         };
+        // Only who has asked for no more takes a stream that was cut off for a whole one.
+        let is_whole = !self.socket.cut_off.get() || self.rules.send_only;
         self.reader != Reader::Wants
-            || done
-            || self.rules.count.is_none() && self.is_silent(looked_at)
+            || is_whole && done
+            || is_whole && self.rules.count.is_none() && self.is_silent(looked_at)
     }
 }
 

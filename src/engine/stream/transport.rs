@@ -4,7 +4,7 @@
 //! It reports to no observer and returns the errors of the system as they are; both are the concern of
 //! its user. No call waits, and none is made while the socket is known not to be ready.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::rc::Rc;
@@ -55,6 +55,23 @@ impl Transport {
         Ok(progress)
     }
 
+    /// Shows what has come and leaves it to be received; `End` at the peer's FIN.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub(crate) fn peek(&self, buffer: &mut [u8]) -> io::Result<Progress> {
+        if !self.latch.readable() {
+            return Ok(Progress::Blocked);
+        }
+        let fd = self.socket.as_raw_fd();
+        let progress =
+            Progress::of_read(sys::again(|| Ok(calls::recv(fd, buffer, MsgFlags::MSG_PEEK)?)))?;
+        if progress == Progress::Blocked {
+            self.latch.not_readable();
+        }
+        Ok(progress)
+    }
+
     /// Sends what there is room for.
     ///
     /// # Errors
@@ -67,6 +84,24 @@ impl Transport {
         // A broken connection is reported by the error, so SIGPIPE is not wanted.
         let progress =
             Progress::of_write(sys::again(|| Ok(calls::send(fd, bytes, sys::NO_SIGNAL)?)))?;
+        if progress == Progress::Blocked {
+            self.latch.not_writable();
+        }
+        Ok(progress)
+    }
+
+    /// Sends of these pieces, in their order, what there is room for.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub(crate) fn send_pieces(&self, pieces: &[IoSlice<'_>]) -> io::Result<Progress> {
+        if !self.latch.writable() {
+            return Ok(Progress::Blocked);
+        }
+        let fd = self.socket.as_raw_fd();
+        let progress = Progress::of_write(sys::again(|| {
+            Ok(calls::sendmsg::<()>(fd, pieces, &[], sys::NO_SIGNAL, None)?)
+        }))?;
         if progress == Progress::Blocked {
             self.latch.not_writable();
         }

@@ -98,7 +98,7 @@ impl Client {
     /// Bytes in its queue that have not been sent.
     #[must_use]
     pub(super) fn queued(&self) -> usize {
-        self.queued
+        self.queued + self.stream.held()
     }
 
     /// Whether more bytes may be queued for it.
@@ -147,6 +147,21 @@ impl Client {
         self.stream.abort();
     }
 
+    /// It is told that there is no more, as far as that needs no waiting.
+    pub(super) fn conclude(&mut self) {
+        if self.sending != SendHalf::Closed {
+            self.stream.conclude();
+        }
+    }
+
+    /// Whether its end was that of all it had to send.
+    ///
+    /// # Errors
+    /// When it may have been cut off.
+    pub(super) fn check_end(&self) -> Result<()> {
+        self.stream.is_whole()
+    }
+
     /// It has left, or is made to leave.
     pub(super) fn over(&self) {
         self.stream.over();
@@ -183,6 +198,10 @@ impl Client {
     /// When the connection is broken.
     pub(super) fn flush(&mut self) -> Result<Progress> {
         let mut moved = 0;
+        // What was taken before leaves first.
+        if self.stream.flush()? != Progress::End {
+            return Ok(Progress::Blocked);
+        }
         while let Some(piece) = self.queue.front_mut() {
             let rest = &piece.bytes[piece.sent..];
             let n = match self.stream.send(rest)? {

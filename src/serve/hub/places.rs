@@ -27,15 +27,16 @@ impl Hub {
         session: &mut Session,
     ) -> Result<Option<(Socket, Address, Address)>> {
         loop {
+            let present = self.present();
             let Some(acceptor) = &mut self.acceptor else { return Ok(None) };
             let (clients, role) = (&self.clients, &self.role);
             let yields = || next_to_yield(clients, role).is_some();
-            let next = acceptor.next_where(clients.present(), yields, session)?;
+            let next = acceptor.next_where(present, yields, session)?;
             let (local, most) = (acceptor.local(), acceptor.most());
             if let Some((socket, peer)) = next {
-                while most.is_some_and(|most| self.clients.present() >= most)
-                    && self.give_up_place(session)
-                {}
+                while most.is_some_and(|most| self.present() >= most) && self.give_up_place(session)
+                {
+                }
                 return Ok(Some((socket, local, peer)));
             }
             // Whoever gives up a place ends the pause, too.
@@ -48,13 +49,14 @@ impl Hub {
     /// Closes the connection of whoever has to give up its place; whether there was somebody.
     fn give_up_place(&mut self, session: &mut Session) -> bool {
         let next = next_to_yield(&self.clients, &self.role);
-        let Some(client) = next.and_then(|id| self.clients.take(id)) else { return false };
+        let Some(mut client) = next.and_then(|id| self.clients.take(id)) else { return false };
         let why = "another client needs the place that it held after its FIN";
         let error = Error::new(Status::Failure, "close", client.link().to_string(), why);
         session.event(&Event::Error(&error));
         // As when a limit ends the run: what was to be sent has been sent, or the end is a reset.
-        if self.is_cut_off(&client, Status::TimedOut) {
-            client.abort();
+        match self.is_cut_off(&client, Status::TimedOut) {
+            true => client.abort(),
+            false => client.conclude(),
         }
         self.goodbye(client, None, session);
         true

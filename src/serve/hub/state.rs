@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::client::Client;
+use super::handshakes::Handshakes;
 use super::role::Role;
 use super::service::Service;
 use super::table::Table;
@@ -48,6 +49,8 @@ pub(crate) struct Settings {
 pub(crate) struct Parts {
     /// Accepts TCP clients, if there are to be any.
     pub acceptor: Option<Acceptor>,
+    /// The TLS handshakes of clients, if there is TLS.
+    pub handshakes: Option<Handshakes>,
     /// The UDP socket, if there is one.
     pub datagrams: Option<Datagram>,
     /// What is sent to all clients, if the role sends standard input.
@@ -61,6 +64,7 @@ pub(crate) struct Hub {
     pub(super) settings: Settings,
     pub(super) role: Role,
     pub(super) acceptor: Option<Acceptor>,
+    pub(super) handshakes: Option<Handshakes>,
     pub(super) service: Option<Service>,
     pub(super) clients: Table,
     /// Bytes of the unfinished messages of all clients together.
@@ -87,7 +91,7 @@ impl Hub {
         pace: Option<Pace>,
         now: Instant,
     ) -> Self {
-        let Parts { acceptor, datagrams, input, output } = parts;
+        let Parts { acceptor, handshakes, datagrams, input, output } = parts;
         let mut ends = Ends::new(settings.ending, Company::Awaited, now);
         // Standard input is read only while there is a client. Without this, one that has nothing would
         // not be seen to have ended if the only client left before it was read.
@@ -98,6 +102,7 @@ impl Hub {
             settings,
             role,
             acceptor,
+            handshakes,
             service: datagrams.map(Service::new),
             clients: Table::default(),
             unfinished: 0,

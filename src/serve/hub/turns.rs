@@ -262,7 +262,7 @@ impl Hub {
 
     /// Handles a client's FIN.
     fn client_ended(&mut self, client: &mut Client, session: &mut Session) -> Result<()> {
-        if let Err(error) = self.complete(client) {
+        if let Err(error) = self.complete(client).and(client.check_end()) {
             self.failed(error, session);
         }
         let close = match &self.role {
@@ -322,9 +322,11 @@ impl Hub {
     /// otherwise it is reported.
     pub(super) fn failed(&mut self, error: Error, session: &mut Session) {
         // With --chargen a client can only end the stream by breaking the connection.
-        if !self.settings.keep_open && !matches!(self.role, Role::Chargen(_)) {
+        let is_usual = !matches!(error.status, Status::Tls | Status::TimedOut);
+        let leaves = matches!(self.role, Role::Chargen(_)) && is_usual;
+        if !self.settings.keep_open && !leaves {
             self.failure = Some(error);
-        } else if self.role.is_service() {
+        } else if self.role.is_service() && is_usual {
             session.event(&Event::Detail(&error.to_string()));
         } else {
             session.event(&Event::Error(&error));

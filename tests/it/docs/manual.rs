@@ -59,6 +59,7 @@ fn page(name: &str, command: &Command, all: &[String]) -> String {
     }
     if transfers || name == "pktcat-forward" {
         text += &part("captures").unwrap();
+        text += &part("tls").unwrap();
     }
     let own_status = own.iter().find(|(title, _)| title == "EXIT STATUS");
     text += &own_status.map_or_else(|| part("exit-status").unwrap(), |(_, own)| own.clone());

@@ -15,6 +15,7 @@ use pktcat::net::address::{
     Address, Family, HostPort, Lookup, Protocol, port_number, without_server,
 };
 use pktcat::scan::ports::Ports;
+use pktcat::setup::proxy::{Destination, Dialogue, Proxy, Refusal, Step};
 use pktcat::units;
 
 /// Messages written as lines of hex digits, and one given as a word.
@@ -186,6 +187,70 @@ pub fn impairments(bytes: &[u8]) {
             Traffic::Datagrams | Traffic::Packets => impaired(&spec),
             Traffic::Streams => impaired_stream(&spec),
         }
+    }
+}
+
+/// The answers of a proxy. The first byte says which protocol it speaks, whether it wants a password and
+/// how the rest is cut; the dialogue is the same however that is.
+pub fn proxies(bytes: &[u8]) {
+    let [how, input @ ..] = bytes else { return };
+    let proxy = match how % 3 {
+        0 => "socks5://proxy:1",
+        1 => "socks5://user:password@proxy:1",
+        _ => "http://user:password@proxy:1",
+    };
+    let proxy = Proxy::parse(proxy).expect("a proxy");
+    let destination = Destination::new("example.com", 443).expect("a destination");
+    let piece = usize::from(how / 3).max(1);
+    let whole = dialogue(&proxy, &destination, &[input]);
+    let cut = dialogue(&proxy, &destination, &input.chunks(piece).collect::<Vec<_>>());
+    assert_eq!(whole, cut, "the same, however the input is cut");
+}
+
+/// What a dialogue makes of these pieces: bytes taken, whether it is done, why it failed; and what it said.
+fn dialogue(
+    proxy: &Proxy,
+    destination: &Destination,
+    pieces: &[&[u8]],
+) -> (usize, Result<Step, Refusal>, Vec<u8>) {
+    let mut dialogue = Dialogue::new(proxy, destination);
+    let mut said = std::mem::take(dialogue.output());
+    assert!(!said.is_empty(), "the client speaks first");
+    let (mut total, mut result) = (0, Ok(Step::More));
+    'all: for piece in pieces {
+        let mut rest = *piece;
+        while !rest.is_empty() {
+            match dialogue.take(rest) {
+                Ok((taken, step)) => {
+                    assert!(0 < taken && taken <= rest.len(), "{taken} of {}", rest.len());
+                    said.append(dialogue.output());
+                    total += taken;
+                    rest = &rest[taken..];
+                    result = Ok(step);
+                    if step == Step::Done {
+                        break 'all;
+                    }
+                }
+                Err(refusal) => {
+                    said.append(dialogue.output());
+                    // How much was looked at before depends on the cuts.
+                    (total, result) = (0, Err(refusal));
+                    break 'all;
+                }
+            }
+        }
+    }
+    // An answer is never longer than this, and nothing that is no answer is read on and on.
+    assert!(total <= 16 * 1024 + 4096, "{total} bytes were taken for answers");
+    assert!(said.len() < 4096);
+    (total, result, said)
+}
+
+/// The words that name a proxy.
+pub fn proxy_urls(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(proxy) = Proxy::parse(text) {
+        assert!(proxy.place.host.is_some_and(|host| !host.is_empty()));
     }
 }
 

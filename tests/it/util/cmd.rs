@@ -123,6 +123,11 @@ impl Cmd {
         self
     }
 
+    /// More arguments.
+    pub fn args<S: AsRef<OsStr>>(self, words: impl IntoIterator<Item = S>) -> Self {
+        words.into_iter().fold(self, Self::arg)
+    }
+
     /// The standard input; `/dev/null` when not said.
     pub fn stdin(mut self, input: Input) -> Self {
         self.stdin = input;

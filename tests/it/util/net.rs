@@ -155,3 +155,23 @@ pub fn unanswering_port() -> (Vec<Socket>, u16) {
     });
     (kept, port)
 }
+
+/// A port of 127.0.0.1 that was free a moment ago, for a program that cannot choose one by itself.
+pub fn free_port() -> u16 {
+    listener().1
+}
+
+/// Whether somebody listens on this port. The kernel is asked, as a connection would be the one client
+/// that a program serves.
+pub fn is_listening(port: u16) -> bool {
+    let ending = format!(":{port:04X}");
+    ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().any(|table| {
+        std::fs::read_to_string(table).is_ok_and(|text| {
+            text.lines().skip(1).any(|line| {
+                let mut fields = line.split_whitespace().skip(1);
+                fields.next().is_some_and(|local| local.ends_with(&ending))
+                    && fields.nth(1) == Some("0A")
+            })
+        })
+    })
+}

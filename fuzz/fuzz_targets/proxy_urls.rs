@@ -1,0 +1,4 @@
+//! See `proxy_urls` in `tests/it/properties/parsers.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| pktcat_fuzz::proxy_urls(bytes));
