@@ -8,6 +8,7 @@ mod files;
 pub(crate) mod forward;
 pub(crate) mod listen;
 mod parts;
+pub(crate) mod ping;
 mod port_file;
 mod reply;
 pub(crate) mod scan;
@@ -35,6 +36,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<()> {
         Command::Connect(args) => connect::run(&config::Connect::new(args, &payloads)?),
         Command::Forward(args) => forward::run(&config::Forward::new(args)?),
         Command::Scan(args) => scan::run(&config::Scan::new(args, &payloads)?),
+        Command::Ping(args) => ping::run(&config::Ping::new(args, &payloads)?),
         Command::Compare(args) => compare::run(&config::compare::Compare::new(args)?),
         Command::Completions { shell } => print(cli::completions::script(shell).as_bytes()),
     }

@@ -26,7 +26,7 @@ use measure::datagrams::UdpCarrier;
 use measure::flow::{Delivery, Pacing};
 use measure::ledger::Ledger;
 use measure::messages::{Generator, Given, Messages, Survey};
-use measure::recognise::{Contents, Recogniser};
+use measure::recognise::Recogniser;
 use measure::run::Runner;
 use measure::stream::TcpCarrier;
 
@@ -62,8 +62,8 @@ impl Script {
 
     fn recogniser(&self) -> Recogniser {
         match self {
-            Self::Generated(size) => Recogniser::Numbers(Generator::new(*size)),
-            Self::Given(..) => Recogniser::Contents(Contents::new(MEMORY_OF_CONTENTS)),
+            Self::Generated(size) => Recogniser::numbers(Generator::new(*size)),
+            Self::Given(..) => Recogniser::contents(MEMORY_OF_CONTENTS),
         }
     }
 

@@ -4,11 +4,13 @@
 //! - [`datagrams`] clients that speak in datagrams, an [`association`] each
 //! - [`crossing`] a client that speaks in a stream, led to datagrams
 //! - [`messages`] datagrams of one side as messages in a stream of the other
+//! - [`impair`] a bad network between the two, on purpose
 //! - [`table`] the clients, and which of them may have something to do
 
 mod association;
 mod crossing;
 pub(crate) mod datagrams;
+pub(crate) mod impair;
 mod messages;
 pub(crate) mod streams;
 mod table;

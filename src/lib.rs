@@ -6,7 +6,7 @@
 //! - [`config`]: checks the options against each other and turns them into typed settings
 //! - [`cli`]: the options and their help
 //! - [`serve`]: a listener with many clients; [`forward`]: between clients and a server;
-//!   [`scan`]: which ports are open; [`compare`]: TCP against UDP
+//!   [`scan`]: which ports are open; [`ping`]: one port again and again; [`compare`]: TCP against UDP
 //! - [`engine`]: moves bytes and datagrams between two ends, and decides when a run is over;
 //!   [`setup`]: resolves names, connects and accepts
 //! - [`run`]: what all parts of one run share: the event loop, the console, time limits, signals
@@ -36,6 +36,7 @@ pub(crate) mod io;
 pub mod net;
 pub mod observe;
 pub mod peer;
+pub(crate) mod ping;
 pub(crate) mod run;
 pub mod scan;
 pub(crate) mod serve;

@@ -6,4 +6,5 @@ pub(crate) mod congestion;
 pub(crate) mod keepalive;
 pub(crate) mod local;
 pub(crate) mod options;
+pub mod services;
 pub(crate) mod socket;

@@ -7,6 +7,7 @@ pub(crate) mod connections;
 pub(crate) mod course;
 pub(crate) mod dump;
 pub mod hexdump;
+pub(crate) mod hits;
 pub(crate) mod journal;
 pub(crate) mod json;
 pub(crate) mod link;

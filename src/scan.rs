@@ -11,6 +11,7 @@ pub(crate) mod report;
 pub(crate) mod results;
 mod tcp;
 mod udp;
+pub(crate) mod wait;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -27,6 +28,7 @@ use plan::{Order, Plan};
 use probe::{Answer, Asked, Job, Prober};
 use progress::ScanBar;
 use results::{OutputReader, Results};
+use wait::{Verdict, Waiting};
 
 /// Probes that are sent before the loop looks for answers, signals and deadlines.
 const PROBES_A_ROUND: usize = 256;
@@ -47,6 +49,8 @@ pub(crate) struct Scanner {
     /// When to try again after [`Asked::NoRoom`].
     room_at: Option<Instant>,
     results: Results,
+    /// Set while ports are asked until they are open (`--wait`).
+    waiting: Option<Waiting>,
     console: Console,
     verbosity: Verbosity,
     progress: ScanBar,
@@ -86,12 +90,19 @@ impl Scanner {
             again: VecDeque::new(),
             room_at: None,
             results,
+            waiting: None,
             console,
             verbosity,
             progress,
             started: Instant::now(),
             plan,
         })
+    }
+
+    /// From now on ports are asked until they are open, as this says.
+    #[must_use]
+    pub(crate) fn waiting(self, waiting: Waiting) -> Self {
+        Self { waiting: Some(waiting), ..self }
     }
 
     /// Probes all ports and prints the results, also those so far when it fails or is stopped.
@@ -102,6 +113,7 @@ impl Scanner {
         let mut result = self.ask_all(reactor);
         self.progress.end(&self.console.journal());
         if !matches!(result, Ok(OutputReader::Gone)) {
+            self.end_wait();
             self.results.conclude();
             // After a signal to stop, a reader that is slow is not waited for.
             let written =
@@ -146,6 +158,7 @@ impl Scanner {
             for answer in answers.drain(..) {
                 self.settle(answer);
             }
+            self.look_after_wait(now);
             if self.write(reactor)? == OutputReader::Gone {
                 return Ok(OutputReader::Gone);
             }
@@ -154,7 +167,9 @@ impl Scanner {
             }
             self.progress.update(now, &self.results.tally(), &self.console.journal());
             self.console.flush(reactor);
-            let wakes = [self.next_probe(now), self.prober.deadline(), self.progress.deadline()];
+            let wait = self.waiting.as_ref().map(Waiting::deadline);
+            let wakes =
+                [self.next_probe(now), self.prober.deadline(), self.progress.deadline(), wait];
             self.wait(reactor, wakes.into_iter().flatten().min())?;
         }
     }
@@ -233,9 +248,28 @@ impl Scanner {
         };
         let target = job.target + 1;
         if best.state == PortState::Open || target == self.plan.targets.len() {
-            self.results.settle(job.port, best);
+            match &mut self.waiting {
+                None => self.results.settle(job.port, best),
+                Some(waiting) => waiting.answered(job.port, best, Instant::now()),
+            }
         } else {
             self.again.push_back(Job { port: job.port, target, so_far: Some(best) });
+        }
+    }
+
+    /// Asks the ports again that are waited for; once the wait is over their answers are results.
+    fn look_after_wait(&mut self, now: Instant) {
+        let Some(waiting) = &mut self.waiting else { return };
+        if waiting.verdict(now, &mut self.fresh) == Verdict::Over {
+            self.end_wait();
+        }
+    }
+
+    /// The answers so far are the results.
+    fn end_wait(&mut self) {
+        let Some(waiting) = self.waiting.take() else { return };
+        for (port, found) in waiting.results() {
+            self.results.settle(port, found);
         }
     }
 
@@ -267,7 +301,10 @@ impl Scanner {
         }
         self.progress.clear(&self.console.journal());
         let seconds = self.started.elapsed().as_secs_f64();
-        let tally = self.results.tally();
+        let tally = match &self.waiting {
+            None => self.results.tally(),
+            Some(waiting) => waiting.tally(self.plan.protocol),
+        };
         self.console.journal().line(&format!("{tally}, {seconds:.3} s"));
     }
 }

@@ -8,6 +8,7 @@ mod datagrams;
 pub(crate) mod descendants;
 pub(crate) mod errno;
 mod facts;
+mod names;
 mod retry;
 mod system;
 mod unix;
@@ -18,14 +19,17 @@ mod bsd;
 mod linux;
 
 pub(crate) use datagrams::{Receiver, SendOutcome, Sender};
-pub(crate) use facts::{Fetch, Icmp, IcmpKind, Offload, Received, Refusal, TcpCounts, TcpState};
+pub(crate) use facts::{
+    Fetch, Icmp, IcmpKind, Offload, Received, Refusal, Stamped, TcpCounts, TcpState,
+};
+pub(crate) use names::{local_name, unix_address};
 pub(crate) use retry::again;
 pub(crate) use system::PrivateNetwork;
 
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use std::time::Duration;
 
@@ -143,9 +147,10 @@ pub(crate) fn accept(listener: impl AsFd) -> io::Result<(Socket, Option<Address>
 /// Gives a local socket an abstract name of the system's choice ("autobind", unix(7)).
 ///
 /// # Errors
-/// When no name is left, or the system has no abstract names.
+/// When no name is left.
 pub(crate) fn name_by_itself(socket: impl AsFd) -> io::Result<()> {
-    system::name_by_itself(socket.as_fd())
+    let unnamed = nix::sys::socket::UnixAddr::new_unnamed();
+    Ok(nix::sys::socket::bind(socket.as_fd().as_raw_fd(), &unnamed)?)
 }
 
 /// Raises the soft limit of open descriptors to the hard one (RLIMIT_NOFILE, getrlimit(2)), and
@@ -194,7 +199,7 @@ pub(crate) fn tcp_state(socket: impl AsFd) -> io::Result<TcpState> {
 /// # Errors
 /// When the socket is no TCP socket.
 pub(crate) fn tcp_peer_has_closed(socket: impl AsFd) -> io::Result<bool> {
-    system::tcp_peer_has_closed(socket.as_fd())
+    linux::tcp_peer_has_closed(socket.as_fd())
 }
 
 /// Asks the kernel how many probes a TCP connection has sent since its peer last answered (`tcpi_probes` of
@@ -203,7 +208,7 @@ pub(crate) fn tcp_peer_has_closed(socket: impl AsFd) -> io::Result<bool> {
 /// # Errors
 /// When the socket is no TCP socket.
 pub(crate) fn tcp_unanswered_probes(socket: impl AsFd) -> io::Result<u8> {
-    system::tcp_unanswered_probes(socket.as_fd())
+    linux::tcp_unanswered_probes(socket.as_fd())
 }
 
 /// Asks the kernel what a TCP connection has sent and received (TCP_INFO, tcp(7)); `None` when
@@ -232,22 +237,6 @@ pub(crate) fn unacknowledged(socket: impl AsFd) -> io::Result<u32> {
     system::unacknowledged(socket.as_fd())
 }
 
-/// The name of a TCP socket's congestion control (TCP_CONGESTION, tcp(7)), perhaps with zero bytes behind it.
-///
-/// # Errors
-/// When the system does not tell.
-pub(crate) fn congestion_control(socket: impl AsFd) -> io::Result<Vec<u8>> {
-    system::congestion_control(socket.as_fd())
-}
-
-/// Has a TCP socket use the congestion control of this name.
-///
-/// # Errors
-/// When there is none of this name, the user may not use it, or sockets cannot choose one here.
-pub(crate) fn set_congestion_control(socket: impl AsFd, name: &[u8]) -> io::Result<()> {
-    system::set_congestion_control(socket.as_fd(), name)
-}
-
 /// Gives a TCP socket whose packets never leave this machine a congestion control without pacing, if
 /// its own one paces (BBR; `net.ipv4.tcp_congestion_control`, tcp(7)). It is best called before the
 /// socket is connected: once the kernel has begun to pace a socket it goes on, though at a higher
@@ -261,6 +250,22 @@ pub(crate) fn set_congestion_control(socket: impl AsFd, name: &[u8]) -> io::Resu
 /// When the socket has no congestion control, or the system does not allow another one.
 pub(crate) fn stop_pacing(socket: impl AsFd) -> io::Result<()> {
     system::stop_pacing(socket.as_fd())
+}
+
+/// The name of what decides how fast a connection sends (TCP_CONGESTION, tcp(7)).
+///
+/// # Errors
+/// When the system does not tell.
+pub(crate) fn congestion_control(socket: impl AsFd) -> io::Result<String> {
+    system::congestion_control(socket.as_fd())
+}
+
+/// Has a TCP socket use another one.
+///
+/// # Errors
+/// What setsockopt(2) says; `Unsupported` where there is no choice.
+pub(crate) fn set_congestion_control(socket: impl AsFd, name: &str) -> io::Result<()> {
+    system::set_congestion_control(socket.as_fd(), name)
 }
 
 /// How many datagrams the kernel has dropped at this socket since it was made, because its
@@ -397,6 +402,21 @@ pub(crate) fn echoes_control(terminal: impl AsFd) -> bool {
     use nix::sys::termios::{LocalFlags, tcgetattr};
     let both = LocalFlags::ECHO | LocalFlags::ECHOCTL;
     tcgetattr(terminal).is_ok_and(|settings| settings.local_flags.contains(both))
+}
+
+/// Forbids that datagrams are fragmented, here or on the way (IP_MTU_DISCOVER, ip(7);
+/// IPV6_MTU_DISCOVER, ipv6(7)). One that is longer than the path MTU is then EMSGSIZE.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub(crate) fn forbid_fragments(socket: impl AsFd, is_ipv6: bool) -> io::Result<()> {
+    system::forbid_fragments(socket.as_fd(), is_ipv6)
+}
+
+/// Whether [`forbid_fragments`] was called for this socket.
+#[must_use]
+pub(crate) fn forbids_fragments(socket: impl AsFd, is_ipv6: bool) -> bool {
+    system::forbids_fragments(socket.as_fd(), is_ipv6)
 }
 
 /// The width in columns of the terminal behind this descriptor; `None` when it is no terminal or

@@ -60,14 +60,19 @@ pub(crate) fn rounded(value: f64) -> String {
     grouped(((value / unit).round() * unit).round() as u64)
 }
 
-/// Bytes a second: `13.4 MB/s`.
+/// Sizes in the units of IEC 80000-13.
+const KIB: f64 = 1024.0;
+const MIB: f64 = 1024.0 * KIB;
+const GIB: f64 = 1024.0 * MIB;
+
+/// Bytes a second, in the units of all commands: `12.8 MiB/s`.
 #[must_use]
 pub(crate) fn rate(bytes: f64) -> String {
     let (unit, size) = match bytes {
-        b if b < 1e3 => ("B/s", 1.0),
-        b if b < 1e6 => ("kB/s", 1e3),
-        b if b < 1e9 => ("MB/s", 1e6),
-        _ => ("GB/s", 1e9),
+        b if b < KIB => ("B/s", 1.0),
+        b if b < MIB => ("KiB/s", KIB),
+        b if b < GIB => ("MiB/s", MIB),
+        _ => ("GiB/s", GIB),
     };
     format!("{} {unit}", three_digits(bytes / size))
 }
@@ -184,7 +189,8 @@ mod tests {
         assert_eq!(rounded(210_498.0), "210,000");
         assert_eq!(rounded(12.345), "12.3");
         assert_eq!(rounded(999_999.0), "1,000,000");
-        assert_eq!(rate(13_400_000.0), "13.4 MB/s");
+        assert_eq!(rate(13_400_000.0), "12.8 MiB/s");
+        assert_eq!([rate(1000.0), rate(2048.0)], ["1000 B/s", "2.00 KiB/s"]);
         assert_eq!([percent(0.05), percent(0.025), percent(0.30434)], ["5%", "2.5%", "30.4%"]);
     }
 

@@ -6,6 +6,7 @@ use super::compare::{self, CompareArgs};
 use super::connect::{self, ConnectArgs};
 use super::forward::{self, ForwardArgs};
 use super::listen::{self, ListenArgs};
+use super::ping::{self, PingArgs};
 use super::scan::{self, ScanArgs};
 use super::values::CompletionShell;
 
@@ -20,7 +21,6 @@ Examples:
   pktcat listen 9000 > copy              receive one TCP stream
   pktcat connect localhost 9000 < file   send it
   echo hello | pktcat connect -u -x localhost 9000
-
 Exit status: 0 done, 1 other failure, 2 usage, 3 not resolved, 4 refused,
 5 timed out, 6 local input or output, 7 unreachable, 8 broken, 10 not expected.",
     subcommand_required = true,
@@ -107,6 +107,24 @@ The byte of TCP's urgent data is no part of what is received (tcp(7)); all aroun
 D is 250ms, 2s, 1m or a number of seconds; SIZE and BYTES are 64k (64,000) or 64KiB (65,536).
 SIGUSR1 prints the summary so far.")]
     Connect(ConnectArgs),
+    /// `pktcat ping`
+    #[command(about = ping::ABOUT, after_help = "\
+Examples:
+  pktcat ping web.example 80
+  pktcat ping -u --count 10 --plot dns.example 53
+  pktcat ping --until-open --quiet db.example 5432 && echo up
+
+TCP: open or refused, with the time from SYN to SYN-ACK or RST; the connection is closed at once.
+UDP: answered (with the length) or refused (ICMP); well-known ports get a datagram that their
+service answers, as with scan -u, others an empty one.
+One line a probe, on stdout; the summary, on stderr, also at SIGUSR1. SIGINT ends the run as its
+--count does. Probes leave at fixed times, whatever the answers do; -t -u has N of each.
+Of a name with several addresses all are asked until one of them is there.
+An outage lasts from the leaving of the first probe that found nobody to that of the next that did.
+Status 0 if any probe was open or answered, else 4 if any was refused, else 7 if any was
+unreachable, else 5.
+D is 250ms, 2s, 1m or a number of seconds.")]
+    Ping(PingArgs),
     /// `pktcat forward`
     #[command(about = forward::ABOUT, after_help = "\
 Examples:
@@ -126,9 +144,15 @@ SIGUSR1 prints the summary so far.")]
 Examples:
   pktcat scan localhost 22,80,8000-8100
   pktcat scan --quiet localhost 5432 && echo up
+  pktcat scan --quiet --wait 1m localhost 5432,6379 && echo all up
 
 TCP: open, closed (refused), filtered (no answer).
-UDP: open (replied), closed (ICMP), no answer.
+UDP: open (replied), closed (ICMP), no answer. Without --send well-known ports get a datagram that
+their service answers, others an empty one: echo 7, daytime 13, time 37, DNS 53, TFTP 69,
+portmapper 111, NTP 123, NetBIOS names 137, SNMP 161, QUIC 443, RIP 520, DNS over QUIC 853,
+SSDP 1900, NFS 2049, STUN 3478, SIP 5060, NAT-PMP and PCP 5351, mDNS 5353, CoAP 5683,
+memcached 11211.
+--wait D asks until all ports are open at once, and says then, or after D, what they are.
 One line a port, on stdout; without --all only open ports, unless one was asked.
 Status 0 if every asked port is open (--any: one), else 4 if any is closed,
 else 5. Of a name's addresses the first with a route is asked; if all of them
@@ -139,7 +163,7 @@ are this machine's own loopback, each is.")]
 Examples:
   pktcat compare
   pktcat compare --count 20000 --window 1 --plot
-  pktcat compare --explain --impair loss=5%,delay=20ms,seed=1
+  pktcat compare --explain --impair loss=2%,delay=20ms,seed=1
 
 Without an address it starts an echoing peer of its own on this machine. 'pktcat listen -t -u
 -k --echo PORT' is one for other machines, as is any echo service (RFC 862). Every message ends

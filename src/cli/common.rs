@@ -19,7 +19,7 @@ pub struct CommonArgs {
     #[arg(short, long, help_heading = "Protocol and addresses")]
     pub udp: bool,
 
-    /// A local socket instead of HOST PORT: stream, or datagram with -u
+    /// A local socket instead of HOST PORT: stream, or datagram with -u; @NAME is an abstract name
     #[arg(short = 'U', long, value_name = "PATH", help_heading = "Protocol and addresses")]
     pub unix: Option<PathBuf>,
 

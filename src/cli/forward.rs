@@ -70,6 +70,18 @@ pub struct ForwardArgs {
     #[arg(long, help_heading = "Messages")]
     pub lines: bool,
 
+    /// A bad network between the two on purpose, both ways: delay=20ms,jitter=5ms,rate=1M,seed=1; datagrams: loss=5%,dup=1%,reorder=2%,corrupt=1%; streams: slice=N,reset=N,stall=N
+    #[arg(long, value_name = "SPEC", help_heading = "Impairment")]
+    pub impair: Option<String>,
+
+    /// The same for what goes from clients to TO, in place of --impair
+    #[arg(long, value_name = "SPEC", help_heading = "Impairment")]
+    pub impair_up: Option<String>,
+
+    /// The same for what goes from TO to clients, in place of --impair
+    #[arg(long, value_name = "SPEC", help_heading = "Impairment")]
+    pub impair_down: Option<String>,
+
     /// Let in only this block of addresses; may repeat
     #[arg(long, value_name = "CIDR", help_heading = "Clients")]
     pub allow: Vec<String>,

@@ -50,11 +50,15 @@ pub struct ScanArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Probes")]
     pub rate: Option<u32>,
 
+    /// Ask again until every port is open (--any: one), for D at most; HOST need not be known yet
+    #[arg(long, value_name = "D", value_parser = units::duration, help_heading = "Probes")]
+    pub wait: Option<Duration>,
+
     /// Ask the ports in random order
     #[arg(long, help_heading = "Probes")]
     pub shuffle: bool,
 
-    /// UDP: the datagram's payload [default: an empty datagram]
+    /// UDP: the datagram's payload [default: what the port's service answers, or nothing]
     #[arg(
         long,
         value_name = "TEXT",
@@ -90,7 +94,7 @@ pub struct ScanArgs {
     #[arg(short, long, help_heading = "What it says")]
     pub verbose: bool,
 
-    /// Print no counts and no progress, only errors
+    /// Print nothing but errors, on stdout neither
     #[arg(long, help_heading = "What it says")]
     pub quiet: bool,
 }

@@ -27,6 +27,10 @@ pub struct SocketArgs {
     #[arg(long, help_heading = "Socket options")]
     pub broadcast: bool,
 
+    /// Don't fragment; a datagram that is too long is an error that names the path MTU
+    #[arg(long, help_heading = "Socket options")]
+    pub df: bool,
+
     /// Join a multicast group (UDP), on a port that others may hear it on too; may repeat
     #[arg(long, value_name = "GROUP[%IF]", help_heading = "Socket options")]
     pub join: Vec<String>,

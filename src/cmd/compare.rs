@@ -236,7 +236,13 @@ fn fitted(config: &Compare, others: &[Rc<Socket>], socket: &Socket) -> Pacing {
 
 fn text(config: &Compare, comparison: &Comparison) -> Result<String> {
     Ok(match config.shown {
-        CompareOutput::Json => json::object(comparison)?,
+        CompareOutput::Json => {
+            let host = match &config.peer {
+                config::compare::Peer::Other(target) => target.host.as_deref(),
+                config::compare::Peer::BuiltIn(_) => None,
+            };
+            json::object(comparison, host)?
+        }
         CompareOutput::Table { explain, plot } => {
             let mut text = table::table(comparison);
             if explain {

@@ -32,9 +32,14 @@ pub(crate) fn run(config: &Forward) -> Result<()> {
     let protocol = config.from.protocol;
     let watched = Watched { protocol, verbosity: *verbosity, timeout: *timeout, seen };
     let prepare = |session: &mut Session| prepare(config, session);
-    watch::session(watched, prepare, |ready, session| match protocol {
-        Protocol::Tcp => streams(config, ready, session),
-        Protocol::Udp => datagrams(config, ready, session),
+    watch::session(watched, prepare, |ready, session| {
+        if config.impairment.is_any() {
+            session.tap.begin_impairing();
+        }
+        match protocol {
+            Protocol::Tcp => streams(config, ready, session),
+            Protocol::Udp => datagrams(config, ready, session),
+        }
     })
 }
 
@@ -71,6 +76,7 @@ fn streams(config: &Forward, Ready { access, to }: Ready, session: &mut Session)
         connect_timeout: config.connect_timeout,
         idle: config.idle,
         datagrams: config.messages,
+        impairment: config.impairment,
         once: config.once,
         offload: config.offload,
         descriptors,
@@ -96,6 +102,7 @@ fn datagrams(config: &Forward, Ready { access, to }: Ready, session: &mut Sessio
         stream: config.messages,
         connect_timeout: config.connect_timeout,
         idle: config.idle.unwrap_or(DATAGRAM_IDLE),
+        impairment: config.impairment,
         once: config.once,
         most: config.max_clients.unwrap_or(usize::try_from(by_descriptors).unwrap_or(usize::MAX)),
         longest,

@@ -2,21 +2,23 @@
 
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::Scan;
 use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
-use crate::error::{Error, Result};
-use crate::net::address::{DisplayAddress, Protocol};
+use crate::error::{Error, Result, Status};
+use crate::net::address::{DisplayAddress, Lookup, Protocol};
 use crate::net::socket::failure;
 use crate::observe::journal::Verbosity;
 use crate::run::console::Console;
 use crate::run::limits::Limit;
 use crate::run::session::Session;
 use crate::scan;
-use crate::scan::plan::{Plan, Target};
+use crate::scan::plan::{Payload, Plan, Target};
 use crate::scan::progress::ScanBar;
+use crate::scan::report::Host;
 use crate::scan::results::{OutputReader, Results};
+use crate::scan::wait::Waiting;
 use crate::setup::resolve;
 use crate::sys;
 
@@ -34,12 +36,10 @@ const RESERVED: u64 = 16;
 /// Everything that makes the exit status other than 0.
 pub(crate) fn run(config: &Scan) -> Result<()> {
     let mut session = Session::new(config.protocol, config.verbosity, None)?;
-    let limit =
-        config.look_up_limit.map(|length| Limit::new("--probe-timeout", length, Instant::now()));
-    let names = (config.family, config.lookup);
-    let addresses = resolve::resolve(&mut session, &config.target, 0, names, limit)?;
+    let begun = Instant::now();
+    let until = config.wait.map(|wait| begun + wait);
+    let (addresses, targets) = found(config, until, &mut session)?;
     let Session { mut reactor, console, .. } = session;
-    let targets = targets(&addresses)?;
     check_payload(config, &targets)?;
     let plan = Plan {
         protocol: config.protocol,
@@ -55,10 +55,15 @@ pub(crate) fn run(config: &Scan) -> Result<()> {
     if config.verbosity == Verbosity::Verbose {
         console.journal().line(&introduction(&plan, addresses.len()));
     }
-    let results = Results::new(config.style, plan.protocol, plan.ports.clone(), stdout);
+    let host = Host { name: config.target.host.clone(), protocol: plan.protocol };
+    let ports = plan.ports.clone();
+    let results = Results::new(config.style, host, ports.clone(), stdout);
     let progress = progress(config);
     let mut scan =
         scan::Scanner::new(plan, results, console, config.verbosity, progress, &mut reactor)?;
+    if let Some(until) = until {
+        scan = scan.waiting(Waiting::new(&ports, config.wanted, until));
+    }
     if scan.run(&mut reactor)? == OutputReader::Gone {
         // The reader of standard output has closed it, as `head` does: that is no failure.
         return Ok(());
@@ -67,6 +72,47 @@ pub(crate) fn run(config: &Scan) -> Result<()> {
         None => Ok(()),
         // The lines on standard output have said so already.
         Some(status) => Err(Error::new(status, "scan", "", "not every port is open").told()),
+    }
+}
+
+/// Between two look-ups of a name, or of the routes, that the scan waits for.
+const LOOK_UP_PAUSE: Duration = Duration::from_millis(100);
+
+/// All addresses of the host, and those to ask. Until this time a name that is not known yet is looked
+/// up again and again, and so are routes.
+fn found(
+    config: &Scan,
+    until: Option<Instant>,
+    session: &mut Session,
+) -> Result<(Vec<SocketAddr>, Vec<Target>)> {
+    let names = (config.family, config.lookup);
+    loop {
+        let now = Instant::now();
+        let limit = match (config.look_up_limit, until, config.wait) {
+            (Some(length), ..) => Some(Limit::new("--probe-timeout", length, now)),
+            (None, Some(until), Some(_)) => {
+                Some(Limit::new("--wait", until.saturating_duration_since(now), now))
+            }
+            (None, ..) => None,
+        };
+        let addresses = resolve::resolve(session, &config.target, 0, names, limit);
+        let error = match addresses.and_then(|all| Ok((targets(&all)?, all))) {
+            Ok((targets, all)) => return Ok((all, targets)),
+            Err(error) => error,
+        };
+        let may_pass = match error.status {
+            // Without a name server a word stays what it is.
+            Status::Unresolved => config.lookup == Lookup::Names,
+            Status::TimedOut | Status::Unreachable => true,
+            _ => false,
+        };
+        let next = now + LOOK_UP_PAUSE;
+        if !may_pass || until.is_none_or(|until| next >= until) {
+            return Err(error);
+        }
+        while Instant::now() < next {
+            session.wait(Some(next))?;
+        }
     }
 }
 
@@ -101,9 +147,11 @@ fn targets(addresses: &[SocketAddr]) -> Result<Vec<Target>> {
 fn check_payload(config: &Scan, targets: &[Target]) -> Result<()> {
     let is_v4 = |target: &Target| target.address.is_ipv4();
     let longest = if targets.iter().any(is_v4) { LONGEST_IPV4 } else { LONGEST_IPV6 };
-    if config.payload.len() > longest {
+    if let Payload::Given(payload) = &config.payload
+        && payload.len() > longest
+    {
         return Err(Error::usage(
-            format!("a probe of {} bytes", config.payload.len()),
+            format!("a probe of {} bytes", payload.len()),
             format!("a datagram to this address carries at most {longest}"),
         ));
     }
@@ -137,7 +185,8 @@ fn introduction(plan: &Plan, known: usize) -> String {
 fn progress(config: &Scan) -> ScanBar {
     let stderr = io::stderr();
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    if config.verbosity == Verbosity::Quiet || !stderr.is_terminal() || is_dumb {
+    let is_hidden = config.verbosity == Verbosity::Quiet || config.wait.is_some();
+    if is_hidden || !stderr.is_terminal() || is_dumb {
         return ScanBar::none();
     }
     ScanBar::new(config.ports.as_slice().len(), sys::terminal_width(&stderr).unwrap_or(80))

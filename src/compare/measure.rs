@@ -7,7 +7,7 @@
 //! - `account`: what became of every message; `ledger`: account and flow of one run together
 //! - `rtt`: the round-trip times; `wire`: packets and bytes, headers included
 //! - `peer`: the built-in echoing peer; `impair`: what it does to its UDP replies
-//! - `run`: the loop of one run; `timer`: what wakes it
+//! - `run`: the loop of one run
 //!
 //! `account`, `flow`, `recognise`, `impair` and `wire` open no sockets and read no clock: the time is a
 //! parameter.
@@ -21,6 +21,7 @@ pub(crate) mod ledger;
 pub(crate) mod messages;
 pub(crate) mod peer;
 pub(crate) mod recognise;
+pub(crate) mod recut;
 pub(crate) mod run;
 pub(crate) mod stream;
 pub(crate) mod wire;

@@ -23,6 +23,9 @@ const COUNT: u64 = 1000;
 const SIZE: usize = 64;
 const WINDOW: usize = 16;
 
+/// RFC 8200, 5.
+const LEAST_MTU_IPV6: u32 = 1280;
+
 /// One of so many messages goes alone, to measure round trips.
 const ALONE: u64 = 4;
 
@@ -102,6 +105,13 @@ impl Compare {
                 Peer::Other(target)
             }
         };
+        if let Peer::BuiltIn(Some(Spec { mtu: Some(mtu), .. })) = peer
+            && args.ipv6
+            && mtu < LEAST_MTU_IPV6
+        {
+            let why = format!("IPv6 has packets of {LEAST_MTU_IPV6} bytes at least");
+            return Err(Error::usage(format!("--impair mtu={mtu}"), why));
+        }
         let is_v6 = match &peer {
             Peer::Other(HostPort { host: Some(host), .. }) => {
                 host.parse::<Ipv6Addr>().is_ok_and(|ip| ip.to_ipv4_mapped().is_none())

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use super::access;
 use super::distinct;
+use super::impair;
 use super::network::{family, lookup, options};
 use super::place::Place;
 use super::seen::{Seen, verbosity};
 use crate::cli::ForwardArgs;
 use crate::engine::framing::Format;
+use crate::engine::impair::Traffic;
 use crate::error::{Error, Result};
+use crate::forward::impair::Impairment;
 use crate::net::access::AccessList;
 use crate::net::address::{Family, HostPort, Lookup, Protocol};
 use crate::net::options::Options;
@@ -40,6 +43,8 @@ pub(crate) struct Forward {
     pub timeout: Option<Duration>,
     /// How datagrams travel in a stream, where FROM and TO are not of the same kind.
     pub messages: Option<Format>,
+    /// The bad network that was asked for (`--impair`, `--impair-up`, `--impair-down`).
+    pub impairment: Impairment,
     /// Whether the run ends with the first client (`--once`).
     pub once: bool,
     /// The most clients at the same time (`--max-clients`).
@@ -89,6 +94,22 @@ impl Endpoint {
     }
 }
 
+/// What is to be done to what passes. Where one side hears datagrams, messages pass.
+fn impairment(args: &ForwardArgs, from: Protocol, to: Protocol) -> Result<Impairment> {
+    let traffic = match (from, to) {
+        (Protocol::Tcp, Protocol::Tcp) => Traffic::Streams,
+        _ => Traffic::Datagrams,
+    };
+    let read = |option: &str, words: &Option<String>| {
+        words.as_ref().map(|words| impair::spec(option, words, traffic)).transpose()
+    };
+    let both = read("--impair", &args.impair)?;
+    Ok(Impairment {
+        up: read("--impair-up", &args.impair_up)?.or(both),
+        down: read("--impair-down", &args.impair_down)?.or(both),
+    })
+}
+
 /// Where a bare PORT listens: at this machine alone.
 fn loopback(place: &mut Place, family: Family) {
     if let Place::Internet(target) = place
@@ -120,6 +141,7 @@ impl Forward {
         if from.is_local() && args.port_file.is_some() {
             return Err(Error::usage("--port-file", "a local socket has no port"));
         }
+        let impairment = impairment(&args, from.protocol, to.protocol)?;
         let crosses = from.protocol != to.protocol;
         for (option, given) in [("--frames", args.frames), ("--lines", args.lines)] {
             if given && !crosses {
@@ -142,6 +164,7 @@ impl Forward {
             idle: args.idle_timeout,
             timeout: args.timeout,
             messages: crosses.then_some(if args.lines { Format::Lines } else { Format::Frames }),
+            impairment,
             once: args.once,
             max_clients: args.max_clients,
             verbosity: verbosity(args.quiet, args.verbose),

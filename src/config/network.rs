@@ -38,6 +38,7 @@ pub(super) fn options(args: &SocketArgs) -> Result<Options> {
         ttl: args.ttl,
         tos: args.tos,
         broadcast: args.broadcast,
+        dont_fragment: args.df,
         groups: args.join.iter().map(|group| Group::parse(group)).collect::<Result<_>>()?,
         device: args.device.clone(),
         keepalive: args.keepalive,

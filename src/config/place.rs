@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::net::address::HostPort;
 
 /// The place to listen at or connect to.
@@ -17,6 +17,9 @@ pub(crate) enum Place {
 impl Place {
     pub(super) fn new(unix: Option<&PathBuf>, words: &[String]) -> Result<Self> {
         Ok(match unix {
+            Some(path) if path.as_os_str() == "@" => {
+                return Err(Error::usage("--unix @", "an abstract name has more than that"));
+            }
             Some(path) => Self::Unix(path.clone()),
             None => Self::Internet(HostPort::parse(words)?),
         })

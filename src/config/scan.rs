@@ -7,7 +7,7 @@ use crate::cli::{MessageArgs, ScanArgs};
 use crate::error::{Error, Result};
 use crate::net::address::{Family, HostPort, Lookup, Protocol};
 use crate::observe::journal::Verbosity;
-use crate::scan::plan::Order;
+use crate::scan::plan::{Order, Payload};
 use crate::scan::ports::Ports;
 use crate::scan::report::{LineFormat, Wanted};
 use crate::scan::results::{Names, ShownPorts, Style};
@@ -37,7 +37,9 @@ pub(crate) struct Scan {
     /// The most probes per second, if limited.
     pub rate: Option<u32>,
     /// The payload of a UDP probe.
-    pub payload: Vec<u8>,
+    pub payload: Payload,
+    /// For how long ports are asked until they are open, if they are.
+    pub wait: Option<Duration>,
     /// What is shown, and how.
     pub style: Style,
     /// What makes the scan a success.
@@ -67,7 +69,11 @@ impl Scan {
         Ok(Self {
             style: Style {
                 format: if args.json { LineFormat::Json } else { LineFormat::Text },
-                shown: if args.all || is_single { ShownPorts::All } else { ShownPorts::Open },
+                shown: match () {
+                    () if args.quiet && !args.json => ShownPorts::None,
+                    () if args.all || is_single => ShownPorts::All,
+                    () => ShownPorts::Open,
+                },
                 names: match lookup {
                     Lookup::Names => Names::Shown,
                     Lookup::Numeric => Names::Omitted,
@@ -87,12 +93,11 @@ impl Scan {
             look_up_limit: args.probe_timeout,
             concurrency: args.concurrency.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
             rate: args.rate,
-            payload: payloads
-                .messages(Texts { crlf: false, escapes: false })?
-                .into_iter()
-                .flatten()
-                .flatten()
-                .collect(),
+            payload: match payloads.messages(Texts { crlf: false, escapes: false })? {
+                Some(messages) => Payload::Given(messages.concat()),
+                None => Payload::ByService,
+            },
+            wait: args.wait.filter(|wait| !wait.is_zero()),
             wanted: if args.any { Wanted::Any } else { Wanted::All },
             verbosity: match (args.quiet, args.verbose) {
                 (true, _) => Verbosity::Quiet,

@@ -55,6 +55,26 @@ impl Batch {
         Self { arena: vec![0; capacity], cut: 0, filled: 0, frames: VecDeque::new(), waiting: 0 }
     }
 
+    /// Makes one frame of the oldest and those after it that are of the same length and peer: the kernel
+    /// sends them in one call then. Datagrams that came one by one lie apart, and are moved together.
+    pub(crate) fn gather(&mut self) {
+        while let (Some(first), Some(next)) = (self.frames.front(), self.frames.get(1)) {
+            let (end, length) = (first.range.end, next.range.len());
+            let is_whole =
+                !first.range.is_empty() && first.range.len().is_multiple_of(first.segment);
+            let fits = (1..=first.segment).contains(&length) && end <= next.range.start;
+            let is_alike = first.from == next.from && next.count() == 1;
+            if !(is_whole && fits && is_alike) {
+                return;
+            }
+            self.arena.copy_within(next.range.clone(), end);
+            self.frames.remove(1);
+            if let Some(first) = self.frames.front_mut() {
+                first.range.end += length;
+            }
+        }
+    }
+
     /// How many bytes it was made for.
     #[must_use]
     pub(crate) fn room(&self) -> usize {
@@ -182,6 +202,8 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     #[test]
@@ -211,6 +233,42 @@ mod tests {
         batch.consume(0);
         assert_eq!(batch.front().unwrap().1, b"longer than two");
         assert_eq!(batch.len(), 1);
+    }
+
+    #[test]
+    fn equal_messages_of_one_peer_are_gathered_up_to_a_shorter_one() {
+        let mut batch = Batch::new(64);
+        let route =
+            |port| Route { peer: SocketAddr::from(([127, 0, 0, 1], port)).into(), local: None };
+        let messages =
+            [(&b"aaa"[..], 1), (b"bbb", 1), (b"c", 1), (b"ddd", 1), (b"eee", 2), (b"", 2)];
+        for (slot, (bytes, port)) in messages.into_iter().enumerate() {
+            let range = slot * 10..slot * 10 + bytes.len();
+            batch.arena()[range.clone()].copy_from_slice(bytes);
+            batch.place(range, bytes.len().max(1), Some(route(port)));
+        }
+        let mut frames = Vec::new();
+        while !batch.is_empty() {
+            let before = batch.len();
+            batch.gather();
+            assert_eq!(batch.len(), before);
+            let (frame, bytes) = batch.front().unwrap();
+            let cut: Vec<_> = frame.messages(bytes).map(<[u8]>::to_vec).collect();
+            frames.push((cut, frame.from.clone()));
+            batch.pop();
+        }
+        let wanted = |messages: &[&[u8]], port| {
+            (messages.iter().map(|bytes| bytes.to_vec()).collect::<Vec<_>>(), Some(route(port)))
+        };
+        assert_eq!(
+            frames,
+            [
+                wanted(&[b"aaa", b"bbb", b"c"], 1),
+                wanted(&[b"ddd"], 1),
+                wanted(&[b"eee"], 2),
+                wanted(&[b""], 2)
+            ]
+        );
     }
 
     #[test]

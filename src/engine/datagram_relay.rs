@@ -258,6 +258,9 @@ impl DatagramRelay {
             |error: &Error| matches!(error.status, Status::Refused | Status::Unreachable);
         while is_nobody_there(&error) && self.socket.can_move() {
             let Some(next) = &mut self.others else { break };
+            if session.verbosity == Verbosity::Verbose {
+                session.event(&Event::Detail(&format!("tried {}", error.without_operation())));
+            }
             let (socket, latch, peer) = match next(session) {
                 Ok(Some(next)) => next,
                 Err(end) if matches!(end.status, Status::Stopped(_) | Status::TimedOut) => {

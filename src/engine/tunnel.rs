@@ -4,12 +4,17 @@
 //! reset is passed on as a reset. A side that takes nothing stops the side that sends to it, because
 //! a pump reads only when it has delivered what it read before.
 
+mod shaped;
+
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+use shaped::{Shaped, Step};
 
 use crate::engine::batch::Batch;
 use crate::engine::duplex::Side;
 use crate::engine::ends::ACKNOWLEDGED_CHECK;
+use crate::engine::impair::{Shaper, StreamTally};
 use crate::engine::pump::{Failure, Pump};
 use crate::engine::splice::pipes::Pipes;
 use crate::error::{Error, Result, Status};
@@ -62,7 +67,18 @@ enum Half {
 #[derive(Debug)]
 struct Flow {
     pump: Pump,
+    /// A bad network on the way, if one was asked for; nothing goes through the pump then.
+    shaped: Option<Box<Shaped>>,
     half: Half,
+}
+
+/// Why a direction goes no further.
+#[derive(Debug)]
+enum FlowEnd {
+    /// One of its ends failed.
+    Failed(Failure),
+    /// Both ends are to be reset: that was asked for.
+    Reset,
 }
 
 /// One side broke.
@@ -95,6 +111,8 @@ pub(crate) struct Tunnel<C, S> {
     /// Why a side took no more; what it had sent before is still to be delivered.
     refusal: Option<Error>,
     breakage: Option<Breakage>,
+    /// The bad network is to reset both sides here.
+    is_cut: bool,
 }
 
 impl<C: Side, S: Side> Tunnel<C, S> {
@@ -108,9 +126,26 @@ impl<C: Side, S: Side> Tunnel<C, S> {
         finish: Finish,
     ) -> Self {
         // Room is lent when there is something to read: most connections wait most of the time.
-        let flow = || Flow { pump: Pump::borrowing(offload, pipes), half: Half::Open };
+        let flow =
+            || Flow { pump: Pump::borrowing(offload, pipes), shaped: None, half: Half::Open };
         let (up, down) = (flow(), flow());
-        Self { client, server, up, down, finish, refusal: None, breakage: None }
+        Self { client, server, up, down, finish, refusal: None, breakage: None, is_cut: false }
+    }
+
+    /// The same tunnel with a bad network on the way up, down, or both.
+    #[must_use]
+    pub(crate) fn impaired(mut self, [up, down]: [Option<Shaper>; 2]) -> Self {
+        let shaped = |shaper: Option<Shaper>| shaper.map(|shaper| Box::new(Shaped::new(shaper)));
+        self.up.shaped = shaped(up);
+        self.down.shaped = shaped(down);
+        self
+    }
+
+    /// What the bad network has done so far, up and down.
+    #[must_use]
+    pub(crate) fn tallies(&self) -> [StreamTally; 2] {
+        [&self.up, &self.down]
+            .map(|flow| flow.shaped.as_ref().map(|shaped| shaped.tally()).unwrap_or_default())
     }
 
     /// The client's side.
@@ -147,6 +182,10 @@ impl<C: Side, S: Side> Tunnel<C, S> {
         if self.breakage.is_none() {
             self.check(Which::Server, now);
         }
+        if self.is_cut {
+            self.reset();
+            return Turn::Broken(Error::new(Status::Broken, "impair", "", "reset on purpose"));
+        }
         match (&self.breakage, moved) {
             (Some(_), _) => self.pass_reset_on(now, looked_at),
             (None, true) => Turn::Moved,
@@ -161,7 +200,9 @@ impl<C: Side, S: Side> Tunnel<C, S> {
     #[must_use]
     pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
         let is_done = self.up.half == Half::Closed && self.down.half == Half::Closed;
-        (self.breakage.is_some() || is_done).then(|| now + ACKNOWLEDGED_CHECK)
+        let check = (self.breakage.is_some() || is_done).then(|| now + ACKNOWLEDGED_CHECK);
+        let arrivals = [&self.up, &self.down].map(|flow| flow.shaped.as_ref()?.deadline(now));
+        arrivals.into_iter().chain([check]).flatten().min()
     }
 
     /// It is over before its time: both peers must not take that for an ordinary end.
@@ -172,14 +213,15 @@ impl<C: Side, S: Side> Tunnel<C, S> {
 
     /// Moves what comes for one side; whether anything moved.
     fn step(&mut self, to: Which, room: &mut Batch, now: Instant) -> bool {
-        let (moved, failure) = match to {
+        let (moved, end) = match to {
             Which::Server => self.up.step(&mut self.client, &mut self.server, room, now),
             Which::Client => self.down.step(&mut self.server, &mut self.client, room, now),
         };
-        match failure {
+        match end {
             None => {}
-            Some(Failure::Source(error)) => self.broke(to, error, now),
-            Some(Failure::Sink(error)) => self.refused(to, error, now),
+            Some(FlowEnd::Failed(Failure::Source(error))) => self.broke(to, error, now),
+            Some(FlowEnd::Failed(Failure::Sink(error))) => self.refused(to, error, now),
+            Some(FlowEnd::Reset) => self.is_cut = true,
         }
         let half = self.flow(to).half;
         if self.breakage.is_none() && half == Half::Ended {
@@ -225,7 +267,14 @@ impl<C: Side, S: Side> Tunnel<C, S> {
             Which::Client => self.client.close_write(),
         };
         match result {
-            Ok(Progress::End) => self.flow(to).half = Half::Closed,
+            Ok(Progress::End) => {
+                self.flow(to).half = Half::Closed;
+                // Who has sent its FIN may have left for good, which no reading tells.
+                match to {
+                    Which::Server => self.client.probe_peer(),
+                    Which::Client => self.server.probe_peer(),
+                }
+            }
             Ok(Progress::Moved(_) | Progress::Blocked) => return false,
             Err(error) => self.refused(to, error, now),
         }
@@ -313,10 +362,22 @@ impl Flow {
         sink: &mut impl Side,
         room: &mut Batch,
         now: Instant,
-    ) -> (bool, Option<Failure>) {
+    ) -> (bool, Option<FlowEnd>) {
         let mut moved = false;
         if self.half != Half::Open {
             return (moved, None);
+        }
+        if let Some(shaped) = &mut self.shaped {
+            return match shaped.step(source, sink, now) {
+                Step::Moved => (true, None),
+                Step::Idle => (false, None),
+                Step::Ended => {
+                    self.half = Half::Ended;
+                    (true, None)
+                }
+                Step::Failed(failure) => (false, Some(FlowEnd::Failed(failure))),
+                Step::Reset => (false, Some(FlowEnd::Reset)),
+            };
         }
         self.pump.borrow_room(room);
         let mut failure = None;
@@ -336,7 +397,7 @@ impl Flow {
             }
         }
         self.pump.give_room_back(room);
-        (moved, failure)
+        (moved, failure.map(FlowEnd::Failed))
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::engine::datagram::Datagram;
 use crate::engine::framing::{self, Format};
 use crate::error::{Error, Result};
+use crate::forward::impair::Lines;
 use crate::forward::messages::MessageStream;
 use crate::net::address::Route;
 use crate::observe::tap::{Link, Tap};
@@ -20,6 +21,8 @@ pub(super) struct Association {
     pub route: Route,
     pub link: Rc<Link>,
     pub far: Far,
+    /// The bad network that was asked for.
+    pub lines: Option<Box<Lines>>,
     /// When something passed last, either way.
     pub last: Instant,
     /// Whether TO has answered.

@@ -7,8 +7,10 @@ use crate::engine::batch::Batch;
 use crate::engine::datagram::Datagram;
 use crate::engine::flow::Source as _;
 use crate::error::{Error, Result};
+use crate::forward::impair::{Lines, Way};
 use crate::forward::messages::MessageStream;
 use crate::io::progress::Progress;
+use crate::observe::hits::Hits;
 use crate::observe::tap::Tap;
 
 /// How long answers are waited for after the client's FIN, restarted by each: datagrams have no end.
@@ -23,6 +25,8 @@ pub(super) struct Crossing {
     far: Datagram,
     /// Messages of the client that are not sent yet.
     up: Batch,
+    /// The bad network that was asked for.
+    lines: Option<Box<Lines>>,
     /// When the client's FIN came.
     ended: Option<Instant>,
     /// When something passed last, either way.
@@ -43,8 +47,14 @@ pub(super) enum Turn {
 }
 
 impl Crossing {
-    pub(super) fn new(client: MessageStream, far: Datagram, tap: Rc<Tap>, now: Instant) -> Self {
-        Self { client, far, up: Batch::new(0), ended: None, last: now, tap }
+    pub(super) fn new(
+        client: MessageStream,
+        far: Datagram,
+        lines: Option<Box<Lines>>,
+        tap: Rc<Tap>,
+        now: Instant,
+    ) -> Self {
+        Self { client, far, up: Batch::new(0), lines, ended: None, last: now, tap }
     }
 
     pub(super) fn client(&self) -> &MessageStream {
@@ -77,7 +87,8 @@ impl Crossing {
             return Turn::Moved;
         }
         let is_over = self.ended.is_some_and(|at| looked_at >= at.max(self.last) + LINGER);
-        if !is_over || !self.up.is_empty() || !self.client.is_empty() {
+        let is_empty = self.lines.as_ref().is_none_or(|lines| lines.is_empty());
+        if !is_over || !is_empty || !self.up.is_empty() || !self.client.is_empty() {
             return Turn::Idle;
         }
         match self.client.close_write() {
@@ -88,7 +99,14 @@ impl Crossing {
 
     /// When to have a turn though nothing happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.ended.map(|at| at.max(self.last) + LINGER)
+        let linger = self.ended.map(|at| at.max(self.last) + LINGER);
+        let arrival = self.lines.as_ref().and_then(|lines| lines.deadline());
+        [linger, arrival].into_iter().flatten().min()
+    }
+
+    /// What the bad network has done since the last call.
+    pub(super) fn hits(&mut self) -> Option<[Hits; 2]> {
+        self.lines.as_mut().and_then(|lines| lines.news())
     }
 
     fn step(
@@ -99,8 +117,13 @@ impl Crossing {
     ) -> Result<bool> {
         let mut moved = self.client.flush()?;
         if self.up.is_empty() && self.ended.is_none() {
-            let up = &mut self.up;
-            match self.client.receive(room, |message| up.push(&[message]))? {
+            let (up, lines, now) = (&mut self.up, &mut self.lines, Instant::now());
+            let take = |message: &[u8]| {
+                if !enters(lines, Way::Up, message, now) {
+                    up.push(&[message]);
+                }
+            };
+            match self.client.receive(room, take)? {
                 Progress::Moved(_) => moved = true,
                 Progress::Blocked => {}
                 Progress::End => {
@@ -109,13 +132,19 @@ impl Crossing {
                 }
             }
         }
+        self.take_arrived();
         moved |= self.send(tell);
         if self.client.has_room() {
             match self.far.fill(datagrams) {
                 Ok(Progress::Moved(_)) => {
                     moved = true;
+                    let now = Instant::now();
                     while let Some((frame, bytes)) = datagrams.front() {
-                        frame.messages(bytes).for_each(|message| self.client.push(message));
+                        for message in frame.messages(bytes) {
+                            if !enters(&mut self.lines, Way::Down, message, now) {
+                                self.client.push(message);
+                            }
+                        }
                         datagrams.pop();
                     }
                 }
@@ -127,6 +156,18 @@ impl Crossing {
             }
         }
         Ok(moved | self.client.flush()?)
+    }
+
+    /// Takes what has passed the bad network.
+    fn take_arrived(&mut self) {
+        let Some(lines) = &mut self.lines else { return };
+        let now = Instant::now();
+        while let Some(message) = lines.pop(Way::Up, now) {
+            self.up.push(&[&message]);
+        }
+        while let Some(message) = lines.pop(Way::Down, now) {
+            self.client.push(&message);
+        }
     }
 
     /// Sends what the client has said; whether anything was dealt with.
@@ -156,4 +197,9 @@ impl Crossing {
         }
         moved
     }
+}
+
+/// Lets a message into the bad network; `false` where there is none this way.
+fn enters(lines: &mut Option<Box<Lines>>, way: Way, message: &[u8], now: Instant) -> bool {
+    lines.as_mut().is_some_and(|lines| lines.push(way, message, now))
 }

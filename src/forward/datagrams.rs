@@ -4,6 +4,7 @@
 //! Only TO's own address and port can answer: a service that answers from another port, as TFTP does
 //! (RFC 1350, section 4), does not get through.
 
+mod impaired;
 mod turns;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use crate::engine::flow::Source as _;
 use crate::engine::framing::Format;
 use crate::error::{Error, Result, Status};
 use crate::forward::association::{Association, Far, Handed};
+use crate::forward::impair::Impairment;
 use crate::forward::table::Table;
 use crate::io::progress::Progress;
 use crate::net::address::{Address, Protocol, Route};
@@ -55,6 +57,8 @@ pub(crate) struct Settings {
     pub most: usize,
     /// The most bytes of a datagram to a client.
     pub longest: usize,
+    /// The bad network that was asked for.
+    pub impairment: Impairment,
     /// Whether several datagrams may be passed in one call.
     pub offload: Offload,
 }
@@ -139,7 +143,8 @@ impl DatagramForwarder {
     pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
         let result = self.run_to_end(session);
         let members: Vec<_> = self.members.drain().collect();
-        for member in members {
+        for mut member in members {
+            Self::count_hits(&mut member, session);
             if let Far::Messages(stream) = &member.far {
                 stream.stream().abort();
             }
@@ -195,7 +200,9 @@ impl DatagramForwarder {
         }
         let mut up = std::mem::replace(&mut self.up, Batch::new(0));
         let mut moved = false;
-        while let Some((frame, bytes)) = up.front() {
+        while !up.is_empty() {
+            up.gather();
+            let Some((frame, bytes)) = up.front() else { break };
             let place = frame.from.as_ref().and_then(|from| self.place_of(from, session));
             let Some(place) = place else {
                 // Nobody to send it to: why was told.
@@ -222,6 +229,9 @@ impl DatagramForwarder {
         segment: usize,
         session: &mut Session,
     ) -> Handed {
+        if self.impair_up(place, bytes, segment) {
+            return Handed::Bytes(bytes.len());
+        }
         let now = Instant::now();
         let Self { members, front, settings, .. } = self;
         let format = settings.stream.unwrap_or(Format::Frames);
@@ -311,7 +321,8 @@ impl DatagramForwarder {
         };
         let link = Rc::new(link);
         let (route, last) = (from.clone(), now);
-        let member = Association { route, link, far, last, answered: false, refused: None };
+        let lines = self.settings.impairment.lines(number);
+        let member = Association { route, link, far, lines, last, answered: false, refused: None };
         let place = self.members.add(Box::new(member));
         if let Some(latch) = latch {
             self.members.own(latch, place);

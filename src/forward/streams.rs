@@ -17,6 +17,7 @@ use crate::engine::stream::Stream;
 use crate::engine::tunnel::Tunnel;
 use crate::error::{Error, Result};
 use crate::forward::crossing::Crossing;
+use crate::forward::impair::{Impairment, Told};
 use crate::forward::table::Table;
 use crate::net::address::{Address, Protocol};
 use crate::net::socket;
@@ -57,6 +58,8 @@ pub(crate) struct Settings {
     pub datagrams: Option<Format>,
     /// Whether the run ends with the first client (`--once`).
     pub once: bool,
+    /// The bad network that was asked for.
+    pub impairment: Impairment,
     /// Whether bytes may stay in the kernel.
     pub offload: Offload,
     /// Descriptors that the process may have open.
@@ -87,6 +90,8 @@ struct Member {
     link: Rc<Link>,
     stage: Stage,
     idle: Idle,
+    /// How much has been told of what the bad network did.
+    told: Told,
 }
 
 /// How far a client has come.
@@ -246,7 +251,12 @@ impl Forwarder {
         let reaching = self.settings.to.dial(self.settings.connect_timeout, now);
         let idle = Idle { seen: Activity::default(), since: now };
         let stage = Stage::Reaching(client, reaching);
-        let place = self.members.add(Box::new(Member { link: Rc::new(link), stage, idle }));
+        let place = self.members.add(Box::new(Member {
+            link: Rc::new(link),
+            stage,
+            idle,
+            told: Told::default(),
+        }));
         self.members.own(latch.id(), place);
     }
 }

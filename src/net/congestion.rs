@@ -22,6 +22,9 @@ pub(crate) fn set(socket: &Socket, name: &str) -> Result<()> {
             let error = Error::new(Status::Failure, "congestion control", place, "not permitted");
             return error.hint("net.ipv4.tcp_allowed_congestion_control names those that are");
         }
+        if cause.kind() == io::ErrorKind::Unsupported {
+            return Error::usage(place, "this system has no choice of congestion controls");
+        }
         let error = Error::usage(place, "the system has no congestion control of this name");
         match fs::read_to_string(AVAILABLE) {
             Ok(names) => error.hint(format!("it has {}", names.trim().replace(' ', ", "))),
@@ -32,7 +35,7 @@ pub(crate) fn set(socket: &Socket, name: &str) -> Result<()> {
     if name.len() > 15 {
         return Err(refused(io::ErrorKind::NotFound.into()));
     }
-    sys::set_congestion_control(socket, name.as_bytes()).map_err(refused)
+    sys::set_congestion_control(socket, name).map_err(refused)
 }
 
 /// Whether sockets may use it.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -27,7 +28,9 @@ pub(crate) struct Name {
 
 impl Name {
     fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), identity: identity(path) }
+        // An abstract name goes with its socket.
+        let identity = if is_abstract(path) { None } else { identity(path) };
+        Self { path: path.to_owned(), identity }
     }
 }
 
@@ -35,11 +38,19 @@ impl Drop for Name {
     fn drop(&mut self) {
         // When the directory stays locked, another program may be taking the path over right now. A
         // path that is left behind does no harm: the next program that wants it takes it over.
+        if self.identity.is_none() {
+            return;
+        }
         let Ok(_lock) = lock_folder(&self.path) else { return };
-        if self.identity.is_some() && identity(&self.path) == self.identity {
+        if identity(&self.path) == self.identity {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Whether this is not the path of a file, but an abstract name (unix(7)).
+fn is_abstract(path: &Path) -> bool {
+    path.as_os_str().as_bytes().starts_with(b"@")
 }
 
 /// Identifies a file, as opposed to a later file at the same path.
@@ -101,7 +112,7 @@ fn there(path: &Path) -> There {
     }
     let ask = || -> io::Result<()> {
         let socket = sys::local_probe()?;
-        socket.connect(&SockAddr::unix(path)?)
+        socket.connect(&sys::unix_address(path)?)
     };
     match ask().map_err(|cause| cause.raw_os_error()) {
         Ok(()) | Err(Some(libc::EPROTOTYPE | libc::EAGAIN)) => There::Served,
@@ -143,6 +154,7 @@ fn bound(path: &Path, protocol: Protocol) -> Result<(Socket, Name)> {
             return error;
         }
         match there(path) {
+            _ if is_abstract(path) => error.hint("another program has it"),
             There::Served => error.hint("another program has it"),
             There::NoSocket if path.symlink_metadata().is_ok() => {
                 error.hint("there is a file of that name, and it is no socket")
@@ -150,11 +162,13 @@ fn bound(path: &Path, protocol: Protocol) -> Result<(Socket, Name)> {
             There::NoSocket | There::Abandoned | There::Unknown => error,
         }
     };
-    let address = SockAddr::unix(path).map_err(failed)?;
+    let address = sys::unix_address(path).map_err(failed)?;
     let socket = open(protocol).map_err(failed)?;
     match socket.bind(&address) {
         Err(cause)
-            if cause.kind() == io::ErrorKind::AddrInUse && there(path) == There::Abandoned =>
+            if cause.kind() == io::ErrorKind::AddrInUse
+                && !is_abstract(path)
+                && there(path) == There::Abandoned =>
         {
             take_over(path, &socket, &address).map_err(failed)?;
         }
@@ -193,7 +207,7 @@ pub(crate) fn connect(
         }
         None => (open(protocol).map_err(|cause| failed("connect", path, &cause))?, None),
     };
-    match SockAddr::unix(path).and_then(|address| socket.connect(&address)) {
+    match sys::unix_address(path).and_then(|address| socket.connect(&address)) {
         Ok(()) => Ok(Some((socket, name))),
         Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(None),
         // The listener may be about to start.

@@ -39,6 +39,8 @@ pub(crate) struct Options {
     pub tos: Option<u8>,
     /// SO_BROADCAST.
     pub broadcast: bool,
+    /// IP_MTU_DISCOVER and IPV6_MTU_DISCOVER set to "do": no packet is fragmented.
+    pub dont_fragment: bool,
     /// Multicast groups to join (IP_ADD_MEMBERSHIP, IPV6_JOIN_GROUP).
     pub groups: Vec<Group>,
     /// SO_BINDTODEVICE: the name of a network interface.
@@ -118,6 +120,9 @@ impl Options {
         }
         if self.broadcast {
             set("--broadcast", socket.set_broadcast(true))?;
+        }
+        if self.dont_fragment {
+            set("--df", sys::forbid_fragments(socket, v6))?;
         }
         if let Some(device) = &self.device {
             set(

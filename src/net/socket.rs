@@ -183,6 +183,24 @@ pub(crate) fn expect_bulk(socket: &Socket) {
     }
 }
 
+/// The error of a datagram to this peer that was not sent. One that is too long names the path MTU, as far as the
+/// kernel knows it.
+pub(crate) fn sending_failed(what: &str, peer: &Address, cause: &io::Error) -> Error {
+    let error = Error::network(what, name(peer, Protocol::Udp), cause);
+    match (cause.raw_os_error(), peer.internet().map(canonical)) {
+        (Some(libc::EMSGSIZE), Some(peer)) => match ends::path_mtu(peer) {
+            Some(mtu) => {
+                // The headers of IPv4 (RFC 791) or IPv6 (RFC 8200), and of UDP (RFC 768).
+                let headers = if peer.is_ipv4() { 20 + 8 } else { 40 + 8 };
+                let payload = mtu.saturating_sub(headers);
+                error.hint(format!("the path MTU is {mtu}: at most {payload} bytes of payload"))
+            }
+            None => error,
+        },
+        _ => error,
+    }
+}
+
 /// Why a call on a connected datagram socket failed, in the words of the ICMP message that made it
 /// fail, if one did. `None` when that is nothing to end for: a datagram was too long for the path, and
 /// the system cuts those to come.
@@ -202,10 +220,10 @@ pub(crate) fn datagram_failed(
             }
         }
     }
+    let is_df = |peer: SocketAddr| sys::forbids_fragments(socket, peer.is_ipv6());
+    let error = |cause: &io::Error| sending_failed(what, peer, cause);
+    let Some(Icmp { kind, from, .. }) = heard else { return Some(error(cause)) };
     let name = name(peer, Protocol::Udp);
-    let Some(Icmp { kind, from, .. }) = heard else {
-        return Some(Error::network(what, name, cause));
-    };
     let (code, says) = match kind {
         IcmpKind::PortUnreachable => {
             let error = io::Error::from_raw_os_error(libc::ECONNREFUSED);
@@ -216,6 +234,9 @@ pub(crate) fn datagram_failed(
         IcmpKind::NetworkUnreachable => (libc::ENETUNREACH, "ICMP network unreachable"),
         IcmpKind::Prohibited => (libc::EHOSTUNREACH, PROHIBITED),
         IcmpKind::TimeExceeded => (libc::EHOSTUNREACH, "ICMP time exceeded"),
+        IcmpKind::TooLong if peer.internet().is_some_and(is_df) => {
+            return Some(error(&io::Error::from_raw_os_error(libc::EMSGSIZE)));
+        }
         IcmpKind::TooLong => return None,
     };
     let error = Error::network(what, name, &io::Error::from_raw_os_error(code));

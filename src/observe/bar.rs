@@ -201,8 +201,10 @@ mod tests {
             peers: 0,
             ignored: 0,
             unsent: 0,
+            impaired: None,
             connections: Connections::default(),
             last,
+            status: None,
         }
     }
 

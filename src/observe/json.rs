@@ -4,22 +4,21 @@
 //! removed or change its meaning.
 
 mod fields;
+pub(crate) mod line;
 mod tcp;
 
 use std::fmt;
-use std::io;
 use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
-use serde_json::ser::{Formatter, Serializer as Writer};
-
-use fields::{Host, LinkFields, port};
 
 use crate::error::Error;
 use crate::net::address::{Address, Protocol, transport};
+use crate::observe::hits::Hits;
 use crate::observe::journal::{Journal, Verbosity};
 use crate::observe::tap::{Direction, Event, Observer, Summary, Transfer};
-use crate::peer::is_unsafe_to_show;
+use fields::{LinkFields, port};
+use line::{Host, Time, seconds, write_line};
 
 use tcp::{ConnectionCounts, TcpFields};
 
@@ -60,45 +59,8 @@ impl Json {
     fn write(&self, at: Duration, body: Body<'_>) {
         let time = self.started + at;
         let line = EventLine { event: body.name(), time: Time(time), elapsed: seconds(at), body };
-        self.journal.append(|text| {
-            let before = text.len();
-            match line.serialize(&mut Writer::with_formatter(&mut *text, Escaping)) {
-                Ok(()) => text.push(b'\n'),
-                // Should not happen: serializing plain values into memory cannot fail. Half a line
-                // would be worse than none.
-                Err(_) => text.truncate(before),
-            }
-        });
+        self.journal.append(|text| write_line(text, &line));
     }
-}
-
-/// Makes JSON safe to show on a terminal: characters that could control it or reorder the text (C1
-/// controls, bidirectional marks) become `\u` escapes, which mean the same to a program.
-struct Escaping;
-
-impl Formatter for Escaping {
-    fn write_string_fragment<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
-        for piece in fragment.split_inclusive(is_unsafe_to_show) {
-            let unsafe_one = piece.chars().next_back().filter(|last| is_unsafe_to_show(*last));
-            let safe = &piece[..piece.len() - unsafe_one.map_or(0, char::len_utf8)];
-            writer.write_all(safe.as_bytes())?;
-            if let Some(character) = unsafe_one {
-                for unit in character.encode_utf16(&mut [0; 2]) {
-                    write!(writer, "\\u{unit:04x}")?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Seconds, cut to whole microseconds.
-fn seconds(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1e6
 }
 
 #[derive(Serialize)]
@@ -108,15 +70,6 @@ struct EventLine<'a> {
     elapsed: f64,
     #[serde(flatten)]
     body: Body<'a>,
-}
-
-/// RFC 3339, UTC, with microseconds.
-struct Time(SystemTime);
-
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_rfc3339_micros(self.0))
-    }
 }
 
 /// Bytes as hex digits.
@@ -186,12 +139,16 @@ enum Body<'a> {
         protocol: &'static str,
         #[serde(rename = "final")]
         last: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        status: Option<u8>,
         sent_bytes: u64,
         sent_messages: u64,
         received_bytes: u64,
         received_messages: u64,
         #[serde(flatten)]
         datagrams: Option<DatagramCounts>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        impaired: Option<ImpairedCounts>,
         #[serde(flatten)]
         connections: Option<ConnectionCounts>,
         #[serde(flatten)]
@@ -211,6 +168,22 @@ impl Body<'_> {
             Self::Error { .. } => "error",
             Self::Summary { .. } => "summary",
         }
+    }
+}
+
+/// What a bad network that was asked for has done.
+#[derive(Serialize)]
+struct ImpairedCounts {
+    up: HitCounts,
+    down: HitCounts,
+}
+
+/// An object of all its numbers.
+struct HitCounts(Hits);
+
+impl Serialize for HitCounts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.named())
     }
 }
 
@@ -301,10 +274,14 @@ fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
     Body::Summary {
         protocol: local.unwrap_or_else(|| protocol.name()),
         last,
+        status: counters.status,
         sent_bytes: counters.sent_bytes,
         sent_messages: counters.sent_messages,
         received_bytes: counters.received_bytes,
         received_messages: counters.received_messages,
+        impaired: counters
+            .impaired
+            .map(|[up, down]| ImpairedCounts { up: HitCounts(up), down: HitCounts(down) }),
         datagrams: (protocol == Protocol::Udp).then_some(DatagramCounts {
             kernel_drops,
             cut,

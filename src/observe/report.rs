@@ -163,6 +163,14 @@ pub(crate) fn summary(counters: &Summary) -> String {
         }
     }
     add_connections(&mut line, &counters.connections);
+    for (way, hits) in ["up", "down"].into_iter().zip(counters.impaired.iter().flatten()) {
+        let mut done = hits.named().into_iter().filter(|(_, times)| *times > 0).peekable();
+        let begin = if done.peek().is_some() { "" } else { " nothing" };
+        let _ = write!(line, ", impaired {way}:{begin}");
+        for (at, (what, times)) in done.enumerate() {
+            let _ = write!(line, "{} {what} {times}", if at > 0 { "," } else { "" });
+        }
+    }
     line
 }
 
@@ -236,8 +244,10 @@ mod tests {
             peers: 4,
             ignored: 0,
             unsent: 0,
+            impaired: None,
             connections: Connections::default(),
             last: true,
+            status: None,
         };
         let both = "sent 14 bytes in 1 write, received 15 bytes in 2 reads, 1.000 s, 29 B/s";
         assert_eq!(summary(&counters), both);

@@ -13,6 +13,7 @@ use crate::net::address::{Address, Protocol};
 pub(crate) use crate::observe::activity::Activity;
 use crate::observe::connections::Connections;
 pub(crate) use crate::observe::course::Side;
+use crate::observe::hits::Hits;
 pub(crate) use crate::observe::link::{Forwarded, Link};
 
 /// The direction of a transfer.
@@ -110,8 +111,12 @@ pub(crate) struct Summary {
     pub unsent: u64,
     /// The TCP connections that are over.
     pub connections: Connections,
+    /// What a bad network that was asked for has done, up and down.
+    pub impaired: Option<[Hits; 2]>,
     /// Whether the run has ended; otherwise SIGUSR1 asked for it.
     pub last: bool,
+    /// The exit status of a run that has ended.
+    pub status: Option<u8>,
 }
 
 /// Receives the transfers and events of a run.
@@ -149,6 +154,7 @@ pub(crate) struct Tap {
     peers: Cell<u64>,
     ignored: Cell<u64>,
     unsent: Cell<u64>,
+    impaired: Cell<Option<[Hits; 2]>>,
     connections: Cell<Connections>,
     observers: RefCell<Vec<Box<dyn Observer>>>,
     watched: Cell<bool>,
@@ -175,6 +181,7 @@ impl Tap {
             peers: Cell::default(),
             ignored: Cell::default(),
             unsent: Cell::default(),
+            impaired: Cell::default(),
             connections: Cell::default(),
             observers: RefCell::default(),
             watched: Cell::default(),
@@ -259,6 +266,17 @@ impl Tap {
         (take(&self.ignored), take(&self.unsent))
     }
 
+    /// A bad network was asked for: the summary says what it has done.
+    pub(crate) fn begin_impairing(&self) {
+        self.impaired.set(Some([Hits::default(); 2]));
+    }
+
+    /// Counts what the bad network has done more, up and down.
+    pub(crate) fn impaired(&self, more: [Hits; 2]) {
+        let [up, down] = self.impaired.get().unwrap_or_default();
+        self.impaired.set(Some([up + more[0], down + more[1]]));
+    }
+
     /// Reports an event to all observers.
     pub(crate) fn event(&self, event: &Event<'_>) {
         let at = self.started.elapsed();
@@ -319,8 +337,10 @@ impl Tap {
             peers: self.peers.get(),
             ignored: self.ignored.get(),
             unsent: self.unsent.get(),
+            impaired: self.impaired.get(),
             connections: self.connections.get(),
             last,
+            status: None,
         }
     }
 

@@ -11,7 +11,7 @@ use crate::io::reactor::{Expected, Latch, Reactor, Signal};
 use crate::net::address::Protocol;
 use crate::net::local::Name;
 use crate::observe::journal::Verbosity;
-use crate::observe::tap::{Event, Observer, Tap};
+use crate::observe::tap::{Event, Observer, Summary, Tap};
 use crate::run::console::Console;
 use crate::run::limits::Limit;
 use crate::sys;
@@ -206,7 +206,7 @@ impl Session {
         while let Some(signal) = self.reactor.signal() {
             match signal {
                 Signal::Stop(number) => return Err(Error::stopped(number)),
-                Signal::Report => self.summary(false),
+                Signal::Report => self.summary(None),
                 Signal::Child => self.child_ended = true,
             }
         }
@@ -232,10 +232,11 @@ impl Session {
         self.flush();
     }
 
-    /// Reports the counters so far.
-    fn summary(&mut self, last: bool) {
+    /// Reports the counters so far; with the exit status, those of the whole run.
+    fn summary(&mut self, status: Option<u8>) {
         self.count_drops();
-        let summary = self.tap.summary(self.protocol, last);
+        let counters = self.tap.summary(self.protocol, status.is_some());
+        let summary = Summary { status, ..counters };
         self.event(&Event::Summary(&summary));
     }
 
@@ -261,7 +262,8 @@ impl Session {
             // The terminal has written ^C, and does not end the line.
             self.console.journal().append(|text| text.push(b'\n'));
         }
-        self.summary(true);
+        let status = result.as_ref().err().map_or(0, |error| error.status.code());
+        self.summary(Some(status));
         let result = match result {
             // After a signal to stop, a reader that is slow is not waited for.
             Err(error) if matches!(error.status, Status::Stopped(_)) => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use crate::net::address::Protocol;
+use crate::net::services;
 use crate::net::socket;
 use crate::sys;
 
@@ -52,6 +53,26 @@ pub(crate) enum Order {
     Shuffled,
 }
 
+/// What a UDP probe carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Payload {
+    /// What the service of the port answers; nothing, where none is known.
+    ByService,
+    /// These bytes (`--send`, `--send-hex`).
+    Given(Vec<u8>),
+}
+
+impl Payload {
+    /// The payload for a port.
+    #[must_use]
+    pub(crate) fn to(&self, port: u16) -> &[u8] {
+        match self {
+            Self::ByService => services::probe(port),
+            Self::Given(payload) => payload,
+        }
+    }
+}
+
 /// What is asked, and how fast.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -71,7 +92,7 @@ pub(crate) struct Plan {
     /// Most probes a second, repeated ones included.
     pub rate: Option<u32>,
     /// What a UDP probe carries.
-    pub payload: Vec<u8>,
+    pub payload: Payload,
 }
 
 /// A non-blocking socket. It is not for data, so the options of those that are mean nothing here.

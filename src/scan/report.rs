@@ -1,12 +1,13 @@
 //! The results of a scan as text or JSON, and the exit status they lead to.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use crate::error::Status;
 use crate::net::address::Protocol;
+use crate::observe::json::line::{self, Time};
 
 /// What a port answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,12 +55,23 @@ pub(crate) enum LineFormat {
 /// The JSON object of one port. Every line has every key; a missing value is null.
 #[derive(Serialize)]
 struct PortLine<'a> {
+    event: &'static str,
+    time: Time,
+    host: Option<&'a str>,
     port: u16,
     protocol: &'a str,
     state: &'a str,
-    /// Seconds.
-    time: Option<f64>,
+    round_trip_us: Option<f64>,
     service: Option<&'a str>,
+}
+
+/// Whom the lines are about.
+#[derive(Debug, Clone)]
+pub(crate) struct Host {
+    /// The host in the words of the command line; `None` is this machine.
+    pub name: Option<String>,
+    /// TCP or UDP.
+    pub protocol: Protocol,
 }
 
 /// Adds a port's line. `service` is the name that the system's list has for the port; the scan does
@@ -67,11 +79,12 @@ struct PortLine<'a> {
 pub(crate) fn write_line(
     out: &mut Vec<u8>,
     format: LineFormat,
-    (port, protocol): (u16, Protocol),
+    (host, port): (&Host, u16),
     found: Found,
     service: Option<&str>,
 ) {
-    let state = found.state.word(protocol);
+    let Host { name, protocol } = host;
+    let state = found.state.word(*protocol);
     match format {
         LineFormat::Text => {
             let mut line = format!("{port}/{protocol} {state}");
@@ -81,18 +94,23 @@ pub(crate) fn write_line(
             if let Some(service) = service {
                 line += &format!(" {service}");
             }
+            line.push('\n');
             out.extend_from_slice(line.as_bytes());
         }
         LineFormat::Json => {
-            let protocol = protocol.to_string();
-            // Whole microseconds; the measurement is no more precise.
-            let time = found.time.map(|time| time.as_micros() as f64 / 1e6);
-            let line = PortLine { port, protocol: &protocol, state, time, service };
-            // Writing numbers and strings into memory cannot fail.
-            let _ = serde_json::to_writer(&mut *out, &line);
+            let object = PortLine {
+                event: "port",
+                time: Time(SystemTime::now()),
+                host: name.as_deref(),
+                port,
+                protocol: protocol.name(),
+                state,
+                round_trip_us: found.time.map(|time| time.as_nanos() as f64 / 1e3),
+                service,
+            };
+            line::write_line(out, &object);
         }
     }
-    out.push(b'\n');
 }
 
 /// How many ports gave which answer.
@@ -179,7 +197,8 @@ mod tests {
     ) -> String {
         let mut out = Vec::new();
         let found = Found { state, time: micros.map(Duration::from_micros) };
-        write_line(&mut out, format, (22, Protocol::Tcp), found, service);
+        let host = Host { name: Some("here".to_owned()), protocol: Protocol::Tcp };
+        write_line(&mut out, format, (&host, 22), found, service);
         String::from_utf8(out).unwrap()
     }
 
@@ -195,13 +214,16 @@ mod tests {
 
     #[test]
     fn lines_for_programs() {
+        let after_time = |line: String| line.split_once("Z\",").unwrap().1.to_owned();
         assert_eq!(
-            line(LineFormat::Json, PortState::Open, Some(141), Some("ssh")),
-            "{\"port\":22,\"protocol\":\"tcp\",\"state\":\"open\",\"time\":0.000141,\"service\":\"ssh\"}\n"
+            after_time(line(LineFormat::Json, PortState::Open, Some(141), Some("ssh"))),
+            "\"host\":\"here\",\"port\":22,\"protocol\":\"tcp\",\"state\":\"open\",\
+             \"round_trip_us\":141.0,\"service\":\"ssh\"}\n"
         );
         assert_eq!(
-            line(LineFormat::Json, PortState::Silent, None, None),
-            "{\"port\":22,\"protocol\":\"tcp\",\"state\":\"filtered\",\"time\":null,\"service\":null}\n"
+            after_time(line(LineFormat::Json, PortState::Silent, None, None)),
+            "\"host\":\"here\",\"port\":22,\"protocol\":\"tcp\",\"state\":\"filtered\",\
+             \"round_trip_us\":null,\"service\":null}\n"
         );
     }
 

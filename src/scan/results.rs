@@ -5,11 +5,11 @@
 
 use crate::error::Result;
 use crate::io::reactor::Reactor;
-use crate::net::address::{Protocol, service_name};
+use crate::net::address::service_name;
 use crate::observe::journal::Journal;
 use crate::run::console::Console;
 use crate::scan::plan::Order;
-use crate::scan::report::{Found, LineFormat, PortState, PortTally, write_line};
+use crate::scan::report::{Found, Host, LineFormat, PortState, PortTally, write_line};
 
 /// Which ports are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(crate) enum ShownPorts {
     Open,
     /// Every one (`--all`).
     All,
+    /// None (`--quiet`).
+    None,
 }
 
 /// Whether open ports are shown with the names of services.
@@ -55,6 +57,7 @@ pub(crate) struct Style {
 #[derive(Debug)]
 pub(crate) struct Results {
     style: Style,
+    host: Host,
     ports: Vec<u16>,
     found: Vec<Option<Found>>,
     /// Index of the first port that was not shown yet.
@@ -69,12 +72,13 @@ pub(crate) struct Results {
 impl Results {
     /// No answers yet for these ports, which must be in ascending order.
     #[must_use]
-    pub(crate) fn new(style: Style, protocol: Protocol, ports: Vec<u16>, stdout: Console) -> Self {
+    pub(crate) fn new(style: Style, host: Host, ports: Vec<u16>, stdout: Console) -> Self {
         Self {
             style,
             found: vec![None; ports.len()],
             next: 0,
-            tally: PortTally::new(protocol, ports.len()),
+            tally: PortTally::new(host.protocol, ports.len()),
+            host,
             ports,
             text: stdout.journal(),
             stdout,
@@ -135,8 +139,10 @@ impl Results {
 
     fn show(&mut self, port: u16, found: Found) {
         let is_open = found.state == PortState::Open;
-        if !is_open && self.style.shown == ShownPorts::Open {
-            return;
+        match self.style.shown {
+            ShownPorts::None => return,
+            ShownPorts::Open if !is_open => return,
+            ShownPorts::Open | ShownPorts::All => {}
         }
         let protocol = self.tally.protocol;
         let service = match self.style.names {
@@ -145,7 +151,7 @@ impl Results {
         };
         let format = self.style.format;
         self.text
-            .append(|text| write_line(text, format, (port, protocol), found, service.as_deref()));
+            .append(|text| write_line(text, format, (&self.host, port), found, service.as_deref()));
         self.waiting = true;
     }
 

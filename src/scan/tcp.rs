@@ -178,7 +178,10 @@ impl Prober for TcpProber {
             && end <= now
         {
             self.ends.pop_front();
-            let is_it = |pending: &Option<Pending>| pending.as_ref().is_some_and(|p| p.job == job);
+            // The same port may have been asked again meanwhile.
+            let timeout = self.timeout;
+            let is_same = |p: &Pending| p.job == job && p.started + timeout == end;
+            let is_it = |pending: &Option<Pending>| pending.as_ref().is_some_and(is_same);
             if !self.pending.get(id).is_some_and(is_it) {
                 continue;
             }

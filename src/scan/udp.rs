@@ -7,7 +7,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -15,11 +14,12 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 use socket2::Socket;
 
-use super::plan::{Plan, Target, open};
+use super::plan::{Payload, Plan, Target, open};
 use super::probe::{Answer, Asked, Job, Prober};
 use crate::error::{Error, Result};
 use crate::io::reactor::{Latch, Reactor};
 use crate::net::address::Protocol;
+use crate::net::services::{self, TFTP};
 use crate::net::socket;
 use crate::scan::report::{Found, PortState};
 use crate::sys::{self, Icmp, IcmpKind, errno};
@@ -41,16 +41,20 @@ const MOST_AT_ONCE: usize = 256;
 /// The probes in flight.
 pub(super) struct UdpProber {
     ends: Vec<ProbeSocket>,
-    payload: Vec<u8>,
+    payload: Payload,
     timeout: Duration,
     flights: HashMap<Key, Flight>,
     /// Queue N is for questions that were sent N + 1 times: when to repeat them or, in the last
     /// queue, to give them up; earliest first. A question that was answered stays until then.
-    due: [VecDeque<(Instant, Key)>; SENDS as usize],
+    due: [VecDeque<Due>; SENDS as usize],
 }
 
 /// Target and port of a question. There is at most one question for each.
 type Key = (usize, u16);
+
+/// When to look after a question again, and when it was asked first: the same port may be asked again
+/// later.
+type Due = (Instant, Key, Instant);
 
 struct Flight {
     job: Job,
@@ -65,9 +69,12 @@ struct ProbeSocket {
     own_port: u16,
 }
 
+/// The beginning of an answer.
+type Head = [u8; 2];
+
 /// The result of receiving.
 enum Heard {
-    From(SocketAddr),
+    From(SocketAddr, Head),
     /// No datagram: the call returned an ICMP message as an error, or was interrupted.
     Icmp,
     None,
@@ -107,6 +114,18 @@ impl UdpProber {
         }
     }
 
+    fn is_under_way(&self, key: Key, started: Instant) -> bool {
+        self.flights.get(&key).is_some_and(|flight| flight.started == started)
+    }
+
+    /// The question that a datagram from this port answers: where a service takes another port for its
+    /// answer, what it says tells.
+    fn asked(&self, target: usize, from: u16, head: Head) -> Key {
+        let elsewhere = (target, TFTP);
+        let is_tftp = self.payload == Payload::ByService && services::is_tftp(&head);
+        if is_tftp && self.flights.contains_key(&elsewhere) { elsewhere } else { (target, from) }
+    }
+
     fn answer(&mut self, key: Key, state: PortState, answers: &mut Vec<Answer>) {
         // Otherwise it is a second answer, or one that is too late.
         if let Some(Flight { job, started }) = self.flights.remove(&key) {
@@ -121,10 +140,10 @@ impl UdpProber {
         for _ in 0..MOST_AT_ONCE {
             self.hear_all(target, answers)?;
             match self.ends[target].next_reply()? {
-                Heard::From(peer) if peer.ip() == self.ends[target].target.address.ip() => {
-                    self.answer((target, peer.port()), PortState::Open, answers);
+                Heard::From(peer, head) if peer.ip() == self.ends[target].target.address.ip() => {
+                    self.answer(self.asked(target, peer.port(), head), PortState::Open, answers);
                 }
-                Heard::From(_) | Heard::Icmp => {}
+                Heard::From(..) | Heard::Icmp => {}
                 Heard::None => {
                     self.ends[target].latch.not_readable();
                     break;
@@ -152,7 +171,7 @@ impl UdpProber {
         loop {
             let end = &self.ends[target];
             let to = end.target.at(port);
-            let Err(cause) = end.socket.send_to(&self.payload, &to.into()) else {
+            let Err(cause) = end.socket.send_to(self.payload.to(port), &to.into()) else {
                 return Ok(Sent::Yes);
             };
             match cause.raw_os_error() {
@@ -189,7 +208,7 @@ impl Prober for UdpProber {
         }
         match self.send(key, answers)? {
             Sent::Yes => {
-                self.due[0].push_back((started + self.timeout / PAUSES, key));
+                self.due[0].push_back((started + self.timeout / PAUSES, key, started));
                 Ok(Asked::Yes)
             }
             Sent::NoRoom => {
@@ -201,24 +220,26 @@ impl Prober for UdpProber {
 
     fn ask_again(&mut self, now: Instant, answers: &mut Vec<Answer>) -> Result<Option<Asked>> {
         for asked in 0..self.due.len() - 1 {
-            while let Some(&(at, key)) = self.due[asked].front()
+            while let Some(&(at, key, started)) = self.due[asked].front()
                 && at <= now
             {
-                if self.flights.contains_key(&key)
+                if self.is_under_way(key, started)
                     && matches!(self.send(key, answers)?, Sent::NoRoom)
                 {
                     return Ok(Some(Asked::NoRoom));
                 }
                 self.due[asked].pop_front();
-                let Some(flight) = self.flights.get(&key) else { continue };
+                if !self.is_under_way(key, started) {
+                    continue;
+                }
                 let next = if asked + 1 < self.due.len() - 1 {
                     now + self.timeout / PAUSES
                 } else {
                     // With a low --rate the last datagram may be sent late; it gets half of the
                     // time all the same.
-                    (flight.started + self.timeout).max(now + self.timeout / 2)
+                    (started + self.timeout).max(now + self.timeout / 2)
                 };
-                self.due[asked + 1].push_back((next, key));
+                self.due[asked + 1].push_back((next, key, started));
                 return Ok(Some(Asked::Yes));
             }
         }
@@ -231,13 +252,15 @@ impl Prober for UdpProber {
                 self.listen(target, answers)?;
             }
         }
-        while let Some(&(at, key)) = self.due.last().and_then(VecDeque::front)
+        while let Some(&(at, key, started)) = self.due.last().and_then(VecDeque::front)
             && at <= now
         {
             if let Some(last) = self.due.last_mut() {
                 last.pop_front();
             }
-            self.answer(key, PortState::Silent, answers);
+            if self.is_under_way(key, started) {
+                self.answer(key, PortState::Silent, answers);
+            }
         }
         Ok(())
     }
@@ -248,14 +271,14 @@ impl Prober for UdpProber {
 
     fn again_at(&self) -> Option<Instant> {
         let before_last = &self.due[..self.due.len() - 1];
-        before_last.iter().filter_map(|due| due.front()).map(|(at, _)| *at).min()
+        before_last.iter().filter_map(|due| due.front()).map(|(at, ..)| *at).min()
     }
 
     fn deadline(&self) -> Option<Instant> {
         if self.ends.iter().any(|end| end.latch.readable()) {
             return Some(Instant::now());
         }
-        self.due.last().and_then(VecDeque::front).map(|(at, _)| *at)
+        self.due.last().and_then(VecDeque::front).map(|(at, ..)| *at)
     }
 }
 
@@ -286,9 +309,9 @@ impl ProbeSocket {
 
     fn next_reply(&self) -> Result<Heard> {
         // Only the sender matters; the payload may be truncated.
-        let mut byte = [MaybeUninit::uninit()];
-        match self.socket.recv_from(&mut byte) {
-            Ok((_, peer)) => Ok(peer.as_socket().map_or(Heard::Icmp, Heard::From)),
+        let mut head = Head::default();
+        match sys::receive_stamped(&self.socket, &mut head) {
+            Ok(received) => Ok(received.from.map_or(Heard::Icmp, |peer| Heard::From(peer, head))),
             Err(cause) => match cause.raw_os_error() {
                 Some(libc::EAGAIN) => Ok(Heard::None),
                 _ if errno::is_unreachable(&cause) => Ok(Heard::Icmp),

@@ -13,20 +13,20 @@ use freebsd as own;
 #[cfg(target_os = "macos")]
 use macos as own;
 
-pub(super) use own::{NO_SIGNAL, bind_device, congestion_control, set_congestion_control};
+pub(super) use own::{NO_SIGNAL, bind_device};
 pub(super) use timer::Timer;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{SockaddrStorage, setsockopt, sockopt};
 use nix::sys::stat::Mode;
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::facts::{Icmp, Received, Refusal, TcpCounts, TcpState};
+use super::facts::{Icmp, Received, Refusal, Stamped, TcpCounts, TcpState};
 use super::unix::datagrams::Recipient;
 use super::unix::{self, get_option};
 use crate::peer::Address;
@@ -108,11 +108,6 @@ pub(super) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Local sockets have names in the file system only.
-pub(super) fn name_by_itself(_: BorrowedFd<'_>) -> io::Result<()> {
-    missing()
-}
-
 /// pipe2(2) is FreeBSD's alone.
 pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = nix::unistd::pipe()?;
@@ -132,6 +127,26 @@ pub(super) fn pipe_size(_: BorrowedFd<'_>) -> io::Result<usize> {
 }
 
 pub(super) fn splice(_: BorrowedFd<'_>, _: BorrowedFd<'_>, _: usize) -> io::Result<usize> {
+    missing()
+}
+
+/// SO_TIMESTAMP has other units and names there; times are those of reading.
+pub(super) fn stamp_arrivals(_: BorrowedFd<'_>) -> io::Result<()> {
+    missing()
+}
+
+/// There is no MSG_TRUNC for receiving: a datagram that is longer than the buffer counts as long as that.
+pub(super) fn receive_stamped(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Stamped> {
+    let (length, from) = nix::sys::socket::recvfrom::<SockaddrStorage>(fd.as_raw_fd(), buffer)?;
+    let from = from.and_then(|from| {
+        let v4 = from.as_sockaddr_in().map(|a| SocketAddr::from(SocketAddrV4::from(*a)));
+        v4.or_else(|| from.as_sockaddr_in6().map(|a| SocketAddrV6::from(*a).into()))
+    });
+    Ok(Stamped { length, from, arrived: None })
+}
+
+/// There is no TCP_LINGER2.
+pub(super) fn forget_once_closed(_: BorrowedFd<'_>) -> io::Result<()> {
     missing()
 }
 
@@ -173,16 +188,6 @@ pub(super) fn tcp_state(fd: BorrowedFd<'_>) -> io::Result<TcpState> {
     }
 }
 
-pub(super) fn tcp_peer_has_closed(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    const CLOSE_WAIT: u8 = 5;
-    let (state, _) = get_option::<u8>(fd, libc::IPPROTO_TCP, own::TCP_INFO)?;
-    Ok(state == CLOSE_WAIT)
-}
-
-pub(super) fn tcp_unanswered_probes(_: BorrowedFd<'_>) -> io::Result<u8> {
-    missing()
-}
-
 /// Neither system counts segments without data.
 pub(super) fn tcp_counts(_: BorrowedFd<'_>) -> io::Result<Option<TcpCounts>> {
     Ok(None)
@@ -192,11 +197,27 @@ pub(super) fn path_mtu(_: BorrowedFd<'_>, _: SocketAddr) -> io::Result<usize> {
     missing()
 }
 
+pub(super) fn forbid_fragments(_: BorrowedFd<'_>, _: bool) -> io::Result<()> {
+    missing()
+}
+
+pub(super) fn forbids_fragments(_: BorrowedFd<'_>, _: bool) -> bool {
+    false
+}
+
 pub(super) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(own::in_send_buffer(fd)?.unsigned_abs())
 }
 
 /// No congestion control that paces is the system's own choice here.
+pub(super) fn congestion_control(_: BorrowedFd<'_>) -> io::Result<String> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn set_congestion_control(_: BorrowedFd<'_>, _: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 pub(super) fn stop_pacing(_: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }

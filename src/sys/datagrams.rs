@@ -9,9 +9,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use socket2::{SockAddr, SockRef};
+use socket2::SockRef;
 
 use super::facts::{Fetch, Offload, Received};
+use super::names::unix_address;
 use super::retry::again;
 use super::system;
 use super::unix::datagrams::{self, Recipient};
@@ -168,7 +169,7 @@ fn send_each(socket: impl AsFd, bytes: &[u8], segment: usize, to: Option<&Path>)
     let socket = SockRef::from(&socket);
     let mut sent = SendOutcome { bytes: 0, messages: 0, error: None };
     let to = match to {
-        Some(path) => SockAddr::unix(path),
+        Some(path) => unix_address(path),
         None => Err(io::Error::from_raw_os_error(libc::EDESTADDRREQ)),
     };
     loop {

@@ -4,7 +4,7 @@ use std::io;
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::peer::Route;
 
@@ -134,4 +134,15 @@ pub(crate) struct Refusal {
     pub what: &'static str,
     /// The system's answer.
     pub cause: io::Error,
+}
+
+/// A datagram, and what the kernel says of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamped {
+    /// Its whole length in bytes, also of what found no room in the buffer (MSG_TRUNC, recv(2)).
+    pub length: usize,
+    /// Who sent it; `None` when the kernel does not tell.
+    pub from: Option<SocketAddr>,
+    /// When the kernel received it, by the wall clock; `None` when it keeps no time.
+    pub arrived: Option<SystemTime>,
 }

@@ -6,6 +6,7 @@ mod descendants;
 mod icmp;
 mod private_network;
 mod splice;
+mod stamps;
 mod timer;
 
 pub(super) use datagrams::{BatchReceiver, BatchSender, RECEIVE_BATCH, tell_destinations};
@@ -13,6 +14,7 @@ pub(super) use descendants::{adopt_orphans, is_held};
 pub(super) use icmp::{hear_icmp, next_icmp};
 pub(crate) use private_network::PrivateNetwork;
 pub(super) use splice::{CAN_SPLICE, enlarge_pipe, pipe_size, splice};
+pub(super) use stamps::{receive_stamped, stamp_arrivals};
 pub(super) use timer::Timer;
 
 use std::fs;
@@ -24,7 +26,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
-use nix::sys::socket::{MsgFlags, UnixAddr, setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
 use nix::sys::stat::Mode;
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -56,10 +58,6 @@ pub(super) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
 
 pub(super) fn bind_device(socket: &Socket, device: &str, _: Domain) -> io::Result<()> {
     socket.bind_device(Some(device.as_bytes()))
-}
-
-pub(super) fn name_by_itself(fd: BorrowedFd<'_>) -> io::Result<()> {
-    Ok(nix::sys::socket::bind(fd.as_raw_fd(), &UnixAddr::new_unnamed())?)
 }
 
 pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -180,6 +178,37 @@ pub(super) fn path_mtu(fd: BorrowedFd<'_>, peer: SocketAddr) -> io::Result<usize
     usize::try_from(mtu).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
+/// The level, the name and the value of the option that forbids fragments of this family's packets.
+fn mtu_discovery(is_ipv6: bool) -> (i32, i32, i32) {
+    match is_ipv6 {
+        true => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO),
+        false => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO),
+    }
+}
+
+pub(super) fn forbid_fragments(fd: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
+    let set = |is_ipv6: bool| {
+        let (level, name, value) = mtu_discovery(is_ipv6);
+        let length = size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: the descriptor is open, and the pointer and the length describe an int.
+        let result = unsafe {
+            libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), length)
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    if is_ipv6 {
+        // An IPv6 socket may send packets of IPv4, too. One for IPv6 alone may refuse it, where it does not
+        // matter.
+        let _ = set(false);
+    }
+    set(is_ipv6)
+}
+
+pub(super) fn forbids_fragments(fd: BorrowedFd<'_>, is_ipv6: bool) -> bool {
+    let (level, name, value) = mtu_discovery(is_ipv6);
+    get_option::<libc::c_int>(fd, level, name).is_ok_and(|(set, _)| set == value)
+}
+
 pub(super) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u32> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the descriptor is open, and SIOCOUTQ (the same number as TIOCOUTQ) writes one int.
@@ -198,20 +227,22 @@ pub(super) fn terminal(fd: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(number)
 }
 
-pub(super) fn congestion_control(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
-    SockRef::from(&fd).tcp_congestion()
-}
-
-pub(super) fn set_congestion_control(fd: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
-    SockRef::from(&fd).set_tcp_congestion(name)
-}
-
 /// The prefix of the names of congestion controls that pace: there are several versions of BBR.
 const PACES: &[u8] = b"bbr";
 
 /// A congestion control that does not pace. It is part of every kernel and allowed to every user by
 /// default (`net.ipv4.tcp_allowed_congestion_control`, tcp(7)).
 const NEVER_PACES: &[u8] = b"reno";
+
+pub(super) fn congestion_control(fd: BorrowedFd<'_>) -> io::Result<String> {
+    let name = SockRef::from(&fd).tcp_congestion()?;
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    Ok(String::from_utf8_lossy(name).into_owned())
+}
+
+pub(super) fn set_congestion_control(fd: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    SockRef::from(&fd).set_tcp_congestion(name.as_bytes())
+}
 
 pub(super) fn stop_pacing(fd: BorrowedFd<'_>) -> io::Result<()> {
     let socket = SockRef::from(&fd);
@@ -231,6 +262,23 @@ pub(super) fn receive_drops(fd: BorrowedFd<'_>) -> io::Result<u64> {
         return Err(io::ErrorKind::Unsupported.into());
     }
     Ok(u64::from(info[SK_MEMINFO_DROPS]))
+}
+
+/// With a negative time `tcp_rcv_state_process` drops an orphaned socket in FIN-WAIT-1 when the FIN is
+/// acknowledged, and `__tcp_close` resets one in FIN-WAIT-2 (Linux, `net/ipv4`).
+pub(super) fn forget_once_closed(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let seconds: libc::c_int = -1;
+    // SAFETY: the pointer and the length describe `seconds`, which the kernel only reads.
+    let result = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_LINGER2,
+            (&raw const seconds).cast(),
+            size_of_val(&seconds) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 pub(super) fn raise_receive_buffer(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {

@@ -4,13 +4,10 @@
 
 pub(super) mod datagrams;
 
-use std::ffi::OsStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd as _, BorrowedFd};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 use std::rc::Rc;
 use std::{mem, ptr, slice};
 
@@ -19,6 +16,7 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
 use super::facts::Ended;
+use super::names::unix_path;
 use super::retry::again;
 use crate::peer::Address;
 
@@ -57,9 +55,7 @@ pub(super) fn address_of(
             // SAFETY: c_char and u8 have the same size and alignment.
             let path =
                 unsafe { slice::from_raw_parts(path.as_ptr().cast::<u8>(), given.min(path.len())) };
-            let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
-            let path = Path::new(OsStr::from_bytes(path));
-            Some(Address::Unix((!path.as_os_str().is_empty()).then(|| Rc::from(path))))
+            Some(Address::Unix(unix_path(path).map(Rc::from)))
         }
         _ => None,
     }

@@ -14,7 +14,7 @@ use pktcat::cli::Cli;
 
 use crate::tests;
 use crate::util::harness::Need;
-use crate::util::{Input, pktcat, program};
+use crate::util::{Input, pktcat, pktcat_line, program};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -36,6 +36,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         hosts_are_completed_where_one_is_asked_for_only needs [Need::Program("fish")],
         the_readme_is_short,
         readme_and_recipes_name_only_options_that_exist,
+        the_json_page_names_every_key,
+        help_names_every_service_that_is_asked,
     ]
 }
 
@@ -150,7 +152,7 @@ fn help_fits_one_screen() {
             assert!(line.chars().count() <= 80, "{words:?}: {line:?}");
         }
     }
-    for subcommand in ["listen", "connect", "scan", "compare"] {
+    for subcommand in ["listen", "connect", "ping", "scan", "compare"] {
         assert!(help.contains(subcommand), "{help}");
     }
 }
@@ -357,4 +359,41 @@ fn readme_and_recipes_name_only_options_that_exist() {
         }
     }
     assert!(checked > 60, "only {checked} options found");
+}
+
+/// The keys of an object, and of those in it.
+fn keys(value: &serde_json::Value, found: &mut std::collections::BTreeSet<String>) {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        found.insert(key.clone());
+        keys(value, found);
+    }
+}
+
+fn the_json_page_names_every_key() {
+    let page = fs::read_to_string(man_dir().join("pktcat-json.5")).unwrap();
+    let words: std::collections::BTreeSet<_> =
+        page.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    for (line, status) in [
+        ("ping -t -u --json --count 2 --interval 1ms 127.0.0.1 1", 4),
+        ("scan --json --all 127.0.0.1 1", 4),
+        ("compare --json --count 2", 0),
+    ] {
+        let ended = pktcat_line(line).run().expect_code(status);
+        let mut found = std::collections::BTreeSet::new();
+        for line in ended.stdout_text().lines() {
+            keys(&serde_json::from_str(line).unwrap(), &mut found);
+        }
+        assert!(["event", "time", "host"].iter().all(|key| found.contains(*key)), "{line}");
+        let missing: Vec<_> = found.iter().filter(|key| !words.contains(key.as_str())).collect();
+        assert!(missing.is_empty(), "{line}: not in pktcat-json(5): {missing:?}");
+    }
+}
+
+fn help_names_every_service_that_is_asked() {
+    let help = said(&["scan", "--help"]);
+    let flat = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for service in pktcat::net::services::SERVICES {
+        let named = format!("{} {}", service.name, service.port);
+        assert!(flat.contains(&named), "{named}: {help}");
+    }
 }

@@ -39,6 +39,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         Scene { name: "forward", options: &["", "--portable", "-x"], run: forwarding::forward },
         Scene { name: "scan", options: &[""], run: others::scan_tcp },
         Scene { name: "scan -u", options: &[""], run: others::scan_udp },
+        Scene { name: "ping", options: &["", "-u", "--echo", "-u --echo"], run: others::ping },
         Scene { name: "compare", options: &[""], run: others::compare },
     ])
 }

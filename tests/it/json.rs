@@ -51,7 +51,7 @@ const SCHEMA: [(&str, &str); 8] = [
     ("error", "message:string status:number"),
     (
         "summary",
-        "protocol:string final:boolean sent_bytes:number sent_messages:number received_bytes:number \
+        "protocol:string final:boolean status:number? sent_bytes:number sent_messages:number received_bytes:number \
          received_messages:number kernel_drops:number? cut:number? peers:number? unsent:number? \
          connections:number? peer_closed_first:number? we_closed_first:number? \
          closed_first:string? round_trip:number? retransmissions:number?",
@@ -263,6 +263,8 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/man/pktcat-json.5");
 
 fn the_page_tells_of_every_field() {
     let page = std::fs::read_to_string(PAGE).unwrap();
+    // What follows is of other commands.
+    let page = page.split(".Sh RESULTS").next().unwrap();
     let told: BTreeSet<_> =
         page.lines().filter_map(|line| line.strip_prefix(".It Li ")?.split(' ').next()).collect();
     for (event, _) in SCHEMA {

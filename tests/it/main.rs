@@ -5,6 +5,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod abstract_names;
 mod accepting;
 mod any_peer;
 mod architecture;
@@ -19,6 +20,7 @@ mod commands_endings;
 mod compare;
 mod datagrams;
 mod descriptors;
+mod dialogues;
 mod docs;
 mod dump;
 mod endings;
@@ -42,6 +44,7 @@ mod networks;
 mod options;
 mod packages;
 mod pcap;
+mod ping;
 mod port_files;
 mod progress;
 mod properties;
@@ -51,6 +54,7 @@ mod round_trips;
 mod scan;
 mod scan_networks;
 mod scan_udp;
+mod scan_wait;
 mod services;
 mod services_udp;
 mod storms;
@@ -59,6 +63,7 @@ mod telling;
 mod timeouts;
 mod timestamps;
 mod udp;
+mod unfragmented;
 mod unix;
 mod unreachable;
 mod util;
@@ -87,8 +92,11 @@ const ALONE: &[&str] = &[
     "forged::two_services_that_answer_each_other_are_stopped",
     "forward::load::",
     "formats::the_pace_is_right_on_average",
+    "ping::outages::",
+    "ping::timing::",
     "progress::a_file_has_a_bar_with_a_size_that_goes_away",
     "round_trips::",
+    "scan_wait::it_ends_soon_after_a_port_opens",
     "scan::probes_keep_the_rate",
     "storms::",
 ];
@@ -103,6 +111,7 @@ fn main() {
 /// The compiler calls what is in no list dead code.
 fn all() -> Vec<Trial> {
     [
+        abstract_names::tests(),
         accepting::tests(),
         any_peer::tests(),
         attempts::tests(),
@@ -117,6 +126,7 @@ fn all() -> Vec<Trial> {
         compare::tests(),
         datagrams::tests(),
         descriptors::tests(),
+        dialogues::tests(),
         docs::tests(),
         dump::tests(),
         endings::tests(),
@@ -140,6 +150,7 @@ fn all() -> Vec<Trial> {
         options::tests(),
         packages::tests(),
         pcap::tests(),
+        ping::tests(),
         port_files::tests(),
         progress::tests(),
         refused_calls::tests(),
@@ -149,6 +160,7 @@ fn all() -> Vec<Trial> {
         scan::tests(),
         scan_networks::tests(),
         scan_udp::tests(),
+        scan_wait::tests(),
         services::tests(),
         services_udp::tests(),
         storms::tests(),
@@ -157,6 +169,7 @@ fn all() -> Vec<Trial> {
         timeouts::tests(),
         timestamps::tests(),
         udp::tests(),
+        unfragmented::tests(),
         unix::tests(),
         unreachable::tests(),
         words::tests(),

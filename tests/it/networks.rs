@@ -1,5 +1,6 @@
 //! Machines unlike this one: no route, no IPv6, names with many addresses. Each is made from namespaces
 //! that end with the test; where those are not allowed, the tests say "ignored".
+mod asking;
 mod gone;
 mod names;
 
@@ -23,6 +24,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     let ss = ["ip", "ss", "nsenter", "sysctl"].map(Need::Program);
     let unpaced = test("bulk_is_paced_only_when_it_leaves_the_machine", &ss, paced_only_outside);
     let mut tests = names::tests(unshare.as_ref());
+    tests.extend(asking::tests(unshare.as_ref()));
     tests.extend(gone::tests(unshare.as_ref()));
     tests.extend([
         with_bbr(unpaced),

@@ -68,10 +68,10 @@ fn no_false_port_among_all_ports(unshare: &[&'static str]) {
         while ! [ -s "$d/a" ]; do kill -0 $first; sleep 0.02; done
         port=$(cat "$d/a")
         # The scan itself is a client: the two listeners end at its connections.
-        "$1" scan -n --quiet 127.0.0.1 1-65535 | cut -d / -f 1
+        "$1" scan -n 127.0.0.1 1-65535 2> /dev/null | cut -d / -f 1
         echo "$port" 45001 | tr ' ' '\n' | sort -n
         wait
-        for i in 1 2 3 4 5 6 7 8; do "$1" scan -n --quiet 127.0.0.1 1-65535; done
+        for i in 1 2 3 4 5 6 7 8; do "$1" scan -n 127.0.0.1 1-65535 2> /dev/null; done
         rm -r "$d"
     "#;
     let ended = inside(unshare, script);
@@ -102,8 +102,8 @@ fn no_false_udp_port_among_all_ports(unshare: &[&'static str]) {
 fn a_connection_that_meets_itself(unshare: &[&'static str]) {
     let script = r#"
         echo 40000 40015 > /proc/sys/net/ipv4/ip_local_port_range || exit 9
-        for i in $(seq 100); do "$1" scan --quiet 127.0.0.1 40000-40015; done
-        "$1" scan --quiet --all 127.0.0.1 40000-40015 | grep -c closed
+        for i in $(seq 100); do "$1" scan 127.0.0.1 40000-40015 2> /dev/null; done
+        "$1" scan --all 127.0.0.1 40000-40015 2> /dev/null | grep -c closed
     "#;
     assert_eq!(inside(unshare, script).expect_code(0).stdout_text(), "16\n");
 }

@@ -19,8 +19,13 @@ use crate::sys::{PrivateNetwork, Refusal};
 /// Bytes of the longest packet when nobody says: that of Ethernet.
 const MTU: u32 = 1500;
 
-/// A packet that was held back to be overtaken leaves after this and two intervals in any case.
-const HOLD: Duration = Duration::from_millis(5);
+/// A segment that was held back to be overtaken leaves after this and two intervals in any case, as
+/// the sender may wait for its answer.
+const TCP_HOLD: Duration = Duration::from_millis(5);
+
+/// The same for a datagram. The next one nearly always leaves earlier, so that the order, and with it
+/// what is drawn for each, depends on nothing but the seed.
+const UDP_HOLD: Duration = Duration::from_millis(200);
 
 /// Room for the longest packet there is.
 const ROOM: usize = 65_536;
@@ -96,14 +101,15 @@ impl Lab {
         let latch = reactor
             .watch(&self.device, Interest::READABLE)
             .map_err(|cause| Error::system("poll", &cause))?;
-        let hold = HOLD + interval * 2;
-        let lines = |first| [first, first + 1].map(|lane| Line::new(&self.spec, lane, hold));
+        let lines = |first, hold| {
+            [first, first + 1].map(|lane| Line::new(&self.spec, lane, hold + interval * 2))
+        };
         Ok(Network {
             latch,
             neighbour: SocketAddr::new(addresses(self.family)[1], port),
             ways: Ways::new(port),
-            tcp: lines(0),
-            udp: lines(2),
+            tcp: lines(0, TCP_HOLD),
+            udp: lines(2, UDP_HOLD),
             held_up: HeldUp::new(),
             capture,
             buffer: vec![0; ROOM],

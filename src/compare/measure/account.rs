@@ -21,6 +21,8 @@ pub(crate) enum Condition {
     Changed,
     /// It has another length, or cannot be matched to a message.
     Misshapen,
+    /// It came whole, but in a datagram with others, or in pieces.
+    Recut,
 }
 
 /// What has become of a message so far.
@@ -80,6 +82,8 @@ pub(crate) struct Counts {
     pub unmatched: u64,
     /// Messages whose first reply was one piece of their length.
     pub whole: u64,
+    /// Messages whose reply came merged with others or in pieces.
+    pub recut: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -261,11 +265,14 @@ impl Account {
         let Some(Slot { sent_at, state, .. }) = self.slot(number).copied() else {
             return self.unmatched(condition);
         };
-        self.counts.corrupted += u64::from(condition != Condition::Intact);
+        let is_intact = matches!(condition, Condition::Intact | Condition::Recut);
+        self.counts.corrupted += u64::from(!is_intact);
         let took = at.saturating_sub(sent_at);
         if !matches!(state, MessageState::Answered | MessageState::Late) {
             self.times.timeline.answered(number, took);
-            self.counts.whole += u64::from(condition != Condition::Misshapen);
+            let is_whole = matches!(condition, Condition::Intact | Condition::Changed);
+            self.counts.whole += u64::from(is_whole);
+            self.counts.recut += u64::from(condition == Condition::Recut);
         }
         match state {
             MessageState::Answered | MessageState::Late => {
@@ -282,7 +289,7 @@ impl Account {
                 self.set(number, MessageState::Answered);
                 self.counts.lost -= 1;
                 self.counts.received += 1;
-                if condition == Condition::Intact {
+                if is_intact {
                     self.place_in_order(number);
                     self.times.all.record(took);
                     if company == Company::Alone {

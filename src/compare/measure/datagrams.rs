@@ -161,8 +161,9 @@ impl Carrier for UdpCarrier {
                     any = true;
                     self.meter.count(length, &mut self.wire.back);
                     self.tap.received(&self.link, reply, None);
-                    let (number, condition) = self.recogniser.recognise(reply, &ledger.account);
-                    ledger.reply(number, at, condition);
+                    for (number, condition) in self.recogniser.recognise(reply, &ledger.account) {
+                        ledger.reply(number, at, condition);
+                    }
                 }
                 Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
                     self.latch.not_readable();

@@ -52,6 +52,13 @@ impl Generator {
         message.extend_from_slice(self.filler(number));
     }
 
+    /// Whether message `number` begins with these bytes, of which there are number and time at least; they
+    /// are not looked at.
+    #[must_use]
+    pub(crate) fn begins(&self, number: u64, bytes: &[u8]) -> bool {
+        bytes.get(HEADER..).is_some_and(|rest| self.filler(number).starts_with(rest))
+    }
+
     /// Bytes of each message.
     #[must_use]
     pub(crate) fn size(&self) -> usize {

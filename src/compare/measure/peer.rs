@@ -36,7 +36,7 @@ const MOST_WAITING: usize = 65_536;
 const RETRY: Duration = Duration::from_millis(1);
 
 /// A reply that was held back to be overtaken leaves after this and two intervals in any case.
-const HOLD: Duration = Duration::from_millis(5);
+const HOLD: Duration = Duration::from_millis(200);
 
 /// A reply and where it goes.
 #[derive(Debug, Clone)]

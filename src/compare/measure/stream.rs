@@ -241,9 +241,7 @@ impl TcpCarrier {
     /// What decides about the rate of sending, if the system tells.
     #[must_use]
     pub(crate) fn congestion_control(&self) -> Option<String> {
-        let name = sys::congestion_control(&self.transport).ok()?;
-        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-        Some(String::from_utf8_lossy(name).into_owned())
+        sys::congestion_control(&self.transport).ok()
     }
 
     /// Reads that found something.

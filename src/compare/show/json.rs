@@ -1,6 +1,6 @@
 //! The result as one JSON object on one line (`--json`). Times are in microseconds, rates per second.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
@@ -11,9 +11,23 @@ use crate::compare::{Came, Column, Comparison, ProtocolResult, Reach, Script};
 use crate::engine::impair::{Spec, Tally};
 use crate::error::{Error, Result, Status};
 use crate::net::address::DisplayAddress;
+use crate::observe::json::line::Time;
+
+/// What the results of every command begin with.
+#[derive(Serialize)]
+struct About {
+    event: &'static str,
+    time: Time,
+    /// In the words of the command line; none for the built-in peer.
+    host: Option<String>,
+    /// The exit status.
+    status: u8,
+}
 
 #[derive(Serialize)]
 struct Whole {
+    #[serde(flatten)]
+    about: About,
     peer: String,
     built_in_peer: bool,
     messages: u64,
@@ -85,6 +99,8 @@ struct One {
     #[serde(skip_serializing_if = "Option::is_none")]
     datagrams: Option<u64>,
     boundaries_kept: u64,
+    /// Messages that a peer merged with others or split.
+    merged_or_split: u64,
     /// Null where there is no such number.
     set_up_us: Option<f64>,
     /// Of messages that went one at a time, where some did; else of all.
@@ -198,6 +214,7 @@ impl One {
             reads: if let Came::Reads(n) = side.came { Some(n) } else { None },
             datagrams: if let Came::Datagrams(n) = side.came { Some(n) } else { None },
             boundaries_kept: side.boundaries,
+            merged_or_split: counts.recut,
             set_up_us: side.set_up.map(micros),
             round_trip_us: RoundTrip::new(&side.times.alone),
             jitter_us: side.times.alone.jitter().map(micros),
@@ -250,9 +267,12 @@ fn impair(spec: &Spec) -> Impair {
 ///
 /// # Errors
 /// When the result cannot be represented as JSON, which would be a bug.
-pub(crate) fn object(comparison: &Comparison) -> Result<String> {
+pub(crate) fn object(comparison: &Comparison, host: Option<&str>) -> Result<String> {
     let pacing = &comparison.pacing;
+    let status = comparison.check().err().map_or(0, |error| error.status.code());
+    let (time, host) = (Time(SystemTime::now()), host.map(str::to_owned));
     let whole = Whole {
+        about: About { event: "comparison", time, host, status },
         peer: DisplayAddress(comparison.peer).to_string(),
         built_in_peer: comparison.is_built_in,
         messages: pacing.count,

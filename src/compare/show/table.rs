@@ -165,7 +165,7 @@ fn impaired(rows: &mut Rows<'_>) {
         Some(waits) => match (waits.quantile(0.5), waits.quantile(1.0)) {
             (Some(median), Some(longest)) => {
                 let [median, longest] = [median, longest].map(time);
-                format!("{} for {median}, {longest} at most", grouped(waits.count()))
+                format!("{}; median {median}, max {longest}", grouped(waits.count()))
             }
             _ => "0".to_owned(),
         },

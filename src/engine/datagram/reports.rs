@@ -9,7 +9,7 @@ use socket2::Socket;
 use super::complaints::Complaints;
 use super::hearing::Hearing;
 use crate::error::{Error, Result, Status};
-use crate::net::address::{Address, Protocol};
+use crate::net::address::Address;
 use crate::net::socket;
 use crate::observe::tap::{Event, Link, Tap};
 
@@ -39,7 +39,7 @@ impl Reports {
     /// A failure that concerns one of many peers: the run goes on.
     pub(super) fn complain(&mut self, what: &str, peer: &Address, cause: &io::Error, tap: &Tap) {
         let Some(held_back) = self.complaints.add(Instant::now()) else { return };
-        let mut error = Error::network(what, socket::name(peer, Protocol::Udp), cause);
+        let mut error = socket::sending_failed(what, peer, cause);
         if held_back > 0 {
             error = error.hint(format!("and {held_back} more since the last such line"));
         }

@@ -27,6 +27,7 @@ impl DatagramForwarder {
                 break;
             }
             let (mut member, next) = self.turn(place, member, session);
+            Self::count_hits(&mut member, session);
             match next {
                 Next::Again => {
                     member.last = Instant::now();
@@ -40,7 +41,8 @@ impl DatagramForwarder {
                         Far::Datagrams(_) | Far::Messages(_) => None,
                     };
                     let due = member.last + self.settings.idle;
-                    let due = reaching.map_or(due, |reaching| reaching.min(due));
+                    let arrival = member.lines.as_ref().and_then(|lines| lines.deadline());
+                    let due = [reaching, arrival].into_iter().flatten().fold(due, Instant::min);
                     self.members.put_back(place, member, Some(due));
                 }
                 Next::Gone => {
@@ -58,7 +60,17 @@ impl DatagramForwarder {
         mut member: Box<Association>,
         session: &mut Session,
     ) -> (Box<Association>, Next) {
-        let is_idle = session.looked_at() >= member.last + self.settings.idle;
+        let is_empty = member.lines.as_ref().is_none_or(|lines| lines.is_empty());
+        let is_idle = is_empty && session.looked_at() >= member.last + self.settings.idle;
+        if self.pass_arrived(&mut member, session) {
+            return (member, Next::Again);
+        }
+        self.impair_down(&mut member);
+        if !self.down.is_empty() {
+            self.route = Some(member.route.clone());
+            self.answer();
+            return (member, Next::Again);
+        }
         let next = match &mut member.far {
             Far::Datagrams(socket) => match socket.fill(&mut self.down) {
                 // An error that is about to be returned moves nothing.
@@ -67,6 +79,7 @@ impl DatagramForwarder {
                     member.answered = true;
                     member.refused = None;
                     self.route = Some(member.route.clone());
+                    self.impair_down(&mut member);
                     self.answer();
                     Next::Again
                 }
@@ -138,6 +151,7 @@ impl DatagramForwarder {
         if !self.down.is_empty() {
             (member.answered, member.refused) = (true, None);
             self.route = Some(member.route.clone());
+            self.impair_down(member);
             self.answer();
         }
         match result {
@@ -158,7 +172,9 @@ impl DatagramForwarder {
     pub(super) fn answer(&mut self) -> bool {
         let Some(route) = self.route.clone() else { return false };
         let mut moved = false;
-        while let Some((frame, bytes)) = self.down.front() {
+        while !self.down.is_empty() {
+            self.down.gather();
+            let Some((frame, bytes)) = self.down.front() else { break };
             let (segment, one) = (frame.segment, bytes.len().min(frame.segment));
             let done = match self.front.answer(bytes, segment, &route) {
                 Some(sent) => {
@@ -181,7 +197,8 @@ impl DatagramForwarder {
     }
 
     /// A client is forgotten.
-    pub(super) fn goodbye(&mut self, place: usize, member: Association, session: &mut Session) {
+    pub(super) fn goodbye(&mut self, place: usize, mut member: Association, session: &mut Session) {
+        Self::count_hits(&mut member, session);
         self.clients.remove(&member.route.peer);
         self.members.forget(place);
         session.event(&Event::Closed(member.seen()));

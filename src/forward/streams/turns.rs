@@ -13,6 +13,7 @@ use crate::engine::stream::Stream;
 use crate::engine::tunnel::{self, Finish, Tunnel};
 use crate::error::{Error, Status};
 use crate::forward::crossing::{Crossing, Turn};
+use crate::forward::impair::{Told, of_stream};
 use crate::forward::messages::MessageStream;
 use crate::net::socket;
 use crate::observe::tap::{Activity, Event, Link};
@@ -62,10 +63,17 @@ impl Forwarder {
         };
         let now = Instant::now();
         let client = MessageStream::new(client, format, longest);
-        let crossing = Box::new(Crossing::new(client, socket, tap, now));
+        let number = link.forwarded.as_ref().map_or(0, |forwarded| forwarded.client);
+        let lines = self.settings.impairment.lines(number);
+        let crossing = Box::new(Crossing::new(client, socket, lines, tap, now));
         let idle = Idle { seen: Activity::default(), since: now };
         let stage = Stage::Crossing(crossing);
-        let place = self.members.add(Box::new(Member { link: Rc::new(link), stage, idle }));
+        let place = self.members.add(Box::new(Member {
+            link: Rc::new(link),
+            stage,
+            idle,
+            told: Told::default(),
+        }));
         self.members.own(latch, place);
         self.members.own(far_latch, place);
     }
@@ -123,7 +131,13 @@ impl Forwarder {
                 };
             }
         };
-        match joined.turn(&mut self.room, now, looked_at) {
+        let turn = joined.turn(&mut self.room, now, looked_at);
+        if self.settings.impairment.is_any()
+            && let Some(more) = member.told.news(joined.tallies().map(of_stream))
+        {
+            session.tap.impaired(more);
+        }
+        match turn {
             tunnel::Turn::Moved => Next::Again(member),
             tunnel::Turn::Done => self.gone(*member, None, session),
             tunnel::Turn::Broken(error) => self.gone(*member, Some(error), session),
@@ -151,7 +165,11 @@ impl Forwarder {
         let tell = |error: Error| {
             session.event(&Event::Error(&error.about(format!("for {name}"))));
         };
-        match crossing.turn(self.room.reset(), &mut self.datagrams, looked_at, tell) {
+        let turn = crossing.turn(self.room.reset(), &mut self.datagrams, looked_at, tell);
+        if let Some(more) = crossing.hits() {
+            session.tap.impaired(more);
+        }
+        match turn {
             Turn::Moved => Next::Again(member),
             Turn::Done => self.gone(*member, None, session),
             Turn::Broken(error) => {
@@ -187,7 +205,7 @@ impl Forwarder {
         connected: Connected,
         session: &mut Session,
     ) -> Next {
-        let Member { link, stage, idle } = member;
+        let Member { link, stage, idle, told } = member;
         let Stage::Reaching(client, _) = stage else { return Next::Gone };
         let Connected { socket, latch, peer } = connected;
         self.members.own(latch.id(), place);
@@ -196,8 +214,10 @@ impl Forwarder {
         let link = Rc::new(link);
         let server = Stream::new(socket, latch, Rc::clone(&link), Rc::clone(&session.tap));
         let finish = if self.settings.once { Finish::Acknowledged } else { Finish::AtOnce };
-        let tunnel = Tunnel::new(client, server, self.settings.offload, &self.pipes, finish);
-        Next::Again(Box::new(Member { link, stage: Stage::Joined(tunnel), idle }))
+        let number = link.forwarded.as_ref().map_or(0, |forwarded| forwarded.client);
+        let tunnel = Tunnel::new(client, server, self.settings.offload, &self.pipes, finish)
+            .impaired(self.settings.impairment.shapers(number));
+        Next::Again(Box::new(Member { link, stage: Stage::Joined(tunnel), idle, told }))
     }
 
     /// TO is not there: the client must not take that for an ordinary end.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::net::address::{Address, Protocol, canonical, transport};
+use crate::sys;
 
 /// `ADDR:PORT (tcp)`, as errors and lines for people name an end.
 #[must_use]
@@ -22,7 +23,7 @@ pub(crate) fn local_address(socket: &Socket) -> Option<Address> {
 
 fn address(raw: &SockAddr) -> Option<Address> {
     if raw.is_unix() {
-        return Some(Address::Unix(raw.as_pathname().map(Rc::from)));
+        return Some(Address::Unix(sys::local_name(raw).map(Rc::from)));
     }
     raw.as_socket().map(Address::Internet)
 }
@@ -55,6 +56,11 @@ pub(crate) fn local_towards(local: Address, peer: &Address) -> Address {
 /// The address from which the system would reach a peer.
 fn chosen_local(peer: SocketAddr) -> Option<IpAddr> {
     local_address(&probe(peer).ok()?)?.internet().map(|local| canonical(local).ip())
+}
+
+/// Bytes of the longest packet on the way to a peer, as far as the kernel knows.
+pub(super) fn path_mtu(peer: SocketAddr) -> Option<usize> {
+    sys::path_mtu(probe(peer).ok()?, peer).ok()
 }
 
 /// A socket connected to a peer without a packet: connecting a datagram socket sends nothing.

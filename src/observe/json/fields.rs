@@ -1,34 +1,10 @@
 //! The fields that say between whom something happened.
 
-use std::net::SocketAddr;
+use serde::Serialize;
 
-use serde::{Serialize, Serializer};
-
-use crate::net::address::{Address, canonical};
+use super::line::Host;
+use crate::net::address::Address;
 use crate::observe::tap::Link;
-
-/// An IP address, with `%INTERFACE` if it is link-local; or the path of a local socket.
-pub(super) struct Host(pub(super) Address);
-
-impl Serialize for Host {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let address = match &self.0 {
-            Address::Internet(address) => *address,
-            // The exact path, escaped by JSON only, so that a program can use it.
-            Address::Unix(Some(path)) => return serializer.serialize_str(&path.to_string_lossy()),
-            Address::Unix(None) => return serializer.collect_str(&self.0),
-        };
-        match canonical(address) {
-            SocketAddr::V6(v6) if v6.scope_id() != 0 => {
-                let name = nix::net::if_::if_indextoname(v6.scope_id());
-                let name = name.map(|name| name.to_string_lossy().into_owned());
-                let name = name.unwrap_or_else(|_| v6.scope_id().to_string());
-                serializer.collect_str(&format_args!("{}%{name}", v6.ip()))
-            }
-            other => serializer.collect_str(&other.ip()),
-        }
-    }
-}
 
 /// The fields that identify a link: protocol and both addresses.
 #[derive(Serialize)]

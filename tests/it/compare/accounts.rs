@@ -9,7 +9,8 @@ use tempfile::NamedTempFile;
 use super::peer::{self, Damage, Peer, Tcp};
 use super::{compare, numbers};
 use crate::tests;
-use crate::util::{pktcat_line, proc};
+use crate::util::harness::Need;
+use crate::util::{Output, eventually, pktcat_line, proc, program};
 use libtest_mimic::Trial;
 
 pub(super) fn tests() -> Vec<Trial> {
@@ -19,6 +20,8 @@ pub(super) fn tests() -> Vec<Trial> {
         equal_messages_are_accounted_for_exactly,
         a_seed_does_the_same_damage_each_time,
         a_reply_after_the_limit_is_late,
+        a_peer_that_merges_or_splits_datagrams_is_called_that,
+        socat_and_cat_merge_datagrams needs [Need::Program("socat")],
         a_boundary_is_kept_by_one_datagram_of_the_messages_length,
         losing_much_does_not_end_a_run,
         a_million_messages_take_bounded_memory,
@@ -64,6 +67,70 @@ fn a_boundary_is_kept_by_one_datagram_of_the_messages_length() {
         let result = compare(&format!("127.0.0.1 {} --count 100 --window 1", peer.port));
         assert_eq!(numbers(&result["udp"], ["sent", "boundaries_kept"]), [100, kept]);
         assert_eq!(numbers(&result["tcp"], ["sent", "boundaries_kept"]), [100, 100]);
+    }
+}
+
+/// Cuts the datagrams of a client anew, as a copy through a pipe does.
+fn through_a_pipe(length: usize) -> Damage {
+    let mut stream: Vec<u8> = Vec::new();
+    Box::new(move |place, message| {
+        stream.extend(message);
+        // Whatever is left at the end of each of the two runs of 300 messages leaves too.
+        if stream.len() < length && place % 300 != 299 {
+            return Vec::new();
+        }
+        let bytes = std::mem::take(&mut stream);
+        bytes.chunks(length).map(<[u8]>::to_vec).collect()
+    })
+}
+
+fn a_peer_that_merges_or_splits_datagrams_is_called_that() {
+    let lines: String =
+        (0..300).map(|n| format!("{} line\n", "x".repeat(n % 50) + &n.to_string())).collect();
+    let file = file(lines.as_bytes());
+    let own = format!("--messages {}", file.path().display());
+    // Pieces of a message, several and a piece, and one and a piece.
+    for (length, words) in [(24, ""), (200, ""), (100, ""), (333, &own[..])] {
+        let peer = Peer::start(Tcp::Echo, through_a_pipe(length));
+        let words = format!("127.0.0.1 {} --count 300 -w 3s {words}", peer.port);
+        let udp = &compare(&words)["udp"];
+        assert_eq!(
+            numbers(udp, ["sent", "received", "lost", "corrupted"]),
+            [300, 300, 0, 0],
+            "{udp}"
+        );
+        let [recut, kept] = numbers(udp, ["merged_or_split", "boundaries_kept"]);
+        assert!(recut > 150 && recut + kept == 300, "{udp}");
+    }
+    let peer = Peer::start(Tcp::Echo, through_a_pipe(200));
+    let words = format!("compare 127.0.0.1 {} --count 300 -w 3s", peer.port);
+    let text = pktcat_line(&words).run().expect_code(0).stdout_text();
+    let sentences = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(sentences.contains("The peer merges or splits datagrams: "), "{text}");
+}
+
+fn socat_and_cat_merge_datagrams() {
+    // socat takes a port by number only.
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let services = ["TCP4-LISTEN", "UDP4-LISTEN"].map(|kind| {
+        let address = format!("{kind}:{port},bind=127.0.0.1,fork,reuseaddr");
+        // What it has forked ends by itself once nothing comes any more.
+        let socat = program("socat", ["-T", "2", &address, "EXEC:cat"]);
+        socat.stdout(Output::Null).stderr(Output::Null).spawn()
+    });
+    let result = eventually("an answer", || {
+        let words = format!("compare 127.0.0.1 {port} --json --count 1000 -w 3s");
+        let ended = pktcat_line(&words).run();
+        (ended.status.code() == Some(0))
+            .then(|| serde_json::from_slice::<serde_json::Value>(&ended.stdout).unwrap())
+    });
+    let udp = &result["udp"];
+    assert_eq!(numbers(udp, ["received", "corrupted", "unmatched"]), [1000, 0, 0], "{udp}");
+    let [recut, kept] = numbers(udp, ["merged_or_split", "boundaries_kept"]);
+    assert_eq!(recut + kept, 1000, "{udp}");
+    for service in services {
+        service.signal(nix::sys::signal::Signal::SIGTERM);
+        service.wait();
     }
 }
 

@@ -142,6 +142,8 @@ fn what_makes_no_sense_is_usage() {
         "--impair slice=10",
         "--impair queue=64KiB",
         "--cc no-such-thing",
+        "--cc renorenorenorenoreno",
+        "-6 --impair mtu=576",
         "127.0.0.1",
         "127.0.0.1 0",
         "1 2 3",

@@ -111,21 +111,37 @@ done
 "#,
     ),
     example(
+        "ping",
+        &[
+            "pktcat ping web.example 80",
+            "pktcat ping -u --count 10 --plot dns.example 53",
+            "pktcat ping --until-open --quiet db.example 5432 && echo up",
+        ],
+        r#"
+background 'pktcat listen -k --discard 127.0.0.1 80'; ready 80
+[ "$(timeout --preserve-status -s INT 2 $line1 | grep -c ' open ')" -ge 2 ]; background 'pktcat listen -u --echo 127.0.0.1 53'; ready_udp 53
+[ "$(eval "$line2" | grep -c ' answered ')" = 10 ]
+background 'sh -c "sleep 0.5; exec pktcat listen -k --discard 127.0.0.1 5432"'
+[ "$(eval "$line3")" = up ]
+"#,
+    ),
+    example(
         "is_it_up",
         &[
             "pktcat scan --quiet db.example 5432 && echo up",
             "pktcat scan --quiet localhost 5432 && echo up",
             "pktcat scan --quiet --any localhost 8000-8100",
+            "pktcat scan --quiet --wait 1m localhost 5432,6379 && echo all up",
         ],
         r#"
 if eval "$line3"; then exit 1; fi
-background 'pktcat listen -k --discard 127.0.0.1 5432'
-ready 5432
+background 'sh -c "sleep 0.5; exec pktcat listen -k --discard 127.0.0.1 6379"'
+background 'pktcat listen -k --discard 127.0.0.1 5432'; ready 5432
 [ "$(eval "$line1" | tail -n 1)" = up ]
 [ "$(eval "$line2" | tail -n 1)" = up ]
-background 'pktcat listen -k --discard 127.0.0.1 8099'
-ready 8099
+background 'pktcat listen -k --discard 127.0.0.1 8099'; ready 8099
 eval "$line3"
+[ "$(eval "$line4")" = 'all up' ]
 "#,
     ),
     example(
@@ -407,7 +423,7 @@ ready_udp 9000
         &[
             "pktcat compare",
             "pktcat compare --count 20000 --window 1 --plot",
-            "pktcat compare --explain --impair loss=5%,delay=20ms,seed=1",
+            "pktcat compare --explain --impair loss=2%,delay=20ms,seed=1",
         ],
         r#"
 eval "$line1" | grep -q throughput

@@ -63,6 +63,19 @@ fn scan(words: &str, ports: &[u16], fault: Option<&Fault>) -> Seen {
     seen
 }
 
+/// Probes of a port that is an echo service over both protocols: each has a line, whatever it found.
+pub(super) fn ping(options: &str, fault: Option<&Fault>) -> Seen {
+    let peer = crate::compare::peer::echo();
+    let line = format!("ping --count 5 --interval 20ms -w 300ms {options} 127.0.0.1 {}", peer.port);
+    let mut seen = Traced::start(pktcat_line(&line), fault).finish(Ending::ByItself);
+    let text = String::from_utf8_lossy(&seen.stdout).into_owned();
+    let told = (1..=5).filter(|seq| text.contains(&format!(" seq {seq} "))).count();
+    if told != 5 {
+        seen.missing.push(format!("stdout: {told} of 5 probes"));
+    }
+    seen
+}
+
 /// Messages over both protocols to the built-in peer.
 pub(super) fn compare(options: &str, fault: Option<&Fault>) -> Seen {
     let line = format!("compare --json --count 24 --window 2 -w 300ms {options}");

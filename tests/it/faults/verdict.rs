@@ -49,8 +49,9 @@ pub(super) fn wrong(seen: &Seen, fault: &Fault) -> Vec<String> {
     if let Some(misled) = seen.misled.as_ref().filter(|_| !gone) {
         wrong.push(format!("the peer took for a whole message {misled}"));
     }
-    // What a scan found is its status: closed, or no answer.
-    let is_finding = seen.line.contains(" scan ") && matches!(status.code(), Some(4 | 5));
+    // What scan and ping found is their status: refused, no answer, unreachable.
+    let asks = seen.line.contains(" scan ") || seen.line.contains(" ping ");
+    let is_finding = asks && matches!(status.code(), Some(4 | 5 | 7));
     if can_tell && !told && !is_finding && seen.end == End::Itself && !status.success() {
         wrong.push(format!("it ended with {status} without a word"));
     }

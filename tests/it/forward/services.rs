@@ -17,6 +17,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         redis needs [Need::Program("redis-server")],
         nginx needs [Need::Program("nginx")],
         dnsmasq_over_tcp needs [Need::Program("dnsmasq")],
+        dnsmasq_over_udp needs [Need::Program("dnsmasq")],
     ]
 }
 
@@ -147,6 +148,26 @@ fn dnsmasq() -> (Running, u16) {
         );
         words.split_whitespace().map(str::to_owned).collect()
     })
+}
+
+fn dnsmasq_over_udp() {
+    let (_service, port) = dnsmasq();
+    let ask = |port: u16| {
+        let (socket, _) = net::udp();
+        socket.connect(("127.0.0.1", port)).unwrap();
+        socket.send(QUERY).unwrap();
+        let mut answer = [0; 512];
+        let length = socket.recv(&mut answer).expect("no answer in time");
+        answer[..length].to_vec()
+    };
+    let direct = ask(port);
+    assert!(direct.ends_with(&[192, 0, 2, 7]), "{direct:?}");
+    let running = pktcat_line(&format!("forward -u -x 0 127.0.0.1:{port}")).spawn();
+    assert_same(&ask(running.port()), &direct);
+    eventually("the answer to be shown", || {
+        shown(&running.stderr_now(), '<').contains(".host.test.").then_some(())
+    });
+    assert!(shown(&running.stderr_now(), '>').contains(".host.test."));
 }
 
 fn dnsmasq_over_tcp() {

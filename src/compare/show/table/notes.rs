@@ -24,6 +24,14 @@ pub(super) fn write(comparison: &Comparison, text: &mut String) {
         }
     }
     let Some(udp) = udp.side() else { return };
+    if udp.counts.recut > 0 {
+        note(&format!(
+            "The peer merges or splits datagrams: {} of {} messages came back with others in one, or \
+             in pieces, as through a pipe (socat EXEC:cat, ncat -e cat). They count as received.",
+            grouped(udp.counts.recut),
+            grouped(udp.answered()),
+        ));
+    }
     if udp.dropped_here > 0 {
         let were = match udp.dropped_here {
             1 => "1 was".to_owned(),

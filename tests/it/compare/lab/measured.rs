@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::impaired;
 use crate::compare::compare;
 use crate::tests;
 use crate::util::harness::Need;
-use crate::util::pktcat_line;
+use crate::util::{pktcat_line, proc};
 
 pub(super) fn tests() -> Vec<Trial> {
     tests![
@@ -17,6 +18,7 @@ pub(super) fn tests() -> Vec<Trial> {
         the_rate_is_that_of_ip_bytes needs [Need::PrivateNetwork],
         the_queue_bounds_the_delay needs [Need::PrivateNetwork],
         a_clean_network_adds_little needs [Need::PrivateNetwork],
+        waiting_for_packets_costs_nothing needs [Need::PrivateNetwork],
         tcp_and_udp_take_as_long_one_at_a_time needs [Need::Quiet],
     ]
 }
@@ -81,6 +83,26 @@ fn a_clean_network_adds_little() {
             }
         }
         Ok(())
+    });
+}
+
+fn waiting_for_packets_costs_nothing() {
+    once("the processor time", || {
+        let running =
+            pktcat_line("compare --impair delay=300ms,jitter=1ms,seed=1 --window 2").spawn();
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(1) {
+            running.expect_running();
+        }
+        let before = proc::cpu_ticks(running.pid());
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(2) {
+            running.expect_running();
+        }
+        let ticks = proc::cpu_ticks(running.pid()) - before;
+        running.signal(Signal::SIGKILL);
+        running.wait();
+        if ticks <= 4 { Ok(()) } else { Err(format!("{ticks} clock ticks in 2 s")) }
     });
 }
 

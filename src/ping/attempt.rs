@@ -1,0 +1,98 @@
+//! One probe to one address, by a socket of its own.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mio::Interest;
+use socket2::{Domain, Socket, Type};
+
+use super::clock::Departure;
+use super::prober::Answer;
+use crate::error::{Error, Result};
+use crate::io::reactor::{Latch, Reactor};
+use crate::net::address::Protocol;
+use crate::sys::{self, errno};
+
+/// A probe to one address under way.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub socket: Socket,
+    pub latch: Rc<Latch>,
+    pub address: SocketAddr,
+    pub left: Departure,
+}
+
+/// The result of one step of an attempt.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Nothing has come yet.
+    Waiting,
+    /// An answer, and how long it took, if it was one.
+    Told(Answer, Option<Duration>),
+}
+
+/// The result of beginning an attempt.
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// It is under way.
+    Attempt(Attempt),
+    /// It was answered before there was anything to wait for.
+    Told(Answer, Option<Duration>),
+    /// The system has no room for another probe: descriptors, memory or source ports. The error says
+    /// which.
+    NoRoom(Error),
+}
+
+/// A non-blocking socket. It is for one probe, so the options of those for data mean nothing here.
+pub(super) fn open(address: SocketAddr, protocol: Protocol) -> io::Result<Socket> {
+    let kind = match protocol {
+        Protocol::Tcp => Type::STREAM,
+        Protocol::Udp => Type::DGRAM,
+    };
+    sys::socket(Domain::for_address(address), kind)
+}
+
+/// Has the loop tell when something comes.
+pub(super) fn watch(
+    socket: &Socket,
+    interest: Interest,
+    reactor: &mut Reactor,
+) -> Result<Rc<Latch>> {
+    reactor.watch(socket, interest).map_err(|cause| Error::system("poll", &cause))
+}
+
+/// Whether descriptors, memory or source ports have run out.
+pub(super) fn is_no_room(cause: &io::Error) -> bool {
+    matches!(
+        cause.raw_os_error(),
+        Some(
+            libc::EMFILE
+                | libc::ENFILE
+                | libc::ENOBUFS
+                | libc::ENOMEM
+                | libc::EAGAIN
+                | libc::EADDRNOTAVAIL
+        )
+    )
+}
+
+/// What an error says of the peer; `None` when it says nothing.
+pub(super) fn told_by(cause: &io::Error) -> Option<Answer> {
+    // ICMP messages (icmp(7)), no route, and rules of this machine's firewall.
+    if errno::is_unreachable(cause) {
+        return Some(Answer::Unreachable);
+    }
+    match cause.raw_os_error()? {
+        libc::ECONNREFUSED => Some(Answer::Refused),
+        libc::ETIMEDOUT => Some(Answer::Silent),
+        libc::ENOPROTOOPT
+        | libc::ECONNABORTED
+        | libc::EACCES
+        | libc::EPERM
+        | libc::EPROTO
+        | libc::EOPNOTSUPP => Some(Answer::Unreachable),
+        _ => None,
+    }
+}

@@ -1,0 +1,120 @@
+//! A probe by connecting: from SYN to SYN-ACK, or to the reset that refuses it.
+//!
+//! Over loopback the answer is there before connect(2) returns EINPROGRESS, so that a second
+//! connect(2) fetches it at once.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mio::Interest;
+use socket2::{SockAddr, Socket};
+
+use super::attempt::{Attempt, Begun, Step, is_no_room, open, told_by, watch};
+use super::clock::Departure;
+use super::prober::Answer;
+use crate::error::{Error, Result, Status};
+use crate::io::reactor::Reactor;
+use crate::net::address::Protocol;
+use crate::net::socket;
+use crate::sys;
+
+/// The result of sending a SYN.
+pub(super) enum Dialed {
+    /// It was sent, and may be answered already.
+    Socket(Socket, Departure, Option<(Answer, Option<Duration>)>),
+    /// It could not be sent for want of an address to send it from.
+    Unreachable,
+    /// It could not be sent for want of descriptors, memory or source ports.
+    NoRoom(Error),
+}
+
+/// Sends a SYN by a socket that nobody watches yet.
+pub(super) fn dial(address: SocketAddr) -> Result<Dialed> {
+    let failed = |cause: &io::Error| socket::failure::answered(address, cause);
+    let socket = match open(address, Protocol::Tcp) {
+        Ok(socket) => socket,
+        Err(cause) if is_no_room(&cause) => return Ok(Dialed::NoRoom(failed(&cause))),
+        Err(cause) => return Err(failed(&cause)),
+    };
+    // If this fails, closing leaves the connection in TIME-WAIT.
+    let _ = sys::forget_once_closed(&socket);
+    let to = SockAddr::from(address);
+    let left = Departure::now();
+    let mut result = socket.connect(&to);
+    if result.as_ref().is_err_and(is_under_way) {
+        result = socket.connect(&to);
+    }
+    let read = Instant::now();
+    if let Err(cause) = &result
+        && is_no_room(cause)
+    {
+        // IPv6 says so, too, when no address of this machine can be sent from.
+        let error = failed(cause);
+        return Ok(match error.status {
+            Status::Unreachable => Dialed::Unreachable,
+            _ => Dialed::NoRoom(error),
+        });
+    }
+    let answer = judge(&socket, address, result)?;
+    let answer = answer.map(|answer| (answer, is_timed(answer).then(|| left.took(read, None))));
+    Ok(Dialed::Socket(socket, left, answer))
+}
+
+/// Sends a SYN.
+pub(super) fn begin(address: SocketAddr, reactor: &mut Reactor) -> Result<Begun> {
+    Ok(match dial(address)? {
+        Dialed::Unreachable => Begun::Told(Answer::Unreachable, None),
+        Dialed::NoRoom(error) => Begun::NoRoom(error),
+        // Dropping the socket closes the connection, which was all that was wanted.
+        Dialed::Socket(_, _, Some((answer, took))) => Begun::Told(answer, took),
+        Dialed::Socket(socket, left, None) => {
+            let latch = watch(&socket, Interest::WRITABLE, reactor)?;
+            Begun::Attempt(Attempt { socket, latch, address, left })
+        }
+    })
+}
+
+/// Looks whether the SYN was answered.
+pub(super) fn check(attempt: &Attempt) -> Result<Step> {
+    let Attempt { socket, address, left, .. } = attempt;
+    let result = socket.connect(&(*address).into());
+    let read = Instant::now();
+    Ok(match judge(socket, *address, result)? {
+        None => Step::Waiting,
+        Some(answer) => Step::Told(answer, is_timed(answer).then(|| left.took(read, None))),
+    })
+}
+
+fn is_under_way(cause: &io::Error) -> bool {
+    matches!(cause.raw_os_error(), Some(libc::EINPROGRESS | libc::EALREADY))
+}
+
+/// Whether the answer came from the peer, which takes the time of a round trip.
+fn is_timed(answer: Answer) -> bool {
+    matches!(answer, Answer::Open | Answer::Refused)
+}
+
+/// What the result of connect(2) says; `None` while there is no answer.
+fn judge(socket: &Socket, address: SocketAddr, result: io::Result<()>) -> Result<Option<Answer>> {
+    let Err(cause) = result else { return Ok(Some(connected(socket, address))) };
+    match cause.raw_os_error() {
+        _ if is_under_way(&cause) => Ok(None),
+        Some(libc::EISCONN) => Ok(Some(connected(socket, address))),
+        // The handshake was completed before the connection was broken: somebody listens.
+        Some(libc::ECONNRESET | libc::EPIPE) => Ok(Some(Answer::Open)),
+        _ => match told_by(&cause) {
+            Some(answer) => Ok(Some(answer)),
+            None => Err(socket::failure::answered(address, &cause)),
+        },
+    }
+}
+
+/// On this machine the kernel may choose the port that is asked as the source port; then, with no
+/// listener there, the socket connects to itself (simultaneous open, RFC 9293, 3.5).
+fn connected(socket: &Socket, address: SocketAddr) -> Answer {
+    let local = socket::local_address(socket).and_then(|local| local.internet());
+    let is_own =
+        local.is_some_and(|local| (local.ip(), local.port()) == (address.ip(), address.port()));
+    if is_own { Answer::Refused } else { Answer::Open }
+}

@@ -1,0 +1,138 @@
+//! `pktcat scan --wait`: until every port is open, and not before.
+
+use std::net::{TcpListener, UdpSocket};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
+
+use crate::tests;
+use crate::util::{Running, eventually, net, pktcat_line};
+
+pub(crate) fn tests() -> Vec<Trial> {
+    tests![
+        it_ends_when_the_last_port_is_open,
+        a_port_that_went_away_is_waited_for_again,
+        one_port_is_enough_for_any,
+        it_gives_up_in_time_and_says_what_is_open,
+        datagrams_are_sent_until_somebody_answers,
+        what_is_open_is_not_waited_for,
+        it_ends_soon_after_a_port_opens,
+        a_signal_ends_it,
+    ]
+}
+
+fn waiting(options: &str, ports: &[u16]) -> Running {
+    let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+    pktcat_line(&format!("scan -n {options} 127.0.0.1 {}", ports.join(","))).spawn()
+}
+
+/// A listener at a port that refused until now.
+fn open(held: impl Sized, port: u16) -> TcpListener {
+    drop(held);
+    eventually("the port", || TcpListener::bind(("127.0.0.1", port)).ok())
+}
+
+fn it_ends_when_the_last_port_is_open() {
+    let (_there, first) = net::listener();
+    let (held, second) = net::refusing_port();
+    let (held_too, third) = net::refusing_port();
+    let run = waiting("--wait 1m", &[first, second, third]);
+    run.expect_running();
+    let _second = open(held, second);
+    run.expect_running();
+    let _third = open(held_too, third);
+    let ended = run.wait().expect_code(0);
+    let mut ports = [first, second, third];
+    ports.sort_unstable();
+    let shown: Vec<_> = ended
+        .stdout_text()
+        .lines()
+        .map(|line| line.split_once('/').unwrap().0.parse::<u16>().unwrap())
+        .collect();
+    assert_eq!(shown, ports);
+    assert!(ended.stderr.starts_with("3 open, 0 closed, 0 filtered, "), "{}", ended.stderr);
+}
+
+/// The first is open only until the second is: they never were at the same time.
+fn a_port_that_went_away_is_waited_for_again() {
+    let (first_held, first) = net::refusing_port();
+    let (second_held, second) = net::refusing_port();
+    let run = waiting("--wait 1m", &[first, second]);
+    let listener = open(first_held, first);
+    listener.accept().unwrap();
+    drop(listener);
+    let _second = open(second_held, second);
+    run.expect_running();
+    let _first = open((), first);
+    run.wait().expect_code(0);
+}
+
+fn one_port_is_enough_for_any() {
+    let (_held, closed) = net::refusing_port();
+    let (held, port) = net::refusing_port();
+    let run = waiting("--any --wait 1m", &[closed, port]);
+    run.expect_running();
+    let _listener = open(held, port);
+    run.wait().expect_code(0);
+}
+
+fn it_gives_up_in_time_and_says_what_is_open() {
+    let (_listener, there) = net::listener();
+    let (_held, closed) = net::refusing_port();
+    let begun = Instant::now();
+    let ended = waiting("--all --wait 300ms", &[there, closed]).wait().expect_code(4);
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    let text = ended.stdout_text();
+    assert!(text.contains(&format!("{there}/tcp open ")), "{text}");
+    assert!(text.contains(&format!("{closed}/tcp closed")), "{text}");
+    let (_queue, silent) = net::unanswering_port();
+    waiting("--wait 300ms", &[silent]).wait().expect_code(5);
+}
+
+fn datagrams_are_sent_until_somebody_answers() {
+    let (deaf, port) = net::udp();
+    deaf.connect(("127.0.0.1", port)).unwrap();
+    let run = waiting("-u --wait 1m", &[port]);
+    run.expect_running();
+    drop(deaf);
+    let socket = eventually("the port", || UdpSocket::bind(("127.0.0.1", port)).ok());
+    thread::spawn(move || {
+        while let Ok((_, peer)) = socket.recv_from(&mut [0; 100]) {
+            drop(socket.send_to(b"x", peer));
+        }
+    });
+    run.wait().expect_code(0);
+}
+
+fn what_is_open_is_not_waited_for() {
+    let (_listener, port) = net::listener();
+    let begun = Instant::now();
+    waiting("--wait 1m", &[port]).wait().expect_code(0);
+    assert!(begun.elapsed() < Duration::from_secs(20));
+}
+
+/// Timed: the best of some tries, as the machine may be late itself.
+fn it_ends_soon_after_a_port_opens() {
+    let late = (0..5).map(|_| {
+        let (held, port) = net::refusing_port();
+        let run = waiting("--wait 1m", &[port]);
+        thread::sleep(Duration::from_millis(200));
+        let _listener = open(held, port);
+        let opened = Instant::now();
+        run.wait().expect_code(0);
+        opened.elapsed()
+    });
+    let late: Vec<_> = late.collect();
+    let soon = late.iter().filter(|late| **late <= Duration::from_millis(50)).count();
+    assert!(soon >= 3, "{late:?}");
+}
+
+fn a_signal_ends_it() {
+    let (_held, port) = net::refusing_port();
+    let run = waiting("--wait 1m", &[port]);
+    run.expect_running();
+    run.signal(Signal::SIGTERM);
+    run.wait().expect_signal(Signal::SIGTERM);
+}
