@@ -268,6 +268,36 @@ pub(crate) fn set_congestion_control(socket: impl AsFd, name: &str) -> io::Resul
     system::set_congestion_control(socket.as_fd(), name)
 }
 
+/// Has the kernel note for each datagram of this socket when it arrived.
+///
+/// # Errors
+/// When the system cannot do that.
+pub(crate) fn stamp_arrivals(socket: impl AsFd) -> io::Result<()> {
+    system::stamp_arrivals(socket.as_fd())
+}
+
+/// Receives the next datagram without waiting, with the time of its arrival if that [is
+/// noted](stamp_arrivals).
+///
+/// # Errors
+/// What recvmsg(2) says, `WouldBlock` when there is none.
+pub(crate) fn receive_stamped(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Stamped> {
+    again(|| system::receive_stamped(socket.as_fd(), buffer))
+}
+
+/// Has a TCP connection forgotten as soon as the peer has acknowledged the FIN that closing the socket
+/// sends (TCP_LINGER2, tcp(7)).
+///
+/// The peer reads the end of the stream, as ever, and its own FIN is answered by a reset, so that
+/// neither end is left in TIME-WAIT (RFC 9293, 3.6), which would take a source port out of use for a
+/// minute.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub(crate) fn forget_once_closed(socket: impl AsFd) -> io::Result<()> {
+    system::forget_once_closed(socket.as_fd())
+}
+
 /// How many datagrams the kernel has dropped at this socket since it was made, because its
 /// receive buffer was full (SO_MEMINFO of `linux/sock_diag.h`).
 ///
