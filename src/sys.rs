@@ -11,6 +11,7 @@ mod facts;
 mod names;
 mod retry;
 mod system;
+mod timer;
 mod unix;
 
 #[cfg(not(target_os = "linux"))]
@@ -25,6 +26,7 @@ pub(crate) use facts::{
 pub(crate) use names::{local_name, unix_address};
 pub(crate) use retry::again;
 pub(crate) use system::PrivateNetwork;
+pub(crate) use timer::Timer;
 
 use std::io;
 use std::net::SocketAddr;
@@ -387,34 +389,6 @@ pub(crate) fn null_device() -> Option<u64> {
 #[must_use]
 pub(crate) fn is_terminal_master(fd: impl AsFd) -> bool {
     unix::is_terminal_master(fd.as_fd())
-}
-
-/// A timer that a poller can watch: readable once its time has come.
-pub(crate) struct Timer(system::Timer);
-
-impl Timer {
-    /// A timer that is not set.
-    ///
-    /// # Errors
-    /// When the system has no descriptors left.
-    pub(crate) fn new() -> io::Result<Self> {
-        system::Timer::new().map(Self)
-    }
-
-    /// It rings once after this time, to the nanosecond as far as the system knows it, and no more at
-    /// the time it was set to before. A timer of no length never rings.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub(crate) fn set(&self, after: Duration) -> io::Result<()> {
-        self.0.set(after)
-    }
-}
-
-impl AsFd for Timer {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
 }
 
 /// The device number of a terminal. It is the same whichever name the terminal was opened by, also
