@@ -258,7 +258,7 @@ impl std::error::Error for Error {}
 
 /// The cause without Rust's `(os error N)` tail.
 fn describe(cause: &io::Error) -> String {
-    let mut text = cause.to_string();
+    let mut text = errno::words(cause).map_or_else(|| cause.to_string(), str::to_owned);
     if let Some(tail) = text.find(" (os error") {
         text.truncate(tail);
     }

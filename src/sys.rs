@@ -11,6 +11,7 @@ mod facts;
 mod names;
 mod retry;
 mod system;
+mod timer;
 mod unix;
 
 #[cfg(not(target_os = "linux"))]
@@ -25,13 +26,12 @@ pub(crate) use facts::{
 pub(crate) use names::{local_name, unix_address};
 pub(crate) use retry::again;
 pub(crate) use system::PrivateNetwork;
+pub(crate) use timer::Timer;
 
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-use std::time::Duration;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -147,9 +147,10 @@ pub(crate) fn accept(listener: impl AsFd) -> io::Result<(Socket, Option<Address>
 /// Gives a local socket an abstract name of the system's choice ("autobind", unix(7)).
 ///
 /// # Errors
-/// When no name is left, or the system has no abstract names.
+/// When no name is left.
 pub(crate) fn name_by_itself(socket: impl AsFd) -> io::Result<()> {
-    system::name_by_itself(socket.as_fd())
+    let unnamed = nix::sys::socket::UnixAddr::new_unnamed();
+    Ok(nix::sys::socket::bind(socket.as_fd().as_raw_fd(), &unnamed)?)
 }
 
 /// Raises the soft limit of open descriptors to the hard one (RLIMIT_NOFILE, getrlimit(2)), and
@@ -198,7 +199,7 @@ pub(crate) fn tcp_state(socket: impl AsFd) -> io::Result<TcpState> {
 /// # Errors
 /// When the socket is no TCP socket.
 pub(crate) fn tcp_peer_has_closed(socket: impl AsFd) -> io::Result<bool> {
-    system::tcp_peer_has_closed(socket.as_fd())
+    linux::tcp_peer_has_closed(socket.as_fd())
 }
 
 /// Asks the kernel how many probes a TCP connection has sent since its peer last answered (`tcpi_probes` of
@@ -207,7 +208,7 @@ pub(crate) fn tcp_peer_has_closed(socket: impl AsFd) -> io::Result<bool> {
 /// # Errors
 /// When the socket is no TCP socket.
 pub(crate) fn tcp_unanswered_probes(socket: impl AsFd) -> io::Result<u8> {
-    system::tcp_unanswered_probes(socket.as_fd())
+    linux::tcp_unanswered_probes(socket.as_fd())
 }
 
 /// Asks the kernel what a TCP connection has sent and received (TCP_INFO, tcp(7)); `None` when
@@ -386,34 +387,6 @@ pub(crate) fn null_device() -> Option<u64> {
 #[must_use]
 pub(crate) fn is_terminal_master(fd: impl AsFd) -> bool {
     unix::is_terminal_master(fd.as_fd())
-}
-
-/// A timer that a poller can watch: readable once its time has come.
-pub(crate) struct Timer(system::Timer);
-
-impl Timer {
-    /// A timer that is not set.
-    ///
-    /// # Errors
-    /// When the system has no descriptors left.
-    pub(crate) fn new() -> io::Result<Self> {
-        system::Timer::new().map(Self)
-    }
-
-    /// It rings once after this time, to the nanosecond as far as the system knows it, and no more at
-    /// the time it was set to before. A timer of no length never rings.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub(crate) fn set(&self, after: Duration) -> io::Result<()> {
-        self.0.set(after)
-    }
-}
-
-impl AsFd for Timer {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
 }
 
 /// The device number of a terminal. It is the same whichever name the terminal was opened by, also

@@ -13,7 +13,7 @@ use freebsd as own;
 #[cfg(target_os = "macos")]
 use macos as own;
 
-pub(super) use own::{NO_SIGNAL, bind_device, congestion_control, set_congestion_control};
+pub(super) use own::{NO_SIGNAL, bind_device};
 pub(super) use timer::Timer;
 
 use std::io;
@@ -108,11 +108,6 @@ pub(super) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Local sockets have names in the file system only.
-pub(super) fn name_by_itself(_: BorrowedFd<'_>) -> io::Result<()> {
-    missing()
-}
-
 /// pipe2(2) is FreeBSD's alone.
 pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = nix::unistd::pipe()?;
@@ -193,16 +188,6 @@ pub(super) fn tcp_state(fd: BorrowedFd<'_>) -> io::Result<TcpState> {
     }
 }
 
-pub(super) fn tcp_peer_has_closed(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    const CLOSE_WAIT: u8 = 5;
-    let (state, _) = get_option::<u8>(fd, libc::IPPROTO_TCP, own::TCP_INFO)?;
-    Ok(state == CLOSE_WAIT)
-}
-
-pub(super) fn tcp_unanswered_probes(_: BorrowedFd<'_>) -> io::Result<u8> {
-    missing()
-}
-
 /// Neither system counts segments without data.
 pub(super) fn tcp_counts(_: BorrowedFd<'_>) -> io::Result<Option<TcpCounts>> {
     Ok(None)
@@ -225,6 +210,14 @@ pub(super) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u32> {
 }
 
 /// No congestion control that paces is the system's own choice here.
+pub(super) fn congestion_control(_: BorrowedFd<'_>) -> io::Result<String> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn set_congestion_control(_: BorrowedFd<'_>, _: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 pub(super) fn stop_pacing(_: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }

@@ -33,3 +33,71 @@ const UNWATCHABLE: &[i32] = &[libc::EPERM];
 #[cfg(not(target_os = "linux"))]
 const UNWATCHABLE: &[i32] =
     &[libc::EPERM, libc::EINVAL, libc::ENODEV, libc::ENXIO, libc::EOPNOTSUPP, libc::ENOTSUP];
+
+/// The words for an error, the same whichever C library the program was built with; `None` for one that seldom
+/// occurs, for which the library has to find them. (strerror(3) of musl, macOS and FreeBSD has other words for some.)
+#[must_use]
+pub(crate) fn words(cause: &io::Error) -> Option<&'static str> {
+    let code = cause.raw_os_error()?;
+    WORDS.iter().find(|(known, _)| *known == code).map(|(_, words)| *words)
+}
+
+/// Those of the GNU C library.
+const WORDS: &[(i32, &str)] = &[
+    (libc::EACCES, "Permission denied"),
+    (libc::EADDRINUSE, "Address already in use"),
+    (libc::EADDRNOTAVAIL, "Cannot assign requested address"),
+    (libc::EAFNOSUPPORT, "Address family not supported by protocol"),
+    (libc::EBADF, "Bad file descriptor"),
+    (libc::EBUSY, "Device or resource busy"),
+    (libc::ECONNABORTED, "Software caused connection abort"),
+    (libc::ECONNREFUSED, "Connection refused"),
+    (libc::ECONNRESET, "Connection reset by peer"),
+    (libc::EDESTADDRREQ, "Destination address required"),
+    (libc::EDQUOT, "Disk quota exceeded"),
+    (libc::EFBIG, "File too large"),
+    (libc::EHOSTDOWN, "Host is down"),
+    (libc::EHOSTUNREACH, "No route to host"),
+    (libc::EINVAL, "Invalid argument"),
+    (libc::EIO, "Input/output error"),
+    (libc::EISDIR, "Is a directory"),
+    (libc::ELOOP, "Too many levels of symbolic links"),
+    (libc::EMFILE, "Too many open files"),
+    (libc::EMSGSIZE, "Message too long"),
+    (libc::ENAMETOOLONG, "File name too long"),
+    (libc::ENETDOWN, "Network is down"),
+    (libc::ENETUNREACH, "Network is unreachable"),
+    (libc::ENFILE, "Too many open files in system"),
+    (libc::ENOBUFS, "No buffer space available"),
+    (libc::ENODEV, "No such device"),
+    (libc::ENOENT, "No such file or directory"),
+    (libc::ENOMEM, "Cannot allocate memory"),
+    (libc::ENOPROTOOPT, "Protocol not available"),
+    (libc::ENOSPC, "No space left on device"),
+    (libc::ENOSYS, "Function not implemented"),
+    (libc::ENOTCONN, "Transport endpoint is not connected"),
+    (libc::ENOTDIR, "Not a directory"),
+    (libc::ENXIO, "No such device or address"),
+    (libc::EOPNOTSUPP, "Operation not supported"),
+    (libc::EPERM, "Operation not permitted"),
+    (libc::EPIPE, "Broken pipe"),
+    (libc::EPROTONOSUPPORT, "Protocol not supported"),
+    (libc::EPROTOTYPE, "Protocol wrong type for socket"),
+    (libc::EROFS, "Read-only file system"),
+    (libc::ESTALE, "Stale file handle"),
+    (libc::ETIMEDOUT, "Connection timed out"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_env = "gnu")]
+    fn the_words_are_those_of_the_gnu_c_library() {
+        for (code, words) in WORDS {
+            let error = io::Error::from_raw_os_error(*code);
+            assert_eq!(error.to_string(), format!("{words} (os error {code})"));
+        }
+    }
+}

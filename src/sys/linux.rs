@@ -26,7 +26,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
-use nix::sys::socket::{MsgFlags, UnixAddr, setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
 use nix::sys::stat::Mode;
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -58,10 +58,6 @@ pub(super) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
 
 pub(super) fn bind_device(socket: &Socket, device: &str, _: Domain) -> io::Result<()> {
     socket.bind_device(Some(device.as_bytes()))
-}
-
-pub(super) fn name_by_itself(fd: BorrowedFd<'_>) -> io::Result<()> {
-    Ok(nix::sys::socket::bind(fd.as_raw_fd(), &UnixAddr::new_unnamed())?)
 }
 
 pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {

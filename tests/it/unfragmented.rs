@@ -4,7 +4,7 @@ use libtest_mimic::Trial;
 
 use crate::tests;
 use crate::util::harness::Need;
-use crate::util::{Ended, program};
+use crate::util::{Ended, binary, program};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -18,7 +18,7 @@ pub(crate) fn tests() -> Vec<Trial> {
 /// What a shell script ends with in a network whose packets have at most 1,500 bytes; `$0` is pktcat.
 fn narrow(script: &str) -> Ended {
     let script = format!("ip link set lo up mtu 1500 || exit 99\n{script}");
-    program("unshare", ["-n", "sh", "-c", &script, env!("CARGO_BIN_EXE_pktcat")]).run()
+    program("unshare", ["-n", "sh", "-c", &script, binary()]).run()
 }
 
 fn a_datagram_that_is_too_long_names_the_path_mtu() {

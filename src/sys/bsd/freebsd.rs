@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
-use socket2::{Domain, SockRef, Socket};
+use socket2::{Domain, Socket};
 
 /// A call that finds a connection broken says so, instead of a signal (send(2)).
 pub(crate) const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
@@ -32,14 +32,4 @@ pub(crate) fn bind_device(_: &Socket, _: &str, _: Domain) -> io::Result<()> {
 /// IP_RECVDSTADDR (ip(4)).
 pub(crate) fn tell_ipv4_destinations(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(setsockopt(&fd, sockopt::Ipv4RecvDstAddr, &true)?)
-}
-
-pub(crate) fn congestion_control(fd: BorrowedFd<'_>) -> io::Result<String> {
-    let name = SockRef::from(&fd).tcp_congestion()?;
-    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-    Ok(String::from_utf8_lossy(name).into_owned())
-}
-
-pub(crate) fn set_congestion_control(fd: BorrowedFd<'_>, name: &str) -> io::Result<()> {
-    SockRef::from(&fd).set_tcp_congestion(name.as_bytes())
 }

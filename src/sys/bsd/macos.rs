@@ -35,13 +35,3 @@ pub(crate) fn bind_device(socket: &Socket, device: &str, domain: Domain) -> io::
 pub(crate) fn tell_ipv4_destinations(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(setsockopt(&fd, sockopt::Ipv4PacketInfo, &true)?)
 }
-
-/// Sockets have what the system has; TCP_CONGESTION is unknown here.
-pub(crate) fn congestion_control(_: BorrowedFd<'_>) -> io::Result<String> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// As for [`congestion_control`].
-pub(crate) fn set_congestion_control(_: BorrowedFd<'_>, _: &str) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}

@@ -5,7 +5,7 @@ use libtest_mimic::Trial;
 
 use super::with_namespaces;
 use crate::util::harness::{self, Need};
-use crate::util::{Ended, pktcat_line, program};
+use crate::util::{Ended, binary, pktcat_line, program};
 
 /// A test in namespaces that these words make.
 type Run = Box<dyn Fn(&[&'static str]) + Send + Sync>;
@@ -109,7 +109,7 @@ fn answers(unshare: &[&'static str], service: &Service) {
     let script = format!("{SERVER}\n");
     let wrapped = format!("exec {command}");
     let words = unshare.iter().copied().chain(["-n", "-m", "sh", "-uc", &script, "sh"]);
-    let words = words.chain([path, env!("CARGO_BIN_EXE_pktcat"), &port, "sh", "-c", &wrapped]);
+    let words = words.chain([path, binary(), &port, "sh", "-c", &wrapped]);
     let ended = program("env", words).run();
     // The port beside it has no service.
     assert_eq!(ended.status.code(), Some(4), "{}", ended.stderr);
@@ -141,7 +141,7 @@ port=$(cat "$1/port")
         line.replace("PORT", "$port")
     );
     let words = unshare.iter().copied().chain(["-n", "-m", "sh", "-euc", &script, "sh"]);
-    program("env", words.chain([path, env!("CARGO_BIN_EXE_pktcat")])).run()
+    program("env", words.chain([path, binary()])).run()
 }
 
 fn late_name(unshare: &[&'static str]) {

@@ -68,7 +68,8 @@ impl Need {
             Self::Ipv6 => std::net::UdpSocket::bind("[::1]:0").is_ok(),
             Self::ProtectedLinks => std::fs::read_to_string("/proc/sys/fs/protected_symlinks")
                 .is_ok_and(|text| text.trim() == "1"),
-            Self::Strace => can_trace(),
+            // The names of system calls are those that the GNU C library makes.
+            Self::Strace => can_trace() && !is_static(super::binary()),
             Self::PrivateNetwork => {
                 let mut options = std::fs::OpenOptions::new();
                 let device = options.read(true).write(true).open("/dev/net/tun").is_ok();
@@ -96,7 +97,7 @@ impl Need {
             Self::Ipv6 => "IPv6",
             Self::ProtectedLinks => "fs.protected_symlinks",
             Self::Descriptors(_) => "a higher limit of open descriptors",
-            Self::Strace => "strace and leave to trace",
+            Self::Strace => "strace, leave to trace, and a program of the GNU C library",
             Self::PrivateNetwork => "/dev/net/tun and network namespaces",
             Self::OrdinaryPrivateNetwork => "root, /dev/net/tun and user namespaces",
             Self::Quiet => "PKTCAT_TIMED_TESTS=1 on a quiet machine",
