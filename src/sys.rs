@@ -31,7 +31,7 @@ pub(crate) use timer::Timer;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -149,8 +149,7 @@ pub(crate) fn accept(listener: impl AsFd) -> io::Result<(Socket, Option<Address>
 /// # Errors
 /// When no name is left.
 pub(crate) fn name_by_itself(socket: impl AsFd) -> io::Result<()> {
-    let unnamed = nix::sys::socket::UnixAddr::new_unnamed();
-    Ok(nix::sys::socket::bind(socket.as_fd().as_raw_fd(), &unnamed)?)
+    system::name_by_itself(socket.as_fd())
 }
 
 /// Raises the soft limit of open descriptors to the hard one (RLIMIT_NOFILE, getrlimit(2)), and
@@ -199,7 +198,7 @@ pub(crate) fn tcp_state(socket: impl AsFd) -> io::Result<TcpState> {
 /// # Errors
 /// When the socket is no TCP socket.
 pub(crate) fn tcp_peer_has_closed(socket: impl AsFd) -> io::Result<bool> {
-    linux::tcp_peer_has_closed(socket.as_fd())
+    system::tcp_peer_has_closed(socket.as_fd())
 }
 
 /// Asks the kernel how many probes a TCP connection has sent since its peer last answered (`tcpi_probes` of
@@ -208,7 +207,7 @@ pub(crate) fn tcp_peer_has_closed(socket: impl AsFd) -> io::Result<bool> {
 /// # Errors
 /// When the socket is no TCP socket.
 pub(crate) fn tcp_unanswered_probes(socket: impl AsFd) -> io::Result<u8> {
-    linux::tcp_unanswered_probes(socket.as_fd())
+    system::tcp_unanswered_probes(socket.as_fd())
 }
 
 /// Asks the kernel what a TCP connection has sent and received (TCP_INFO, tcp(7)); `None` when

@@ -218,6 +218,20 @@ pub(super) fn set_congestion_control(_: BorrowedFd<'_>, _: &str) -> io::Result<(
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// A name of the system's choice is Linux's.
+pub(super) fn name_by_itself(_: BorrowedFd<'_>) -> io::Result<()> {
+    missing()
+}
+
+/// The state of a connection does not tell apart who has closed first.
+pub(super) fn tcp_peer_has_closed(_: BorrowedFd<'_>) -> io::Result<bool> {
+    missing()
+}
+
+pub(super) fn tcp_unanswered_probes(_: BorrowedFd<'_>) -> io::Result<u8> {
+    missing()
+}
+
 pub(super) fn stop_pacing(_: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }

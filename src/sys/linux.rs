@@ -244,6 +244,11 @@ pub(super) fn set_congestion_control(fd: BorrowedFd<'_>, name: &str) -> io::Resu
     SockRef::from(&fd).set_tcp_congestion(name.as_bytes())
 }
 
+pub(super) fn name_by_itself(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let unnamed = nix::sys::socket::UnixAddr::new_unnamed();
+    Ok(nix::sys::socket::bind(fd.as_raw_fd(), &unnamed)?)
+}
+
 pub(super) fn stop_pacing(fd: BorrowedFd<'_>) -> io::Result<()> {
     let socket = SockRef::from(&fd);
     if socket.tcp_congestion()?.starts_with(PACES) {
