@@ -49,7 +49,7 @@ fn too_few_replies_are_told_by_their_number() {
 }
 
 fn what_is_missing_is_named() {
-    let all = "a command is missing: listen, connect, forward, scan, compare or completions";
+    let all = "a command is missing: listen, connect, ping, forward, scan, compare or completions";
     for (line, says, help) in [
         ("", all, "pktcat --help"),
         ("listen", "PORT is missing", "pktcat listen --help"),

@@ -33,7 +33,7 @@ pub(crate) fn tests() -> Vec<Trial> {
 /// Clients that are there at once.
 const MANY: u64 = 10_000;
 /// Descriptors for everything but clients, each of which takes two: here, and in the forwarder.
-const OTHERS: u64 = 400;
+const OTHERS: u64 = 2_000;
 /// With fewer descriptors it would not be many clients.
 const FEWEST: u64 = 2 * 1_000 + OTHERS;
 
