@@ -6,7 +6,7 @@
 //! when they have something to hand on next.
 //!
 //! - [`spec`] what is asked for, and which of it means something to whom
-//! - [`line`] messages: datagrams, packets
+//! - [`mod@line`] messages: datagrams, packets
 //! - [`shaper`] byte streams
 //! - [`bottleneck`] the rate that both have in common
 
