@@ -8,6 +8,7 @@ use clap::Args;
 use super::addressing::AddressingArgs;
 use super::seeing::SeeingArgs;
 use super::socket::SocketArgs;
+use super::tls::{AdmitArgs, TlsArgs, TrustArgs};
 use crate::units;
 
 /// What `pktcat forward` does, in one line.
@@ -18,11 +19,11 @@ pub(super) const ABOUT: &str =
 #[derive(Debug, Args)]
 #[command(about = ABOUT, override_usage = "pktcat forward [OPTIONS] FROM TO")]
 pub struct ForwardArgs {
-    /// Where to listen: [tcp:|udp:|unix:]ADDRESS; a bare PORT is one of this machine alone
+    /// Where to listen: [tcp:|udp:|tls:|unix:]ADDRESS; a bare PORT is one of this machine alone
     #[arg(value_name = "FROM")]
     pub from: String,
 
-    /// Where every client's connection leads: [tcp:|udp:|unix:]ADDRESS
+    /// Where every client's connection leads: [tcp:|udp:|tls:|unix:]ADDRESS
     #[arg(value_name = "TO")]
     pub to: String,
 
@@ -89,6 +90,27 @@ pub struct ForwardArgs {
     /// Do not let this block of addresses in; may repeat
     #[arg(long, value_name = "CIDR", help_heading = "Clients")]
     pub deny: Vec<String>,
+
+    /// The proxy that connects to TO in our place.
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "Reach TO by socks5://[USER:PASS@]HOST:PORT or http://[USER:PASS@]HOST:PORT",
+        help_heading = "Protocol and addresses"
+    )]
+    pub proxy: Option<String>,
+
+    /// TLS: --cert, --key and --client-ca are for FROM, --alpn is for TO.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+
+    /// Whom TLS with TO trusts.
+    #[command(flatten)]
+    pub trust: TrustArgs,
+
+    /// Whom TLS at FROM lets in.
+    #[command(flatten)]
+    pub admit: AdmitArgs,
 
     /// Say on stderr what happens, and a summary at the end
     #[arg(short, long, help_heading = "What it says")]

@@ -8,6 +8,7 @@ use socket2::Socket;
 use super::bind::{Binding, announce, bind, longest};
 use super::check;
 use super::parts::watch_socket;
+use super::tls;
 use super::watch::{self, Watched};
 use crate::config::{Forward, Place};
 use crate::engine::datagram::{Datagram, Peers};
@@ -19,6 +20,8 @@ use crate::net::address::Protocol;
 use crate::run::session::Session;
 use crate::setup::accept::Acceptor;
 use crate::setup::dial::From;
+use crate::setup::opening::Stages;
+use crate::setup::proxy::Destination;
 use crate::setup::resolve;
 use crate::setup::target::Target;
 use crate::sys::{self, Fetch};
@@ -47,6 +50,8 @@ pub(crate) fn run(config: &Forward) -> Result<()> {
 struct Ready {
     access: AccessList,
     to: Target,
+    /// What a connection to TO goes through before bytes pass.
+    stages: Stages,
 }
 
 fn prepare(config: &Forward, session: &mut Session) -> Result<Ready> {
@@ -55,7 +60,12 @@ fn prepare(config: &Forward, session: &mut Session) -> Result<Ready> {
     }
     let names = config.names();
     let access = config.access(|host| resolve::resolve_host(session, host, 0, names, None))?;
-    let to = match &config.to.place {
+    let place = match &config.proxy {
+        // The proxy looks TO up.
+        Some(proxy) => &Place::Internet(proxy.place.clone()),
+        None => &config.to.place,
+    };
+    let to = match place {
         Place::Unix(path) => Target::Local(Rc::from(path.as_path()), config.options.clone()),
         Place::Internet(target) => {
             let port = check::peer_port(target, config.to.protocol)?;
@@ -64,15 +74,31 @@ fn prepare(config: &Forward, session: &mut Session) -> Result<Ready> {
             Target::Internet(addresses, Rc::new(from))
         }
     };
-    Ok(Ready { access, to })
+    let stages = stages(config, session)?;
+    Ok(Ready { access, to, stages })
 }
 
-fn streams(config: &Forward, Ready { access, to }: Ready, session: &mut Session) -> Result<()> {
+fn streams(
+    config: &Forward,
+    Ready { access, to, stages }: Ready,
+    session: &mut Session,
+) -> Result<()> {
     let descriptors = sys::raise_descriptor_limit();
+    let host = match &config.from.place {
+        Place::Internet(target) => target.host.as_deref(),
+        Place::Unix(_) => None,
+    };
+    let welcome = match &config.from_tls {
+        Some(tls) => Some(tls::acceptor(tls, host, session)?),
+        None => None,
+    };
     let listener = bound(config, session)?;
     let acceptor = Acceptor::new(listener, access, config.max_clients, session)?;
     let settings = streams::Settings {
         to,
+        welcome,
+        stages,
+        handshake: tls::HANDSHAKE,
         connect_timeout: config.connect_timeout,
         idle: config.idle,
         datagrams: config.messages,
@@ -84,7 +110,11 @@ fn streams(config: &Forward, Ready { access, to }: Ready, session: &mut Session)
     streams::Forwarder::new(settings, acceptor, Instant::now()).run(session)
 }
 
-fn datagrams(config: &Forward, Ready { access, to }: Ready, session: &mut Session) -> Result<()> {
+fn datagrams(
+    config: &Forward,
+    Ready { access, to, .. }: Ready,
+    session: &mut Session,
+) -> Result<()> {
     let descriptors = sys::raise_descriptor_limit();
     let socket = Rc::new(bound(config, session)?);
     session.count_drops_of(&socket);
@@ -124,4 +154,21 @@ fn bound(config: &Forward, session: &mut Session) -> Result<Socket> {
     let socket = bind(binding, protocol, session)?;
     announce(binding, &[(protocol, &socket)], session)?;
     Ok(socket)
+}
+
+/// What a connection to TO goes through before bytes pass.
+fn stages(config: &Forward, session: &mut Session) -> Result<Stages> {
+    let proxy = match (&config.proxy, &config.to.place) {
+        (Some(proxy), Place::Internet(target)) => {
+            let port = check::peer_port(target, Protocol::Tcp)?;
+            let host = target.host.as_deref().unwrap_or("localhost");
+            Some((Rc::new(proxy.clone()), Destination::new(host, port)?))
+        }
+        _ => None,
+    };
+    let tls = match &config.to_tls {
+        Some(config) => Some(Rc::new(tls::connector(config, session)?)),
+        None => None,
+    };
+    Ok(Stages { proxy, tls })
 }

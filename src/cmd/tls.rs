@@ -16,7 +16,7 @@ use crate::serve::hub::Handshakes;
 use crate::setup::tls::{Acceptor, Common, Connector, Identity, Secrets, Trusted, roots};
 
 /// How long a handshake may take unless `--connect-timeout` says otherwise.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// The limit for a handshake, counted from this time on.
 pub(super) fn limit(given: Option<Duration>, from: Instant) -> Limit {

@@ -9,8 +9,10 @@ use super::distinct;
 use super::impair;
 use super::network::{family, lookup, options};
 use super::place::Place;
+use super::proxy;
 use super::seen::{Seen, verbosity};
-use crate::cli::ForwardArgs;
+use super::tls::{TlsClient, TlsListener};
+use crate::cli::{ForwardArgs, TlsArgs};
 use crate::engine::framing::Format;
 use crate::engine::impair::Traffic;
 use crate::error::{Error, Result};
@@ -20,6 +22,7 @@ use crate::net::address::{Family, HostPort, Lookup, Protocol};
 use crate::net::options::Options;
 use crate::observe::journal::Verbosity;
 use crate::observe::report::Leaving;
+use crate::setup::proxy::Proxy;
 use crate::sys::Offload;
 
 /// Settings of `pktcat forward`.
@@ -57,13 +60,28 @@ pub(crate) struct Forward {
     pub options: Options,
     /// Whether bulk data may take ways that only this system has.
     pub offload: Offload,
+    /// TLS with clients.
+    pub from_tls: Option<TlsListener>,
+    /// TLS with TO.
+    pub to_tls: Option<TlsClient>,
+    /// The proxy that connects to TO in our place (`--proxy`).
+    pub proxy: Option<Proxy>,
     allow: Vec<String>,
     deny: Vec<String>,
+}
+
+/// Whether a stream is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Security {
+    Plain,
+    Tls,
 }
 
 /// One of the two ends of a forwarder.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
+    /// Whether it speaks TLS.
+    security: Security,
     /// Whether it speaks in a stream or in datagrams.
     pub protocol: Protocol,
     /// Where it is.
@@ -73,25 +91,67 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Reads `[tcp:|udp:|unix:]ADDRESS`.
     fn parse(word: &str, default: Protocol) -> Result<Self> {
-        let (protocol, address) = match word.split_once(':') {
-            Some(("tcp", address)) => (Protocol::Tcp, address),
-            Some(("udp", address)) => (Protocol::Udp, address),
+        let (protocol, security, address) = match word.split_once(':') {
+            Some(("tcp", address)) => (Protocol::Tcp, Security::Plain, address),
+            Some(("tls", address)) => (Protocol::Tcp, Security::Tls, address),
+            Some(("udp", address)) => (Protocol::Udp, Security::Plain, address),
             Some(("unix", "")) => return Err(Error::usage(word, "the path is missing")),
             Some(("unix", path)) => {
-                return Ok(Self { protocol: default, place: Place::Unix(PathBuf::from(path)) });
+                let place = Place::Unix(PathBuf::from(path));
+                return Ok(Self { security: Security::Plain, protocol: default, place });
             }
-            _ => (default, word),
+            _ => (default, Security::Plain, word),
         };
         if address.contains("://") {
-            return Err(Error::usage(word, "is a URL").hint("write [tcp:|udp:|unix:]ADDRESS"));
+            return Err(Error::usage(word, "is a URL").hint("write [tcp:|udp:|tls:|unix:]ADDRESS"));
         }
         let place = Place::Internet(HostPort::parse(&[address.to_owned()])?);
-        Ok(Self { protocol, place })
+        Ok(Self { security, protocol, place })
     }
 
     fn is_local(&self) -> bool {
         matches!(self.place, Place::Unix(_))
     }
+}
+
+/// TLS at FROM and with TO, where it was asked for.
+fn secured(
+    args: &mut ForwardArgs,
+    from: &Endpoint,
+    to: &Endpoint,
+) -> Result<(Option<TlsListener>, Option<TlsClient>)> {
+    let (from_is, to_is) = (from.security == Security::Tls, to.security == Security::Tls);
+    let own = [("--cert", args.tls.cert.is_some()), ("--key", args.tls.key.is_some())];
+    let own = own.into_iter().find(|(_, given)| *given).map(|(option, _)| option);
+    if let (false, Some(option)) = (from_is, own.or(args.admit.given())) {
+        return Err(Error::usage(option, "is for clients that speak TLS").hint("tls: as FROM"));
+    }
+    let alpn = (!args.tls.alpn.is_empty()).then_some("--alpn");
+    if let (false, Some(option)) = (to_is, args.trust.given().or(alpn)) {
+        return Err(Error::usage(option, "is for TLS with TO").hint("tls: as TO"));
+    }
+    if let (false, Some(option)) = (from_is || to_is, args.tls.given()) {
+        return Err(Error::usage(option, "needs TLS").hint("tls: as FROM or TO"));
+    }
+    let words = |cert, key, alpn| TlsArgs {
+        cert,
+        key,
+        alpn,
+        keylog: args.tls.keylog.clone(),
+        accept_fin: args.tls.accept_fin,
+    };
+    let at_from = words(args.tls.cert.clone(), args.tls.key.clone(), Vec::new());
+    let with_to = words(None, None, args.tls.alpn.clone());
+    let host = match &to.place {
+        Place::Internet(target) => target.host.as_deref(),
+        Place::Unix(_) => None,
+    };
+    let admit = std::mem::take(&mut args.admit);
+    let trust = std::mem::take(&mut args.trust);
+    Ok((
+        from_is.then(|| TlsListener::new(at_from, admit)).transpose()?,
+        to_is.then(|| TlsClient::new(with_to, trust, host)).transpose()?,
+    ))
 }
 
 /// What is to be done to what passes. Where one side hears datagrams, messages pass.
@@ -125,7 +185,7 @@ impl Forward {
     ///
     /// # Errors
     /// Usage errors.
-    pub(crate) fn new(args: ForwardArgs) -> Result<Self> {
+    pub(crate) fn new(mut args: ForwardArgs) -> Result<Self> {
         let default = if args.udp { Protocol::Udp } else { Protocol::Tcp };
         let family = family(&args.addressing);
         let mut from = Endpoint::parse(&args.from, default)?;
@@ -142,6 +202,17 @@ impl Forward {
             return Err(Error::usage("--port-file", "a local socket has no port"));
         }
         let impairment = impairment(&args, from.protocol, to.protocol)?;
+        let proxy = proxy::proxy(args.proxy.as_deref(), to.protocol == Protocol::Udp, &to.place)?;
+        if to.security == Security::Tls && from.protocol == Protocol::Udp {
+            return Err(Error::usage(&args.to, "is a stream, and FROM hears datagrams"));
+        }
+        if from.security == Security::Tls && to.protocol == Protocol::Udp {
+            return Err(Error::usage(&args.from, "is a stream, and TO hears datagrams"));
+        }
+        if proxy.is_some() && from.protocol == Protocol::Udp {
+            return Err(Error::usage("--proxy", "connects over TCP only"));
+        }
+        let (from_tls, to_tls) = secured(&mut args, &from, &to)?;
         let crosses = from.protocol != to.protocol;
         for (option, given) in [("--frames", args.frames), ("--lines", args.lines)] {
             if given && !crosses {
@@ -171,6 +242,9 @@ impl Forward {
             seen: Seen { leaving: Leaving::Told, ..Seen::new(args.seeing, None) },
             options: options(&args.socket)?,
             offload: if args.portable { Offload::Portable } else { Offload::All },
+            from_tls,
+            to_tls,
+            proxy,
             allow: args.allow,
             deny: args.deny,
         })

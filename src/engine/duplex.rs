@@ -82,6 +82,9 @@ pub(crate) trait Side: Duplex {
 
     /// Bytes sent that the peer's system has not acknowledged; `None` when ours does not tell.
     fn unacknowledged(&self) -> Option<u32>;
+
+    /// It is about to be closed: says that nothing is missing, where the protocol has a word for it.
+    fn conclude(&mut self) {}
 }
 
 impl Speaker for Input {
@@ -155,5 +158,9 @@ impl Side for Stream {
 
     fn unacknowledged(&self) -> Option<u32> {
         self.unacknowledged()
+    }
+
+    fn conclude(&mut self) {
+        self.conclude();
     }
 }

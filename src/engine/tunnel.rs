@@ -160,6 +160,13 @@ impl<C: Side, S: Side> Tunnel<C, S> {
         &self.server
     }
 
+    /// Ends both halves as far as that can be done without waiting, where closing a socket alone does
+    /// not say that nothing is missing.
+    pub(crate) fn conclude(&mut self) {
+        self.client.conclude();
+        self.server.conclude();
+    }
+
     /// How much has passed at both sides.
     #[must_use]
     pub(crate) fn activity(&self) -> Activity {
@@ -257,6 +264,15 @@ impl<C: Side, S: Side> Tunnel<C, S> {
 
     /// Everything from one side is delivered to the other, which gets its FIN; whether it has it.
     fn pass_fin_on(&mut self, to: Which, now: Instant) -> bool {
+        // What may have been cut off must not look whole at the other side.
+        let whole = match to {
+            Which::Server => self.client.is_whole(),
+            Which::Client => self.server.is_whole(),
+        };
+        if let Err(error) = whole {
+            self.broke(to, error, now);
+            return true;
+        }
         if self.refusal.is_some() {
             // A side that took no more gives an end of file where it was reset.
             self.end_by_refusal(to, now);

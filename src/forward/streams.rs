@@ -1,5 +1,6 @@
 //! Forwarding of streams: any number of clients, each joined to a connection of its own to TO.
 
+mod opening;
 mod turns;
 
 use std::rc::Rc;
@@ -24,7 +25,9 @@ use crate::net::socket;
 use crate::observe::tap::{Activity, Event, Forwarded, Link, Tap};
 use crate::run::session::Session;
 use crate::setup::accept::Acceptor;
+use crate::setup::opening::{Opening, Stages};
 use crate::setup::target::{Reaching, Target};
+use crate::setup::tls::{Acceptor as Acceptance, Handshake};
 use crate::sys::Offload;
 
 /// Clients accepted before the others get their turn again.
@@ -46,10 +49,15 @@ pub(crate) const SPARE_DESCRIPTORS: u64 = 32;
 const MOST_PIPES: u64 = 64;
 
 /// How clients are treated.
-#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// Where their connections lead.
     pub to: Target,
+    /// What begins TLS with clients, if they speak it.
+    pub welcome: Option<Acceptance>,
+    /// What a connection to TO goes through before bytes pass.
+    pub stages: Stages,
+    /// How long that may take unless `--connect-timeout` says otherwise.
+    pub handshake: Duration,
     /// How long connecting may take (`--connect-timeout`).
     pub connect_timeout: Option<Duration>,
     /// How long nothing may pass either way (`--idle-timeout`).
@@ -99,6 +107,10 @@ struct Member {
 enum Stage {
     /// TO is being connected to; the client is not read meanwhile.
     Reaching(Stream, Reaching),
+    /// TLS begins with the client.
+    Welcoming(Handshake),
+    /// TO is connected to, and the proxy or TLS comes before the bytes.
+    Opening(Stream, Box<Opening>),
     /// Bytes pass.
     Joined(Tunnel<Stream, Stream>),
     /// Messages pass.
@@ -150,7 +162,8 @@ impl Forwarder {
         // What is cut off here must not look whole to anybody.
         for member in self.members.drain() {
             match &member.stage {
-                Stage::Reaching(client, _) => client.abort(),
+                Stage::Reaching(client, _) | Stage::Opening(client, _) => client.abort(),
+                Stage::Welcoming(handshake) => handshake.stream().abort(),
                 Stage::Joined(tunnel) => tunnel.reset(),
                 Stage::Crossing(crossing) => crossing.client().stream().abort(),
             }
@@ -243,21 +256,11 @@ impl Forwarder {
         };
         let own = Rc::new(Link::new(Protocol::Tcp, near, peer));
         let client = Stream::new(socket, Rc::clone(&latch), own, Rc::clone(&self.unheard));
-        let now = Instant::now();
         if let Some(format) = self.settings.datagrams {
             self.cross(client, link, format, session);
             return;
         }
-        let reaching = self.settings.to.dial(self.settings.connect_timeout, now);
-        let idle = Idle { seen: Activity::default(), since: now };
-        let stage = Stage::Reaching(client, reaching);
-        let place = self.members.add(Box::new(Member {
-            link: Rc::new(link),
-            stage,
-            idle,
-            told: Told::default(),
-        }));
-        self.members.own(latch.id(), place);
+        self.begin(client, link, session);
     }
 }
 

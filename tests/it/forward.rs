@@ -16,7 +16,9 @@ use crate::util::harness::Need;
 use crate::util::{Running, eventually, net, pktcat, pktcat_line, proc};
 
 mod datagrams;
+mod impaired;
 mod load;
+mod secured;
 mod seen;
 mod services;
 
@@ -43,6 +45,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         the_port_is_written_to_a_file,
     ];
     all.extend(datagrams::tests());
+    all.extend(impaired::tests());
+    all.extend(secured::tests());
     all.extend(seen::tests());
     all.extend(load::tests());
     all.extend(services::tests());
@@ -155,8 +159,8 @@ fn a_refusal_resets_the_client_and_the_forwarder_goes_on() {
             assert_eq!(line, format!("{told}{own})"));
         }
     }
-    drop(held);
-    let (listener, _) = net::listener_at(&format!("127.0.0.1:{port}"));
+    held.listen(1).unwrap();
+    let listener = TcpListener::from(held);
     let _client = net::connect(running.port());
     net::accept(&listener);
 }

@@ -108,6 +108,8 @@ impl Forwarder {
         let joined = match &mut member.stage {
             Stage::Joined(tunnel) => tunnel,
             Stage::Crossing(_) => return self.turn_of_crossing(member, session),
+            Stage::Welcoming(_) => return self.turn_of_welcoming(member, session),
+            Stage::Opening(..) => return self.turn_of_opening(*member, session),
             Stage::Reaching(client, reaching) => {
                 // A client that has left needs no connection any more.
                 let result = match client.check() {
@@ -205,19 +207,33 @@ impl Forwarder {
         connected: Connected,
         session: &mut Session,
     ) -> Next {
-        let Member { link, stage, idle, told } = member;
-        let Stage::Reaching(client, _) = stage else { return Next::Gone };
         let Connected { socket, latch, peer } = connected;
         self.members.own(latch.id(), place);
-        let link = link_to(&link, peer, asked_address(&socket, session));
+        let link = link_to(&member.link, peer, asked_address(&socket, session));
         session.event(&Event::Connected(&link));
         let link = Rc::new(link);
         let server = Stream::new(socket, latch, Rc::clone(&link), Rc::clone(&session.tap));
+        let member = Member { link, ..member };
+        if !self.settings.stages.is_empty() {
+            return self.open(member, server, session);
+        }
+        let Member { link, stage, idle, told } = member;
+        let Stage::Reaching(client, _) = stage else { return Next::Gone };
+        let stage = Stage::Joined(self.tunnel(client, server, &link));
+        Next::Again(Box::new(Member { link, stage, idle, told }))
+    }
+
+    /// Joins a client and TO.
+    pub(super) fn tunnel(
+        &self,
+        client: Stream,
+        server: Stream,
+        link: &Link,
+    ) -> Tunnel<Stream, Stream> {
         let finish = if self.settings.once { Finish::Acknowledged } else { Finish::AtOnce };
         let number = link.forwarded.as_ref().map_or(0, |forwarded| forwarded.client);
-        let tunnel = Tunnel::new(client, server, self.settings.offload, &self.pipes, finish)
-            .impaired(self.settings.impairment.shapers(number));
-        Next::Again(Box::new(Member { link, stage: Stage::Joined(tunnel), idle, told }))
+        Tunnel::new(client, server, self.settings.offload, &self.pipes, finish)
+            .impaired(self.settings.impairment.shapers(number))
     }
 
     /// TO is not there: the client must not take that for an ordinary end.
@@ -243,9 +259,16 @@ impl Forwarder {
 
     /// A client is done, or one of the two connections broke, which is passed on and no failure of
     /// ours.
-    fn gone(&mut self, member: Member, error: Option<Error>, session: &mut Session) -> Next {
+    fn gone(&mut self, mut member: Member, error: Option<Error>, session: &mut Session) -> Next {
+        if error.is_none()
+            && let Stage::Joined(tunnel) = &mut member.stage
+        {
+            tunnel.conclude();
+        }
         let mut seen = &*member.link;
         match &member.stage {
+            // These are closed where they fail.
+            Stage::Welcoming(_) | Stage::Opening(..) => {}
             Stage::Reaching(client, _) => session.reactor.release(client.latch()),
             Stage::Joined(tunnel) => {
                 session.reactor.release(tunnel.client().latch());

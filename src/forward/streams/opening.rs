@@ -1,0 +1,117 @@
+//! What comes before bytes pass where TLS or a proxy is on the way: with the client, and with TO.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::{Forwarder, Idle, Member, Next, Stage, Told};
+use crate::engine::stream::Stream;
+use crate::error::Error;
+use crate::io::progress::Progress;
+use crate::observe::tap::{Activity, Event, Link};
+use crate::run::limits::Limit;
+use crate::run::session::Session;
+use crate::setup::opening::{Opening, Outcome};
+
+impl Forwarder {
+    /// How long TLS and the proxy may take.
+    fn handshake_limit(&self, now: Instant) -> Limit {
+        let given = self.settings.connect_timeout.unwrap_or(self.settings.handshake);
+        Limit::new("--connect-timeout", given, now)
+    }
+
+    /// A client has come: TLS begins with it, or TO is dialled at once.
+    pub(super) fn begin(&mut self, client: Stream, link: Link, session: &mut Session) {
+        let (now, latch) = (Instant::now(), client.latch().id());
+        let stage = match &self.settings.welcome {
+            None => {
+                Stage::Reaching(client, self.settings.to.dial(self.settings.connect_timeout, now))
+            }
+            Some(acceptor) => match acceptor.begin(client, self.handshake_limit(now)) {
+                Ok(handshake) => Stage::Welcoming(handshake),
+                Err(error) => return self.failed(error, &link, session),
+            },
+        };
+        let idle = Idle { seen: Activity::default(), since: now };
+        let (link, told) = (Rc::new(link), Told::default());
+        let place = self.members.add(Box::new(Member { link, stage, idle, told }));
+        self.members.own(latch, place);
+    }
+
+    /// The client's handshake goes on.
+    pub(super) fn turn_of_welcoming(
+        &mut self,
+        mut member: Box<Member>,
+        session: &mut Session,
+    ) -> Next {
+        let Stage::Welcoming(handshake) = &mut member.stage else { return Next::Gone };
+        let deadline = handshake.deadline();
+        match handshake.step(session.looked_at()) {
+            Ok(Progress::Moved(_)) => return Next::Again(member),
+            Ok(Progress::Blocked) => return Next::Wait(member, Some(deadline)),
+            Ok(Progress::End) => {}
+            Err(error) => {
+                let Member { link, stage, .. } = *member;
+                if let Stage::Welcoming(handshake) = stage {
+                    handshake.give_up(session);
+                }
+                self.failed(error, &link, session);
+                return Next::Gone;
+            }
+        }
+        let Member { link, stage, idle, told } = *member;
+        let Stage::Welcoming(handshake) = stage else { return Next::Gone };
+        let reaching = self.settings.to.dial(self.settings.connect_timeout, Instant::now());
+        let stage = Stage::Reaching(handshake.into_stream(), reaching);
+        Next::Again(Box::new(Member { link, stage, idle, told }))
+    }
+
+    /// TO is connected to: the proxy and TLS come first, where there are any.
+    pub(super) fn open(&mut self, member: Member, server: Stream, session: &mut Session) -> Next {
+        let Member { link, stage, idle, told } = member;
+        let Stage::Reaching(client, _) = stage else { return Next::Gone };
+        let limit = self.handshake_limit(Instant::now());
+        match Opening::new(server, &self.settings.stages, limit) {
+            Ok(opening) => {
+                let stage = Stage::Opening(client, Box::new(opening));
+                Next::Again(Box::new(Member { link, stage, idle, told }))
+            }
+            Err(error) => self.unopened(client, &link, error, session),
+        }
+    }
+
+    /// The way to TO goes on opening.
+    pub(super) fn turn_of_opening(&mut self, member: Member, session: &mut Session) -> Next {
+        let Member { link, stage, idle, told } = member;
+        let Stage::Opening(client, opening) = stage else { return Next::Gone };
+        let deadline = opening.deadline();
+        let (stage, waits) = match opening.step(session) {
+            Ok(Outcome::Waits(opening)) => (Stage::Opening(client, Box::new(opening)), true),
+            Ok(Outcome::Interrupted(opening)) => (Stage::Opening(client, Box::new(opening)), false),
+            Ok(Outcome::Ready(server)) => {
+                (Stage::Joined(self.tunnel(client, server, &link)), false)
+            }
+            Err(error) => return self.unopened(client, &link, error, session),
+        };
+        let member = Box::new(Member { link, stage, idle, told });
+        if waits { Next::Wait(member, Some(deadline)) } else { Next::Again(member) }
+    }
+
+    /// The way to TO did not open, and is closed: the client must not take that for an ordinary end.
+    fn unopened(
+        &mut self,
+        client: Stream,
+        link: &Link,
+        error: Error,
+        session: &mut Session,
+    ) -> Next {
+        client.abort();
+        session.reactor.release(client.latch());
+        let error = error.about(format!("for {}", super::name(link)));
+        if self.settings.once {
+            self.result = Err(error);
+        } else {
+            session.event(&Event::Error(&error));
+        }
+        Next::Gone
+    }
+}
