@@ -84,9 +84,11 @@ fn retransmissions_are_those_that_tshark_finds() {
         // other names there. In a capture at the senders nothing is really out of order.
         let all = "tcp.analysis.retransmission or tcp.analysis.fast_retransmission \
                    or tcp.analysis.out_of_order or tcp.analysis.spurious_retransmission";
-        // Wireshark goes by the times between packets, and on a busy machine is off by one now and then.
+        // Where packets overtake each other, Wireshark guesses by the times between them, and was once off
+        // by one: 19 of 18. Where they are only lost or late, the two agree.
+        let off = if more.contains("reorder") { 1 } else { 0 };
         let seen = found(file, all);
-        assert!(seen.abs_diff(again) <= 2, "seed {seed}: {seen}: {}", result["tcp"]);
+        assert!(seen.abs_diff(again) <= off, "seed {seed}: {seen}: {}", result["tcp"]);
         assert!(again > 0, "seed {seed}");
         let named = found(file, "tcp.analysis.retransmission or tcp.analysis.fast_retransmission");
         assert!(named * 2 > again, "seed {seed}: {named} of {again}");
