@@ -5,6 +5,7 @@
 //! - [`crossing`] a client that speaks in a stream, led to datagrams
 //! - [`messages`] datagrams of one side as messages in a stream of the other
 //! - [`impair`] a bad network between the two, on purpose
+//! - [`unheard`] why what passes is told of once
 //! - [`table`] the clients, and which of them may have something to do
 
 mod association;
@@ -14,3 +15,4 @@ pub(crate) mod impair;
 mod messages;
 pub(crate) mod streams;
 mod table;
+pub(crate) mod unheard;

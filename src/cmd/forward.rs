@@ -1,7 +1,6 @@
 //! `pktcat forward`: listens at FROM and leads every client to TO.
 
 use std::rc::Rc;
-use std::time::Instant;
 
 use socket2::Socket;
 
@@ -15,6 +14,7 @@ use crate::engine::datagram::{Datagram, Peers};
 use crate::error::Result;
 use crate::forward::datagrams;
 use crate::forward::streams::{self, DATAGRAM_IDLE, SPARE_DESCRIPTORS};
+use crate::forward::unheard::unheard;
 use crate::net::access::AccessList;
 use crate::net::address::Protocol;
 use crate::run::session::Session;
@@ -107,7 +107,7 @@ fn streams(
         offload: config.offload,
         descriptors,
     };
-    streams::Forwarder::new(settings, acceptor, Instant::now()).run(session)
+    streams::Forwarder::new(settings, acceptor, unheard(session)).run(session)
 }
 
 fn datagrams(
@@ -121,7 +121,7 @@ fn datagrams(
     let longest = longest(&socket, config.family);
     let latch = watch_socket(session, &socket)?;
     session.reactor.retry(&latch);
-    let unheard = datagrams::unheard(session);
+    let unheard = unheard(session);
     let (offload, tap) = (config.offload, Rc::clone(&unheard));
     let peers = Peers::Last(None);
     let mut front = Datagram::new(socket, latch, peers, offload, Fetch::Many, tap);

@@ -24,7 +24,7 @@ use crate::forward::table::Table;
 use crate::io::progress::Progress;
 use crate::net::address::{Address, Protocol, Route};
 use crate::net::socket;
-use crate::observe::tap::{Event, Forwarded, Link, Observer, Tap, Transfer};
+use crate::observe::tap::{Event, Forwarded, Link, Tap};
 use crate::run::session::{Lull, Session};
 use crate::setup::target::Target;
 use crate::sys::Offload;
@@ -84,31 +84,6 @@ pub(crate) struct DatagramForwarder {
     unheard: Rc<Tap>,
 }
 
-/// Passes on what the socket of the clients has to report, but not what passes there.
-struct Failures(Rc<Tap>);
-
-impl Observer for Failures {
-    fn wants_bytes(&self) -> bool {
-        false
-    }
-
-    fn transfer(&mut self, _: Duration, _: &Transfer<'_>) {}
-
-    fn event(&mut self, _: Duration, event: &Event<'_>) {
-        if let Event::Error(error) = event {
-            self.0.event(&Event::Error(error));
-        }
-    }
-}
-
-/// A tap for the socket of the clients.
-#[must_use]
-pub(crate) fn unheard(session: &Session) -> Rc<Tap> {
-    let tap = Tap::new(Instant::now());
-    tap.add(Box::new(Failures(Rc::clone(&session.tap))));
-    Rc::new(tap)
-}
-
 /// What became of a member's turn.
 enum Next {
     Again,
@@ -117,7 +92,7 @@ enum Next {
 }
 
 impl DatagramForwarder {
-    /// A forwarder ready to run; `front` was made with the [`unheard`] tap.
+    /// A forwarder ready to run; `front` reports to [its own tap](crate::forward::unheard).
     #[must_use]
     pub(crate) fn new(settings: Settings, front: Datagram, unheard: Rc<Tap>) -> Self {
         Self {

@@ -136,7 +136,7 @@ enum Next {
 impl Forwarder {
     /// A forwarder ready to run.
     #[must_use]
-    pub(crate) fn new(settings: Settings, acceptor: Acceptor, now: Instant) -> Self {
+    pub(crate) fn new(settings: Settings, acceptor: Acceptor, unheard: Rc<Tap>) -> Self {
         let pipes = Pipes::new(MOST_PIPES.min(settings.descriptors / 32));
         let for_datagrams = if settings.datagrams.is_some() { RECEIVE_ROOM } else { 0 };
         Self {
@@ -147,7 +147,7 @@ impl Forwarder {
             pipes,
             datagrams: Batch::new(for_datagrams),
             came: 0,
-            unheard: Rc::new(Tap::new(now)),
+            unheard,
             result: Ok(()),
         }
     }

@@ -123,13 +123,14 @@ fn a_seed_has_the_same_fate_again() {
             client.send(&[n]).unwrap();
         }
         server.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-        while server.recv(&mut [0; 1]).is_ok_and(|n| n == 1) && came.len() < 40 {
-            came.push(());
+        let mut number = [0];
+        while server.recv(&mut number).is_ok() {
+            came.push(number[0]);
         }
-        came.len()
+        came
     };
     let first = fate();
-    assert!((5..35).contains(&first), "{first}");
+    assert!((5..35).contains(&first.len()), "{first:?}");
     assert_eq!(fate(), first);
 }
 

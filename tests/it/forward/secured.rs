@@ -7,13 +7,21 @@ use libtest_mimic::Trial;
 use super::{forwarder, read_to_reset};
 use crate::tests;
 use crate::util::data::{assert_same, random};
-use crate::util::{Input, net, pktcat_line};
+use crate::util::harness::Need;
+use crate::util::tls::{Authority, Dates};
+use crate::util::{Input, Running, eventually, net, pktcat, pktcat_line, program};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
         tls_ends_here_and_begins_here,
         a_server_that_is_not_trusted_resets_the_client,
         a_client_without_tls_is_one_clients_failure,
+        curl_and_openssl_reach_a_plain_server_through_it needs [
+            Need::Program("curl"), Need::Program("openssl")],
+        curl_reaches_a_tls_server_through_it_and_the_dump_shows_all needs [Need::Program("curl")],
+        tshark_decrypts_with_the_secrets_of_the_forwarder needs [
+            Need::Root, Need::Program("tcpdump"), Need::Program("tshark")],
+        each_client_goes_through_the_proxy,
         options_of_tls_need_the_side_they_are_for,
     ]
 }
@@ -49,9 +57,126 @@ fn a_client_without_tls_is_one_clients_failure() {
     let running = pktcat_line(&format!("forward tls:127.0.0.1:0 127.0.0.1:{port}")).spawn();
     let mut client = net::connect(running.port());
     client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-    running.wait_line("pktcat: ");
-    running.expect_running();
-    drop(listener);
+    let own = client.local_addr().unwrap();
+    let line = running.wait_line("pktcat: tls: ");
+    assert!(line.contains(&format!("for #1 {own}")), "{line}");
+    // Others are served.
+    let other = pktcat_line(&format!("connect --tls --insecure 127.0.0.1 {}", running.port()))
+        .stdin(Input::Bytes(b"hello".to_vec()))
+        .spawn();
+    let server = net::accept(&listener);
+    assert_eq!(net::read_to_fin(&server), b"hello");
+    drop(server);
+    other.wait().expect_code(0);
+}
+
+/// A web server of one page, and the forwarder that ends TLS in front of it with a certificate.
+fn page_behind(options: &[&str], authority: &Authority) -> (Running, Running) {
+    let pair = authority.certify("page", &["localhost", "127.0.0.1"], Dates::Now);
+    let page = "HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nwonderful";
+    let web = pktcat(["listen", "-k", "--reply", page, "127.0.0.1", "0"]).spawn();
+    let to = format!("127.0.0.1:{}", web.port());
+    let front = pktcat(["forward", "-v"])
+        .args(options)
+        .arg("--cert")
+        .arg(&pair.cert)
+        .arg("--key")
+        .arg(&pair.key)
+        .args(["tls:127.0.0.1:0", &to])
+        .spawn();
+    (web, front)
+}
+
+fn curl_and_openssl_reach_a_plain_server_through_it() {
+    let authority = Authority::new("one");
+    let (_web, front) = page_behind(&[], &authority);
+    let port = front.port();
+    let ended = program("curl", ["--silent", "--show-error", "--http1.0", "--cacert"])
+        .arg(authority.root())
+        .arg(format!("https://localhost:{port}/"))
+        .run()
+        .expect_code(0);
+    assert_eq!(ended.stdout_text(), "wonderful");
+    // What was agreed with the client is told, as elsewhere.
+    front.wait_line("tls with 127.0.0.1:");
+    let ended = program("openssl", ["s_client", "-quiet", "-verify_return_error", "-CAfile"])
+        .arg(authority.root())
+        .args(["-servername", "localhost", "-connect", &format!("127.0.0.1:{port}")])
+        .stdin(Input::Bytes(b"GET / HTTP/1.0\r\n\r\n".to_vec()))
+        .run();
+    assert!(ended.stdout_text().ends_with("wonderful"), "{}", ended.stderr);
+}
+
+fn curl_reaches_a_tls_server_through_it_and_the_dump_shows_all() {
+    let authority = Authority::new("one");
+    let (_web, front) = page_behind(&[], &authority);
+    let root = authority.root();
+    let line = format!(
+        "forward -x --ca {} --server-name localhost 0 tls:127.0.0.1:{}",
+        root.display(),
+        front.port()
+    );
+    let plain = pktcat_line(&line).spawn();
+    let ended = program("curl", ["--silent", "--show-error", "--http1.0"])
+        .arg(format!("http://127.0.0.1:{}/", plain.port()))
+        .run()
+        .expect_code(0);
+    assert_eq!(ended.stdout_text(), "wonderful");
+    for shown in ["GET / HTTP/1.0", "wonderful"] {
+        eventually("the dump", || plain.stderr_now().contains(shown).then_some(()));
+    }
+}
+
+fn tshark_decrypts_with_the_secrets_of_the_forwarder() {
+    let authority = Authority::new("one");
+    let (capture, secrets) =
+        (authority.folder().join("capture"), authority.folder().join("secrets"));
+    let (_web, front) = page_behind(&["--keylog", secrets.to_str().unwrap()], &authority);
+    let port = front.port();
+    let watcher = program("tcpdump", ["-i", "lo", "-U", "-w"])
+        .arg(&capture)
+        .arg(format!("tcp port {port}"))
+        .spawn();
+    watcher.wait_line("tcpdump: listening on lo");
+    let words = format!("connect --tls --insecure --send question 127.0.0.1 {port}");
+    pktcat_line(&words).run().expect_code(0);
+    eventually("the payload in the capture", || {
+        let read = program("tshark", ["-r"])
+            .arg(&capture)
+            .args(["-o", &format!("tls.keylog_file:{}", secrets.display())])
+            .args(["-d", &format!("tcp.port=={port},tls"), "-q", "-z", "follow,tls,ascii,0"])
+            .run();
+        read.stdout_text().contains("wonderful").then_some(())
+    });
+}
+
+fn each_client_goes_through_the_proxy() {
+    let (listener, port) = net::listener();
+    let line = format!("forward --proxy socks5://127.0.0.1:{port} 0 nowhere.invalid:80");
+    let running = pktcat_line(&line).spawn();
+    for _ in 0..2 {
+        let mut client = net::connect(running.port());
+        client.write_all(b"question").unwrap();
+        let mut proxy = net::accept(&listener);
+        assert_eq!(net::read_exactly(&proxy, 3), [5, 1, 0]);
+        proxy.write_all(&[5, 0]).unwrap();
+        let asked = net::read_exactly(&proxy, 7 + 15);
+        assert_eq!(asked, b"\x05\x01\x00\x03\x0fnowhere.invalid\x00\x50");
+        proxy.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+        assert_eq!(net::read_exactly(&proxy, 8), b"question");
+        proxy.write_all(b"answer").unwrap();
+        assert_eq!(net::read_exactly(&client, 6), b"answer");
+    }
+    // The target's refusal is the client's, and the cause is told.
+    let client = net::connect(running.port());
+    let mut proxy = net::accept(&listener);
+    net::read_exactly(&proxy, 3);
+    proxy.write_all(&[5, 0]).unwrap();
+    net::read_exactly(&proxy, 7 + 15);
+    proxy.write_all(&[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+    assert_eq!(read_to_reset(&client), b"");
+    let line = running.wait_line("pktcat: ");
+    assert!(line.contains("refused") && line.contains("for #3 "), "{line}");
 }
 
 fn options_of_tls_need_the_side_they_are_for() {
