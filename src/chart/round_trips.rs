@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 /// The times between two successive powers of two are divided into this many buckets of equal width.
 /// Below this many nanoseconds each nanosecond has a bucket of its own.
 const BUCKETS_PER_OCTAVE: u64 = 1 << OCTAVE_BITS;
@@ -35,7 +37,36 @@ fn span(bucket: usize) -> (u64, u64) {
     ((bucket - octave * BUCKETS_PER_OCTAVE) << octave, 1 << octave)
 }
 
+/// Round trips as programs get them: how many, and times in microseconds.
+#[derive(Debug, Serialize)]
+pub(crate) struct InMicroseconds {
+    count: u64,
+    min: Option<f64>,
+    median: Option<f64>,
+    p99: Option<f64>,
+    max: Option<f64>,
+}
+
+/// A time in microseconds.
+#[must_use]
+pub(crate) fn micros(time: Duration) -> f64 {
+    time.as_nanos() as f64 / 1e3
+}
+
 impl RoundTrips {
+    /// How many there were, and the times that tell most.
+    #[must_use]
+    pub(crate) fn in_microseconds(&self) -> InMicroseconds {
+        let quantile = |share: f64| self.quantile(share).map(micros);
+        InMicroseconds {
+            count: self.count(),
+            min: quantile(0.0),
+            median: quantile(0.5),
+            p99: quantile(0.99),
+            max: quantile(1.0),
+        }
+    }
+
     /// Adds a round-trip time. The order of the calls must be that of the replies, as the jitter depends
     /// on it.
     pub(crate) fn record(&mut self, took: Duration) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
+use super::addressing::AddressingArgs;
 use crate::units;
 
 /// What `pktcat ping` does, in one line.
@@ -26,17 +27,9 @@ pub struct PingArgs {
     #[arg(short, long, help_heading = "Protocol and addresses")]
     pub udp: bool,
 
-    /// IPv4 only
-    #[arg(short = '4', long, conflicts_with = "ipv6", help_heading = "Protocol and addresses")]
-    pub ipv4: bool,
-
-    /// IPv6 only
-    #[arg(short = '6', long, help_heading = "Protocol and addresses")]
-    pub ipv6: bool,
-
-    /// Look no names up
-    #[arg(short, long, help_heading = "Protocol and addresses")]
-    pub numeric: bool,
+    /// Which addresses are used.
+    #[command(flatten)]
+    pub addressing: AddressingArgs,
 
     /// Between two probes [default: 1s]
     #[arg(long, value_name = "D", value_parser = units::duration, help_heading = "Probes")]

@@ -1,7 +1,7 @@
 //! `pktcat connect`: connects to one peer and exchanges data with it.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,7 @@ use crate::setup::dial::{self, Connected};
 use crate::setup::opening::{Opening, Stages};
 use crate::setup::proxy::Destination;
 use crate::setup::resolve;
+use crate::setup::target::Reaching;
 
 /// How long `connect --udp` waits for replies after standard input's end.
 const UDP_LINGER: Duration = Duration::from_secs(1);
@@ -192,22 +193,9 @@ const QUEUE_CHECK: Duration = Duration::from_millis(20);
 
 /// Connects to a local socket, and waits while the listener's queue is full.
 fn dial_local(config: &Connect, path: &Path, session: &mut Session) -> Result<Connected> {
-    let limit = limit(config);
-    let own = config.source.as_ref().map(Path::new);
-    let socket = loop {
-        if let Some((socket, name)) = local::connect(path, Protocol::Tcp, own)? {
-            session.names.extend(name);
-            break socket;
-        }
-        if let Some(limit) = limit {
-            let why = || format!("the listener at {} has no room", path.display());
-            limit.check(session.looked_at(), why)?;
-        }
-        session.wait(Some(Instant::now() + QUEUE_CHECK))?;
-    };
-    config.common.options.apply_local(&socket)?;
-    let latch = watch_socket(session, &socket)?;
-    Ok(Connected { socket, latch, peer: Address::Unix(Some(Rc::from(path))) })
+    let own = config.source.as_ref().map(PathBuf::from);
+    let (options, now) = (config.common.options.clone(), Instant::now());
+    Reaching::local(Rc::from(path), own, options, limit(config), now).complete(session)
 }
 
 /// The limit for look-ups and connecting together.

@@ -140,8 +140,8 @@ impl Common {
         let unchanged = is_unchanged.then_some(Unchanged);
         Ok(Self {
             protocol,
-            family: family(&args.addressing),
-            lookup: lookup(&args.addressing),
+            family: family(args.addressing.ipv4, args.addressing.ipv6),
+            lookup: lookup(args.addressing.numeric),
             idle: args.idle_timeout,
             timeout: args.timeout,
             stdin: if args.no_stdin { Stdin::Ignore } else { Stdin::Send },

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::messages::format;
+use super::network::{family, lookup};
 use super::seen::paint;
 use super::{distinct, impair};
 use crate::cli::{ColorChoice, CompareArgs};
@@ -139,12 +140,8 @@ impl Compare {
         let alone = if interval.is_zero() && window > 1 { count.div_ceil(ALONE) } else { 0 };
         Ok(Self {
             peer,
-            family: match (args.ipv4, args.ipv6) {
-                (true, _) => Family::V4,
-                (_, true) => Family::V6,
-                _ => Family::Any,
-            },
-            lookup: if args.numeric { Lookup::Numeric } else { Lookup::Names },
+            family: family(args.ipv4, args.ipv6),
+            lookup: lookup(args.numeric),
             script,
             pacing: Pacing { interval, window, alone, limit, count },
             connect_timeout: args.reply_timeout.unwrap_or(CONNECT_TIMEOUT),

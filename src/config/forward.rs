@@ -187,7 +187,7 @@ impl Forward {
     /// Usage errors.
     pub(crate) fn new(mut args: ForwardArgs) -> Result<Self> {
         let default = if args.udp { Protocol::Udp } else { Protocol::Tcp };
-        let family = family(&args.addressing);
+        let family = family(args.addressing.ipv4, args.addressing.ipv6);
         let mut from = Endpoint::parse(&args.from, default)?;
         let to = Endpoint::parse(&args.to, default)?;
         loopback(&mut from.place, family);
@@ -229,7 +229,7 @@ impl Forward {
             from,
             to,
             family,
-            lookup: lookup(&args.addressing),
+            lookup: lookup(args.addressing.numeric),
             port_file: args.port_file,
             connect_timeout: args.connect_timeout,
             idle: args.idle_timeout,

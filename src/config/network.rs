@@ -1,22 +1,22 @@
 //! Which addresses are used, and the options of sockets, from the words.
 
-use crate::cli::{AddressingArgs, SocketArgs};
+use crate::cli::SocketArgs;
 use crate::error::{Error, Result};
 use crate::net::address::{Family, Lookup};
 use crate::net::options::{Group, Options, SmallWrites};
 
-/// The address family.
-pub(super) fn family(args: &AddressingArgs) -> Family {
-    match (args.ipv4, args.ipv6) {
+/// The address family, by `-4` and `-6`.
+pub(super) fn family(ipv4: bool, ipv6: bool) -> Family {
+    match (ipv4, ipv6) {
         (true, _) => Family::V4,
         (_, true) => Family::V6,
         _ => Family::Any,
     }
 }
 
-/// Whether names are looked up.
-pub(super) fn lookup(args: &AddressingArgs) -> Lookup {
-    if args.numeric { Lookup::Numeric } else { Lookup::Names }
+/// Whether names are looked up, by `-n`.
+pub(super) fn lookup(numeric: bool) -> Lookup {
+    if numeric { Lookup::Numeric } else { Lookup::Names }
 }
 
 /// Socket options.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::messages::Texts;
+use super::network::{family, lookup};
 use crate::cli::{MessageArgs, PingArgs};
 use crate::engine::datagram::LONGEST_IPV4;
 use crate::error::{Error, Result};
@@ -92,12 +93,8 @@ impl Ping {
                 (false, true) => vec![Protocol::Udp],
                 (_, false) => vec![Protocol::Tcp],
             },
-            family: match (args.ipv4, args.ipv6) {
-                (true, _) => Family::V4,
-                (_, true) => Family::V6,
-                _ => Family::Any,
-            },
-            lookup: if args.numeric { Lookup::Numeric } else { Lookup::Names },
+            family: family(args.addressing.ipv4, args.addressing.ipv6),
+            lookup: lookup(args.addressing.numeric),
             probe,
             interval,
             timeout: timeout.unwrap_or(REPLY_TIMEOUT),

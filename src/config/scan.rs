@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::messages::Texts;
+use super::network::{family, lookup};
 use crate::cli::{MessageArgs, ScanArgs};
 use crate::error::{Error, Result};
 use crate::net::address::{Family, HostPort, Lookup, Protocol};
@@ -64,7 +65,7 @@ impl Scan {
         }
         let protocol = if args.udp { Protocol::Udp } else { Protocol::Tcp };
         let ports = Ports::parse(&target.port, protocol)?;
-        let lookup = if args.numeric { Lookup::Numeric } else { Lookup::Names };
+        let lookup = lookup(args.numeric);
         let is_single = ports.as_slice().len() == 1;
         Ok(Self {
             style: Style {
@@ -83,11 +84,7 @@ impl Scan {
             target,
             ports,
             protocol,
-            family: match (args.ipv4, args.ipv6) {
-                (true, _) => Family::V4,
-                (_, true) => Family::V6,
-                _ => Family::Any,
-            },
+            family: family(args.ipv4, args.ipv6),
             lookup,
             timeout: args.probe_timeout.unwrap_or(PROBE_TIMEOUT),
             look_up_limit: args.probe_timeout,

@@ -63,21 +63,6 @@ pub(super) fn watch(
     reactor.watch(socket, interest).map_err(|cause| Error::system("poll", &cause))
 }
 
-/// Whether descriptors, memory or source ports have run out.
-pub(super) fn is_no_room(cause: &io::Error) -> bool {
-    matches!(
-        cause.raw_os_error(),
-        Some(
-            libc::EMFILE
-                | libc::ENFILE
-                | libc::ENOBUFS
-                | libc::ENOMEM
-                | libc::EAGAIN
-                | libc::EADDRNOTAVAIL
-        )
-    )
-}
-
 /// What an error says of the peer; `None` when it says nothing.
 pub(super) fn told_by(cause: &io::Error) -> Option<Answer> {
     // ICMP messages (icmp(7)), no route, and rules of this machine's firewall.

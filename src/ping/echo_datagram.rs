@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 use socket2::Socket;
 
-use super::attempt::{is_no_room, open, told_by, watch};
+use super::attempt::{open, told_by, watch};
 use super::clock::Departure;
 use super::echo_message::Messages;
 use super::flights::Flights;
@@ -19,6 +19,7 @@ use crate::io::reactor::{Latch, Reactor};
 use crate::net::address::Protocol;
 use crate::net::socket;
 use crate::sys;
+use crate::sys::errno::is_no_room;
 
 /// Datagrams that are received before the loop looks after its other work; the latch stays readable
 /// for the rest.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::chart::round_trips::RoundTrips;
+use crate::chart::round_trips::{InMicroseconds, RoundTrips, micros};
 use crate::chart::series::{Captions, Series};
 use crate::chart::text::percent;
 use crate::chart::{course, histogram};
@@ -54,10 +54,6 @@ struct ProbeLine<'a> {
     bytes: Option<usize>,
     /// On the same clock as `elapsed`.
     left: f64,
-}
-
-fn micros(time: Duration) -> f64 {
-    time.as_nanos() as f64 / 1e3
 }
 
 /// Adds the line of a probe whose end became known at `now`.
@@ -190,33 +186,11 @@ struct OneSummary {
     unreachable: u64,
     lost: u64,
     loss: f64,
-    round_trip_us: Times,
-    refusal_us: Times,
+    round_trip_us: InMicroseconds,
+    refusal_us: InMicroseconds,
     jitter_us: Option<f64>,
     outages: u64,
     longest_outage: Option<OutageFields>,
-}
-
-#[derive(Serialize)]
-struct Times {
-    count: u64,
-    min: Option<f64>,
-    median: Option<f64>,
-    p99: Option<f64>,
-    max: Option<f64>,
-}
-
-impl Times {
-    fn of(trips: &RoundTrips) -> Self {
-        let quantile = |share: f64| trips.quantile(share).map(micros);
-        Self {
-            count: trips.count(),
-            min: quantile(0.0),
-            median: quantile(0.5),
-            p99: quantile(0.99),
-            max: quantile(1.0),
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -245,8 +219,8 @@ impl OneSummary {
             unreachable: tally.unreachable,
             lost: tally.lost(),
             loss: tally.loss(),
-            round_trip_us: Times::of(&tally.round_trips),
-            refusal_us: Times::of(&tally.refusals),
+            round_trip_us: tally.round_trips.in_microseconds(),
+            refusal_us: tally.refusals.in_microseconds(),
             jitter_us: tally.round_trips.jitter().map(micros),
             outages: tally.outages(),
             longest_outage: tally.longest_outage(now).map(outage),

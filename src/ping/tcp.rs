@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 use socket2::{SockAddr, Socket};
 
-use super::attempt::{Attempt, Begun, Step, is_no_room, open, told_by, watch};
+use super::attempt::{Attempt, Begun, Step, open, told_by, watch};
 use super::clock::Departure;
 use super::prober::Answer;
 use crate::error::{Error, Result, Status};
@@ -18,6 +18,7 @@ use crate::io::reactor::Reactor;
 use crate::net::address::Protocol;
 use crate::net::socket;
 use crate::sys;
+use crate::sys::errno::is_no_room;
 
 /// The result of sending a SYN.
 pub(super) enum Dialed {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use mio::Interest;
 use socket2::{SockAddr, Socket};
 
-use super::attempt::{Attempt, Begun, Step, is_no_room, open, told_by, watch};
+use super::attempt::{Attempt, Begun, Step, open, told_by, watch};
 use super::clock::Departure;
 use super::prober::Answer;
 use crate::error::{Error, Result, Status};
@@ -16,6 +16,7 @@ use crate::net::address::Protocol;
 use crate::net::services::{self, AnswersFrom};
 use crate::net::socket;
 use crate::sys;
+use crate::sys::errno::is_no_room;
 
 /// Datagrams of others that are passed over before the loop looks after its other work.
 const MOST_PASSED_OVER: usize = 1024;

@@ -21,6 +21,7 @@ use crate::net::address::Protocol;
 use crate::net::socket;
 use crate::scan::report::{Found, PortState};
 use crate::sys::errno;
+use crate::sys::errno::is_no_room;
 
 /// The connections in progress.
 pub(super) struct TcpProber {
@@ -240,21 +241,6 @@ fn judge(result: io::Result<()>) -> ConnectOutcome {
         _ if is_no_room(&cause) => ConnectOutcome::NoRoom(cause),
         _ => ConnectOutcome::Impossible(cause),
     }
-}
-
-/// Whether descriptors, memory or source ports have run out.
-fn is_no_room(cause: &io::Error) -> bool {
-    matches!(
-        cause.raw_os_error(),
-        Some(
-            libc::EMFILE
-                | libc::ENFILE
-                | libc::ENOBUFS
-                | libc::ENOMEM
-                | libc::EAGAIN
-                | libc::EADDRNOTAVAIL
-        )
-    )
 }
 
 fn failed(address: SocketAddr, cause: &io::Error) -> Error {

@@ -1,14 +1,14 @@
 //! A place that is connected to again and again, once for every client of a forwarder.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mio::Interest;
 use socket2::Socket;
 
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::net::address::{Address, Protocol};
 use crate::net::local;
 use crate::net::options::Options;
@@ -40,8 +40,7 @@ impl Target {
                 Reaching::Internet(Dialing::new(addresses, Rc::clone(from), limit, now))
             }
             Self::Local(path, options) => {
-                let (path, options) = (Rc::clone(path), options.clone());
-                Reaching::Local { path, options, limit, next_at: now }
+                Reaching::local(Rc::clone(path), None, options.clone(), limit, now)
             }
         }
     }
@@ -72,10 +71,45 @@ pub(crate) enum Reaching {
     /// Over TCP.
     Internet(Dialing),
     /// To a local socket, whose queue may be full.
-    Local { path: Rc<Path>, options: Options, limit: Option<Limit>, next_at: Instant },
+    Local(ReachingLocal),
+}
+
+/// A connection to a local socket that is being made.
+pub(crate) struct ReachingLocal {
+    path: Rc<Path>,
+    /// The name of our own end, if it is to have one.
+    own: Option<PathBuf>,
+    options: Options,
+    limit: Option<Limit>,
+    next_at: Instant,
 }
 
 impl Reaching {
+    /// To a local socket, from `own` if that is given.
+    #[must_use]
+    pub(crate) fn local(
+        path: Rc<Path>,
+        own: Option<PathBuf>,
+        options: Options,
+        limit: Option<Limit>,
+        now: Instant,
+    ) -> Self {
+        Self::Local(ReachingLocal { path, own, options, limit, next_at: now })
+    }
+
+    /// Waits until the connection is made.
+    ///
+    /// # Errors
+    /// As for [`step`](Self::step), and what ends a run that waits.
+    pub(crate) fn complete(mut self, session: &mut Session) -> Result<Connected> {
+        loop {
+            if let Some(result) = self.step(session) {
+                return result;
+            }
+            session.wait(self.deadline())?;
+        }
+    }
+
     /// Does what is due; `None` while nothing is decided.
     ///
     /// # Errors
@@ -83,20 +117,7 @@ impl Reaching {
     pub(crate) fn step(&mut self, session: &mut Session) -> Option<Result<Connected>> {
         match self {
             Self::Internet(dialing) => dialing.step(session),
-            Self::Local { path, options, limit, next_at } => {
-                match connect_local(path, options, session) {
-                    Ok(None) => {}
-                    Ok(Some(connected)) => return Some(Ok(connected)),
-                    Err(error) => return Some(Err(error)),
-                }
-                if limit.is_some_and(|limit| limit.is_over(session.looked_at())) {
-                    let place = format!("{} (unix)", path.display());
-                    let why = "the listener has no room";
-                    return Some(Err(Error::new(Status::TimedOut, "connect", place, why)));
-                }
-                *next_at = Instant::now() + QUEUE_CHECK;
-                None
-            }
+            Self::Local(local) => local.step(session),
         }
     }
 
@@ -105,7 +126,7 @@ impl Reaching {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Internet(dialing) => dialing.deadline(),
-            Self::Local { next_at, .. } => Some(*next_at),
+            Self::Local(local) => Some(local.next_at),
         }
     }
 
@@ -114,7 +135,7 @@ impl Reaching {
     pub(crate) fn ids(&self) -> Vec<usize> {
         match self {
             Self::Internet(dialing) => dialing.ids().collect(),
-            Self::Local { .. } => Vec::new(),
+            Self::Local(_) => Vec::new(),
         }
     }
 
@@ -126,17 +147,31 @@ impl Reaching {
     }
 }
 
-/// A connection to a local socket; `None` while its queue is full.
-fn connect_local(
-    path: &Rc<Path>,
-    options: &Options,
-    session: &mut Session,
-) -> Result<Option<Connected>> {
-    let Some((socket, _)) = local::connect(path, Protocol::Tcp, None)? else { return Ok(None) };
-    options.apply_local(&socket)?;
-    let latch = session
-        .reactor
-        .watch(&socket, Interest::READABLE | Interest::WRITABLE)
-        .map_err(|cause| Error::system("poll", &cause))?;
-    Ok(Some(Connected { socket, latch, peer: Address::Unix(Some(Rc::clone(path))) }))
+impl ReachingLocal {
+    fn step(&mut self, session: &mut Session) -> Option<Result<Connected>> {
+        match self.connect(session) {
+            Ok(None) => {}
+            Ok(Some(connected)) => return Some(Ok(connected)),
+            Err(error) => return Some(Err(error)),
+        }
+        if let Some(limit) = self.limit.filter(|limit| limit.is_over(session.looked_at())) {
+            let why = format!("the listener at {} has no room", self.path.display());
+            return Some(Err(limit.error(&why)));
+        }
+        self.next_at = Instant::now() + QUEUE_CHECK;
+        None
+    }
+
+    /// The connection; `None` while the queue is full.
+    fn connect(&self, session: &mut Session) -> Result<Option<Connected>> {
+        let connected = local::connect(&self.path, Protocol::Tcp, self.own.as_deref())?;
+        let Some((socket, name)) = connected else { return Ok(None) };
+        session.names.extend(name);
+        self.options.apply_local(&socket)?;
+        let latch = session
+            .reactor
+            .watch(&socket, Interest::READABLE | Interest::WRITABLE)
+            .map_err(|cause| Error::system("poll", &cause))?;
+        Ok(Some(Connected { socket, latch, peer: Address::Unix(Some(Rc::clone(&self.path))) }))
+    }
 }

@@ -88,6 +88,22 @@ const WORDS: &[(i32, &str)] = &[
     (libc::ETIMEDOUT, "Connection timed out"),
 ];
 
+/// Whether descriptors, memory or source ports have run out, so that the same call may succeed later.
+#[must_use]
+pub(crate) fn is_no_room(cause: &io::Error) -> bool {
+    matches!(
+        cause.raw_os_error(),
+        Some(
+            libc::EMFILE
+                | libc::ENFILE
+                | libc::ENOBUFS
+                | libc::ENOMEM
+                | libc::EAGAIN
+                | libc::EADDRNOTAVAIL
+        )
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

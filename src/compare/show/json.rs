@@ -1,10 +1,10 @@
 //! The result as one JSON object on one line (`--json`). Times are in microseconds, rates per second.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::chart::round_trips::RoundTrips;
+use crate::chart::round_trips::{InMicroseconds, RoundTrips, micros};
 use crate::compare::measure::ledger::Throughput;
 use crate::compare::measure::run::RunEnd;
 use crate::compare::{Came, Column, Comparison, ProtocolResult, Reach, Script};
@@ -104,11 +104,11 @@ struct One {
     /// Null where there is no such number.
     set_up_us: Option<f64>,
     /// Of messages that went one at a time, where some did; else of all.
-    round_trip_us: RoundTrip,
+    round_trip_us: InMicroseconds,
     jitter_us: Option<f64>,
     one_at_a_time: u64,
     /// Of all messages.
-    all_round_trips_us: RoundTrip,
+    all_round_trips_us: InMicroseconds,
     duration_us: f64,
     /// Those after the ones that went one at a time.
     messages_per_second: Option<f64>,
@@ -132,7 +132,7 @@ struct One {
     #[serde(skip_serializing_if = "Option::is_none")]
     held_up: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    held_up_us: Option<RoundTrip>,
+    held_up_us: Option<InMicroseconds>,
     #[serde(skip_serializing_if = "Option::is_none")]
     packets_impaired: Option<Ways>,
     /// The share answered within the reply timeout.
@@ -169,32 +169,6 @@ impl From<Tally> for Packets {
     }
 }
 
-#[derive(Serialize)]
-struct RoundTrip {
-    count: u64,
-    min: Option<f64>,
-    median: Option<f64>,
-    p99: Option<f64>,
-    max: Option<f64>,
-}
-
-impl RoundTrip {
-    fn new(trips: &RoundTrips) -> Self {
-        let quantile = |share: f64| trips.quantile(share).map(micros);
-        Self {
-            count: trips.count(),
-            min: quantile(0.0),
-            median: quantile(0.5),
-            p99: quantile(0.99),
-            max: quantile(1.0),
-        }
-    }
-}
-
-fn micros(time: Duration) -> f64 {
-    time.as_nanos() as f64 / 1000.0
-}
-
 impl One {
     fn new(side: &ProtocolResult) -> Self {
         let counts = side.counts;
@@ -216,10 +190,10 @@ impl One {
             boundaries_kept: side.boundaries,
             merged_or_split: counts.recut,
             set_up_us: side.set_up.map(micros),
-            round_trip_us: RoundTrip::new(&side.times.alone),
+            round_trip_us: side.times.alone.in_microseconds(),
             jitter_us: side.times.alone.jitter().map(micros),
             one_at_a_time: side.alone,
-            all_round_trips_us: RoundTrip::new(&side.times.all),
+            all_round_trips_us: side.times.all.in_microseconds(),
             duration_us: micros(side.duration),
             messages_per_second: per_second(|throughput| throughput.messages),
             bytes_per_second: per_second(|throughput| throughput.bytes),
@@ -236,7 +210,7 @@ impl One {
             retransmissions_received: side.retransmissions.map(|[_, of_peer]| of_peer),
             congestion_control: side.congestion_control.clone(),
             held_up: side.held_up.as_ref().map(RoundTrips::count),
-            held_up_us: side.held_up.as_ref().map(RoundTrip::new),
+            held_up_us: side.held_up.as_ref().map(RoundTrips::in_microseconds),
             packets_impaired: side
                 .packets
                 .map(|packets| Ways { out: packets.out.into(), back: packets.back.into() }),
