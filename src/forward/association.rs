@@ -1,7 +1,7 @@
 //! A client that speaks in datagrams, and what it is connected to.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::engine::datagram::Datagram;
 use crate::engine::framing::{self, Format};
@@ -84,6 +84,23 @@ impl Association {
             Far::Datagrams(socket) => socket.link().unwrap_or(&self.link),
             Far::Reaching(..) | Far::Messages(_) => &self.link,
         }
+    }
+
+    /// When it is forgotten unless something passes before; `None` while something is under way.
+    pub(super) fn idle_at(&self, idle: Duration) -> Option<Instant> {
+        let is_reaching = matches!(self.far, Far::Reaching(..));
+        let is_empty = self.lines.as_ref().is_none_or(|lines| lines.is_empty());
+        (is_empty && !is_reaching).then(|| self.last + idle)
+    }
+
+    /// When to have a turn though nothing happens.
+    pub(super) fn deadline(&self, idle: Duration) -> Option<Instant> {
+        let reaching = match &self.far {
+            Far::Reaching(reaching, _) => reaching.deadline(),
+            Far::Datagrams(_) | Far::Messages(_) => None,
+        };
+        let arrival = self.lines.as_ref().and_then(|lines| lines.deadline());
+        [self.idle_at(idle), reaching, arrival].into_iter().flatten().min()
     }
 
     /// The name of the client in lines for people.

@@ -86,9 +86,7 @@ impl Crossing {
             self.last = Instant::now();
             return Turn::Moved;
         }
-        let is_over = self.ended.is_some_and(|at| looked_at >= at.max(self.last) + LINGER);
-        let is_empty = self.lines.as_ref().is_none_or(|lines| lines.is_empty());
-        if !is_over || !is_empty || !self.up.is_empty() || !self.client.is_empty() {
+        if self.over_at().is_none_or(|at| looked_at < at) {
             return Turn::Idle;
         }
         match self.client.close_write() {
@@ -99,9 +97,16 @@ impl Crossing {
 
     /// When to have a turn though nothing happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let linger = self.ended.map(|at| at.max(self.last) + LINGER);
         let arrival = self.lines.as_ref().and_then(|lines| lines.deadline());
-        [linger, arrival].into_iter().flatten().min()
+        [self.over_at(), arrival].into_iter().flatten().min()
+    }
+
+    /// When it is over unless something passes before; `None` while something is under way.
+    fn over_at(&self) -> Option<Instant> {
+        let is_idle = self.up.is_empty()
+            && self.client.is_empty()
+            && self.lines.as_ref().is_none_or(|lines| lines.is_empty());
+        self.ended.filter(|_| is_idle).map(|at| at.max(self.last) + LINGER)
     }
 
     /// What the bad network has done since the last call.
@@ -166,7 +171,11 @@ impl Crossing {
             self.up.push(&[&message]);
         }
         while let Some(message) = lines.pop(Way::Down, now) {
-            self.client.push(&message);
+            if self.client.has_room() {
+                self.client.push(&message);
+            } else {
+                self.tap.unsent(1);
+            }
         }
     }
 

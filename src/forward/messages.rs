@@ -6,7 +6,8 @@ use crate::engine::stream::Stream;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 
-/// Bytes that may wait to be sent. What finds no room is lost, as a datagram that finds none is.
+/// Bytes that may wait to be sent before its user has to stop, or to lose what comes: a batch of
+/// datagrams may exceed it.
 const QUEUE: usize = 1 << 20;
 
 /// A stream whose bytes are cut into messages.

@@ -82,7 +82,7 @@ fn expect_bounded(running: &Running, taken: &[&AtomicU64]) {
 
 /// Watches for a second. The clock tick of processor time is 10 ms: a run that spins shows a hundred.
 #[track_caller]
-fn expect_no_cpu(running: &Running) {
+pub(crate) fn expect_no_cpu(running: &Running) {
     // What just happened may still be in work.
     settled("the processor time to stand still", || proc::cpu_ticks(running.pid()));
     let before = proc::cpu_ticks(running.pid());

@@ -16,6 +16,7 @@ use crate::util::harness::Need;
 use crate::util::{Running, eventually, net, pktcat, pktcat_line, proc};
 
 mod datagrams;
+mod idle;
 mod impaired;
 mod load;
 mod secured;
@@ -45,6 +46,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         the_port_is_written_to_a_file,
     ];
     all.extend(datagrams::tests());
+    all.extend(idle::tests());
     all.extend(impaired::tests());
     all.extend(secured::tests());
     all.extend(seen::tests());

@@ -79,6 +79,7 @@ const IDLE: &[&str] = &[
     "bounded::",
     "descriptors::unprivileged::an_idle_pipe_of_root_costs_nothing",
     "formats::pacing_sleeps_and_does_not_spin",
+    "forward::idle::",
 ];
 
 /// How the names of tests begin that measure rates or latencies, or that need a whole machine for many

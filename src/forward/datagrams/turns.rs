@@ -36,14 +36,8 @@ impl DatagramForwarder {
                     moved = true;
                 }
                 Next::Wait => {
-                    let reaching = match &member.far {
-                        Far::Reaching(reaching, _) => reaching.deadline(),
-                        Far::Datagrams(_) | Far::Messages(_) => None,
-                    };
-                    let due = member.last + self.settings.idle;
-                    let arrival = member.lines.as_ref().and_then(|lines| lines.deadline());
-                    let due = [reaching, arrival].into_iter().flatten().fold(due, Instant::min);
-                    self.members.put_back(place, member, Some(due));
+                    let due = member.deadline(self.settings.idle);
+                    self.members.put_back(place, member, due);
                 }
                 Next::Gone => {
                     self.goodbye(place, *member, session);
@@ -60,8 +54,8 @@ impl DatagramForwarder {
         mut member: Box<Association>,
         session: &mut Session,
     ) -> (Box<Association>, Next) {
-        let is_empty = member.lines.as_ref().is_none_or(|lines| lines.is_empty());
-        let is_idle = is_empty && session.looked_at() >= member.last + self.settings.idle;
+        let looked_at = session.looked_at();
+        let is_idle = member.idle_at(self.settings.idle).is_some_and(|at| looked_at >= at);
         if self.pass_arrived(&mut member, session) {
             return (member, Next::Again);
         }
