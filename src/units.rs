@@ -1,6 +1,6 @@
 //! Durations and sizes as they are written on the command line.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytesize::ByteSize;
 
@@ -72,6 +72,13 @@ pub fn human_bytes(bytes: u64) -> String {
     } else {
         ByteSize(bytes).display().iec().to_string()
     }
+}
+
+/// A time that can be written as RFC 3339 has it: not before 1970, which humantime refuses by a panic
+/// and a clock that was never set may show.
+#[must_use]
+pub(crate) fn writable(time: SystemTime) -> SystemTime {
+    time.max(SystemTime::UNIX_EPOCH)
 }
 
 #[cfg(test)]

@@ -31,7 +31,6 @@ use crate::run::limits::Limit;
 use crate::run::session::Session;
 use crate::setup::dial::{self, Connected};
 use crate::setup::opening::{Opening, Stages};
-use crate::setup::proxy::Destination;
 use crate::setup::resolve;
 use crate::setup::target::Reaching;
 
@@ -57,7 +56,7 @@ pub(crate) fn run(config: &Connect) -> Result<()> {
 
 fn tcp(config: &Connect, dialogue: Option<expect::Shared>, session: &mut Session) -> Result<()> {
     let common = &config.common;
-    let stages = stages(config, session)?;
+    let stages = tls::stages(config.proxy.as_ref(), &config.place, config.tls.as_ref(), session)?;
     let stream = again(config, session, |session| open(config, &stages, session))?;
     let (peer, address) = (stream.link().to_string(), stream.link().peer.clone());
     if let Some(dialogue) = &dialogue {
@@ -83,24 +82,6 @@ fn tcp(config: &Connect, dialogue: Option<expect::Shared>, session: &mut Session
     Relay::new((input, output), stream, fin, rules, common.offload, common.pace(), Instant::now())
         .in_dialogue(dialogue)
         .run(session)
-}
-
-/// What a connection goes through before it is ready for the payload.
-fn stages(config: &Connect, session: &mut Session) -> Result<Stages> {
-    let proxy = match (&config.proxy, &config.place) {
-        (Some(proxy), Place::Internet(target)) => {
-            let port = check::peer_port(target, Protocol::Tcp)?;
-            // No host is this machine, here as for the proxy.
-            let host = target.host.as_deref().unwrap_or("localhost");
-            Some((Rc::new(proxy.clone()), Destination::new(host, port)?))
-        }
-        _ => None,
-    };
-    let tls = match &config.tls {
-        Some(config) => Some(Rc::new(tls::connector(config, session)?)),
-        None => None,
-    };
-    Ok(Stages { proxy, tls })
 }
 
 /// A connection that is ready for the payload.

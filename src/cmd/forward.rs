@@ -21,7 +21,6 @@ use crate::run::session::Session;
 use crate::setup::accept::Acceptor;
 use crate::setup::dial::From;
 use crate::setup::opening::Stages;
-use crate::setup::proxy::Destination;
 use crate::setup::resolve;
 use crate::setup::target::Target;
 use crate::sys::{self, Fetch};
@@ -74,7 +73,8 @@ fn prepare(config: &Forward, session: &mut Session) -> Result<Ready> {
             Target::Internet(addresses, Rc::new(from))
         }
     };
-    let stages = stages(config, session)?;
+    let stages =
+        tls::stages(config.proxy.as_ref(), &config.to.place, config.to_tls.as_ref(), session)?;
     Ok(Ready { access, to, stages })
 }
 
@@ -154,21 +154,4 @@ fn bound(config: &Forward, session: &mut Session) -> Result<Socket> {
     let socket = bind(binding, protocol, session)?;
     announce(binding, &[(protocol, &socket)], session)?;
     Ok(socket)
-}
-
-/// What a connection to TO goes through before bytes pass.
-fn stages(config: &Forward, session: &mut Session) -> Result<Stages> {
-    let proxy = match (&config.proxy, &config.to.place) {
-        (Some(proxy), Place::Internet(target)) => {
-            let port = check::peer_port(target, Protocol::Tcp)?;
-            let host = target.host.as_deref().unwrap_or("localhost");
-            Some((Rc::new(proxy.clone()), Destination::new(host, port)?))
-        }
-        _ => None,
-    };
-    let tls = match &config.to_tls {
-        Some(config) => Some(Rc::new(tls::connector(config, session)?)),
-        None => None,
-    };
-    Ok(Stages { proxy, tls })
 }

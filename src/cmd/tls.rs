@@ -3,16 +3,22 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::check;
 use super::reading;
+use crate::config::Place;
 use crate::config::{Tls, TlsClient, TlsListener, Trust};
 use crate::error::Result;
+use crate::net::address::Protocol;
 use crate::observe::tap::Event;
 use crate::run::limits::Limit;
 use crate::run::session::Session;
 use crate::serve::hub::Handshakes;
+use crate::setup::opening::Stages;
+use crate::setup::proxy::{Destination, Proxy};
 use crate::setup::tls::{Acceptor, Common, Connector, Identity, Secrets, Trusted, roots};
 
 /// How long a handshake may take unless `--connect-timeout` says otherwise.
@@ -38,6 +44,29 @@ pub(super) fn connector(config: &TlsClient, session: &mut Session) -> Result<Con
         }
     };
     Connector::new(config.name.clone(), &trusted, common)
+}
+
+/// What a connection to this place goes through before it is ready for the payload.
+///
+/// # Errors
+/// When a file cannot be used, and what ends a run.
+pub(super) fn stages(
+    proxy: Option<&Proxy>,
+    place: &Place,
+    tls: Option<&TlsClient>,
+    session: &mut Session,
+) -> Result<Stages> {
+    let proxy = match (proxy, place) {
+        (Some(proxy), Place::Internet(target)) => {
+            let port = check::peer_port(target, Protocol::Tcp)?;
+            // No host is this machine, here as for the proxy.
+            let host = target.host.as_deref().unwrap_or("localhost");
+            Some((Rc::new(proxy.clone()), Destination::new(host, port)?))
+        }
+        _ => None,
+    };
+    let tls = tls.map(|tls| connector(tls, session)).transpose()?.map(Rc::new);
+    Ok(Stages { proxy, tls })
 }
 
 /// What begins TLS with clients; `host` is what is listened on, if that was said. A certificate that

@@ -15,7 +15,9 @@ use crate::net::options::Options;
 use crate::sys::{self, Icmp, IcmpKind, errno};
 use ends::stays_here;
 
-pub(crate) use ends::{local_address, local_port, local_towards, name, peer_address};
+pub(crate) use ends::{
+    is_its_own_peer, local_address, local_port, local_towards, name, peer_address,
+};
 
 /// Connections that may wait to be accepted: the most that the kernel allows, which cuts it to
 /// net.core.somaxconn (listen(2)).
@@ -44,6 +46,18 @@ pub(crate) fn open(
         let _ = sys::stop_pacing(&socket);
     }
     Ok(socket)
+}
+
+/// A non-blocking socket without options: it is to ask something, and not for data.
+///
+/// # Errors
+/// When the kernel does not support the family, or there are no descriptors left.
+pub(crate) fn open_plain(address: SocketAddr, protocol: Protocol) -> io::Result<Socket> {
+    let kind = match protocol {
+        Protocol::Tcp => Type::STREAM,
+        Protocol::Udp => Type::DGRAM,
+    };
+    sys::socket(Domain::for_address(address), kind)
 }
 
 /// A socket bound to one of `addresses`: the first that can be bound.

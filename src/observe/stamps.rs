@@ -5,6 +5,8 @@
 
 use std::time::SystemTime;
 
+use crate::units;
+
 /// Whether lines begin with the wall-clock time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Stamps {
@@ -28,9 +30,7 @@ impl Stamps {
             #[cfg(test)]
             Self::Fixed(time) => time,
         };
-        // humantime refuses times before 1970 and after 9999, by a panic.
-        let now = now.max(SystemTime::UNIX_EPOCH);
-        Some(format!("{} ", humantime::format_rfc3339_millis(now)))
+        Some(format!("{} ", humantime::format_rfc3339_millis(units::writable(now))))
     }
 
     /// Writes the beginning of a line.

@@ -6,14 +6,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mio::Interest;
-use socket2::{Domain, Socket, Type};
+use socket2::Socket;
 
 use super::clock::Departure;
 use super::prober::Answer;
 use crate::error::{Error, Result};
 use crate::io::reactor::{Latch, Reactor};
-use crate::net::address::Protocol;
-use crate::sys::{self, errno};
+use crate::sys::errno;
 
 /// A probe to one address under way.
 #[derive(Debug)]
@@ -43,15 +42,6 @@ pub(super) enum Begun {
     /// The system has no room for another probe: descriptors, memory or source ports. The error says
     /// which.
     NoRoom(Error),
-}
-
-/// A non-blocking socket. It is for one probe, so the options of those for data mean nothing here.
-pub(super) fn open(address: SocketAddr, protocol: Protocol) -> io::Result<Socket> {
-    let kind = match protocol {
-        Protocol::Tcp => Type::STREAM,
-        Protocol::Udp => Type::DGRAM,
-    };
-    sys::socket(Domain::for_address(address), kind)
 }
 
 /// Has the loop tell when something comes.

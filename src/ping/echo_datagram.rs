@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 use socket2::Socket;
 
-use super::attempt::{open, told_by, watch};
+use super::attempt::{told_by, watch};
 use super::clock::Departure;
 use super::echo_message::Messages;
 use super::flights::Flights;
@@ -221,7 +221,7 @@ impl End {
     }
 
     fn connect(&self, reactor: &mut Reactor) -> Result<io::Result<(Socket, Rc<Latch>)>> {
-        let connected = open(self.address, Protocol::Udp).and_then(|socket| {
+        let connected = socket::open_plain(self.address, Protocol::Udp).and_then(|socket| {
             socket.connect(&self.address.into())?;
             Ok(socket)
         });

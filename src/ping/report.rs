@@ -18,6 +18,7 @@ use crate::ping::outages::Outage;
 use crate::ping::plan::{LineFormat, Style};
 use crate::ping::prober::{Answer, Outcome};
 use crate::ping::tally::Tally;
+use crate::units;
 
 /// Hundredths of a millisecond, as in the lines of a scan.
 fn short_time(took: Duration) -> String {
@@ -146,7 +147,7 @@ pub(super) fn summary_text(counted: &Counted<'_>, start: &Start, now: Instant) -
         let _ = writeln!(text, "  refused: {times}");
     }
     if let Some(outage) = tally.longest_outage(now) {
-        let begun = humantime::format_rfc3339_millis(start.wall_at(outage.begun));
+        let begun = humantime::format_rfc3339_millis(units::writable(start.wall_at(outage.begun)));
         let length = outage.length.as_secs_f64();
         let over = if outage.over { "" } else { ", not over" };
         let of = match tally.outages() {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 use socket2::{SockAddr, Socket};
 
-use super::attempt::{Attempt, Begun, Step, open, told_by, watch};
+use super::attempt::{Attempt, Begun, Step, told_by, watch};
 use super::clock::Departure;
 use super::prober::Answer;
 use crate::error::{Error, Result, Status};
@@ -33,7 +33,7 @@ pub(super) enum Dialed {
 /// Sends a SYN by a socket that nobody watches yet.
 pub(super) fn dial(address: SocketAddr) -> Result<Dialed> {
     let failed = |cause: &io::Error| socket::failure::answered(address, cause);
-    let socket = match open(address, Protocol::Tcp) {
+    let socket = match socket::open_plain(address, Protocol::Tcp) {
         Ok(socket) => socket,
         Err(cause) if is_no_room(&cause) => return Ok(Dialed::NoRoom(failed(&cause))),
         Err(cause) => return Err(failed(&cause)),
@@ -111,11 +111,7 @@ fn judge(socket: &Socket, address: SocketAddr, result: io::Result<()>) -> Result
     }
 }
 
-/// On this machine the kernel may choose the port that is asked as the source port; then, with no
-/// listener there, the socket connects to itself (simultaneous open, RFC 9293, 3.5).
+/// What a connection proves: one to itself proves that nobody listens.
 fn connected(socket: &Socket, address: SocketAddr) -> Answer {
-    let local = socket::local_address(socket).and_then(|local| local.internet());
-    let is_own =
-        local.is_some_and(|local| (local.ip(), local.port()) == (address.ip(), address.port()));
-    if is_own { Answer::Refused } else { Answer::Open }
+    if socket::is_its_own_peer(socket, address) { Answer::Refused } else { Answer::Open }
 }

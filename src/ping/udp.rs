@@ -7,7 +7,7 @@ use std::time::Instant;
 use mio::Interest;
 use socket2::{SockAddr, Socket};
 
-use super::attempt::{Attempt, Begun, Step, open, told_by, watch};
+use super::attempt::{Attempt, Begun, Step, told_by, watch};
 use super::clock::Departure;
 use super::prober::Answer;
 use crate::error::{Error, Result, Status};
@@ -56,7 +56,7 @@ impl Hearing {
 
 /// Sends a datagram.
 pub(super) fn begin(address: SocketAddr, payload: &[u8], reactor: &mut Reactor) -> Result<Begun> {
-    let socket = match open(address, Protocol::Udp) {
+    let socket = match socket::open_plain(address, Protocol::Udp) {
         Ok(socket) => socket,
         Err(cause) => return refused(address, "open", &cause),
     };

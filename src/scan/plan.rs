@@ -4,12 +4,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
 
 use crate::net::address::Protocol;
 use crate::net::services;
 use crate::net::socket;
-use crate::sys;
 
 /// An address of the host that is scanned.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +26,7 @@ impl Target {
     pub(crate) fn new(mut address: SocketAddr) -> io::Result<Self> {
         // Connecting a datagram socket looks the route up and sends nothing. Any port will do.
         address.set_port(9);
-        let socket = open(address, Protocol::Udp)?;
+        let socket = socket::open_plain(address, Protocol::Udp)?;
         socket.connect(&address.into())?;
         let local = socket::local_address(&socket)
             .and_then(|local| local.internet())
@@ -93,13 +91,4 @@ pub(crate) struct Plan {
     pub rate: Option<u32>,
     /// What a UDP probe carries.
     pub payload: Payload,
-}
-
-/// A non-blocking socket. It is not for data, so the options of those that are mean nothing here.
-pub(super) fn open(address: SocketAddr, protocol: Protocol) -> io::Result<Socket> {
-    let kind = match protocol {
-        Protocol::Tcp => Type::STREAM,
-        Protocol::Udp => Type::DGRAM,
-    };
-    sys::socket(Domain::for_address(address), kind)
 }

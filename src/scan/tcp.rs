@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 use socket2::{SockAddr, Socket};
 
-use super::plan::{Target, open};
+use super::plan::Target;
 use super::probe::{Answer, Asked, Job, Prober};
 use crate::error::{Error, Result};
 use crate::io::reactor::{Latch, Reactor};
@@ -63,10 +63,10 @@ impl TcpProber {
         if let Some(socket) = self.spare[job.target].pop() {
             return Ok(socket);
         }
-        open(address, Protocol::Tcp).or_else(|cause| {
+        socket::open_plain(address, Protocol::Tcp).or_else(|cause| {
             // The sockets kept for other addresses may be what has used the descriptors up.
             self.spare.iter_mut().for_each(Vec::clear);
-            if is_no_room(&cause) { open(address, Protocol::Tcp) } else { Err(cause) }
+            if is_no_room(&cause) { socket::open_plain(address, Protocol::Tcp) } else { Err(cause) }
         })
     }
 
@@ -214,13 +214,9 @@ fn answer(job: Job, state: PortState, started: Instant) -> Answer {
     Answer { job, found: Found { state, time } }
 }
 
-/// The state that a connection proves. On this machine the kernel may choose the probed port as the
-/// source port; then, with no listener there, the socket connects to itself (simultaneous open, RFC
-/// 9293, 3.5).
+/// The state that a connection proves: one to itself proves that nobody listens.
 fn connected(socket: &Socket, target: SocketAddr) -> PortState {
-    let is_own = |local: SocketAddr| (local.ip(), local.port()) == (target.ip(), target.port());
-    let local = socket::local_address(socket).and_then(|local| local.internet());
-    if local.is_some_and(is_own) { PortState::Closed } else { PortState::Open }
+    if socket::is_its_own_peer(socket, target) { PortState::Closed } else { PortState::Open }
 }
 
 fn judge(result: io::Result<()>) -> ConnectOutcome {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 use socket2::Socket;
 
-use super::plan::{Payload, Plan, Target, open};
+use super::plan::{Payload, Plan, Target};
 use super::probe::{Answer, Asked, Job, Prober};
 use crate::error::{Error, Result};
 use crate::io::reactor::{Latch, Reactor};
@@ -286,7 +286,7 @@ impl ProbeSocket {
     fn new(target: Target, reactor: &mut Reactor) -> Result<Self> {
         let address = target.address;
         let failed = |cause: io::Error| failed("open", address, &cause);
-        let socket = open(address, Protocol::Udp).map_err(failed)?;
+        let socket = socket::open_plain(address, Protocol::Udp).map_err(failed)?;
         // Many answers may come at once. A smaller buffer is no error.
         let _ = sys::raise_receive_buffer(&socket, RECEIVE_BUFFER);
         // Bound to one address, the socket does not receive datagrams to other addresses of this

@@ -284,9 +284,7 @@ fn check(attempt: &Attempt) -> Option<Result<()>> {
         }
         Err(cause) => return Some(Err(failed(attempt.peer, &cause))),
     }
-    // Without a listener, a socket that connects to a port of this machine can connect to itself,
-    // if the kernel chooses the same port as the source (simultaneous open, RFC 9293, 3.5).
-    if socket::local_address(&attempt.socket) == Some(attempt.peer.into()) {
+    if socket::is_its_own_peer(&attempt.socket, attempt.peer) {
         let cause = io::Error::from_raw_os_error(libc::ECONNREFUSED);
         return Some(Err(failed(attempt.peer, &cause)));
     }

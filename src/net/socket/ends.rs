@@ -28,6 +28,15 @@ fn address(raw: &SockAddr) -> Option<Address> {
     raw.as_socket().map(Address::Internet)
 }
 
+/// Whether a socket that has connected to `peer` is its own peer. On this machine the kernel may choose
+/// the port that is connected to as the source port; with no listener there, the socket then connects to
+/// itself (simultaneous open, RFC 9293, 3.5).
+#[must_use]
+pub(crate) fn is_its_own_peer(socket: &Socket, peer: SocketAddr) -> bool {
+    let local = local_address(socket).and_then(|local| local.internet());
+    local.is_some_and(|local| (local.ip(), local.port()) == (peer.ip(), peer.port()))
+}
+
 /// The port a socket is bound to; 0 for one without.
 #[must_use]
 pub(crate) fn local_port(socket: &Socket) -> u16 {

@@ -9,6 +9,7 @@ use serde_json::ser::{Formatter, Serializer as Writer};
 
 use crate::net::address::{Address, canonical};
 use crate::peer::is_unsafe_to_show;
+use crate::units;
 
 /// Adds an object in one line.
 pub(crate) fn write_line(text: &mut Vec<u8>, object: &impl Serialize) {
@@ -56,7 +57,7 @@ pub(crate) struct Time(pub(crate) SystemTime);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_rfc3339_micros(self.0))
+        serializer.collect_str(&humantime::format_rfc3339_micros(units::writable(self.0)))
     }
 }
 

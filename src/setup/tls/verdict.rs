@@ -1,6 +1,6 @@
 //! Why a handshake failed, with what is known of the certificates: the line that a user reads.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, Error as Cause};
@@ -9,6 +9,7 @@ use super::certificate::{facts, is_self_signed};
 use crate::engine::stream::tls::{advice, reason};
 use crate::error::{Error, Status};
 use crate::observe::handshake::{Certificate, Trust};
+use crate::units;
 
 /// Names of a certificate that an error lists.
 const NAMED: usize = 5;
@@ -122,8 +123,7 @@ enum Age {
 /// The date that is wrong is that of the peer's own certificate, or of one above it.
 fn dated(own: &Certificate, what: &str, date: &str, age: Age) -> String {
     // Dates of RFC 3339 are in the order of their text.
-    let now = SystemTime::now().max(SystemTime::UNIX_EPOCH + Duration::from_secs(1));
-    let now = humantime::format_rfc3339_seconds(now).to_string();
+    let now = humantime::format_rfc3339_seconds(units::writable(SystemTime::now())).to_string();
     let is_own = match age {
         Age::Expired => own.valid_until < now,
         Age::Early => own.valid_from > now,
