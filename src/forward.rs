@@ -16,3 +16,6 @@ mod messages;
 pub(crate) mod streams;
 mod table;
 pub(crate) mod unheard;
+
+/// How often sending a datagram is tried again after the network has said something about an earlier one.
+const TRIES: usize = 3;

@@ -12,7 +12,7 @@ use super::parts::{dialogue, input_of, output, settled, tell_granted, watch_sock
 use super::tls;
 use super::watch::{self, Watched};
 use crate::config::{Connect, Place, Stdin};
-use crate::engine::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6, Peers};
+use crate::engine::datagram::{Datagram, Peers, longest_to};
 use crate::engine::datagram_relay::{DatagramRelay, NextAddress};
 use crate::engine::ends::{Fin, Rules, Silence};
 use crate::engine::expect;
@@ -227,10 +227,7 @@ fn udp(config: &Connect, dialogue: Option<expect::Shared>, session: &mut Session
             (socket, Address::Unix(Some(Rc::from(path.as_path()))), Vec::new(), Vec::new())
         }
     };
-    let longest = match peer.internet() {
-        Some(SocketAddr::V6(_)) => LONGEST_IPV6,
-        _ => LONGEST_IPV4,
-    };
+    let longest = longest_to(&peer);
     let wire = common.datagrams(longest)?;
     let (socket, latch, peer) = opened(socket, peer, &common.options, session)?;
     if let Some(dialogue) = &dialogue {

@@ -8,6 +8,7 @@ mod book;
 mod complaints;
 mod endpoint;
 mod hearing;
+mod longest;
 mod passed;
 mod peers;
 mod reports;
@@ -21,6 +22,7 @@ use socket2::Socket;
 use admission::Admission;
 use endpoint::Endpoint;
 use hearing::Hearing;
+pub(crate) use longest::{LONGEST_IPV4, LONGEST_IPV6, longest_to};
 use passed::Passed;
 pub(crate) use peers::{Following, Peers};
 use peers::{KnownPeers, Target};
@@ -40,13 +42,6 @@ use crate::net::address::{Address, Protocol, Route};
 use crate::net::socket;
 use crate::observe::tap::{Activity, Link, Tap};
 use crate::sys::{Fetch, Offload, Received, Receiver};
-
-/// The most payload a UDP datagram carries over IPv4: 65,535 less 20 bytes of IPv4 header and 8
-/// of UDP header (RFC 791, RFC 768).
-pub(crate) const LONGEST_IPV4: usize = 65_507;
-
-/// The same over IPv6, whose header is not counted in its length (RFC 8200).
-pub(crate) const LONGEST_IPV6: usize = 65_527;
 
 /// Room that a batch for receiving must have.
 pub(crate) const RECEIVE_ROOM: usize = Receiver::ROOM;

@@ -102,12 +102,6 @@ impl Association {
         let arrival = self.lines.as_ref().and_then(|lines| lines.deadline());
         [self.idle_at(idle), reaching, arrival].into_iter().flatten().min()
     }
-
-    /// The name of the client in lines for people.
-    pub(super) fn name(&self) -> String {
-        let number = self.link.forwarded.as_ref().map_or(0, |forwarded| forwarded.client);
-        format!("#{number} {}", self.link.local)
-    }
 }
 
 /// Where messages wait for a stream.

@@ -7,6 +7,7 @@ use crate::engine::batch::Batch;
 use crate::engine::datagram::Datagram;
 use crate::engine::flow::Source as _;
 use crate::error::{Error, Result};
+use crate::forward::TRIES;
 use crate::forward::impair::{Lines, Way};
 use crate::forward::messages::MessageStream;
 use crate::io::progress::Progress;
@@ -15,9 +16,6 @@ use crate::observe::tap::Tap;
 
 /// How long answers are waited for after the client's FIN, restarted by each: datagrams have no end.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// How often sending is tried again after the network has said something about an earlier datagram.
-const TRIES: usize = 3;
 
 /// A client's stream of messages, and what it is connected to.
 pub(super) struct Crossing {

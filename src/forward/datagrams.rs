@@ -18,6 +18,7 @@ use crate::engine::datagram::{Datagram, RECEIVE_ROOM};
 use crate::engine::flow::Source as _;
 use crate::engine::framing::Format;
 use crate::error::{Error, Result, Status};
+use crate::forward::TRIES;
 use crate::forward::association::{Association, Far, Handed};
 use crate::forward::impair::Impairment;
 use crate::forward::table::Table;
@@ -37,9 +38,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often is tried whether there is room: a local socket does not tell.
 const ROOM_CHECK: Duration = Duration::from_millis(20);
-
-/// How often sending is tried again after the network has said something about an earlier datagram.
-const TRIES: usize = 3;
 
 /// How clients are treated.
 pub(crate) struct Settings {
@@ -207,25 +205,14 @@ impl DatagramForwarder {
         if self.impair_up(place, bytes, segment) {
             return Handed::Bytes(bytes.len());
         }
-        let now = Instant::now();
         let Self { members, front, settings, .. } = self;
-        let format = settings.stream.unwrap_or(Format::Frames);
-        for _ in 0..TRIES {
-            let Some(member) = members.get_mut(place) else { break };
-            match member.send(bytes, segment, format, &session.tap) {
-                Ok(handed) => {
-                    if matches!(handed, Handed::Bytes(_)) {
-                        member.last = now;
-                    }
-                    members.list(place);
-                    return handed;
-                }
-                // It was about an earlier one.
-                Err(error) => refused(front, settings, member, error),
-            }
+        let Some(member) = members.get_mut(place) else { return Handed::Bytes(bytes.len()) };
+        let handed = send(front, settings, member, (bytes, segment), &session.tap);
+        if matches!(handed, Handed::Bytes(_)) {
+            member.last = Instant::now();
         }
-        session.tap.unsent(1);
-        Handed::Bytes(bytes.len().min(segment))
+        members.list(place);
+        handed
     }
 
     /// The member of this sender, who may be new.
@@ -325,7 +312,28 @@ impl DatagramForwarder {
 /// The network has said something about what was sent to TO, or a stream to TO broke.
 fn refused(front: &mut Datagram, settings: &Settings, member: &mut Association, error: Error) {
     if !settings.once {
-        front.tell(&error.clone().about(format!("for {}", member.name())));
+        front.tell(&error.clone().about(format!("for {}", member.link.client_name())));
     }
     member.refused = Some(error);
+}
+
+/// Hands datagrams of `segment` bytes each over to TO, and tells what the network has said about
+/// earlier ones.
+fn send(
+    front: &mut Datagram,
+    settings: &Settings,
+    member: &mut Association,
+    (bytes, segment): (&[u8], usize),
+    tap: &Tap,
+) -> Handed {
+    let format = settings.stream.unwrap_or(Format::Frames);
+    for _ in 0..TRIES {
+        match member.send(bytes, segment, format, tap) {
+            Ok(handed) => return handed,
+            // It was about an earlier one.
+            Err(error) => refused(front, settings, member, error),
+        }
+    }
+    tap.unsent(1);
+    Handed::Bytes(bytes.len().min(segment))
 }

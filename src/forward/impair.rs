@@ -52,7 +52,7 @@ pub(super) enum Way {
 }
 
 impl Lines {
-    /// Lets a message in; gives it back where nothing is done to this direction.
+    /// Lets a message in; `false` where nothing is done to this direction.
     pub(super) fn push(&mut self, way: Way, message: &[u8], now: Instant) -> bool {
         match &mut self.ways[way as usize] {
             Some(line) => {

@@ -278,12 +278,6 @@ fn link_to(link: &Link, to: Address, far: Option<Address>) -> Link {
     }
 }
 
-/// The name of a client in lines for people.
-fn name(link: &Link) -> String {
-    let number = link.forwarded.as_ref().map_or(0, |forwarded| forwarded.client);
-    format!("#{number} {}", link.local)
-}
-
 /// Our own address of a socket. Asking for it costs a call that only an observer of bytes has use
 /// for.
 fn asked_address(socket: &Socket, session: &Session) -> Option<Address> {

@@ -93,6 +93,18 @@ impl Link {
         Self { forwarded: Some(forwarded), ..self }
     }
 
+    /// The number of a forwarder's client, from 1; 0 where this program is one of the two ends.
+    #[must_use]
+    pub(crate) fn client_number(&self) -> u64 {
+        self.forwarded.as_ref().map_or(0, |forwarded| forwarded.client)
+    }
+
+    /// The name of a forwarder's client in lines for people: `#1 127.0.0.1:53412`.
+    #[must_use]
+    pub(crate) fn client_name(&self) -> String {
+        format!("#{} {}", self.client_number(), self.local)
+    }
+
     /// What has passed on another link counts here.
     pub(crate) fn continue_from(&self, before: &Self) {
         for (own, earlier) in [(&self.sent, &before.sent), (&self.received, &before.received)] {

@@ -4,7 +4,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-
 use crate::net::address::Protocol;
 use crate::net::services;
 use crate::net::socket;

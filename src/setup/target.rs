@@ -44,9 +44,7 @@ impl Target {
             }
         }
     }
-}
 
-impl Target {
     /// A datagram socket connected to it, and its address there. Nothing is sent.
     ///
     /// # Errors

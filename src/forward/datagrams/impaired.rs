@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use super::{DatagramForwarder, TRIES, refused};
-use crate::engine::framing::Format;
+use super::{DatagramForwarder, send};
 use crate::forward::association::{Association, Handed};
 use crate::forward::impair::Way;
 use crate::run::session::Session;
@@ -50,20 +49,12 @@ impl DatagramForwarder {
         let mut any = false;
         while let Some(message) = member.lines.as_mut().and_then(|lines| lines.pop(Way::Up, now)) {
             any = true;
-            let format = self.settings.stream.unwrap_or(Format::Frames);
-            let mut is_sent = false;
-            for _ in 0..TRIES {
-                match member.send(&message, message.len().max(1), format, &session.tap) {
-                    Ok(Handed::Bytes(_)) => {
-                        is_sent = true;
-                        break;
-                    }
-                    Ok(Handed::NoRoom) => break,
-                    // It was about an earlier one.
-                    Err(error) => refused(&mut self.front, &self.settings, member, error),
-                }
-            }
-            if !is_sent {
+            let segment = message.len().max(1);
+            let message = (&*message, segment);
+            let Self { front, settings, .. } = self;
+            let handed = send(front, settings, member, message, &session.tap);
+            // What has been on its way does not wait any more.
+            if matches!(handed, Handed::NoRoom) {
                 session.tap.unsent(1);
             }
         }

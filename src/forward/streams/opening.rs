@@ -106,7 +106,7 @@ impl Forwarder {
     ) -> Next {
         client.abort();
         session.reactor.release(client.latch());
-        let error = error.about(format!("for {}", super::name(link)));
+        let error = error.about(format!("for {}", link.client_name()));
         if self.settings.once {
             self.result = Err(error);
         } else {

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use mio::Interest;
 
-use super::{DATAGRAM_IDLE, Forwarder, Idle, Member, Next, Stage, asked_address, link_to, name};
-use crate::engine::datagram::{Datagram, LONGEST_IPV4, LONGEST_IPV6};
+use super::{DATAGRAM_IDLE, Forwarder, Idle, Member, Next, Stage, asked_address, link_to};
+use crate::engine::datagram::{Datagram, longest_to};
 use crate::engine::ends::Standing as _;
 use crate::engine::framing::Format;
 use crate::engine::stream::Stream;
@@ -57,13 +57,10 @@ impl Forwarder {
             self.settings.offload,
             Rc::clone(&tap),
         );
-        let longest = match peer.internet() {
-            Some(peer) if peer.is_ipv6() => LONGEST_IPV6,
-            _ => LONGEST_IPV4,
-        };
+        let longest = longest_to(&peer);
         let now = Instant::now();
         let client = MessageStream::new(client, format, longest);
-        let number = link.forwarded.as_ref().map_or(0, |forwarded| forwarded.client);
+        let number = link.client_number();
         let lines = self.settings.impairment.lines(number);
         let crossing = Box::new(Crossing::new(client, socket, lines, tap, now));
         let idle = Idle { seen: Activity::default(), since: now };
@@ -163,7 +160,7 @@ impl Forwarder {
     fn turn_of_crossing(&mut self, mut member: Box<Member>, session: &mut Session) -> Next {
         let Stage::Crossing(crossing) = &mut member.stage else { return Next::Gone };
         let looked_at = session.looked_at();
-        let name = name(&member.link);
+        let name = member.link.client_name();
         let tell = |error: Error| {
             session.event(&Event::Error(&error.about(format!("for {name}"))));
         };
@@ -231,7 +228,7 @@ impl Forwarder {
         link: &Link,
     ) -> Tunnel<Stream, Stream> {
         let finish = if self.settings.once { Finish::Acknowledged } else { Finish::AtOnce };
-        let number = link.forwarded.as_ref().map_or(0, |forwarded| forwarded.client);
+        let number = link.client_number();
         Tunnel::new(client, server, self.settings.offload, &self.pipes, finish)
             .impaired(self.settings.impairment.shapers(number))
     }
@@ -248,7 +245,7 @@ impl Forwarder {
 
     /// Something of ours failed for one client.
     pub(super) fn failed(&mut self, error: Error, link: &Link, session: &mut Session) {
-        let error = error.about(format!("for {}", name(link)));
+        let error = error.about(format!("for {}", link.client_name()));
         if self.settings.once {
             self.result = Err(error);
         } else {
@@ -292,7 +289,7 @@ impl Forwarder {
             }
             Some(error) if self.settings.once => self.result = Err(error),
             Some(error) => {
-                let number = member.link.forwarded.as_ref().map_or(0, |known| known.client);
+                let number = member.link.client_number();
                 session.event(&Event::Detail(&format!("#{number} {error}")));
             }
             None => {}
