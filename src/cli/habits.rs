@@ -31,6 +31,9 @@ const SCHEMES: &[(&str, &[&str], &str)] = &[
 pub(super) fn error(all: &Command, words: &[OsString]) -> Option<Error> {
     let words: Vec<&str> = words.iter().skip(1).map(|word| word.to_str()).collect::<Option<_>>()?;
     let first = *words.first()?;
+    if first == "help" {
+        return Some(Error::usage("help", "takes one command").hint("pktcat help connect"));
+    }
     let own = ["listen", "connect", "scan"].into_iter().find(|name| *name == first);
     if own.is_none() && is_command(all, first) {
         return None;
@@ -88,6 +91,10 @@ fn of_url(command: &str, url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     if scheme == "unix" {
         return format!("pktcat {command} -U {}", quoted(rest));
+    }
+    if scheme.starts_with("socks") {
+        // A proxy is no peer.
+        return format!("pktcat {command} --proxy {} HOST PORT", quoted(url));
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);

@@ -84,6 +84,17 @@ fn another_netcats_words_are_told_as_they_are_here() {
     }
     for (line, option, says) in [
         (
+            "-ulp 9000 -e /bin/cat",
+            "-l",
+            "a command is run for TCP connections only, as in \
+             'pktcat listen HOST 9000 -- /bin/cat'",
+        ),
+        (
+            "scan --ssl 127.0.0.1 9",
+            "--ssl",
+            "scan speaks no TLS; whether the port is open tells: 'pktcat scan 127.0.0.1 9'",
+        ),
+        (
             "-N host 80",
             "-N",
             "the sending half is closed when stdin ends anyway: 'pktcat connect host 80'",
@@ -109,10 +120,7 @@ fn another_netcats_words_are_told_as_they_are_here() {
 }
 
 fn what_is_told_can_be_run() {
-    let help = pktcat(["connect", "--help"]).run().expect_code(0).stdout_text();
-    // An option of another part of the program.
-    let is_there = |same: &str| !same.contains("--tls") || help.contains("--tls");
-    for (line, _, same) in HABITS.iter().filter(|(_, _, same)| is_there(same)) {
+    for (line, _, same) in HABITS {
         let all = std::iter::once("pktcat".to_owned()).chain(words(same));
         let parsed = parse(all.map(OsString::from));
         assert!(matches!(parsed, Ok(Parsed::Run(..))), "{line}: {same}: {parsed:?}");
@@ -132,6 +140,11 @@ fn a_url_is_told_as_an_address() {
         ("connect -v tcp://host:9/", "tcp://host:9/", "connect host 9"),
         ("connect udp://host", "udp://host", "connect -u host PORT"),
         ("connect unix:///run/x", "unix:///run/x", "connect -U /run/x"),
+        (
+            "connect socks5://gate:1080",
+            "socks5://gate:1080",
+            "connect --proxy socks5://gate:1080 HOST PORT",
+        ),
         ("scan http://host/ 80", "http://host/", "scan host 80"),
         ("listen tcp://127.0.0.1:9000", "tcp://127.0.0.1:9000", "listen 127.0.0.1 9000"),
     ] {
@@ -142,7 +155,7 @@ fn a_url_is_told_as_an_address() {
 }
 
 fn standard_output_is_no_file_for_a_dump() {
-    for command in ["connect 127.0.0.1 9", "listen 127.0.0.1 0"] {
+    for command in ["connect 127.0.0.1 9", "listen 127.0.0.1 0", "forward 0 127.0.0.1:9"] {
         for option in ["--pcap", "--hex-file"] {
             for written in [format!("{option} -"), format!("{option}=-")] {
                 let (error, hint) = told(&format!("{command} {written}"));
@@ -159,11 +172,13 @@ fn help_is_the_help() {
         assert_eq!(text(one), text(other), "{one:?}");
     };
     same(&["help"], &["--help"]);
-    for command in ["listen", "connect", "scan", "compare", "completions"] {
+    for command in ["listen", "connect", "ping", "forward", "scan", "compare", "completions"] {
         same(&["help", command], &[command, "--help"]);
     }
     let (error, _) = told("help nosuch");
     assert_eq!(error, "unrecognized subcommand 'nosuch'");
+    let (error, hint) = told("help connect listen");
+    assert_eq!((&*error, &*hint), ("help: takes one command", "pktcat help connect"));
 }
 
 fn only_near_misses_are_guessed() {

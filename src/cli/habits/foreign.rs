@@ -87,7 +87,22 @@ impl Foreign {
                 foreign.operands.push(word.to_owned());
             }
         }
+        foreign.leave_out_what_is_not_here();
         Some(foreign)
+    }
+
+    /// What cannot be had together here is not said to be the same.
+    fn leave_out_what_is_not_here(&mut self) {
+        let is_udp = |option: &String| option == "-u" || option == "--udp";
+        if !self.program.is_empty() && self.options.iter().any(is_udp) {
+            self.options.retain(|option| !is_udp(option));
+            self.note = Some("a command is run for TCP connections only, as in");
+        }
+        let is_tls = |option: &String| option == "--tls";
+        if self.command == "scan" && self.options.iter().any(is_tls) {
+            self.options.retain(|option| !is_tls(option));
+            self.note = Some("scan speaks no TLS; whether the port is open tells:");
+        }
     }
 
     /// One option; whether it took the value that may be attached. Behind a command of ours its own
