@@ -71,7 +71,8 @@ With --tls stdin's end sends a close_notify and then the FIN; the peer's close_n
 A FIN without one may have cut the stream off: status 8, unless --accept-fin (ncat sends none).
 Clients that are still shaking hands count for --max-clients, and hold nobody up.
 --send and --expect are done in the order of the words: a --send after an --expect leaves once that has
-come, and when the last word is an --expect the run ends with it. Each --expect is looked for in what
+come, and when the last word is an --expect the run ends with it; while one is waited for the sending half
+stays open, as many a server takes a FIN for the end. Each --expect is looked for in what
 comes after the match of the one before it, as in a text of its own (so ^ is where that begins, (?m)^
 a line), over UDP in one datagram at a time. It is met by the first bytes that complete a match, of any
 length and however they are cut; $ needs the peer's end. While one is waited for, a time limit other
@@ -104,7 +105,8 @@ With --tls stdin's end sends a close_notify and then the FIN; the peer's close_n
 A FIN without one may have cut the stream off: status 8, unless --accept-fin (ncat sends none).
 Files to be written keep what they hold until the run is connected.
 --send and --expect are done in the order of the words: a --send after an --expect leaves once that has
-come, and when the last word is an --expect the run ends with it. Each --expect is looked for in what
+come, and when the last word is an --expect the run ends with it; while one is waited for the sending half
+stays open, as many a server takes a FIN for the end. Each --expect is looked for in what
 comes after the match of the one before it, as in a text of its own (so ^ is where that begins, (?m)^
 a line), over UDP in one datagram at a time. It is met by the first bytes that complete a match, of any
 length and however they are cut; $ needs the peer's end. While one is waited for, a time limit other

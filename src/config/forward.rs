@@ -1,7 +1,7 @@
 //! The settings of `pktcat forward`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::access;
@@ -95,9 +95,8 @@ impl Endpoint {
             Some(("tcp", address)) => (Protocol::Tcp, Security::Plain, address),
             Some(("tls", address)) => (Protocol::Tcp, Security::Tls, address),
             Some(("udp", address)) => (Protocol::Udp, Security::Plain, address),
-            Some(("unix", "")) => return Err(Error::usage(word, "the path is missing")),
             Some(("unix", path)) => {
-                let place = Place::Unix(PathBuf::from(path));
+                let place = Place::local("unix:", Path::new(path))?;
                 return Ok(Self { security: Security::Plain, protocol: default, place });
             }
             _ => (default, Security::Plain, word),

@@ -15,6 +15,10 @@ use crate::error::{Error, Result, Status};
 use crate::net::address::Protocol;
 use crate::sys;
 
+/// The most bytes of a local socket's name: the field for it, less the zero at its end (unix(7)).
+pub(crate) const LONGEST_NAME: usize =
+    size_of::<libc::sockaddr_un>() - std::mem::offset_of!(libc::sockaddr_un, sun_path) - 1;
+
 /// How long to wait for the lock of a directory. Its holder needs it for a few system calls only.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 

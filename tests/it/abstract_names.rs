@@ -6,10 +6,11 @@ use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use libtest_mimic::Trial;
 
 use crate::tests;
-use crate::util::{Input, PATIENCE, pktcat_line, ways};
+use crate::util::{Input, PATIENCE, pktcat, pktcat_line, ways};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
+        a_name_that_no_socket_can_have_is_a_usage_error,
         streams_go_both_ways_without_a_file,
         it_is_the_kernels_name,
         datagrams_are_answered,
@@ -124,4 +125,20 @@ fn a_path_is_one_though_it_looks_like_a_name() {
     pktcat_line("connect -U @t").run().expect_code(0);
     server.wait().expect_code(0);
     assert!(folder.path().join("@t").exists());
+}
+
+fn a_name_that_no_socket_can_have_is_a_usage_error() {
+    let long = "x".repeat(108);
+    for (words, says) in [
+        (vec!["connect", "-U", &*long], "has 108 bytes; a local socket's name has at most 107"),
+        (vec!["listen", "-U", &*format!("@{long}")], "has 109 bytes"),
+        (vec!["listen", "-U", "@"], "an abstract name has more than that"),
+        (vec!["forward", "unix:@", "127.0.0.1:9"], "an abstract name has more than that"),
+        (vec!["forward", "0", "unix:"], "the path is missing"),
+        (vec!["forward", "0", &*format!("unix:{long}")], "has 108 bytes"),
+    ] {
+        let ended = pktcat(&words).run().expect_code(2);
+        assert!(ended.stderr.contains(says), "{words:?}: {}", ended.stderr);
+        assert_eq!(ended.stderr.lines().count(), 1);
+    }
 }
