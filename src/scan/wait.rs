@@ -3,7 +3,7 @@
 //! It reads no clock and asks nobody. Ports come and go, so that having seen each open once is not
 //! enough: at the end all are asked once more, and have to be open in a row.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::net::address::Protocol;
@@ -29,6 +29,8 @@ pub(crate) struct Waiting {
     open: usize,
     /// Whether a port was found not open since all were asked for the last time.
     is_mixed: bool,
+    /// The ports that have not answered since then. What is known of them is older than that.
+    unanswered: BTreeSet<u16>,
 }
 
 /// Whether the wait is over.
@@ -44,7 +46,9 @@ impl Waiting {
     /// A wait for these ports that is over at `until` at the latest. Each of them is being asked.
     pub(crate) fn new(ports: &[u16], wanted: Wanted, until: Instant) -> Self {
         let latest = ports.iter().map(|port| (*port, None)).collect();
-        Self { until, wanted, latest, due: VecDeque::new(), open: 0, is_mixed: false }
+        let unanswered = ports.iter().copied().collect();
+        let due = VecDeque::new();
+        Self { until, wanted, latest, due, open: 0, is_mixed: false, unanswered }
     }
 
     /// A port has answered.
@@ -52,6 +56,7 @@ impl Waiting {
         let is_open = |found: &Found| found.state == PortState::Open;
         let Some(latest) = self.latest.get_mut(&port) else { return };
         let was_open = latest.replace(found).as_ref().is_some_and(is_open);
+        self.unanswered.remove(&port);
         self.open -= usize::from(was_open);
         if is_open(&found) {
             self.open += 1;
@@ -71,12 +76,13 @@ impl Waiting {
         if now >= self.until {
             return Verdict::Over;
         }
-        if self.open >= enough {
-            // One port that is open now is what was wanted.
+        // One port that is open now is what was wanted.
+        if self.open >= enough && (enough == 1 || self.unanswered.is_empty()) {
             if !self.is_mixed || enough == 1 {
                 return Verdict::Over;
             }
             self.is_mixed = false;
+            self.unanswered.extend(self.latest.keys());
             ask.extend(self.latest.keys());
         }
         while let Some(&(at, port)) = self.due.front()
@@ -153,6 +159,21 @@ mod tests {
         waiting.answered(1, OPEN, now + PAUSE * 2);
         waiting.answered(2, OPEN, now + PAUSE * 2);
         assert_eq!(verdict(&mut waiting, now + PAUSE * 2), (Verdict::Over, vec![]));
+    }
+
+    #[test]
+    fn an_answer_from_before_all_were_asked_is_none() {
+        let (mut waiting, now) = waiting(&[1, 2], Wanted::All);
+        waiting.answered(1, OPEN, now);
+        waiting.answered(2, CLOSED, now);
+        assert_eq!(verdict(&mut waiting, now + PAUSE), (Verdict::Wait, vec![2]));
+        waiting.answered(2, OPEN, now + PAUSE);
+        assert_eq!(verdict(&mut waiting, now + PAUSE), (Verdict::Wait, vec![1, 2]));
+        assert_eq!(verdict(&mut waiting, now + PAUSE), (Verdict::Wait, vec![]));
+        waiting.answered(2, OPEN, now + PAUSE);
+        assert_eq!(verdict(&mut waiting, now + PAUSE), (Verdict::Wait, vec![]));
+        waiting.answered(1, OPEN, now + PAUSE);
+        assert_eq!(verdict(&mut waiting, now + PAUSE), (Verdict::Over, vec![]));
     }
 
     #[test]

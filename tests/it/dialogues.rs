@@ -23,11 +23,6 @@ pub(crate) fn tests() -> Vec<Trial> {
     ]
 }
 
-/// A port that nobody has, as far as that can be known.
-fn free_port() -> String {
-    net::listener().1.to_string()
-}
-
 /// A server that was started with these words and accepts connections at this port.
 fn serving(words: &[&str], port: &str) -> Running {
     let name = find_program(words[0]).unwrap();
@@ -64,7 +59,7 @@ fn text(path: &Path) -> &str {
 }
 
 fn redis_answers_a_ping() {
-    let (folder, port) = (folder(), free_port());
+    let (folder, port) = (folder(), net::free_port().to_string());
     let words = [
         "redis-server",
         "--port",
@@ -103,7 +98,7 @@ fn redis_answers_a_ping() {
 }
 
 fn a_web_server_is_asked_for_its_status() {
-    let (folder, port) = (folder(), free_port());
+    let (folder, port) = (folder(), net::free_port().to_string());
     let at = text(folder.path());
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
@@ -133,7 +128,7 @@ fn a_web_server_is_asked_for_its_status() {
 }
 
 fn an_ssh_server_says_who_it_is() {
-    let (folder, port) = (folder(), free_port());
+    let (folder, port) = (folder(), net::free_port().to_string());
     let key = folder.path().join("key");
     let words = ["-q", "-t", "ed25519", "-N", "", "-f", text(&key)];
     program("ssh-keygen", words).run().expect_code(0);
@@ -166,7 +161,7 @@ fn an_ssh_server_says_who_it_is() {
 }
 
 fn a_mail_server_is_greeted_and_left() {
-    let port = free_port();
+    let port = net::free_port().to_string();
     let words = ["aiosmtpd", "-n", "-l", &format!("127.0.0.1:{port}")];
     let _server = serving(&words, &port);
     let greeting = ["--expect-re", "^220 ", "--send", r"EHLO me\r\n"];

@@ -197,9 +197,7 @@ fn status_4_refused_by_tcp() {
 }
 
 fn status_4_refused_by_icmp() {
-    // Held by a socket that hears nobody but itself, the port is closed to others.
-    let (deaf, port) = net::udp();
-    deaf.connect(("127.0.0.1", port)).unwrap();
+    let (_deaf, port) = net::refusing_udp_port();
     let place = format!("127.0.0.1:{port}");
     fails(&format!("connect -u --send x {place}"), 4, &[&place, "udp", "refused"]);
 }

@@ -4,7 +4,6 @@
 //! A combination whose peer or address family is missing here says "ignored".
 
 use std::fs;
-use std::net::{TcpListener, UdpSocket};
 
 use libtest_mimic::Trial;
 
@@ -239,7 +238,7 @@ impl Tool {
 /// A peer that listens, on a port that was free a moment ago; again with another one if it no longer was.
 fn peer_server(tool: Tool, protocol: Protocol, family: Family) -> (Running, u16) {
     for _ in 0..10 {
-        let port = free_port(protocol, family);
+        let port = crate::util::net::free_port();
         let peer = tool.server(protocol, family, port).stdin(Input::Pipe).spawn();
         let is_up = eventually("the peer to listen or to end", || {
             if peer.ended().is_some() {
@@ -252,15 +251,6 @@ fn peer_server(tool: Tool, protocol: Protocol, family: Family) -> (Running, u16)
         }
     }
     panic!("{tool:?} cannot listen on any port");
-}
-
-fn free_port(protocol: Protocol, family: Family) -> u16 {
-    let address = (family.host(), 0);
-    let bound = match protocol {
-        Protocol::Tcp => TcpListener::bind(address).and_then(|socket| socket.local_addr()),
-        Protocol::Udp => UdpSocket::bind(address).and_then(|socket| socket.local_addr()),
-    };
-    bound.unwrap().port()
 }
 
 /// Whether a socket listens (TCP) or is bound (UDP) there. Asking the kernel, as a connection would be the

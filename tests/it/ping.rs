@@ -4,7 +4,7 @@ mod echo;
 mod outages;
 mod timing;
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::UdpSocket;
 use std::thread;
 use std::time::Duration;
 
@@ -61,13 +61,6 @@ fn echo_port() -> u16 {
         }
     });
     port
-}
-
-/// A port where datagrams are refused: it is held by a socket that hears nobody but itself.
-fn refusing_udp_port() -> (UdpSocket, u16) {
-    let (deaf, port) = net::udp();
-    deaf.connect(("127.0.0.1", port)).unwrap();
-    (deaf, port)
 }
 
 /// Whether a line is the pattern, in which `#` is a time such as `0.21ms`.
@@ -137,7 +130,7 @@ fn udp_is_answered_refused_or_silent() {
     let ended = ping(&format!("-u --send-hex 00:01:02 --count 1 127.0.0.1 {port}"), 0);
     expect_lines(&ended, &[format!("udp 127.0.0.1:{port} seq 1 answered # 3 bytes")]);
 
-    let (_deaf, refusing) = refusing_udp_port();
+    let (_deaf, refusing) = net::refusing_udp_port();
     let ended = ping(&format!("-u --count 2 --interval 20ms 127.0.0.1 {refusing}"), 4);
     let lines = (1..=2).map(|seq| format!("udp 127.0.0.1:{refusing} seq {seq} refused #"));
     expect_lines(&ended, &lines.collect::<Vec<_>>());
@@ -148,9 +141,9 @@ fn udp_is_answered_refused_or_silent() {
 }
 
 fn the_status_is_that_of_the_best_answer() {
-    let (_mute, silent) = net::udp();
     // Nobody listens there over TCP.
-    let (_held, _) = net::refusing_port();
+    let silent = net::free_port();
+    let _mute = UdpSocket::bind(("127.0.0.1", silent)).unwrap();
     ping(&format!("-t -u --count 1 -w 100ms 127.0.0.1 {silent}"), 4);
     let port = echo_port();
     ping(&format!("-t -u --count 1 -w 100ms 127.0.0.1 {port}"), 0);
@@ -350,8 +343,7 @@ fn quiet_says_nothing() {
 fn until_open_waits_for_a_service() {
     let (held, port) = net::refusing_port();
     let run = running("--until-open", port);
-    drop(held);
-    let _listener = eventually("the port", || TcpListener::bind(("127.0.0.1", port)).ok());
+    let _listener = net::open(held);
     let ended = run.wait().expect_code(0);
     let text = ended.stdout_text();
     let (last, before) =
@@ -361,10 +353,9 @@ fn until_open_waits_for_a_service() {
         "{text}"
     );
 
-    let (deaf, port) = refusing_udp_port();
+    let (_deaf, port) = net::refusing_udp_port();
     let run = running("-u --until-open", port);
-    drop(deaf);
-    let socket = eventually("the port", || UdpSocket::bind(("127.0.0.1", port)).ok());
+    let socket = net::open_udp(port);
     thread::spawn(move || {
         while let Ok((_, peer)) = socket.recv_from(&mut [0; 100]) {
             drop(socket.send_to(b"x", peer));

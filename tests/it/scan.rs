@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::net::{TcpListener, UdpSocket};
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
@@ -241,7 +241,7 @@ fn ipv6() {
     }
     let (_held, closed) = net::refusing_port();
     scan(&format!("::1 {closed}"), 4);
-    let unused = UdpSocket::bind("[::1]:0").unwrap().local_addr().unwrap().port();
+    let unused = net::free_port();
     let ended = scan(&format!("-u ::1 {unused}"), 4);
     assert_eq!(ended.stdout_text(), format!("{unused}/udp closed\n"));
 }

@@ -1,6 +1,5 @@
 //! `pktcat scan --udp`: silence, refusals and replies, and what the probes are like.
 
-use std::net::UdpSocket;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -39,12 +38,6 @@ fn replying_port(nth: usize) -> u16 {
 }
 
 /// A port where datagrams are refused: it is held by a socket that hears nobody but itself.
-fn refusing_port() -> (UdpSocket, u16) {
-    let (deaf, port) = net::udp();
-    deaf.connect(("127.0.0.1", port)).unwrap();
-    (deaf, port)
-}
-
 fn lines(mut wanted: Vec<(u16, &str)>) -> Vec<String> {
     wanted.sort_unstable();
     wanted.iter().map(|(port, word)| format!("{port}/udp {word}")).collect()
@@ -60,7 +53,7 @@ fn without_times(ended: &Ended) -> Vec<String> {
 
 fn replied_refused_and_no_answer_are_told_apart() {
     let open = replying_port(1);
-    let (_deaf, closed) = refusing_port();
+    let (_deaf, closed) = net::refusing_udp_port();
     let (_mute, silent) = net::udp();
     let ended = scan(&format!("-n --all -w 400ms 127.0.0.1 {open},{closed},{silent}"), 4);
     let wanted = lines(vec![(open, "open"), (closed, "closed"), (silent, "no answer")]);
@@ -83,7 +76,7 @@ fn replied_refused_and_no_answer_are_told_apart() {
 
 fn a_refusal_or_a_reply_is_not_waited_for() {
     let open = replying_port(1);
-    let (_deaf, closed) = refusing_port();
+    let (_deaf, closed) = net::refusing_udp_port();
     let begun = Instant::now();
     scan(&format!("-w 20s 127.0.0.1 {open},{closed}"), 4);
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());

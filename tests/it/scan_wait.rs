@@ -1,6 +1,5 @@
 //! `pktcat scan --wait`: until every port is open, and not before.
 
-use std::net::{TcpListener, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,7 +7,7 @@ use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 
 use crate::tests;
-use crate::util::{Running, eventually, net, pktcat_line};
+use crate::util::{Running, net, pktcat_line};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -28,21 +27,15 @@ fn waiting(options: &str, ports: &[u16]) -> Running {
     pktcat_line(&format!("scan -n {options} 127.0.0.1 {}", ports.join(","))).spawn()
 }
 
-/// A listener at a port that refused until now.
-fn open(held: impl Sized, port: u16) -> TcpListener {
-    drop(held);
-    eventually("the port", || TcpListener::bind(("127.0.0.1", port)).ok())
-}
-
 fn it_ends_when_the_last_port_is_open() {
     let (_there, first) = net::listener();
     let (held, second) = net::refusing_port();
     let (held_too, third) = net::refusing_port();
     let run = waiting("--wait 1m", &[first, second, third]);
     run.expect_running();
-    let _second = open(held, second);
+    let _second = net::open(held);
     run.expect_running();
-    let _third = open(held_too, third);
+    let _third = net::open(held_too);
     let ended = run.wait().expect_code(0);
     let mut ports = [first, second, third];
     ports.sort_unstable();
@@ -60,12 +53,12 @@ fn a_port_that_went_away_is_waited_for_again() {
     let (first_held, first) = net::refusing_port();
     let (second_held, second) = net::refusing_port();
     let run = waiting("--wait 1m", &[first, second]);
-    let listener = open(first_held, first);
+    let listener = net::open(first_held);
     listener.accept().unwrap();
-    drop(listener);
-    let _second = open(second_held, second);
+    let first_held = net::close(listener);
+    let _second = net::open(second_held);
     run.expect_running();
-    let _first = open((), first);
+    let _first = net::open(first_held);
     run.wait().expect_code(0);
 }
 
@@ -74,7 +67,7 @@ fn one_port_is_enough_for_any() {
     let (held, port) = net::refusing_port();
     let run = waiting("--any --wait 1m", &[closed, port]);
     run.expect_running();
-    let _listener = open(held, port);
+    let _listener = net::open(held);
     run.wait().expect_code(0);
 }
 
@@ -92,12 +85,10 @@ fn it_gives_up_in_time_and_says_what_is_open() {
 }
 
 fn datagrams_are_sent_until_somebody_answers() {
-    let (deaf, port) = net::udp();
-    deaf.connect(("127.0.0.1", port)).unwrap();
+    let (_deaf, port) = net::refusing_udp_port();
     let run = waiting("-u --wait 1m", &[port]);
     run.expect_running();
-    drop(deaf);
-    let socket = eventually("the port", || UdpSocket::bind(("127.0.0.1", port)).ok());
+    let socket = net::open_udp(port);
     thread::spawn(move || {
         while let Ok((_, peer)) = socket.recv_from(&mut [0; 100]) {
             drop(socket.send_to(b"x", peer));
@@ -119,7 +110,7 @@ fn it_ends_soon_after_a_port_opens() {
         let (held, port) = net::refusing_port();
         let run = waiting("--wait 1m", &[port]);
         thread::sleep(Duration::from_millis(200));
-        let _listener = open(held, port);
+        let _listener = net::open(held);
         let opened = Instant::now();
         run.wait().expect_code(0);
         opened.elapsed()

@@ -1,7 +1,7 @@
 //! UDP, black box: who is heard, where standard input goes, and how runs end.
 
 use std::io::{PipeReader, Read, Write};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::SockRef;
 
 use crate::tests;
 use crate::util::harness::Need;
@@ -198,17 +198,7 @@ fn count_takes_nothing_beyond_its_number() {
 }
 
 fn retry_sends_again_while_nobody_is_there() {
-    // Held by a socket that hears nobody but itself, the port is closed to others, and can be shared.
-    let shared = |port: u16| -> UdpSocket {
-        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
-        socket.set_reuse_address(true).unwrap();
-        socket.bind(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.into()
-    };
-    let deaf = shared(0);
-    let port = deaf.local_addr().unwrap().port();
-    deaf.connect(("127.0.0.1", port)).unwrap();
+    let (_deaf, port) = net::refusing_udp_port();
     let line = format!("connect -u --retry 2 --retry-delay 20ms --send x 127.0.0.1 {port}");
     let ended = pktcat_line(&line).run().expect_code(4);
     assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
@@ -217,7 +207,7 @@ fn retry_sends_again_while_nobody_is_there() {
         format!("connect -u --retry 500 --retry-delay 20ms --count 1 -q 20 127.0.0.1 {port}");
     let client = pktcat_line(&line).stdin(Input::Bytes(b"again and again".to_vec())).spawn();
     client.expect_running();
-    let server = shared(port);
+    let server = net::open_udp(port);
     let (message, peer) = receive_from(&server);
     assert_eq!(message, b"again and again");
     server.send_to(b"at last", peer).unwrap();
@@ -225,9 +215,7 @@ fn retry_sends_again_while_nobody_is_there() {
 }
 
 fn icmp_ends_connect_at_once() {
-    // Held by a socket that hears nobody but itself, the port is closed to others.
-    let (deaf, port) = net::udp();
-    deaf.connect(("127.0.0.1", port)).unwrap();
+    let (_deaf, port) = net::refusing_udp_port();
     for stdin in [Input::Pipe, Input::Null] {
         let send = if matches!(stdin, Input::Pipe) { "" } else { "--send x" };
         let line = format!("connect -u -q 1h {send} 127.0.0.1 {port}");

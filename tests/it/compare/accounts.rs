@@ -109,19 +109,8 @@ fn a_peer_that_merges_or_splits_datagrams_is_called_that() {
     assert!(sentences.contains("The peer merges or splits datagrams: "), "{text}");
 }
 
-/// A port that is free for both protocols, below those that the system hands out (32768 on, ip(7)): socat
-/// takes one by number only, and no other test gets it meanwhile.
-fn port_of_nobody() -> u16 {
-    let first = 20_000 + (std::process::id() % 10_000) as u16;
-    let is_free = |port: &u16| {
-        std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()
-            && std::net::UdpSocket::bind(("127.0.0.1", *port)).is_ok()
-    };
-    (first..32_768).find(is_free).expect("a free port")
-}
-
 fn socat_and_cat_merge_datagrams() {
-    let port = port_of_nobody();
+    let port = crate::util::net::free_port();
     let services = ["TCP4-LISTEN", "UDP4-LISTEN"].map(|kind| {
         let address = format!("{kind}:{port},bind=127.0.0.1,fork,reuseaddr");
         // What it has forked ends by itself once nothing comes any more.

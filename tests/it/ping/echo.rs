@@ -6,7 +6,7 @@ use std::thread;
 
 use libtest_mimic::Trial;
 
-use super::{echo_port, expect_lines, ping, refusing_udp_port};
+use super::{echo_port, expect_lines, ping};
 use crate::tests;
 use crate::util::net;
 
@@ -92,7 +92,7 @@ fn refusals_are_told() {
     let ended = ping(&format!("--echo --count 2 --interval 10ms 127.0.0.1 {port}"), 4);
     let lines = (1..=2).map(|seq| format!("tcp 127.0.0.1:{port} seq {seq} refused #"));
     expect_lines(&ended, &lines.collect::<Vec<_>>());
-    let (_deaf, port) = refusing_udp_port();
+    let (_deaf, port) = net::refusing_udp_port();
     let ended = ping(&format!("-u --echo --count 3 --interval 10ms 127.0.0.1 {port}"), 4);
     let lines = (1..=3).map(|seq| format!("udp 127.0.0.1:{port} seq {seq} refused #"));
     expect_lines(&ended, &lines.collect::<Vec<_>>());

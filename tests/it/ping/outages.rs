@@ -1,6 +1,6 @@
 //! How long nobody was there, by the probes.
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::UdpSocket;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 
 use super::{objects, ping};
 use crate::tests;
-use crate::util::{eventually, net};
+use crate::util::net;
 
 pub(super) fn tests() -> Vec<Trial> {
     tests![an_outage_of_two_seconds_is_one]
@@ -29,7 +29,8 @@ fn answer_with_outage(socket: &UdpSocket, begins: Instant) {
 /// Both protocols at once: over TCP nobody listens meanwhile, over UDP nobody answers. Judged by what
 /// the test itself did, and so on a machine with little else to do.
 fn an_outage_of_two_seconds_is_one() {
-    let (listener, port) = net::listener();
+    let (held, port) = net::refusing_port();
+    let listener = net::open(held);
     let socket = UdpSocket::bind(("127.0.0.1", port)).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     let begins = Instant::now() + Duration::from_secs(1);
@@ -37,9 +38,9 @@ fn an_outage_of_two_seconds_is_one() {
     let tcp = thread::spawn(move || {
         thread::sleep(begins.saturating_duration_since(Instant::now()));
         let gone = Instant::now();
-        drop(listener);
+        let held = net::close(listener);
         thread::sleep((begins + OUTAGE).saturating_duration_since(Instant::now()));
-        let again = eventually("the port", || TcpListener::bind(("127.0.0.1", port)).ok());
+        let again = net::open(held);
         (again, gone.elapsed())
     });
     let line = format!("-t -u --json --interval 100ms --count 45 -w 500ms 127.0.0.1 {port}");

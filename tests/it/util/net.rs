@@ -1,7 +1,8 @@
 //! Sockets on loopback on which no call blocks for ever.
 
 use std::io::{self, Read};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
@@ -133,9 +134,45 @@ fn tcp_row(local: u16, remote: u16) -> Option<Vec<String>> {
 /// A port of 127.0.0.1 where a connection is refused, kept that way by a socket bound to it that does not listen.
 pub fn refusing_port() -> (Socket, u16) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    let port = socket.local_addr().unwrap().as_socket().unwrap().port();
+    let port = free_port();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
     (socket, port)
+}
+
+/// Somebody listens from now on at what was a [`refusing_port`]; the port was nobody else's meanwhile.
+pub fn open(held: Socket) -> TcpListener {
+    held.set_read_timeout(Some(PATIENCE)).unwrap();
+    held.listen(16).unwrap();
+    held.into()
+}
+
+/// Nobody listens any more at what was a [`refusing_port`], and it stays held: Linux keeps a port that was
+/// bound by number when a listening socket is shut down.
+pub fn close(listener: TcpListener) -> Socket {
+    let held = Socket::from(listener);
+    held.shutdown(Shutdown::Both).unwrap();
+    held
+}
+
+/// A UDP port of 127.0.0.1 where datagrams are refused, held by a socket that hears nobody but itself.
+pub fn refusing_udp_port() -> (UdpSocket, u16) {
+    let deaf = shared_udp(0);
+    let port = deaf.local_addr().unwrap().port();
+    deaf.connect(("127.0.0.1", port)).unwrap();
+    (deaf, port)
+}
+
+/// A socket that hears what is sent to a [`refusing_udp_port`].
+pub fn open_udp(port: u16) -> UdpSocket {
+    shared_udp(port)
+}
+
+fn shared_udp(port: u16) -> UdpSocket {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.into()
 }
 
 /// A listener on 127.0.0.1 whose queue is full, so that further SYNs get no answer. The sockets must stay
@@ -156,9 +193,26 @@ pub fn unanswering_port() -> (Vec<Socket>, u16) {
     (kept, port)
 }
 
-/// A port of 127.0.0.1 that was free a moment ago, for a program that cannot choose one by itself.
+/// A port that was free a moment ago for both protocols and families, for a program that cannot choose one
+/// by itself. It is below those that the system hands out (32768 on, ip(7)) and is given once, so that no
+/// other test gets it meanwhile.
 pub fn free_port() -> u16 {
-    listener().1
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let first = 12_000 + (std::process::id() % 200) as u16 * 100;
+    loop {
+        let port = first + GIVEN.fetch_add(1, Ordering::Relaxed);
+        assert!(port < 32_768, "no port below those of the system is free");
+        let has_it = |outcome: Option<io::Error>| {
+            outcome.is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+        };
+        let families = [SocketAddr::from(([0; 4], port)), (Ipv6Addr::UNSPECIFIED, port).into()];
+        let has_any = |at: SocketAddr| {
+            has_it(TcpListener::bind(at).err()) || has_it(UdpSocket::bind(at).err())
+        };
+        if !families.into_iter().any(has_any) {
+            return port;
+        }
+    }
 }
 
 /// Whether somebody listens on this port. The kernel is asked, as a connection would be the one client
