@@ -3,6 +3,7 @@
 pub(crate) mod accept;
 pub(crate) mod dial;
 pub(crate) mod opening;
+pub(crate) mod places;
 pub mod proxy;
 pub(crate) mod resolve;
 mod source;

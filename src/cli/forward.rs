@@ -59,7 +59,8 @@ pub struct ForwardArgs {
     #[arg(long, help_heading = "Clients")]
     pub once: bool,
 
-    /// Most clients at once; more are turned away, or of datagrams the longest idle one is forgotten
+    /// Most clients at once; more are turned away (where a side has sent its FIN, the longest such
+    /// client gives up its place first), or of datagrams the longest idle one is forgotten
     #[arg(long, value_name = "N", help_heading = "Clients")]
     pub max_clients: Option<usize>,
 

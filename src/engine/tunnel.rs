@@ -4,26 +4,25 @@
 //! reset is passed on as a reset. A side that takes nothing stops the side that sends to it, because
 //! a pump reads only when it has delivered what it read before.
 
+mod flow;
 mod shaped;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use shaped::{Shaped, Step};
+use flow::{Flow, FlowEnd, Half};
+use shaped::Shaped;
 
 use crate::engine::batch::Batch;
 use crate::engine::duplex::Side;
 use crate::engine::ends::ACKNOWLEDGED_CHECK;
 use crate::engine::impair::{Shaper, StreamTally};
-use crate::engine::pump::{Failure, Pump};
+use crate::engine::pump::Failure;
 use crate::engine::splice::pipes::Pipes;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::observe::tap::Activity;
 use crate::sys::Offload;
-
-/// Steps of one direction before the others get their turn.
-const STEPS_AT_ONCE: u32 = 16;
 
 /// How long a reset waits for a side that acknowledges nothing of what came before it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -48,37 +47,6 @@ pub(crate) enum Turn {
     Done,
     /// One side broke, and the other will be reset when it is closed.
     Broken(Error),
-}
-
-/// The end of one direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Half {
-    /// More may come.
-    Open,
-    /// The source has ended and all of it is delivered; the sink has yet to get its FIN.
-    Ended,
-    /// The FIN is passed on.
-    Closed,
-    /// The sink took no more.
-    Broken,
-}
-
-/// One direction.
-#[derive(Debug)]
-struct Flow {
-    pump: Pump,
-    /// A bad network on the way, if one was asked for; nothing goes through the pump then.
-    shaped: Option<Box<Shaped>>,
-    half: Half,
-}
-
-/// Why a direction goes no further.
-#[derive(Debug)]
-enum FlowEnd {
-    /// One of its ends failed.
-    Failed(Failure),
-    /// Both ends are to be reset: that was asked for.
-    Reset,
 }
 
 /// One side broke.
@@ -113,6 +81,8 @@ pub(crate) struct Tunnel<C, S> {
     breakage: Option<Breakage>,
     /// The bad network is to reset both sides here.
     is_cut: bool,
+    /// When the first FIN was passed on.
+    half_closed: Option<Instant>,
 }
 
 impl<C: Side, S: Side> Tunnel<C, S> {
@@ -125,11 +95,9 @@ impl<C: Side, S: Side> Tunnel<C, S> {
         pipes: &Rc<Pipes>,
         finish: Finish,
     ) -> Self {
-        // Room is lent when there is something to read: most connections wait most of the time.
-        let flow =
-            || Flow { pump: Pump::borrowing(offload, pipes), shaped: None, half: Half::Open };
-        let (up, down) = (flow(), flow());
-        Self { client, server, up, down, finish, refusal: None, breakage: None, is_cut: false }
+        let (up, down) = (Flow::new(offload, pipes), Flow::new(offload, pipes));
+        let (refusal, breakage, half_closed) = (None, None, None);
+        Self { client, server, up, down, finish, refusal, breakage, is_cut: false, half_closed }
     }
 
     /// The same tunnel with a bad network on the way up, down, or both.
@@ -165,6 +133,31 @@ impl<C: Side, S: Side> Tunnel<C, S> {
     pub(crate) fn conclude(&mut self) {
         self.client.conclude();
         self.server.conclude();
+    }
+
+    /// Since when one side has sent its FIN, if nothing is under way to it.
+    #[must_use]
+    pub(crate) fn half_closed_since(&self) -> Option<Instant> {
+        self.half_closed.filter(|_| self.up.is_empty() && self.down.is_empty())
+    }
+
+    /// Whether it can be [given up](Self::give_up) without losing anything that has come.
+    #[must_use]
+    pub(crate) fn can_be_given_up(&self) -> bool {
+        let is_safe = |half, unacknowledged| half == Half::Closed || unacknowledged == Some(0);
+        is_safe(self.down.half, self.client.unacknowledged())
+            && is_safe(self.up.half, self.server.unacknowledged())
+    }
+
+    /// It is over because its place is needed. Whoever has its FIN has everything; who still waits for more
+    /// must not take this for the end of it.
+    pub(crate) fn give_up(&self) {
+        if self.down.half != Half::Closed {
+            self.client.reset();
+        }
+        if self.up.half != Half::Closed {
+            self.server.reset();
+        }
     }
 
     /// How much has passed at both sides.
@@ -285,6 +278,7 @@ impl<C: Side, S: Side> Tunnel<C, S> {
         match result {
             Ok(Progress::End) => {
                 self.flow(to).half = Half::Closed;
+                self.half_closed.get_or_insert(now);
                 // Who has sent its FIN may have left for good, which no reading tells.
                 match to {
                     Which::Server => self.client.probe_peer(),
@@ -367,53 +361,6 @@ impl Which {
             Self::Client => Self::Server,
             Self::Server => Self::Client,
         }
-    }
-}
-
-impl Flow {
-    /// Moves what can be moved in a few steps; whether anything moved, and which end failed.
-    fn step(
-        &mut self,
-        source: &mut impl Side,
-        sink: &mut impl Side,
-        room: &mut Batch,
-        now: Instant,
-    ) -> (bool, Option<FlowEnd>) {
-        let mut moved = false;
-        if self.half != Half::Open {
-            return (moved, None);
-        }
-        if let Some(shaped) = &mut self.shaped {
-            return match shaped.step(source, sink, now) {
-                Step::Moved => (true, None),
-                Step::Idle => (false, None),
-                Step::Ended => {
-                    self.half = Half::Ended;
-                    (true, None)
-                }
-                Step::Failed(failure) => (false, Some(FlowEnd::Failed(failure))),
-                Step::Reset => (false, Some(FlowEnd::Reset)),
-            };
-        }
-        self.pump.borrow_room(room);
-        let mut failure = None;
-        for _ in 0..STEPS_AT_ONCE {
-            match self.pump.step(source, sink, now) {
-                Ok(Progress::Moved(_)) => moved = true,
-                Ok(Progress::Blocked) => break,
-                Ok(Progress::End) => {
-                    moved = true;
-                    self.half = Half::Ended;
-                    break;
-                }
-                Err(met) => {
-                    failure = Some(met);
-                    break;
-                }
-            }
-        }
-        self.pump.give_room_back(room);
-        (moved, failure.map(FlowEnd::Failed))
     }
 }
 

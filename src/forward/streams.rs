@@ -26,6 +26,7 @@ use crate::observe::tap::{Activity, Event, Forwarded, Link, Tap};
 use crate::run::session::Session;
 use crate::setup::accept::Acceptor;
 use crate::setup::opening::{Opening, Stages};
+use crate::setup::places::{self, Places};
 use crate::setup::target::{Reaching, Target};
 use crate::setup::tls::{Acceptor as Acceptance, Handshake};
 use crate::sys::Offload;
@@ -204,18 +205,15 @@ impl Forwarder {
     fn accept(&mut self, session: &mut Session) -> Result<bool> {
         let mut any = false;
         for _ in 0..ACCEPTS_AT_ONCE {
-            // Each takes one descriptor here and one towards TO. Who finds no room waits.
-            let clients = 2 * (self.members.present() as u64 + 1);
-            let taken = clients + 2 * self.pipes.most() + SPARE_DESCRIPTORS;
-            if taken > self.settings.descriptors && self.members.present() > 0 {
+            let is_full = self.is_full();
+            if is_full && first_to_yield(&self.members).is_none() {
                 break;
             }
-            let Some(acceptor) = &mut self.acceptor else { break };
-            let Some((socket, peer)) = acceptor.next(self.members.present(), session)? else {
-                break;
-            };
-            let listening = acceptor.local();
+            let Some((socket, listening, peer)) = self.next_client(session)? else { break };
             any = true;
+            if is_full {
+                self.give_up_place(session);
+            }
             if self.settings.once
                 && let Some(acceptor) = self.acceptor.take()
             {
@@ -225,6 +223,13 @@ impl Forwarder {
             self.welcome(socket, listening, peer, session);
         }
         Ok(any)
+    }
+
+    /// Whether the descriptors are taken: each client has one here and one towards TO. Who finds no room waits.
+    fn is_full(&self) -> bool {
+        let clients = 2 * (self.members.present() as u64 + 1);
+        let taken = clients + 2 * self.pipes.most() + SPARE_DESCRIPTORS;
+        taken > self.settings.descriptors && self.members.present() > 0
     }
 
     fn welcome(
@@ -262,6 +267,38 @@ impl Forwarder {
         }
         self.begin(client, link, session);
     }
+}
+
+impl Places for Forwarder {
+    fn acceptor(&mut self) -> Option<(&mut Acceptor, impl Fn() -> bool)> {
+        let members = &self.members;
+        Some((self.acceptor.as_mut()?, || first_to_yield(members).is_some()))
+    }
+
+    fn present(&self) -> usize {
+        self.members.present()
+    }
+
+    fn give_up_place(&mut self, session: &mut Session) -> bool {
+        let Some(place) = first_to_yield(&self.members) else { return false };
+        let Some(member) = self.members.take(place) else { return false };
+        places::tell(member.link.client_name(), session);
+        if let Stage::Joined(tunnel) = &member.stage {
+            tunnel.give_up();
+        }
+        let link = member.release(session);
+        session.event(&Event::Closed(link));
+        self.members.forget(place);
+        true
+    }
+}
+
+/// The place of the client that gives it up first.
+fn first_to_yield(members: &Table<Member>) -> Option<usize> {
+    members.yielding().find(|place| match members.get(*place).map(|member| &member.stage) {
+        Some(Stage::Joined(tunnel)) => tunnel.can_be_given_up(),
+        _ => false,
+    })
 }
 
 /// The link of a client once it is connected to TO, `far` being our address there.

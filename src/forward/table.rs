@@ -18,6 +18,8 @@ pub(super) struct Table<M> {
     ready: VecDeque<usize>,
     /// When members are due, with their places.
     due: BTreeSet<(Instant, usize)>,
+    /// Those that would give up their places for others, and since when.
+    yielding: BTreeSet<(Instant, usize)>,
 }
 
 /// What is known of a place, whoever has it.
@@ -25,6 +27,7 @@ pub(super) struct Table<M> {
 struct Place {
     listed: bool,
     deadline: Option<Instant>,
+    yields: Option<Instant>,
 }
 
 impl<M> Table<M> {
@@ -37,6 +40,7 @@ impl<M> Table<M> {
             owners: Vec::new(),
             ready: VecDeque::new(),
             due: BTreeSet::new(),
+            yielding: BTreeSet::new(),
         }
     }
 
@@ -137,6 +141,7 @@ impl<M> Table<M> {
     /// whoever gets their ids.
     pub(super) fn forget(&mut self, place: usize) {
         self.set_deadline(place, None);
+        self.set_yielding(place, None);
         self.free.push(place);
         self.present -= 1;
     }
@@ -144,6 +149,7 @@ impl<M> Table<M> {
     /// Takes all members out.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Box<M>> {
         self.due.clear();
+        self.yielding.clear();
         self.ready.clear();
         self.present = 0;
         self.places.clear();
@@ -151,16 +157,36 @@ impl<M> Table<M> {
         std::mem::take(&mut self.members).into_iter().flatten()
     }
 
+    /// Since when a member would give up its place for another one, if it would.
+    pub(super) fn set_yielding(&mut self, place: usize, since: Option<Instant>) {
+        change(&mut self.yielding, place, &mut self.places[place].yields, since);
+    }
+
+    /// The places of those that would give them up, and who gives it up first comes first.
+    pub(super) fn yielding(&self) -> impl Iterator<Item = usize> {
+        self.yielding.iter().map(|(_, place)| *place)
+    }
+
     fn set_deadline(&mut self, place: usize, deadline: Option<Instant>) {
-        let before = std::mem::replace(&mut self.places[place].deadline, deadline);
-        if before == deadline {
-            return;
-        }
-        if let Some(at) = before {
-            self.due.remove(&(at, place));
-        }
-        if let Some(at) = deadline {
-            self.due.insert((at, place));
-        }
+        change(&mut self.due, place, &mut self.places[place].deadline, deadline);
+    }
+}
+
+/// A place has another time, or none, among `times`.
+fn change(
+    times: &mut BTreeSet<(Instant, usize)>,
+    place: usize,
+    time: &mut Option<Instant>,
+    new: Option<Instant>,
+) {
+    let before = std::mem::replace(time, new);
+    if before == new {
+        return;
+    }
+    if let Some(at) = before {
+        times.remove(&(at, place));
+    }
+    if let Some(at) = new {
+        times.insert((at, place));
     }
 }

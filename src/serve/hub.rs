@@ -33,6 +33,7 @@ use crate::net::socket;
 use crate::observe::tap::{Activity, Event, Link};
 use crate::run::session::{Lull, Session};
 use crate::setup::accept::Acceptor;
+use crate::setup::places::Places as _;
 
 use broadcast::Broadcast;
 use client::{Client, SendHalf};
@@ -194,11 +195,6 @@ impl Hub {
             }
         }
         any
-    }
-
-    /// How many have connected, those included who have yet to show who they are.
-    pub(in crate::serve::hub) fn present(&self) -> usize {
-        self.clients.present() + self.handshakes.as_ref().map_or(0, Handshakes::count)
     }
 
     /// A client is ready to talk.

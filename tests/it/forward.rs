@@ -19,6 +19,7 @@ mod datagrams;
 mod idle;
 mod impaired;
 mod load;
+mod places;
 mod secured;
 mod seen;
 mod services;
@@ -51,6 +52,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     all.extend(secured::tests());
     all.extend(seen::tests());
     all.extend(load::tests());
+    all.extend(places::tests());
     all.extend(services::tests());
     all
 }

@@ -233,6 +233,12 @@ impl Shaper {
         }
     }
 
+    /// Whether nothing is on its way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// What was done so far.
     #[must_use]
     pub fn tally(&self) -> StreamTally {

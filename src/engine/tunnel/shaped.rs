@@ -52,6 +52,11 @@ impl Shaped {
         self.shaper.tally()
     }
 
+    /// Whether nothing has come that is not delivered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.read.is_empty() && self.written.is_empty() && self.shaper.is_empty()
+    }
+
     /// When something that is on its way arrives.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         // What has arrived waits for the sink and not for the time.

@@ -137,11 +137,15 @@ impl Forwarder {
             session.tap.impaired(more);
         }
         match turn {
-            tunnel::Turn::Moved => Next::Again(member),
+            tunnel::Turn::Moved => {
+                self.members.set_yielding(place, None);
+                Next::Again(member)
+            }
             tunnel::Turn::Done => self.gone(*member, None, session),
             tunnel::Turn::Broken(error) => self.gone(*member, Some(error), session),
             tunnel::Turn::Idle => {
                 let deadline = joined.deadline(now);
+                self.members.set_yielding(place, joined.half_closed_since());
                 let idle = self.idle_limit(joined.activity(), &mut member.idle, now);
                 match idle.filter(|limit| limit.is_over(looked_at)) {
                     Some(limit) => {
@@ -262,24 +266,7 @@ impl Forwarder {
         {
             tunnel.conclude();
         }
-        let mut seen = &*member.link;
-        match &member.stage {
-            // These are closed where they fail.
-            Stage::Welcoming(_) | Stage::Opening(..) => {}
-            Stage::Reaching(client, _) => session.reactor.release(client.latch()),
-            Stage::Joined(tunnel) => {
-                session.reactor.release(tunnel.client().latch());
-                session.reactor.release(tunnel.server().latch());
-            }
-            Stage::Crossing(crossing) => {
-                session.reactor.release(crossing.client().stream().latch());
-                session.reactor.release(crossing.far().latch());
-                session.count_last_drops_of(crossing.far().socket());
-                if let Some(link) = crossing.far().link() {
-                    seen = link;
-                }
-            }
-        }
+        let seen = member.release(session);
         let is_joined = matches!(member.stage, Stage::Joined(_));
         match error {
             // The connections stand: it is our system that failed.
@@ -296,5 +283,29 @@ impl Forwarder {
         }
         session.event(&Event::Closed(seen));
         Next::Gone
+    }
+}
+
+impl Member {
+    /// Its sockets are watched no longer; what has passed on which link.
+    pub(super) fn release(&self, session: &mut Session) -> &Link {
+        match &self.stage {
+            // These are closed where they fail.
+            Stage::Welcoming(_) | Stage::Opening(..) => {}
+            Stage::Reaching(client, _) => session.reactor.release(client.latch()),
+            Stage::Joined(tunnel) => {
+                session.reactor.release(tunnel.client().latch());
+                session.reactor.release(tunnel.server().latch());
+            }
+            Stage::Crossing(crossing) => {
+                session.reactor.release(crossing.client().stream().latch());
+                session.reactor.release(crossing.far().latch());
+                session.count_last_drops_of(crossing.far().socket());
+                if let Some(link) = crossing.far().link() {
+                    return link;
+                }
+            }
+        }
+        &self.link
     }
 }

@@ -102,6 +102,18 @@ pub fn expect_silence(mut stream: &TcpStream) {
 #[track_caller]
 pub fn wait_acknowledged(stream: &TcpStream) {
     let (local, remote) = ports(stream);
+    wait_row_acknowledged(local, remote);
+}
+
+/// Waits until this side's kernel has acknowledged everything that the other has written so far.
+#[track_caller]
+pub fn acknowledge(stream: &TcpStream) {
+    let (local, remote) = ports(stream);
+    wait_row_acknowledged(remote, local);
+}
+
+#[track_caller]
+fn wait_row_acknowledged(local: u16, remote: u16) {
     eventually("everything to be acknowledged", || {
         let row = tcp_row(local, remote)?;
         row[4].starts_with("00000000:").then_some(())
