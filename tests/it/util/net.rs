@@ -146,6 +146,8 @@ fn tcp_row(local: u16, remote: u16) -> Option<Vec<String>> {
 /// A port of 127.0.0.1 where a connection is refused, kept that way by a socket bound to it that does not listen.
 pub fn refusing_port() -> (Socket, u16) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // So that listen(2) works again while connections of before are in TIME_WAIT.
+    socket.set_reuse_address(true).unwrap();
     let port = free_port();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
     (socket, port)
