@@ -13,7 +13,7 @@ pub struct DialogueArgs {
     #[arg(long, value_name = "HEX", action = ArgAction::Append, conflicts_with = "send_only", help_heading = "Messages")]
     pub expect_hex: Vec<String>,
 
-    /// The same with a regular expression (regex crate), met as soon as it matches
+    /// The same with a regular expression (regex crate; (?i) is ASCII), met as soon as it matches
     #[arg(long, value_name = "RE", action = ArgAction::Append, allow_hyphen_values = true, conflicts_with = "send_only", help_heading = "Messages")]
     pub expect_re: Vec<String>,
 

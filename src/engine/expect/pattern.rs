@@ -11,6 +11,8 @@ use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson;
 use regex_automata::util::start;
 use regex_automata::{Anchored, MatchKind};
+use regex_syntax::ast::{self, Ast, Flag, Visitor};
+use regex_syntax::hir::translate::TranslatorBuilder;
 use regex_syntax::hir::{Hir, HirKind, Look};
 
 use crate::engine::framing::escape;
@@ -55,17 +57,19 @@ impl Pattern {
     }
 
     /// A regular expression in the syntax of the `regex` crate, on bytes. A word boundary is that of
-    /// ASCII: others cannot be told by looking at one byte at a time.
+    /// ASCII: others cannot be told by looking at one byte at a time. One with `(?i)` is all of ASCII: each
+    /// start of the program, whatever it is to do, would pay for the table of Unicode's cases (3,000
+    /// addresses that are relocated, ld.so(8)).
     ///
     /// # Errors
     /// Why it is none.
     pub(crate) fn regex(text: &str) -> Result<Self, String> {
-        let parsed = regex_syntax::ParserBuilder::new().utf8(false).build().parse(text);
-        let hir = parsed.map_err(|error| match error {
-            regex_syntax::Error::Parse(error) => error.kind().to_string(),
-            regex_syntax::Error::Translate(error) => error.kind().to_string(),
-            other => other.to_string(),
-        })?;
+        let ast = ast::parse::Parser::new().parse(text);
+        let ast = ast.map_err(|error| error.kind().to_string())?;
+        let unicode = ast::visit(&ast, AnyCaseInsensitive).is_ok();
+        let mut translator = TranslatorBuilder::new().utf8(false).unicode(unicode).build();
+        let hir = translator.translate(text, &ast);
+        let hir = hir.map_err(|error| error.kind().to_string())?;
         Self::new(&with_ascii_words(hir), format!("/{}/", shortened(text)))
     }
 
@@ -88,6 +92,30 @@ impl Pattern {
     /// How errors name it.
     pub(crate) fn shown(&self) -> &str {
         &self.shown
+    }
+}
+
+/// Fails where a regular expression has `(?i)` somewhere.
+struct AnyCaseInsensitive;
+
+impl Visitor for AnyCaseInsensitive {
+    type Output = ();
+    type Err = ();
+
+    fn finish(self) -> Result<(), ()> {
+        Ok(())
+    }
+
+    fn visit_pre(&mut self, ast: &Ast) -> Result<(), ()> {
+        let flags = match ast {
+            Ast::Flags(set) => Some(&set.flags),
+            Ast::Group(group) => group.flags(),
+            _ => None,
+        };
+        match flags.and_then(|flags| flags.flag_state(Flag::CaseInsensitive)) {
+            Some(true) => Err(()),
+            Some(false) | None => Ok(()),
+        }
     }
 }
 

@@ -148,6 +148,24 @@ fn patterns_that_are_none_say_why_in_one_line() {
 }
 
 #[test]
+fn upper_and_lower_case_are_those_of_ascii() {
+    for (pattern, text) in [
+        ("(?i)content-LENGTH: [0-9]+\r", &b"Content-Length: 12\r"[..]),
+        (r"(?i)\bok\s", b"=OK "),
+        ("(?i)gr\u{fc}n.", "GR\u{fc}N\u{e4}".as_bytes()),
+        ("(?-u)(?i)a\\xff", b"A\xff"),
+        ("(?i:a)B", b"AB"),
+    ] {
+        let mut dialogue = stream(&[], vec![regex(pattern, 0)]);
+        dialogue.hear(text);
+        assert_eq!(dialogue.prospect(), Prospect::Met, "{pattern}");
+    }
+    let mut dialogue = stream(&[], vec![regex("(?i)\u{fc}", 0)]);
+    dialogue.hear("\u{dc}".as_bytes());
+    assert_eq!(dialogue.prospect(), Prospect::Waiting);
+}
+
+#[test]
 fn a_search_that_fills_its_cache_again_and_again_finds_the_same() {
     // Each of their states knows which of the last bytes were an `a`.
     for (pattern, end) in [("a[ab]{14}c", b'c'), (r"a[ab]{14}\b", b'.')] {
@@ -174,7 +192,9 @@ fn a_search_that_fills_its_cache_again_and_again_finds_the_same() {
 fn found_at_once(patterns: &[&str], text: &[u8]) -> usize {
     let mut rest = text;
     let met = patterns.iter().take_while(|pattern| {
-        let regex = Regex::new(pattern).unwrap();
+        // Upper and lower case are those of ASCII.
+        let pattern = pattern.replace("(?i)", "(?i-u)");
+        let regex = Regex::new(&pattern).unwrap();
         // Nothing at all is no text.
         let Some(end) = (0..=rest.len()).find(|&end| regex.is_match(&rest[..end])) else {
             return false;
