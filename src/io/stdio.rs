@@ -284,9 +284,17 @@ impl Local {
         if !self.latch.readable() {
             return Ok(Progress::Blocked);
         }
-        let result = sys::again(|| self.access.read(&self.fd, buffer));
+        let is_refused = |error: &io::Error| error.raw_os_error() == Some(libc::EIO);
+        let mut result = sys::again(|| self.access.read(&self.fd, buffer));
+        if result.as_ref().is_err_and(is_refused)
+            && self.kind == Kind::Terminal
+            && !self.in_background()
+        {
+            // The job may have come to the front since it was refused.
+            result = sys::again(|| self.access.read(&self.fd, buffer));
+        }
         let progress = match result {
-            Err(cause) if cause.raw_os_error() == Some(libc::EIO) && self.in_background() => {
+            Err(cause) if is_refused(&cause) && self.in_background() => {
                 self.latch.not_readable_for_now();
                 return Ok(Progress::Blocked);
             }

@@ -22,6 +22,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         the_side_of_the_emulator_stays_that_side,
         what_was_typed_before_it_came_to_the_front_is_sent
             needs [Need::Program("setsid"), Need::Program("bash")],
+        a_job_that_comes_to_the_front_while_it_is_refused_goes_on needs [Need::Strace],
         a_background_job_is_not_stopped needs [Need::Program("setsid"), Need::Program("bash")],
     ]
 }
@@ -151,6 +152,21 @@ fn the_side_of_the_emulator_stays_that_side() {
     program.read_exact(&mut room).unwrap();
     assert_eq!(&room, b"to the program");
     net::finish(&peer);
+    running.wait().expect_code(0);
+}
+
+/// It is refused as a job in the background, and is none when it looks.
+fn a_job_that_comes_to_the_front_while_it_is_refused_goes_on() {
+    let (pty, _) = terminal();
+    let path = nix::unistd::ttyname(&pty.slave).unwrap();
+    let strace = ["strace", "-D", "-qq", "-o", "/dev/null", "-P", path.to_str().unwrap()];
+    let inject = ["-e", "trace=read", "-e", "inject=read:error=EIO:when=1"];
+    let (running, peer) =
+        client("", |pktcat| on(&pty, pktcat.through(strace.into_iter().chain(inject))));
+    master(&pty).write_all(b"typed\n").unwrap();
+    assert_eq!(net::read_exactly(&peer, 6), b"typed\n");
+    net::finish(&peer);
+    master(&pty).write_all(b"\x04").unwrap();
     running.wait().expect_code(0);
 }
 
