@@ -35,14 +35,15 @@ fn lateness(line: &str, status: i32, interval: f64) -> Vec<f64> {
     late
 }
 
-/// A machine that does other work holds up a whole series, which is then measured again.
+/// A machine that does other work holds up a whole series, which is then measured again; how late the latest
+/// probes are, only one says that does nothing else.
 #[track_caller]
 fn is_on_time(measure: impl Fn() -> Vec<f64>) {
     let mut all = Vec::new();
     for _ in 0..8 {
         let late = measure();
         let (median, p99) = (late[late.len() / 2], late[late.len() * 99 / 100]);
-        if median <= 0.001 && p99 <= 0.003 {
+        if median <= 0.001 && (p99 <= 0.003 || !Need::Quiet.is_met()) {
             return;
         }
         all.push((median, p99));
