@@ -1,4 +1,4 @@
-# Homebrew: `brew install --build-from-source ./packaging/pktcat.rb`. A tap has it with the release's URL and checksum.
+# Homebrew: packaging/recipes.sh fills in where a release is, and its checksum; `brew install --HEAD` needs neither.
 class Pktcat < Formula
   desc "Netcat for TCP and UDP with honest endings"
   homepage "https://example.org/pktcat"

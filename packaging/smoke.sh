@@ -1,9 +1,21 @@
 #!/usr/bin/env bash
-# Whether a program built for another machine works: it starts, moves a file both ways, and scans.
+# Whether a program for Linux works: it starts, moves a file both ways, and scans.
 #
-#     packaging/smoke.sh qemu-aarch64 target/aarch64-unknown-linux-musl/release/pktcat
+#     packaging/smoke.sh PROGRAM [MACHINE]
+#
+# MACHINE is the processor that it was built for, such as aarch64. Another one than this machine's is emulated by QEMU's user
+# mode (Debian's package qemu-user). Exit status: 0; 3 when there is no emulator, which is said on a line that begins with
+# "skipped:"; another one when the program does not work.
 set -euo pipefail
-pktcat=("$@")
+pktcat=("$1")
+machine=${2:-$(uname -m)}
+if [[ $machine != "$(uname -m)" ]]; then
+    emulator=$(command -v "qemu-$machine-static" || command -v "qemu-$machine") || {
+        echo "skipped: $1: no qemu-$machine to run it"
+        exit 3
+    }
+    pktcat=("$emulator" "$1")
+fi
 folder=$(mktemp -d)
 listener=
 trap '[[ -z $listener ]] || kill "$listener" 2> /dev/null || :; rm -rf "$folder"' EXIT

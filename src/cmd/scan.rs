@@ -86,13 +86,12 @@ fn found(
     session: &mut Session,
 ) -> Result<(Vec<SocketAddr>, Vec<Target>)> {
     let names = (config.family, config.lookup);
+    let mut before = None;
     loop {
         let now = Instant::now();
         let limit = match (config.look_up_limit, until, config.wait) {
             (Some(length), ..) => Some(Limit::new("--probe-timeout", length, now)),
-            (None, Some(until), Some(_)) => {
-                Some(Limit::new("--wait", until.saturating_duration_since(now), now))
-            }
+            (None, Some(until), Some(wait)) => Some(Limit::new("--wait", wait, until - wait)),
             (None, ..) => None,
         };
         let addresses = resolve::resolve(session, &config.target, 0, names, limit);
@@ -100,6 +99,9 @@ fn found(
             Ok((targets, all)) => return Ok((all, targets)),
             Err(error) => error,
         };
+        // An answer that the name server has given tells more than that time ran out when it was asked again.
+        let is_cut_off = config.look_up_limit.is_none() && error.status == Status::TimedOut;
+        let error = if is_cut_off { before.take().unwrap_or(error) } else { error };
         let may_pass = match error.status {
             // Without a name server a word stays what it is.
             Status::Unresolved => config.lookup == Lookup::Names,
@@ -110,6 +112,7 @@ fn found(
         if !may_pass || until.is_none_or(|until| next >= until) {
             return Err(error);
         }
+        before = Some(error);
         while Instant::now() < next {
             session.wait(Some(next))?;
         }

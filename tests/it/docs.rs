@@ -22,6 +22,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         man_pages_please_mandoc needs [Need::Program("mandoc")],
         every_page_has_the_sections_that_readers_look_for,
         every_subcommand_has_a_page,
+        variables_stand_in_the_pages_of_those_who_know_them,
         help_fits_one_screen,
         help_is_grouped_under_headings,
         help_and_version_are_no_errors,
@@ -132,6 +133,25 @@ fn every_subcommand_has_a_page() {
                 let alias = alias.replace('-', "\\-");
                 assert!(text.contains(&format!("\\-\\-{alias}")), "{name}: --{alias}");
             }
+        }
+    }
+}
+
+fn variables_stand_in_the_pages_of_those_who_know_them() {
+    let pages = pages(&man_dir());
+    for subcommand in definitions().get_subcommands() {
+        let name = format!("pktcat-{}.1", subcommand.get_name());
+        let (_, section) = pages[&name].split_once(".SH ENVIRONMENT\n").unwrap();
+        let section = section.split("\n.SH ").next().unwrap();
+        let knows = |option: &str| subcommand.get_opts().any(|one| one.get_long() == Some(option));
+        let runs_commands = subcommand.get_arguments().any(|one| one.get_id() == "command");
+        for (variable, is_known) in [
+            ("NO_COLOR", true),
+            ("SSLKEYLOGFILE", knows("keylog")),
+            ("SSL_CERT_FILE", knows("ca")),
+            ("PKTCAT_PEER_ADDR", runs_commands),
+        ] {
+            assert_eq!(section.contains(variable), is_known, "{variable} in {name}:\n{section}");
         }
     }
 }

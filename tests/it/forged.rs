@@ -153,7 +153,10 @@ fn two_services_that_answer_each_other_are_stopped() {
     let port = other.local_addr().unwrap().port();
     // It hears the datagram once the second service has the place of its sender.
     first.signal(Signal::SIGSTOP);
-    other.send(b"again").unwrap();
+    // So many that their answers are fast enough on a busy machine, where each turn of the two has to wait.
+    for _ in 0..64 {
+        other.send(b"again").unwrap();
+    }
     drop(other);
     let second = listening(pktcat_line(&format!("listen -u -v --reply again 127.0.0.1 {port}")));
     first.signal(Signal::SIGCONT);

@@ -49,6 +49,7 @@ mod port_files;
 mod progress;
 mod properties;
 mod proxies;
+mod recording;
 mod refused_calls;
 mod relay_matrix;
 mod round_trips;
@@ -160,6 +161,7 @@ fn all() -> Vec<Trial> {
         refused_calls::tests(),
         properties::tests(),
         proxies::tests(),
+        recording::tests(),
         relay_matrix::tests(),
         round_trips::tests(),
         scan::tests(),

@@ -17,6 +17,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         the_archive_has_all_files_and_a_checksum needs [Need::Program("strip")],
         the_image_has_all_it_needs needs [Need::Root, Need::Static],
         recipes_for_packagers_know_the_version,
+        recipes_have_the_checksum_and_install_what_the_archive_has needs [Need::Program("cargo")],
         release_notes_are_those_of_this_version,
     ]
 }
@@ -162,6 +163,49 @@ fn recipes_for_packagers_know_the_version() {
     assert!(read("pktcat.rb").contains(&format!("pktcat-{VERSION}.tar.gz")));
     assert!(read("cross.sh").contains("x86_64-unknown-linux-musl"));
     program("bash", ["-n"]).arg(root().join("packaging/PKGBUILD")).run().expect_code(0);
+}
+
+/// Follows the recipe for Arch as makepkg does: checks the sources, unpacks them, and runs package(). Only building is left
+/// out, for which the tested program stands in.
+const MAKEPKG: &str = r#"
+source "$1/PKGBUILD"
+[[ ${source[0]} == "pktcat-$pkgver.tar.gz::https://download.example/v1/pktcat-$pkgver.tar.gz" ]]
+[[ $url == https://project.example/pktcat ]]
+cd "$1"
+echo "${sha256sums[0]}  pktcat-$pkgver.tar.gz" | sha256sum --check --quiet
+tar xzf "pktcat-$pkgver.tar.gz"
+install -D "$2" "pktcat-$pkgver/target/release/pktcat"
+pkgdir=$1/installed
+package
+"#;
+
+fn recipes_have_the_checksum_and_install_what_the_archive_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let archive = make("source.sh", [path, "--allow-dirty", "--offline"]);
+    assert_eq!(archive, folder.path().join(format!("pktcat-{VERSION}.tar.gz")));
+    let recipes = |archive: &Path| {
+        let filled = program(root().join("packaging/recipes.sh"), [archive, folder.path()]);
+        filled.env("PKTCAT_PROJECT_URL", "https://project.example/pktcat")
+    };
+    recipes(&archive).run().expect_code(1);
+    let downloads = ("PKTCAT_DOWNLOAD_URL", "https://download.example/v1");
+    let said = recipes(&archive).env(downloads.0, downloads.1).run().expect_code(0);
+    assert_eq!(said.stdout_text(), "");
+
+    program("bash", ["-euc", MAKEPKG, "bash", path, &stripped(folder.path())]).run().expect_code(0);
+    for file in FILES.iter().filter(|file| !file.contains("zsh")) {
+        assert!(folder.path().join("installed/usr").join(file).exists(), "{file}");
+    }
+    let sum = program("sha256sum", [&archive]).run().expect_code(0).stdout_text();
+    let formula = fs::read_to_string(folder.path().join("pktcat.rb")).unwrap();
+    assert!(formula.contains(&format!("\n  sha256 \"{}\"\n", &sum[..64])), "{formula}");
+    let url = format!("\n  url \"https://download.example/v1/pktcat-{VERSION}.tar.gz\"\n");
+    assert!(formula.contains(&url) && !formula.contains("example.org"), "{formula}");
+    // An archive of another version is not what the recipes are of.
+    let other = folder.path().join("pktcat-0.0.1.tar.gz");
+    fs::rename(archive, &other).unwrap();
+    recipes(&other).env(downloads.0, downloads.1).run().expect_code(1);
 }
 
 fn release_notes_are_those_of_this_version() {

@@ -67,6 +67,9 @@ fn page(name: &str, command: &Command, all: &[String]) -> String {
         if !is_own(&shared.to_uppercase()) {
             text += &part(shared).unwrap();
         }
+        if shared == "environment" {
+            text += &variables(name);
+        }
     }
     let (examples, notes) = examples_and_notes(command);
     if !notes.is_empty() {
@@ -76,6 +79,16 @@ fn page(name: &str, command: &Command, all: &[String]) -> String {
         text += &format!(".SH EXAMPLES\n{}", example(&examples));
     }
     wrapped(&(text + &see_also(name, all)))
+}
+
+/// The variables that only some commands know, for the end of their section ENVIRONMENT.
+fn variables(name: &str) -> String {
+    let parts: &[&str] = match name {
+        "pktcat-listen" => &["tls", "command"],
+        "pktcat-connect" | "pktcat-forward" => &["tls", "roots"],
+        _ => &[],
+    };
+    parts.iter().map(|part_of| part(&format!("environment-{part_of}")).unwrap()).collect()
 }
 
 /// What the help says at its end: the lines below `Examples:` up to an empty one, and all others.

@@ -21,6 +21,11 @@ pub(super) fn tests(unshare: Option<&Vec<&'static str>>) -> Vec<Trial> {
     };
     let mut tests = vec![
         test("a_name_that_comes_late_is_waited_for", &[], Box::new(late_name)),
+        test(
+            "a_server_that_falls_silent_hides_no_answer",
+            &[Need::Program("python3")],
+            Box::new(silent_server),
+        ),
         test("a_route_that_comes_late_is_waited_for", &[], Box::new(late_route)),
         test("without_a_route_a_probe_is_unreachable", &[], Box::new(no_route)),
     ];
@@ -130,10 +135,11 @@ cp /etc/hosts "$1/hosts"
 mount --bind "$1/hosts" /etc/hosts
 : > "$1/resolv.conf"
 mount --bind "$1/resolv.conf" /etc/resolv.conf
+others=
 {before}
 "$2" listen -k --echo --quiet --timeout 60 --port-file "$1/port" 0.0.0.0 0 < /dev/null > /dev/null &
 server=$!
-trap 'kill $server 2> /dev/null || :' EXIT
+trap 'kill $server $others 2> /dev/null || :' EXIT
 while ! [ -s "$1/port" ]; do kill -0 $server; sleep 0.02; done
 port=$(cat "$1/port")
 (sleep 0.5; {later}) > /dev/null 2>&1 &
@@ -190,4 +196,31 @@ fn no_route(unshare: &[&'static str]) {
         assert_eq!(ended.stdout_text(), lines, "{line}");
         assert!(ended.stderr.contains("unreachable 2, lost 2 (100%)"), "{}", ended.stderr);
     }
+}
+
+/// Says for 300 ms that a name is not known, and then nothing any more.
+const FALLS_SILENT: &str = r#"
+import select, socket, sys, time
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(('127.0.0.1', 53))
+open(sys.argv[1], 'w').write('ready')
+first = None
+while True:
+    question, peer = server.recvfrom(512)
+    first = first or time.monotonic()
+    if time.monotonic() < first + 0.3:
+        end = question.index(b'\0', 12) + 5
+        server.sendto(question[:2] + b'\x85\x83\0\1\0\0\0\0\0\0' + question[12:end], peer)
+"#;
+
+fn silent_server(unshare: &[&'static str]) {
+    let before = format!(
+        r#"
+echo "nameserver 127.0.0.1" > "$1/resolv.conf"
+python3 -c "{FALLS_SILENT}" "$1/ready" > /dev/null 2>&1 &
+others=$!
+while ! [ -s "$1/ready" ]; do kill -0 $others; sleep 0.02; done"#
+    );
+    let ended = comes_late(unshare, &before, ":", "scan --wait 1s never.test PORT");
+    assert_eq!(ended.status.code(), Some(3), "{}", ended.stderr);
 }

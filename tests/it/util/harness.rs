@@ -189,7 +189,7 @@ fn threads() -> usize {
 
 /// Runs the tests as the options of `cargo test` ask. First most of them run at the same time, then those
 /// whose names begin with an entry of `idle`, also at the same time, and then those of `alone` one after the
-/// other.
+/// other. With `PKTCAT_SIDE_BY_SIDE` set the first are all.
 pub fn main(tests: Vec<Trial>, idle: &[&str], alone: &[&str]) {
     hear_signals();
     let (idle, tests) = those_named(tests, idle);
@@ -200,6 +200,9 @@ pub fn main(tests: Vec<Trial>, idle: &[&str], alone: &[&str]) {
         arguments.test_threads = Some(threads());
     }
     let mut results = vec![libtest_mimic::run(&arguments, tests)];
+    if std::env::var_os("PKTCAT_SIDE_BY_SIDE").is_some() {
+        results[0].exit();
+    }
     results.push(libtest_mimic::run(&arguments, idle));
     arguments.test_threads = Some(1);
     results.push(libtest_mimic::run(&arguments, alone));
