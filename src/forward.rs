@@ -3,6 +3,7 @@
 //! - [`streams`] TCP and local stream sockets, joined by [`tunnel`](crate::engine::tunnel)s
 //! - [`datagrams`] clients that speak in datagrams, an [`association`] each
 //! - [`crossing`] a client that speaks in a stream, led to datagrams
+//! - [`elsewhere`] which address of TO a client's datagrams go to
 //! - [`messages`] datagrams of one side as messages in a stream of the other
 //! - [`impair`] a bad network between the two, on purpose
 //! - [`unheard`] why what passes is told of once
@@ -11,6 +12,7 @@
 mod association;
 mod crossing;
 pub(crate) mod datagrams;
+mod elsewhere;
 pub(crate) mod impair;
 mod messages;
 pub(crate) mod streams;

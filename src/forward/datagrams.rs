@@ -1,8 +1,8 @@
 //! Forwarding of datagrams: every client is an address and a port, and has a socket of its own that is
 //! connected to TO, or a stream. It is forgotten when nothing has passed for a while (RFC 4787, 4.3).
 //!
-//! Only TO's own address and port can answer: a service that answers from another port, as TFTP does
-//! (RFC 1350, section 4), does not get through.
+//! Only TO's own address and port can answer, unless it is a group or a broadcast address: a service that
+//! answers from another port, as TFTP does (RFC 1350, section 4), does not get through.
 
 mod impaired;
 mod turns;
@@ -11,8 +11,6 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use mio::Interest;
-
 use crate::engine::batch::Batch;
 use crate::engine::datagram::{Datagram, RECEIVE_ROOM};
 use crate::engine::flow::Source as _;
@@ -20,6 +18,7 @@ use crate::engine::framing::Format;
 use crate::error::{Error, Result, Status};
 use crate::forward::TRIES;
 use crate::forward::association::{Association, Far, Handed};
+use crate::forward::elsewhere;
 use crate::forward::impair::Impairment;
 use crate::forward::table::Table;
 use crate::io::progress::Progress;
@@ -207,7 +206,7 @@ impl DatagramForwarder {
         }
         let Self { members, front, settings, .. } = self;
         let Some(member) = members.get_mut(place) else { return Handed::Bytes(bytes.len()) };
-        let handed = send(front, settings, member, (bytes, segment), &session.tap);
+        let handed = send(front, settings, member, (bytes, segment), session);
         if matches!(handed, Handed::Bytes(_)) {
             member.last = Instant::now();
         }
@@ -260,16 +259,13 @@ impl DatagramForwarder {
             let link = Link::new(Protocol::Udp, client, near.clone());
             (Far::Reaching(reaching, Vec::new()), link.of_client(forwarded(near.clone())))
         } else {
-            let (socket, peer) = self.settings.to.connect_datagram(session)?;
-            let latch = session
-                .reactor
-                .watch(&socket, Interest::READABLE | Interest::WRITABLE)
-                .map_err(|cause| Error::system("poll", &cause))?;
+            let (socket, latch, peer) = elsewhere::connect(&self.settings.to, session)?;
             let local = socket::local_address(&socket).unwrap_or_else(|| near.clone());
             let link = |at| Link::new(Protocol::Udp, client.clone(), peer.clone()).of_client(at);
             let (offload, tap) = (self.settings.offload, Rc::clone(&session.tap));
             let seen = link(forwarded(local.clone()));
-            let socket = Datagram::linked(Rc::new(socket), latch, seen, offload, tap);
+            let mut socket = Datagram::linked(Rc::new(socket), latch, seen, offload, tap);
+            elsewhere::prepare(&mut socket, &self.settings.to);
             (Far::Datagrams(Box::new(socket)), link(forwarded(local)))
         };
         self.came = number;
@@ -309,8 +305,22 @@ impl DatagramForwarder {
     }
 }
 
-/// The network has said something about what was sent to TO, or a stream to TO broke.
-fn refused(front: &mut Datagram, settings: &Settings, member: &mut Association, error: Error) {
+/// The network has said something about what was sent to TO, or a stream to TO broke. Where TO has
+/// another address that goes on there.
+fn refused(
+    front: &mut Datagram,
+    settings: &Settings,
+    member: &mut Association,
+    error: Error,
+    session: &mut Session,
+) {
+    let error = match &mut member.far {
+        Far::Datagrams(socket) => match elsewhere::go_on(socket, &settings.to, error, session) {
+            Ok(()) => return,
+            Err(error) => error,
+        },
+        Far::Reaching(..) | Far::Messages(_) => error,
+    };
     if !settings.once {
         front.tell(&error.clone().about(format!("for {}", member.link.client_name())));
     }
@@ -324,16 +334,16 @@ fn send(
     settings: &Settings,
     member: &mut Association,
     (bytes, segment): (&[u8], usize),
-    tap: &Tap,
+    session: &mut Session,
 ) -> Handed {
     let format = settings.stream.unwrap_or(Format::Frames);
     for _ in 0..TRIES {
-        match member.send(bytes, segment, format, tap) {
+        match member.send(bytes, segment, format, &session.tap) {
             Ok(handed) => return handed,
             // It was about an earlier one.
-            Err(error) => refused(front, settings, member, error),
+            Err(error) => refused(front, settings, member, error, session),
         }
     }
-    tap.unsent(1);
+    session.tap.unsent(1);
     Handed::Bytes(bytes.len().min(segment))
 }
