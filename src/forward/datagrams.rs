@@ -20,6 +20,7 @@ use crate::forward::TRIES;
 use crate::forward::association::{Association, Far, Handed};
 use crate::forward::elsewhere;
 use crate::forward::impair::Impairment;
+use crate::forward::rounds::{self, Rounds};
 use crate::forward::table::Table;
 use crate::io::progress::Progress;
 use crate::net::address::{Address, Protocol, Route};
@@ -28,9 +29,6 @@ use crate::observe::tap::{Event, Forwarded, Link, Tap};
 use crate::run::session::{Lull, Session};
 use crate::setup::target::Target;
 use crate::sys::Offload;
-
-/// Turns between two looks at signals, deadlines and readiness while datagrams flow.
-const TURNS_BETWEEN_LOOKS: u32 = 4;
 
 /// How long the others wait for the room that one answer needs; then it is lost.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -77,6 +75,8 @@ pub(crate) struct DatagramForwarder {
     /// How many clients have come.
     came: u64,
     result: Option<Result<()>>,
+    /// How soon something is expected while nothing moves.
+    lull: Lull,
     /// What passes is told of at TO's side only.
     unheard: Rc<Tap>,
 }
@@ -104,6 +104,7 @@ impl DatagramForwarder {
             room: vec![0; 64 * 1024],
             came: 0,
             result: None,
+            lull: Lull::default(),
             unheard,
         }
     }
@@ -113,7 +114,7 @@ impl DatagramForwarder {
     /// # Errors
     /// For these two, when receiving fails, and with `--once` when TO refused and never answered.
     pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
-        let result = self.run_to_end(session);
+        let result = rounds::run_to_end(self, session);
         let members: Vec<_> = self.members.drain().collect();
         for mut member in members {
             Self::count_hits(&mut member, session);
@@ -124,38 +125,6 @@ impl DatagramForwarder {
         }
         self.count_losses(session);
         result
-    }
-
-    fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
-        let mut turns: u32 = 0;
-        let mut lull = Lull::default();
-        loop {
-            let congested = session.is_congested();
-            let moved =
-                !congested && (self.answer() | self.step_up(session)? | self.serve(session));
-            if let Some(result) = self.result.take() {
-                return result;
-            }
-            turns = turns.wrapping_add(1);
-            if !moved {
-                self.count_losses(session);
-                session.wait_for(self.deadline(congested), lull.expected(&session.tap))?;
-            } else if turns.is_multiple_of(TURNS_BETWEEN_LOOKS) {
-                session.look()?;
-            } else {
-                continue;
-            }
-            for latch in session.reactor.fired() {
-                self.members.fired(latch);
-            }
-            self.members.list_due(session.looked_at());
-        }
-    }
-
-    fn deadline(&self, congested: bool) -> Option<Instant> {
-        let waits = !self.down.is_empty() || !self.up.is_empty();
-        let room = waits.then(|| Instant::now() + ROOM_CHECK);
-        [room, self.members.deadline()].into_iter().flatten().min().filter(|_| !congested)
     }
 
     /// Adds what the socket of the clients has counted to the counts of the run.
@@ -302,6 +271,30 @@ impl DatagramForwarder {
         let error = Error::new(Status::Failure, "receive", peer, why);
         self.front.tell(&error.hint("--max-clients sets the limit"));
         self.goodbye(place, *member, session);
+    }
+}
+
+impl Rounds for DatagramForwarder {
+    type Member = Association;
+
+    fn members(&mut self) -> &mut Table<Association> {
+        &mut self.members
+    }
+
+    fn round(&mut self, session: &mut Session) -> Result<bool> {
+        Ok(self.answer() | self.step_up(session)? | self.serve(session))
+    }
+
+    fn ended(&mut self) -> Option<Result<()>> {
+        self.result.take()
+    }
+
+    fn wait(&mut self, congested: bool, session: &mut Session) -> Result<()> {
+        self.count_losses(session);
+        let waits = !self.down.is_empty() || !self.up.is_empty();
+        let room = waits.then(|| Instant::now() + ROOM_CHECK);
+        let due = [room, self.members.deadline()].into_iter().flatten().min();
+        session.wait_for(due.filter(|_| !congested), self.lull.expected(&session.tap))
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) trait Rounds {
     ///
     /// # Errors
     /// What ends the run.
-    fn turn(&mut self, session: &mut Session) -> Result<bool>;
+    fn round(&mut self, session: &mut Session) -> Result<bool>;
 
     /// How the run ends, once it does.
     fn ended(&mut self) -> Option<Result<()>>;
@@ -41,7 +41,7 @@ pub(super) fn run_to_end(forwarder: &mut impl Rounds, session: &mut Session) -> 
     let mut turns: u32 = 0;
     loop {
         let congested = session.is_congested();
-        let moved = !congested && forwarder.turn(session)?;
+        let moved = !congested && forwarder.round(session)?;
         if let Some(result) = forwarder.ended() {
             return result;
         }
