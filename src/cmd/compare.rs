@@ -1,35 +1,32 @@
 //! `pktcat compare`: the same messages over TCP and over UDP, side by side.
 
+mod ground;
 mod opened;
 
 use std::rc::Rc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use socket2::Socket;
 
+use self::ground::Ground;
 use super::{check, files, parts};
-use crate::compare::lab::network::{Capture, Lab};
+
 use crate::compare::measure::flow::Pacing;
-use crate::compare::measure::peer::{self, BuiltInPeer};
+use crate::compare::measure::peer::BuiltInPeer;
 use crate::compare::measure::run::Runner;
 use crate::compare::show::{explain, json, pictures, table};
-use crate::compare::{self, Column, Comparison, Impaired, Reach};
+use crate::compare::{self, Column, Comparison};
 use crate::config;
 use crate::config::compare::{Compare, CompareOutput};
-use crate::engine::impair::Spec;
 use crate::error::{Error, Result, Status};
 use crate::net::address::Protocol;
-use crate::net::congestion;
 use crate::observe::dump::Dump;
 use crate::observe::journal::{Journal, Verbosity};
-use crate::observe::packets::Packets;
-use crate::observe::pcap;
 use crate::observe::report::Lines;
 use crate::run::limits::Limit;
 use crate::run::session::Session;
 use crate::setup::dial;
 use crate::setup::resolve::{self, Addresses};
-use crate::sys;
 
 /// Runs the command.
 ///
@@ -66,81 +63,9 @@ fn measure(config: &Compare, session: &mut Session) -> Result<()> {
     comparison.check()
 }
 
-/// The network that the run is to happen in: a bad one of our own, or the machine's.
-enum Place {
-    Lab(Lab),
-    Outside(Option<(Spec, String)>),
-}
-
-impl Place {
-    fn find(config: &Compare) -> Self {
-        let config::compare::Peer::BuiltIn(Some(spec)) = config.peer else {
-            return Self::Outside(None);
-        };
-        match Lab::enter(spec, config.family) {
-            Ok(lab) => Self::Lab(lab),
-            Err(refusal) => Self::Outside(Some((spec, reason(&refusal)))),
-        }
-    }
-}
-
-/// What the head of the table says of a system that allows no network of our own.
-fn reason(refusal: &sys::Refusal) -> String {
-    let error = Error::system(refusal.what, &refusal.cause);
-    match refusal.cause.raw_os_error() {
-        Some(libc::ENOENT) => format!("{error}; modprobe tun"),
-        _ => error.to_string(),
-    }
-}
-
 fn both(config: &Compare, capture: Option<Journal>, session: &mut Session) -> Result<Comparison> {
-    let place = Place::find(config);
-    if let Some(name) = &config.congestion_control {
-        congestion::check(name)?;
-    }
-    let start = SystemTime::now();
-    let family = config.family;
-    let spoiled = match &place {
-        Place::Outside(Some((spec, _))) => Some(*spec),
-        Place::Outside(None) | Place::Lab(_) => None,
-    };
-    let homes = match &place {
-        Place::Lab(lab) => vec![lab.home()],
-        Place::Outside(_) => peer::loopback(family),
-    };
-    let interval = config.pacing.interval;
-    let peer = match &config.peer {
-        config::compare::Peer::Other(_) => None,
-        config::compare::Peer::BuiltIn(_) => {
-            let peer = BuiltInPeer::start(&mut session.reactor, &homes, family, spoiled, interval)?;
-            if let Some(name) = &config.congestion_control {
-                congestion::set(peer.listener(), name)?;
-            }
-            Some(peer)
-        }
-    };
     let is_captured = capture.is_some();
-    let (network, impaired) = match (place, &peer) {
-        (Place::Lab(lab), Some(peer)) => {
-            let spec = lab.spec();
-            let capture = capture.map(|journal| Capture {
-                packets: Packets::new(journal, start),
-                started: Instant::now(),
-            });
-            let port = peer.address().port();
-            let network = lab.connect(&mut session.reactor, port, interval, capture)?;
-            (Some(network), Some(Impaired { spec, reach: Reach::Packets }))
-        }
-        (Place::Outside(spoiled), _) => {
-            if let Some(journal) = capture {
-                let begun = SystemTime::now() - session.tap.elapsed();
-                session.observe(Box::new(pcap::Capture::new(journal, begun)));
-            }
-            let impaired = spoiled.map(|(spec, why)| Impaired { spec, reach: Reach::Replies(why) });
-            (None, impaired)
-        }
-        (Place::Lab(_), None) => (None, None),
-    };
+    let Ground { peer, network, impaired } = Ground::new(config, capture, session)?;
     let addresses = match &network {
         Some(network) => Addresses::all(vec![network.neighbour()]),
         None => outside(config, peer.as_ref(), session)?,

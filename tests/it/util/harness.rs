@@ -24,12 +24,15 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use std::{panic, thread};
 
 use libtest_mimic::{Arguments, Trial};
 use nix::sys::resource::{Resource, getrlimit};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::flag::register_conditional_shutdown;
 
 /// Something that a test needs from the machine.
 #[derive(Debug, Clone, Copy)]
@@ -188,6 +191,7 @@ fn threads() -> usize {
 /// whose names begin with an entry of `idle`, also at the same time, and then those of `alone` one after the
 /// other.
 pub fn main(tests: Vec<Trial>, idle: &[&str], alone: &[&str]) {
+    hear_signals();
     let (idle, tests) = those_named(tests, idle);
     let (alone, tests) = those_named(tests, alone);
 
@@ -201,6 +205,15 @@ pub fn main(tests: Vec<Trial>, idle: &[&str], alone: &[&str]) {
     results.push(libtest_mimic::run(&arguments, alone));
     for result in results {
         result.exit_if_failed();
+    }
+}
+
+/// What starts the tests may ignore signals, as a shell does for what it runs in the background, and programs
+/// inherit that. A signal that is handled here is its default in them (execve(2)).
+fn hear_signals() {
+    for signal in [SIGINT, SIGQUIT, SIGHUP, SIGTERM] {
+        let always = Arc::new(AtomicBool::new(true));
+        register_conditional_shutdown(signal, 128 + signal, always).unwrap();
     }
 }
 
