@@ -145,6 +145,11 @@ used. TO is looked up at the start, dialled when a client comes, and the client 
 A FIN is passed on as a FIN, a reset as a reset once all before it is delivered; when TO cannot be
 reached the client is reset, and one line says why.
 Where nobody looks bytes stay in the kernel (splice(2)).
+Datagrams: each client has a socket of its own to TO, and nobody but TO, from its own port, can
+answer. A service that answers from another port does not get through, such as TFTP: connect -u
+--follow speaks with it. To a multicast group or a broadcast address (--broadcast) anybody may
+answer. Of a name with several addresses the next one gets what was sent when nobody is at the one
+before (ICMP) and nothing has come from it; after the last the first one is tried again.
 D is 250ms, 2s, 1m or a number of seconds; SIZE is 64k (64,000) or 64KiB (65,536).
 SIGUSR1 prints the summary so far.")]
     Forward(ForwardArgs),

@@ -107,7 +107,7 @@ fn open(config: &Connect, stages: &Stages, session: &mut Session) -> Result<Stre
     // One limit for all of it, where one was given.
     let from = config.connect_timeout.map_or_else(Instant::now, |_| begun);
     let limit = tls::limit(config.connect_timeout, from);
-    Opening::new(stream, stages, limit)?.complete(session)
+    Opening::new(stream, stages, limit, session)?.complete(session)
 }
 
 /// Makes an attempt, and further ones if it fails and `--retry` allows them.

@@ -17,6 +17,7 @@ use crate::forward::streams::{self, DATAGRAM_IDLE, SPARE_DESCRIPTORS};
 use crate::forward::unheard::unheard;
 use crate::net::access::AccessList;
 use crate::net::address::Protocol;
+use crate::net::socket::failure::needs_broadcast;
 use crate::run::session::Session;
 use crate::setup::accept::Acceptor;
 use crate::setup::dial::From;
@@ -70,7 +71,15 @@ fn prepare(config: &Forward, session: &mut Session) -> Result<Ready> {
             let port = check::peer_port(target, config.to.protocol)?;
             let addresses = resolve::resolve(session, target, port, names, None)?;
             let from = From { options: config.options.clone(), ..From::default() };
-            Target::Internet(addresses, Rc::new(from))
+            let forbidden = config.to.protocol == Protocol::Udp
+                && !config.options.broadcast
+                && addresses.iter().all(|address| needs_broadcast(*address));
+            let to = Target::Internet(addresses, Rc::new(from));
+            if forbidden {
+                // It is the same for every client.
+                drop(to.connect_datagram(session)?);
+            }
+            to
         }
     };
     let stages =

@@ -9,6 +9,7 @@ mod complaints;
 mod endpoint;
 mod hearing;
 mod longest;
+mod moving;
 mod passed;
 mod peers;
 mod reports;
@@ -71,7 +72,8 @@ impl Datagram {
         Self::at(Endpoint::new(socket, latch, offload, fetch), peers, tap)
     }
 
-    /// Takes a socket that is connected to the peer of `link`, which what passes is reported with.
+    /// Takes a socket that is for the peer of `link`, which what passes is reported with. Where it is not
+    /// connected, as for a group, anybody may answer, and the link then names who did.
     #[must_use]
     pub(crate) fn linked(
         socket: Rc<Socket>,
@@ -80,10 +82,11 @@ impl Datagram {
         offload: Offload,
         tap: Rc<Tap>,
     ) -> Self {
+        let peers = Peers::only(&socket, link.peer.clone(), Following::Never);
         let end = Endpoint::new(socket, latch, offload, Fetch::Many);
         let local = end.local.clone();
         let unlinked = Self::at(end, Peers::Last(None), tap);
-        Self { known: KnownPeers::of(link, local), ..unlinked }
+        Self { known: KnownPeers::of(link, local, peers), ..unlinked }
     }
 
     fn at(end: Endpoint, peers: Peers, tap: Rc<Tap>) -> Self {
@@ -96,42 +99,6 @@ impl Datagram {
             reports: Reports::new(),
             passed: Passed::new(tap),
         }
-    }
-
-    /// Keeps copies of what is sent until a peer answers, because there are other addresses to try.
-    pub(crate) fn keep_for_others(&mut self) {
-        self.repeat = Repeat::begun();
-    }
-
-    /// Whether nothing would be lost by going on with another address.
-    #[must_use]
-    pub(crate) fn can_move(&self) -> bool {
-        matches!(self.repeat, Repeat::Kept(..))
-    }
-
-    /// Goes on with a socket that is connected to another address, and sends it what the one
-    /// before got; the socket and the latch of that one, and whether sending failed. What was to be
-    /// sent is kept all the same.
-    pub(crate) fn move_to(
-        &mut self,
-        socket: Rc<Socket>,
-        latch: Rc<Latch>,
-        peer: Address,
-    ) -> (Rc<Socket>, Rc<Latch>, Result<()>) {
-        let tap = Rc::clone(&self.passed.tap);
-        let peers = self.known.peers.elsewhere(&socket, peer);
-        let new = Self::at(self.end.like(socket, latch), peers, tap);
-        let old = std::mem::replace(self, new);
-        let mut result = Ok(());
-        if let (Repeat::Kept(calls, _), Some(to)) = (&old.repeat, self.known.target().cloned()) {
-            // A new socket has room for the little that is kept.
-            result = calls
-                .iter()
-                .try_for_each(|(bytes, segment)| self.send(bytes, *segment, &to).map(drop));
-        }
-        self.repeat = old.repeat;
-        self.passed.add(&old.passed);
-        (old.end.socket, old.end.latch, result)
     }
 
     /// From now on datagrams of peers that the list refuses are counted and not delivered.
@@ -187,6 +154,7 @@ impl Datagram {
         let connected = self.known.connected().is_some();
         let sent = self.end.send(bytes, segment, (!connected).then_some(to));
         if sent.messages > 0 {
+            self.known.turn_to(&to.peer);
             let link = self.known.link(&to.peer);
             self.passed.sent(&bytes[..sent.bytes], segment, sent.messages, link);
         }
@@ -223,13 +191,13 @@ impl Datagram {
         reports::failed(&self.end.socket, (peer, link), what, cause, &self.passed.tap)
     }
 
-    /// Sends datagrams to the peer that the socket is connected to. Bytes sent; `None` when there was
-    /// no room for any.
+    /// Sends datagrams to the one peer that the socket is for. Bytes sent; `None` when there was no room
+    /// for any.
     ///
     /// # Errors
     /// What the network reported for an earlier datagram; nothing was sent then.
     pub(crate) fn send_to_peer(&mut self, bytes: &[u8], segment: usize) -> Result<Option<usize>> {
-        match self.known.connected().cloned() {
+        match self.known.target().cloned() {
             Some(to) if self.end.latch.writable() => self.send(bytes, segment, &to),
             _ => Ok(None),
         }
@@ -241,10 +209,16 @@ impl Datagram {
         &self.end.local
     }
 
-    /// What passes between the two ends of a connected socket.
+    /// What passes between the socket and the one peer that it is for.
     #[must_use]
     pub(crate) fn link(&self) -> Option<&Link> {
-        self.known.link(&self.known.connected()?.peer)
+        self.known.link(&self.known.target()?.peer)
+    }
+
+    /// The one peer that the socket is for.
+    #[must_use]
+    pub(crate) fn target(&self) -> Option<&Address> {
+        self.known.target().map(|to| &to.peer)
     }
 
     /// The socket's readiness.

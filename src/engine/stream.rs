@@ -99,7 +99,7 @@ impl Stream {
 
     /// Its readiness.
     #[must_use]
-    pub(crate) fn latch(&self) -> &Latch {
+    pub(crate) fn latch(&self) -> &Rc<Latch> {
         self.transport().latch()
     }
 

@@ -33,7 +33,7 @@ pub(super) struct Association {
 
 /// The side of TO.
 pub(super) enum Far {
-    /// A connected datagram socket.
+    /// A datagram socket.
     Datagrams(Box<Datagram>),
     /// A stream that is being connected to, and what it is to carry then.
     Reaching(Reaching, Vec<u8>),
@@ -76,6 +76,14 @@ impl Association {
             tap.unsent(1);
         }
         Ok(Handed::Bytes(one.len()))
+    }
+
+    /// The id of its datagram socket's latch; of streams their own parts know.
+    pub(super) fn far_latch(&self) -> Option<usize> {
+        match &self.far {
+            Far::Datagrams(socket) => Some(socket.latch().id()),
+            Far::Reaching(..) | Far::Messages(_) => None,
+        }
     }
 
     /// What has passed, and between whom.

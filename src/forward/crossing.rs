@@ -1,4 +1,4 @@
-//! A client that speaks in a stream of messages, and a datagram socket connected to TO.
+//! A client that speaks in a stream of messages, and a datagram socket for TO.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::observe::tap::Tap;
 /// How long answers are waited for after the client's FIN, restarted by each: datagrams have no end.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A client's stream of messages, and what it is connected to.
+/// A client's stream of messages, and the socket that they leave by.
 pub(super) struct Crossing {
     client: MessageStream,
     far: Datagram,
@@ -68,13 +68,14 @@ impl Crossing {
         self.last
     }
 
-    /// Moves what can be moved; `tell` is given what the network says about datagrams.
+    /// Moves what can be moved; `tell` is given what the network says about datagrams, and may let them
+    /// go to another address.
     pub(super) fn turn(
         &mut self,
         room: &mut [u8],
         datagrams: &mut Batch,
         looked_at: Instant,
-        mut tell: impl FnMut(Error),
+        mut tell: impl FnMut(&mut Datagram, Error),
     ) -> Turn {
         let moved = match self.step(room, datagrams, &mut tell) {
             Ok(moved) => moved,
@@ -116,7 +117,7 @@ impl Crossing {
         &mut self,
         room: &mut [u8],
         datagrams: &mut Batch,
-        tell: &mut impl FnMut(Error),
+        tell: &mut impl FnMut(&mut Datagram, Error),
     ) -> Result<bool> {
         let mut moved = self.client.flush()?;
         if self.up.is_empty() && self.ended.is_none() {
@@ -153,7 +154,7 @@ impl Crossing {
                 }
                 Ok(Progress::Blocked | Progress::End) => {}
                 Err(error) => {
-                    tell(error);
+                    tell(&mut self.far, error);
                     moved = true;
                 }
             }
@@ -178,7 +179,7 @@ impl Crossing {
     }
 
     /// Sends what the client has said; whether anything was dealt with.
-    fn send(&mut self, tell: &mut impl FnMut(Error)) -> bool {
+    fn send(&mut self, tell: &mut impl FnMut(&mut Datagram, Error)) -> bool {
         let mut moved = false;
         let mut tries = TRIES;
         while let Some((frame, bytes)) = self.up.front() {
@@ -189,7 +190,7 @@ impl Crossing {
                     tries = TRIES;
                 }
                 Err(error) => {
-                    tell(error);
+                    tell(&mut self.far, error);
                     tries -= 1;
                     if tries > 0 {
                         // It was about an earlier one.

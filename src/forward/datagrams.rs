@@ -1,8 +1,8 @@
 //! Forwarding of datagrams: every client is an address and a port, and has a socket of its own that is
 //! connected to TO, or a stream. It is forgotten when nothing has passed for a while (RFC 4787, 4.3).
 //!
-//! Only TO's own address and port can answer: a service that answers from another port, as TFTP does
-//! (RFC 1350, section 4), does not get through.
+//! Only TO's own address and port can answer, unless it is a group or a broadcast address: a service that
+//! answers from another port, as TFTP does (RFC 1350, section 4), does not get through.
 
 mod impaired;
 mod turns;
@@ -11,8 +11,6 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use mio::Interest;
-
 use crate::engine::batch::Batch;
 use crate::engine::datagram::{Datagram, RECEIVE_ROOM};
 use crate::engine::flow::Source as _;
@@ -20,7 +18,9 @@ use crate::engine::framing::Format;
 use crate::error::{Error, Result, Status};
 use crate::forward::TRIES;
 use crate::forward::association::{Association, Far, Handed};
+use crate::forward::elsewhere;
 use crate::forward::impair::Impairment;
+use crate::forward::rounds::{self, Rounds};
 use crate::forward::table::Table;
 use crate::io::progress::Progress;
 use crate::net::address::{Address, Protocol, Route};
@@ -29,9 +29,6 @@ use crate::observe::tap::{Event, Forwarded, Link, Tap};
 use crate::run::session::{Lull, Session};
 use crate::setup::target::Target;
 use crate::sys::Offload;
-
-/// Turns between two looks at signals, deadlines and readiness while datagrams flow.
-const TURNS_BETWEEN_LOOKS: u32 = 4;
 
 /// How long the others wait for the room that one answer needs; then it is lost.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -78,6 +75,8 @@ pub(crate) struct DatagramForwarder {
     /// How many clients have come.
     came: u64,
     result: Option<Result<()>>,
+    /// How soon something is expected while nothing moves.
+    lull: Lull,
     /// What passes is told of at TO's side only.
     unheard: Rc<Tap>,
 }
@@ -105,6 +104,7 @@ impl DatagramForwarder {
             room: vec![0; 64 * 1024],
             came: 0,
             result: None,
+            lull: Lull::default(),
             unheard,
         }
     }
@@ -114,7 +114,7 @@ impl DatagramForwarder {
     /// # Errors
     /// For these two, when receiving fails, and with `--once` when TO refused and never answered.
     pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
-        let result = self.run_to_end(session);
+        let result = rounds::run_to_end(self, session);
         let members: Vec<_> = self.members.drain().collect();
         for mut member in members {
             Self::count_hits(&mut member, session);
@@ -125,38 +125,6 @@ impl DatagramForwarder {
         }
         self.count_losses(session);
         result
-    }
-
-    fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
-        let mut turns: u32 = 0;
-        let mut lull = Lull::default();
-        loop {
-            let congested = session.is_congested();
-            let moved =
-                !congested && (self.answer() | self.step_up(session)? | self.serve(session));
-            if let Some(result) = self.result.take() {
-                return result;
-            }
-            turns = turns.wrapping_add(1);
-            if !moved {
-                self.count_losses(session);
-                session.wait_for(self.deadline(congested), lull.expected(&session.tap))?;
-            } else if turns.is_multiple_of(TURNS_BETWEEN_LOOKS) {
-                session.look()?;
-            } else {
-                continue;
-            }
-            for latch in session.reactor.fired() {
-                self.members.fired(latch);
-            }
-            self.members.list_due(session.looked_at());
-        }
-    }
-
-    fn deadline(&self, congested: bool) -> Option<Instant> {
-        let waits = !self.down.is_empty() || !self.up.is_empty();
-        let room = waits.then(|| Instant::now() + ROOM_CHECK);
-        [room, self.members.deadline()].into_iter().flatten().min().filter(|_| !congested)
     }
 
     /// Adds what the socket of the clients has counted to the counts of the run.
@@ -207,7 +175,7 @@ impl DatagramForwarder {
         }
         let Self { members, front, settings, .. } = self;
         let Some(member) = members.get_mut(place) else { return Handed::Bytes(bytes.len()) };
-        let handed = send(front, settings, member, (bytes, segment), &session.tap);
+        let handed = send(front, settings, member, (bytes, segment), session);
         if matches!(handed, Handed::Bytes(_)) {
             member.last = Instant::now();
         }
@@ -260,16 +228,13 @@ impl DatagramForwarder {
             let link = Link::new(Protocol::Udp, client, near.clone());
             (Far::Reaching(reaching, Vec::new()), link.of_client(forwarded(near.clone())))
         } else {
-            let (socket, peer) = self.settings.to.connect_datagram(session)?;
-            let latch = session
-                .reactor
-                .watch(&socket, Interest::READABLE | Interest::WRITABLE)
-                .map_err(|cause| Error::system("poll", &cause))?;
+            let (socket, latch, peer) = elsewhere::connect(&self.settings.to, session)?;
             let local = socket::local_address(&socket).unwrap_or_else(|| near.clone());
             let link = |at| Link::new(Protocol::Udp, client.clone(), peer.clone()).of_client(at);
             let (offload, tap) = (self.settings.offload, Rc::clone(&session.tap));
             let seen = link(forwarded(local.clone()));
-            let socket = Datagram::linked(Rc::new(socket), latch, seen, offload, tap);
+            let mut socket = Datagram::linked(Rc::new(socket), latch, seen, offload, tap);
+            elsewhere::prepare(&mut socket, &self.settings.to);
             (Far::Datagrams(Box::new(socket)), link(forwarded(local)))
         };
         self.came = number;
@@ -309,8 +274,46 @@ impl DatagramForwarder {
     }
 }
 
-/// The network has said something about what was sent to TO, or a stream to TO broke.
-fn refused(front: &mut Datagram, settings: &Settings, member: &mut Association, error: Error) {
+impl Rounds for DatagramForwarder {
+    type Member = Association;
+
+    fn members(&mut self) -> &mut Table<Association> {
+        &mut self.members
+    }
+
+    fn round(&mut self, session: &mut Session) -> Result<bool> {
+        Ok(self.answer() | self.step_up(session)? | self.serve(session))
+    }
+
+    fn ended(&mut self) -> Option<Result<()>> {
+        self.result.take()
+    }
+
+    fn wait(&mut self, congested: bool, session: &mut Session) -> Result<()> {
+        self.count_losses(session);
+        let waits = !self.down.is_empty() || !self.up.is_empty();
+        let room = waits.then(|| Instant::now() + ROOM_CHECK);
+        let due = [room, self.members.deadline()].into_iter().flatten().min();
+        session.wait_for(due.filter(|_| !congested), self.lull.expected(&session.tap))
+    }
+}
+
+/// The network has said something about what was sent to TO, or a stream to TO broke. Where TO has
+/// another address that goes on there.
+fn refused(
+    front: &mut Datagram,
+    settings: &Settings,
+    member: &mut Association,
+    error: Error,
+    session: &mut Session,
+) {
+    let error = match &mut member.far {
+        Far::Datagrams(socket) => match elsewhere::go_on(socket, &settings.to, error, session) {
+            Ok(()) => return,
+            Err(error) => error,
+        },
+        Far::Reaching(..) | Far::Messages(_) => error,
+    };
     if !settings.once {
         front.tell(&error.clone().about(format!("for {}", member.link.client_name())));
     }
@@ -324,16 +327,16 @@ fn send(
     settings: &Settings,
     member: &mut Association,
     (bytes, segment): (&[u8], usize),
-    tap: &Tap,
+    session: &mut Session,
 ) -> Handed {
     let format = settings.stream.unwrap_or(Format::Frames);
     for _ in 0..TRIES {
-        match member.send(bytes, segment, format, tap) {
+        match member.send(bytes, segment, format, &session.tap) {
             Ok(handed) => return handed,
             // It was about an earlier one.
-            Err(error) => refused(front, settings, member, error),
+            Err(error) => refused(front, settings, member, error, session),
         }
     }
-    tap.unsent(1);
+    session.tap.unsent(1);
     Handed::Bytes(bytes.len().min(segment))
 }

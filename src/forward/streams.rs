@@ -19,6 +19,7 @@ use crate::engine::tunnel::Tunnel;
 use crate::error::{Error, Result};
 use crate::forward::crossing::Crossing;
 use crate::forward::impair::{Impairment, Told};
+use crate::forward::rounds::{self, Rounds};
 use crate::forward::table::Table;
 use crate::net::address::{Address, Protocol};
 use crate::net::socket;
@@ -37,9 +38,6 @@ const ACCEPTS_AT_ONCE: usize = 64;
 /// How long nothing may pass between a client and datagrams unless `--idle-timeout` says otherwise
 /// (RFC 4787, 4.3).
 pub(crate) const DATAGRAM_IDLE: Duration = Duration::from_secs(120);
-
-/// Turns between two looks at signals, deadlines and readiness while bytes flow.
-const TURNS_BETWEEN_LOOKS: u32 = 4;
 
 /// Descriptors that are left for everything but clients and pipes.
 pub(crate) const SPARE_DESCRIPTORS: u64 = 32;
@@ -95,7 +93,7 @@ pub(crate) struct Forwarder {
 }
 
 /// One client.
-struct Member {
+pub(super) struct Member {
     link: Rc<Link>,
     stage: Stage,
     idle: Idle,
@@ -159,7 +157,7 @@ impl Forwarder {
     /// For these two, when listening fails, and with `--once` when the client's connection broke or
     /// TO could not be reached.
     pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
-        let result = self.run_to_end(session);
+        let result = rounds::run_to_end(self, session);
         // What is cut off here must not look whole to anybody.
         for member in self.members.drain() {
             match &member.stage {
@@ -171,35 +169,6 @@ impl Forwarder {
             session.event(&Event::Closed(&member.link));
         }
         result
-    }
-
-    fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
-        let mut turns: u32 = 0;
-        loop {
-            let congested = session.is_congested();
-            let moved = !congested && (self.accept(session)? | self.serve(session));
-            if self.acceptor.is_none() && self.members.present() == 0 {
-                return std::mem::replace(&mut self.result, Ok(()));
-            }
-            turns = turns.wrapping_add(1);
-            if !moved {
-                session.wait(self.deadline(congested))?;
-            } else if turns.is_multiple_of(TURNS_BETWEEN_LOOKS) {
-                session.look()?;
-            } else {
-                continue;
-            }
-            for latch in session.reactor.fired() {
-                self.members.fired(latch);
-            }
-            self.members.list_due(session.looked_at());
-        }
-    }
-
-    fn deadline(&self, congested: bool) -> Option<Instant> {
-        // While text waits for its reader nothing moves, however due it is.
-        let acceptor = self.acceptor.as_ref().and_then(Acceptor::deadline);
-        [acceptor, self.members.deadline()].into_iter().flatten().min().filter(|_| !congested)
     }
 
     fn accept(&mut self, session: &mut Session) -> Result<bool> {
@@ -266,6 +235,29 @@ impl Forwarder {
             return;
         }
         self.begin(client, link, session);
+    }
+}
+
+impl Rounds for Forwarder {
+    type Member = Member;
+
+    fn members(&mut self) -> &mut Table<Member> {
+        &mut self.members
+    }
+
+    fn round(&mut self, session: &mut Session) -> Result<bool> {
+        Ok(self.accept(session)? | self.serve(session))
+    }
+
+    fn ended(&mut self) -> Option<Result<()>> {
+        let is_over = self.acceptor.is_none() && self.members.present() == 0;
+        is_over.then(|| std::mem::replace(&mut self.result, Ok(())))
+    }
+
+    fn wait(&mut self, congested: bool, session: &mut Session) -> Result<()> {
+        let acceptor = self.acceptor.as_ref().and_then(Acceptor::deadline);
+        let due = [acceptor, self.members.deadline()].into_iter().flatten().min();
+        session.wait(due.filter(|_| !congested))
     }
 }
 

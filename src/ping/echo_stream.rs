@@ -64,7 +64,7 @@ struct Connection {
     stream: Stream,
     address: SocketAddr,
     /// Bytes of messages that are not sent yet.
-    unsent: Vec<u8>,
+    unsent: VecDeque<u8>,
     /// Messages that were sent and have not come back, in their order.
     sent: VecDeque<(u64, Departure)>,
     /// The part of a message that has come back.
@@ -82,7 +82,8 @@ impl Connection {
     /// When the connection is broken.
     fn flush(&mut self) -> Result<()> {
         while !self.unsent.is_empty() {
-            match self.stream.send(&self.unsent)? {
+            // Two slices where it is wrapped around: the second is sent after the first.
+            match self.stream.send(self.unsent.as_slices().0)? {
                 Progress::Moved(n) => drop(self.unsent.drain(..n)),
                 Progress::Blocked | Progress::End => break,
             }
@@ -189,7 +190,7 @@ impl StreamEcho {
         self.state = State::Connected(Box::new(Connection {
             stream,
             address,
-            unsent: Vec::new(),
+            unsent: VecDeque::new(),
             sent: VecDeque::new(),
             partial: Vec::new(),
             buffer: vec![0; BUFFER],

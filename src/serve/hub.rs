@@ -166,12 +166,12 @@ impl Hub {
         };
         self.ends.somebody_came(Instant::now());
         session.event(&Event::Accepted(&link));
-        let id = latch.id();
-        let stream = Stream::new(socket, latch, link, Rc::clone(&session.tap));
+        let stream = Stream::new(socket, Rc::clone(&latch), link, Rc::clone(&session.tap));
         match &mut self.handshakes {
-            None => self.join(id, stream),
+            None => self.join(latch.id(), stream),
             Some(handshakes) => {
                 if let Err(error) = handshakes.begin(stream, Instant::now()) {
+                    session.reactor.release(&latch);
                     self.failed(error, session);
                 }
             }

@@ -44,18 +44,37 @@ enum Stage {
     Ready(Stream),
 }
 
+impl Stage {
+    /// TLS begins; where it refuses to, the connection is closed and watched no longer.
+    fn tls(
+        connector: &Connector,
+        stream: Stream,
+        limit: Limit,
+        session: &mut Session,
+    ) -> Result<Self> {
+        let latch = Rc::clone(stream.latch());
+        let begun = connector.begin(stream, limit);
+        begun.map(Self::Tls).inspect_err(|_| session.reactor.release(&latch))
+    }
+}
+
 impl Opening {
     /// Begins with the first of the stages; all have to be over within `limit`.
     ///
     /// # Errors
     /// When TLS refuses to begin.
-    pub(crate) fn new(stream: Stream, stages: &Stages, limit: Limit) -> Result<Self> {
+    pub(crate) fn new(
+        stream: Stream,
+        stages: &Stages,
+        limit: Limit,
+        session: &mut Session,
+    ) -> Result<Self> {
         let tls = stages.tls.clone();
         let stage = match (&stages.proxy, &tls) {
             (Some((proxy, destination)), _) => {
                 Stage::Proxy(proxy::Handshake::new(stream, proxy, destination, limit))
             }
-            (None, Some(connector)) => Stage::Tls(connector.begin(stream, limit)?),
+            (None, Some(connector)) => Stage::tls(connector, stream, limit, session)?,
             (None, None) => Stage::Ready(stream),
         };
         Ok(Self { stage, tls, limit })
@@ -101,7 +120,7 @@ impl Opening {
             }
             self.stage = match (self.stage, &self.tls) {
                 (Stage::Proxy(handshake), Some(connector)) => {
-                    Stage::Tls(connector.begin(handshake.into_stream(), self.limit)?)
+                    Stage::tls(connector, handshake.into_stream(), self.limit, session)?
                 }
                 (Stage::Proxy(handshake), None) => Stage::Ready(handshake.into_stream()),
                 (Stage::Tls(handshake), _) => Stage::Ready(handshake.into_stream()),

@@ -45,7 +45,25 @@ impl Target {
         }
     }
 
-    /// A datagram socket connected to it, and its address there. Nothing is sent.
+    /// The addresses after this one; `None` where it is the last.
+    #[must_use]
+    pub(crate) fn after(&self, tried: &Address) -> Option<Self> {
+        let Self::Internet(addresses, from) = self else { return None };
+        let mut others = addresses.iter().copied();
+        others.find(|address| tried.internet() == Some(*address))?;
+        let others: Vec<_> = others.collect();
+        (!others.is_empty()).then(|| Self::Internet(others, Rc::clone(from)))
+    }
+
+    /// Whether this is the last of several addresses.
+    #[must_use]
+    pub(crate) fn is_last_of_several(&self, tried: &Address) -> bool {
+        let Self::Internet(addresses, _) = self else { return false };
+        addresses.len() > 1 && addresses.last().copied() == tried.internet()
+    }
+
+    /// A datagram socket for it, and its address there. Nothing is sent. It is connected but for a
+    /// multicast group and a broadcast address, where anybody may answer.
     ///
     /// # Errors
     /// When no address has a route, or nobody has bound the path.

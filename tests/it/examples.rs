@@ -14,13 +14,14 @@ use crate::util::harness::{self, Need};
 use crate::util::{binary, program};
 
 mod scripts;
+mod watched;
 
 use scripts::{EXAMPLES, Example};
+use watched::WATCHED;
 
 pub(crate) fn tests() -> Vec<Trial> {
     let unshare = find_unshare();
-    let mut tests: Vec<_> = EXAMPLES
-        .iter()
+    let mut tests: Vec<_> = all()
         .map(|example| {
             let prefix = unshare.clone().unwrap_or_default();
             let needs: Vec<_> = ["ip", "python3"].iter().chain(example.needs).collect();
@@ -33,6 +34,10 @@ pub(crate) fn tests() -> Vec<Trial> {
         .collect();
     tests.push(harness::test(module_path!(), "none_is_left_out", &[], none_is_left_out));
     tests
+}
+
+fn all() -> impl Iterator<Item = &'static Example> {
+    EXAMPLES.iter().chain(WATCHED)
 }
 
 /// A machine on which all the names of the examples are this one, with what the examples send. `ready` waits until
@@ -116,10 +121,10 @@ fn plain(line: &str) -> String {
 
 fn none_is_left_out() {
     let run: BTreeSet<_> =
-        EXAMPLES.iter().flat_map(|example| example.lines).map(|line| command(line)).collect();
+        all().flat_map(|example| example.lines).map(|line| command(line)).collect();
     let shown = shown();
     let untested: Vec<_> = shown.difference(&run).collect();
-    assert!(untested.is_empty(), "in no test of examples/scripts.rs: {untested:#?}");
+    assert!(untested.is_empty(), "in no test of examples/*.rs: {untested:#?}");
     let unknown: Vec<_> = run.difference(&shown).collect();
     assert!(unknown.is_empty(), "in no page: {unknown:#?}");
 }

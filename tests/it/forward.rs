@@ -15,6 +15,7 @@ use crate::util::data::{
 use crate::util::harness::Need;
 use crate::util::{Running, eventually, net, pktcat, pktcat_line, proc};
 
+mod addresses;
 mod datagrams;
 mod idle;
 mod impaired;
@@ -46,6 +47,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         words_that_make_no_sense_are_usage_errors,
         the_port_is_written_to_a_file,
     ];
+    all.extend(addresses::tests());
     all.extend(datagrams::tests());
     all.extend(idle::tests());
     all.extend(impaired::tests());

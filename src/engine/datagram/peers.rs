@@ -9,7 +9,7 @@ use super::rounds::Round;
 use crate::error::{Error, Status};
 use crate::net::address::{Address, Protocol, Route};
 use crate::net::socket;
-use crate::observe::tap::{Event, Link, Tap};
+use crate::observe::tap::{Event, Forwarded, Link, Tap};
 
 /// Whom datagrams are sent to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +75,9 @@ pub(super) struct KnownPeers {
     last_heard: Option<Route>,
     /// Whether there have been too many peers.
     has_forgotten: bool,
+    /// The link of a forwarder's client that anybody may answer. Its peer is whoever the datagram at
+    /// hand goes to or comes from, and what passes counts together.
+    client: Option<Link>,
 }
 
 impl KnownPeers {
@@ -91,15 +94,44 @@ impl KnownPeers {
             }
             Peers::Last(_) | Peers::All(_) => {}
         }
-        Self { peers, round: None, local, book, last_heard: None, has_forgotten: false }
+        Self {
+            peers,
+            round: None,
+            local,
+            book,
+            last_heard: None,
+            has_forgotten: false,
+            client: None,
+        }
     }
 
-    /// For a socket that is connected to the peer of this link.
-    pub(super) fn of(link: Link, local: Address) -> Self {
+    /// For a socket that is for the peer of this link, whether it is connected or not.
+    pub(super) fn of(link: Link, local: Address, peers: Peers) -> Self {
         let mut known = Self::new(Peers::Last(None), local);
-        known.peers = Peers::Connected(link.peer.clone().into());
-        known.book.add(link);
+        match &peers {
+            Peers::Open(_) => known.client = Some(link),
+            Peers::Connected(_) | Peers::Last(_) | Peers::All(_) => drop(known.book.add(link)),
+        }
+        known.peers = peers;
         known
+    }
+
+    /// The same client's link to another peer, from `far`; `None` where it is nobody's.
+    pub(super) fn link_of_client_to(&self, peer: Address, far: Address) -> Option<Link> {
+        let link = self.link(&self.target()?.peer)?;
+        let Forwarded { client, came, near, .. } = link.forwarded.as_ref()?;
+        let (client, came, near) = (*client, *came, near.clone());
+        let forwarded = Forwarded { client, came, near, far };
+        Some(Link::new(link.protocol, link.local.clone(), peer).of_client(forwarded))
+    }
+
+    /// The datagram at hand goes to this peer or came from it.
+    pub(super) fn turn_to(&mut self, peer: &Address) {
+        if let Some(link) = &mut self.client
+            && link.peer != *peer
+        {
+            link.peer = peer.clone();
+        }
     }
 
     /// Whom the socket is connected to.
@@ -137,11 +169,12 @@ impl KnownPeers {
 
     /// The two ends of what is sent to this peer or came from it.
     pub(super) fn link(&self, peer: &Address) -> Option<&Link> {
-        self.book.link(peer)
+        self.client.as_ref().or_else(|| self.book.link(peer))
     }
 
     /// Remembers that this peer has sent something, and reports a new one.
     pub(super) fn heard(&mut self, from: &Route, tap: &Tap) {
+        self.turn_to(&from.peer);
         if self.last_heard.as_ref() == Some(from) {
             return;
         }
@@ -155,6 +188,7 @@ impl KnownPeers {
                     tap.event(&Event::Peer(link));
                 }
             }
+            Peers::Open(_) if self.client.is_some() => {}
             Peers::Open(target) => target.heard(from, &self.book, tap),
             Peers::Last(last) if from.peer.can_be_answered() => *last = Some(from.clone()),
             Peers::Last(_) | Peers::All(_) => {}
@@ -187,7 +221,14 @@ impl KnownPeers {
             None => self.local.clone(),
         };
         let link = Link::new(Protocol::Udp, local, from.peer.clone());
-        tap.event(&Event::Peer(&link));
+        match &self.client {
+            Some(client) => {
+                let answered = format!("#{} answered by {}", client.client_number(), from.peer);
+                tap.event(&Event::Detail(&answered));
+                tap.event(&Event::Peer(client));
+            }
+            None => tap.event(&Event::Peer(&link)),
+        }
         if self.book.add(link) {
             self.forget(tap);
         }

@@ -44,7 +44,7 @@ impl DatagramForwarder {
     }
 
     /// Hands over what has arrived at TO's side; whether there was anything.
-    pub(super) fn pass_arrived(&mut self, member: &mut Association, session: &Session) -> bool {
+    pub(super) fn pass_arrived(&mut self, member: &mut Association, session: &mut Session) -> bool {
         let now = Instant::now();
         let mut any = false;
         while let Some(message) = member.lines.as_mut().and_then(|lines| lines.pop(Way::Up, now)) {
@@ -52,7 +52,7 @@ impl DatagramForwarder {
             let segment = message.len().max(1);
             let message = (&*message, segment);
             let Self { front, settings, .. } = self;
-            let handed = send(front, settings, member, message, &session.tap);
+            let handed = send(front, settings, member, message, session);
             // What has been on its way does not wait any more.
             if matches!(handed, Handed::NoRoom) {
                 session.tap.unsent(1);

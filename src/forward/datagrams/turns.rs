@@ -28,6 +28,10 @@ impl DatagramForwarder {
             }
             let (mut member, next) = self.turn(place, member, session);
             Self::count_hits(&mut member, session);
+            // It may have gone on with another socket.
+            if let Some(latch) = member.far_latch() {
+                self.members.own(latch, place);
+            }
             match next {
                 Next::Again => {
                     member.last = Instant::now();
@@ -80,7 +84,7 @@ impl DatagramForwarder {
                 Ok(Progress::Blocked | Progress::End) if is_idle => Next::Gone,
                 Ok(Progress::Blocked | Progress::End) => Next::Wait,
                 Err(error) => {
-                    refused(&mut self.front, &self.settings, &mut member, error);
+                    refused(&mut self.front, &self.settings, &mut member, error, session);
                     Next::Again
                 }
             },
@@ -101,7 +105,7 @@ impl DatagramForwarder {
                 return Next::Wait;
             }
             Some(Err(error)) => {
-                refused(&mut self.front, &self.settings, member, error);
+                refused(&mut self.front, &self.settings, member, error, session);
                 return Next::Gone;
             }
             Some(Ok(connected)) => connected,
@@ -156,7 +160,7 @@ impl DatagramForwarder {
             // The next datagram gets a connection of its own.
             Ok(Progress::End) => Next::Gone,
             Err(error) => {
-                refused(&mut self.front, &self.settings, member, error);
+                refused(&mut self.front, &self.settings, member, error, session);
                 Next::Gone
             }
         }

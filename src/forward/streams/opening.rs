@@ -21,20 +21,23 @@ impl Forwarder {
 
     /// A client has come: TLS begins with it, or TO is dialled at once.
     pub(super) fn begin(&mut self, client: Stream, link: Link, session: &mut Session) {
-        let (now, latch) = (Instant::now(), client.latch().id());
+        let (now, latch) = (Instant::now(), Rc::clone(client.latch()));
         let stage = match &self.settings.welcome {
             None => {
                 Stage::Reaching(client, self.settings.to.dial(self.settings.connect_timeout, now))
             }
             Some(acceptor) => match acceptor.begin(client, self.handshake_limit(now)) {
                 Ok(handshake) => Stage::Welcoming(handshake),
-                Err(error) => return self.failed(error, &link, session),
+                Err(error) => {
+                    session.reactor.release(&latch);
+                    return self.failed(error, &link, session);
+                }
             },
         };
         let idle = Idle { seen: Activity::default(), since: now };
         let (link, told) = (Rc::new(link), Told::default());
         let place = self.members.add(Box::new(Member { link, stage, idle, told }));
-        self.members.own(latch, place);
+        self.members.own(latch.id(), place);
     }
 
     /// The client's handshake goes on.
@@ -70,7 +73,7 @@ impl Forwarder {
         let Member { link, stage, idle, told } = member;
         let Stage::Reaching(client, _) = stage else { return Next::Gone };
         let limit = self.handshake_limit(Instant::now());
-        match Opening::new(server, &self.settings.stages, limit) {
+        match Opening::new(server, &self.settings.stages, limit, session) {
             Ok(opening) => {
                 let stage = Stage::Opening(client, Box::new(opening));
                 Next::Again(Box::new(Member { link, stage, idle, told }))

@@ -3,8 +3,6 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use mio::Interest;
-
 use super::{DATAGRAM_IDLE, Forwarder, Idle, Member, Next, Stage, asked_address, link_to};
 use crate::engine::datagram::{Datagram, longest_to};
 use crate::engine::ends::Standing as _;
@@ -13,6 +11,7 @@ use crate::engine::stream::Stream;
 use crate::engine::tunnel::{self, Finish, Tunnel};
 use crate::error::{Error, Status};
 use crate::forward::crossing::{Crossing, Turn};
+use crate::forward::elsewhere;
 use crate::forward::impair::{Told, of_stream};
 use crate::forward::messages::MessageStream;
 use crate::net::socket;
@@ -31,12 +30,7 @@ impl Forwarder {
         session: &mut Session,
     ) {
         let latch = client.latch().id();
-        let connected = self.settings.to.connect_datagram(session).and_then(|(socket, peer)| {
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            let watched = session.reactor.watch(&socket, interest);
-            Ok((watched.map_err(|cause| Error::system("poll", &cause))?, socket, peer))
-        });
-        let (far, socket, peer) = match connected {
+        let (socket, far, peer) = match elsewhere::connect(&self.settings.to, session) {
             Ok(connected) => connected,
             Err(error) => {
                 client.abort();
@@ -50,13 +44,14 @@ impl Forwarder {
         let joined = || link_to(&link, peer.clone(), local.clone());
         session.event(&Event::Connected(&joined()));
         let tap = Rc::clone(&session.tap);
-        let socket = Datagram::linked(
+        let mut socket = Datagram::linked(
             Rc::new(socket),
             far,
             joined(),
             self.settings.offload,
             Rc::clone(&tap),
         );
+        elsewhere::prepare(&mut socket, &self.settings.to);
         let longest = longest_to(&peer);
         let now = Instant::now();
         let client = MessageStream::new(client, format, longest);
@@ -104,7 +99,7 @@ impl Forwarder {
         let (now, looked_at) = (Instant::now(), session.looked_at());
         let joined = match &mut member.stage {
             Stage::Joined(tunnel) => tunnel,
-            Stage::Crossing(_) => return self.turn_of_crossing(member, session),
+            Stage::Crossing(_) => return self.turn_of_crossing(place, member, session),
             Stage::Welcoming(_) => return self.turn_of_welcoming(member, session),
             Stage::Opening(..) => return self.turn_of_opening(*member, session),
             Stage::Reaching(client, reaching) => {
@@ -161,14 +156,27 @@ impl Forwarder {
         }
     }
 
-    fn turn_of_crossing(&mut self, mut member: Box<Member>, session: &mut Session) -> Next {
+    fn turn_of_crossing(
+        &mut self,
+        place: usize,
+        mut member: Box<Member>,
+        session: &mut Session,
+    ) -> Next {
         let Stage::Crossing(crossing) = &mut member.stage else { return Next::Gone };
         let looked_at = session.looked_at();
         let name = member.link.client_name();
-        let tell = |error: Error| {
-            session.event(&Event::Error(&error.about(format!("for {name}"))));
+        let to = &self.settings.to;
+        let tell = |far: &mut Datagram, error: Error| {
+            if let Err(error) = elsewhere::go_on(far, to, error, session) {
+                session.event(&Event::Error(&error.about(format!("for {name}"))));
+            }
         };
+        let before = crossing.far().latch().id();
         let turn = crossing.turn(self.room.reset(), &mut self.datagrams, looked_at, tell);
+        let latch = crossing.far().latch().id();
+        if latch != before {
+            self.members.own(latch, place);
+        }
         if let Some(more) = crossing.hits() {
             session.tap.impaired(more);
         }

@@ -11,7 +11,7 @@ pub(super) struct Example {
     pub(super) script: &'static str,
 }
 
-const fn example(
+pub(super) const fn example(
     name: &'static str,
     lines: &'static [&'static str],
     script: &'static str,

@@ -41,7 +41,7 @@ fn forwarder(options: &str) -> (Running, UdpSocket) {
 }
 
 /// A client of a forwarder.
-fn client_of(running: &Running) -> UdpSocket {
+pub(super) fn client_of(running: &Running) -> UdpSocket {
     let (client, _) = net::udp();
     client.connect(("127.0.0.1", running.port())).unwrap();
     client

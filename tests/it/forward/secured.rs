@@ -1,15 +1,16 @@
 //! A forwarder with TLS on either side.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use libtest_mimic::Trial;
 
 use super::{forwarder, read_to_reset};
 use crate::tests;
-use crate::util::data::{assert_same, random};
+use crate::util::data::{assert_same, random, settled};
 use crate::util::harness::Need;
 use crate::util::tls::{Authority, Dates};
-use crate::util::{Input, Running, eventually, net, pktcat, pktcat_line, program};
+use crate::util::{Input, Running, eventually, net, pktcat, pktcat_line, proc, program};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -21,6 +22,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         curl_reaches_a_tls_server_through_it_and_the_dump_shows_all needs [Need::Program("curl")],
         tshark_decrypts_with_the_secrets_of_the_forwarder needs [
             Need::Root, Need::Program("tcpdump"), Need::Program("tshark")],
+        many_who_fail_at_tls_leave_nothing_behind,
         each_client_goes_through_the_proxy,
         options_of_tls_need_the_side_they_are_for,
     ]
@@ -68,6 +70,34 @@ fn a_client_without_tls_is_one_clients_failure() {
     assert_eq!(net::read_to_fin(&server), b"hello");
     drop(server);
     other.wait().expect_code(0);
+}
+
+fn many_who_fail_at_tls_leave_nothing_behind() {
+    // Neither the clients nor the server speak it.
+    let plain = pktcat_line("listen -k --reply hello 127.0.0.1 0").spawn();
+    let to = plain.port();
+    for words in
+        [format!("tls:127.0.0.1:0 127.0.0.1:{to}"), format!("--insecure 0 tls:127.0.0.1:{to}")]
+    {
+        let running = pktcat_line(&format!("forward {words}")).spawn();
+        let port = running.port();
+        let round = |clients| {
+            for _ in 0..clients {
+                // Whether it gets an alert or a reset, and how soon, is not the question.
+                let Ok(mut client) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+                let _ = client.write_all(b"no hello\r\n");
+                let _ = client.read_to_end(&mut Vec::new());
+            }
+            settled("descriptors", || proc::descriptors(running.pid()).len() as u64)
+        };
+        let descriptors = round(500);
+        let before = proc::memory_kib(running.pid(), "VmRSS");
+        assert_eq!(round(2_000), descriptors);
+        let after = proc::memory_kib(running.pid(), "VmRSS");
+        assert!(after < before + 512, "{words}: {before} KiB grew to {after}");
+        assert!(running.stderr_now().contains("for #2500 "), "{words}: not all failed");
+        running.expect_running();
+    }
 }
 
 /// A web server of one page, and the forwarder that ends TLS in front of it with a certificate.

@@ -1,0 +1,62 @@
+//! The loop of a forwarder: turns while something moves, looks at the rest of the world in between, and
+//! waits when nothing does.
+
+use crate::error::Result;
+use crate::forward::table::Table;
+use crate::run::session::Session;
+
+/// Turns between two looks at signals, deadlines and readiness while something moves.
+const TURNS_BETWEEN_LOOKS: u32 = 4;
+
+/// What a forwarder does in its loop.
+pub(super) trait Rounds {
+    /// What it keeps of each client.
+    type Member;
+
+    /// The clients.
+    fn members(&mut self) -> &mut Table<Self::Member>;
+
+    /// Does what can be done now; whether anything moved.
+    ///
+    /// # Errors
+    /// What ends the run.
+    fn round(&mut self, session: &mut Session) -> Result<bool>;
+
+    /// How the run ends, once it does.
+    fn ended(&mut self) -> Option<Result<()>>;
+
+    /// Waits until something is ready or due. While text waits for its reader, which is when it is
+    /// congested, nothing moves, however due it is.
+    ///
+    /// # Errors
+    /// A limit of the run, or a signal.
+    fn wait(&mut self, congested: bool, session: &mut Session) -> Result<()>;
+}
+
+/// Goes on until the forwarder has ended.
+///
+/// # Errors
+/// As the forwarder's own, and signals and limits.
+pub(super) fn run_to_end(forwarder: &mut impl Rounds, session: &mut Session) -> Result<()> {
+    let mut turns: u32 = 0;
+    loop {
+        let congested = session.is_congested();
+        let moved = !congested && forwarder.round(session)?;
+        if let Some(result) = forwarder.ended() {
+            return result;
+        }
+        turns = turns.wrapping_add(1);
+        if !moved {
+            forwarder.wait(congested, session)?;
+        } else if turns.is_multiple_of(TURNS_BETWEEN_LOOKS) {
+            session.look()?;
+        } else {
+            continue;
+        }
+        let members = forwarder.members();
+        for latch in session.reactor.fired() {
+            members.fired(latch);
+        }
+        members.list_due(session.looked_at());
+    }
+}
