@@ -3,7 +3,8 @@
 //! - [`measure`] sending the messages, and the account of what came back: messages what is sent, flow when, stream and
 //!   datagrams how, carrier what these two have in common, recognise which message a datagram answers; account what
 //!   became of every message, wire what it cost in packets, ledger account and flow together; peer the built-in peer;
-//!   attempt the connection, run the loop of one run. Here: one run over each protocol
+//!   attempt the connection, run the loop of one run, unfragmented and probing the largest payload in one packet. Here:
+//!   one run over each protocol
 //! - [`lab`] a bad network for both, inside this process
 //! - [`show`] what people, eyes and programs read of it
 //!
@@ -26,14 +27,16 @@ use measure::datagrams::UdpCarrier;
 use measure::flow::{Delivery, Pacing};
 use measure::ledger::Ledger;
 use measure::messages::{Generator, Given, Messages, Survey};
+use measure::probing;
 use measure::recognise::Recogniser;
-use measure::run::Runner;
+use measure::run::{RunEnd, Runner};
 use measure::stream::TcpCarrier;
+use measure::unfragmented::{Largest, Unfragmented, Why};
 
 use crate::engine::impair::Spec;
 use crate::error::{Error, Result, Status};
 use crate::net::address::Protocol;
-use crate::sys;
+use crate::sys::{self, TcpCounts};
 
 pub(crate) use side::{Came, Column, ProtocolResult};
 
@@ -144,6 +147,7 @@ pub(crate) fn over_tcp(
     runner.session().reactor.forget(transport, transport.latch());
     let again = counts.map(|counts| counts.retransmissions);
     let of_peer = runner.peer().and_then(|peer| peer.counts());
+    let unfragmented = segments(counts, of_peer);
     let of_peer = of_peer.map_or(0, |counts| counts.retransmissions);
     let name = stream.congestion_control();
     let packets = runner.network().map(|network| network.tallies(Protocol::Tcp));
@@ -156,6 +160,7 @@ pub(crate) fn over_tcp(
         congestion_control: name,
         held_up: packets.map(|_| held_up),
         packets,
+        unfragmented,
         tear_down,
         dropped_here: 0,
         ending,
@@ -190,7 +195,7 @@ pub(crate) fn over_udp(
     // A datagram whose checksum is wrong counts as dropped there, too.
     let damaged = packets.map_or(0, |packets| packets.both().corrupted);
     let boundaries = ledger.account.counts().whole;
-    Ok(ProtocolResult {
+    let mut result = ProtocolResult {
         came: Came::Datagrams(datagrams.came()),
         boundaries,
         wire: Some(datagrams.wire()),
@@ -198,7 +203,22 @@ pub(crate) fn over_udp(
         dropped_here: drops.sum::<u64>().saturating_sub(damaged),
         ending,
         ..ProtocolResult::of(ledger)
-    })
+    };
+    // From here on nothing is counted.
+    runner.end_capture();
+    let slowest = match ending {
+        RunEnd::Complete => result.times.all.quantile(1.0),
+        RunEnd::Silence(_) => None,
+    };
+    result.unfragmented = probing::find(runner, peer, slowest, pacing.limit)?;
+    Ok(result)
+}
+
+/// The most payload bytes in a segment each way; of another peer's as far as this end knows.
+fn segments(ours: Option<TcpCounts>, of_peer: Option<TcpCounts>) -> Unfragmented {
+    let Some(ours) = ours else { return Unfragmented::unknown(Why::NotTold) };
+    let back = of_peer.map_or(ours.segment_in, |of_peer| of_peer.segment_out);
+    Unfragmented { out: Largest::Bytes(ours.segment_out), back: Largest::Bytes(back) }
 }
 
 /// The window for messages of up to `longest` bytes: the one asked for, or as many messages as fit into

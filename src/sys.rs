@@ -8,6 +8,7 @@ mod datagrams;
 pub(crate) mod descendants;
 pub(crate) mod errno;
 mod facts;
+mod fragments;
 mod names;
 mod retry;
 mod system;
@@ -21,7 +22,11 @@ mod linux;
 
 pub(crate) use datagrams::{Receiver, SendOutcome, Sender};
 pub(crate) use facts::{
-    Fetch, Icmp, IcmpKind, Offload, Received, Refusal, Stamped, TcpCounts, TcpState,
+    Arrival, Fetch, Icmp, IcmpKind, Offload, Pieces, Received, Refusal, Stamped, TcpCounts,
+    TcpState,
+};
+pub(crate) use fragments::{
+    forbid_fragments, forbids_fragments, path_mtu, receive_telling, tell_fragments,
 };
 pub(crate) use names::{local_name, unix_address};
 pub(crate) use retry::again;
@@ -219,15 +224,6 @@ pub(crate) fn tcp_counts(socket: impl AsFd) -> io::Result<Option<TcpCounts>> {
     system::tcp_counts(socket.as_fd())
 }
 
-/// The path MTU in bytes, from a connected socket to its peer, as far as the kernel knows it
-/// (IP_MTU, ip(7); IPV6_MTU, ipv6(7)).
-///
-/// # Errors
-/// When the socket is not connected.
-pub(crate) fn path_mtu(socket: impl AsFd, peer: SocketAddr) -> io::Result<usize> {
-    system::path_mtu(socket.as_fd(), peer)
-}
-
 /// Bytes written to a stream socket that the peer's kernel has not acknowledged (SIOCOUTQ, tcp(7)).
 ///
 /// # Errors
@@ -403,21 +399,6 @@ pub(crate) fn echoes_control(terminal: impl AsFd) -> bool {
     use nix::sys::termios::{LocalFlags, tcgetattr};
     let both = LocalFlags::ECHO | LocalFlags::ECHOCTL;
     tcgetattr(terminal).is_ok_and(|settings| settings.local_flags.contains(both))
-}
-
-/// Forbids that datagrams are fragmented, here or on the way (IP_MTU_DISCOVER, ip(7);
-/// IPV6_MTU_DISCOVER, ipv6(7)). One that is longer than the path MTU is then EMSGSIZE.
-///
-/// # Errors
-/// What setsockopt(2) says.
-pub(crate) fn forbid_fragments(socket: impl AsFd, is_ipv6: bool) -> io::Result<()> {
-    system::forbid_fragments(socket.as_fd(), is_ipv6)
-}
-
-/// Whether [`forbid_fragments`] was called for this socket.
-#[must_use]
-pub(crate) fn forbids_fragments(socket: impl AsFd, is_ipv6: bool) -> bool {
-    system::forbids_fragments(socket.as_fd(), is_ipv6)
 }
 
 /// The width in columns of the terminal behind this descriptor; `None` when it is no terminal or

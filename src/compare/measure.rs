@@ -8,8 +8,9 @@
 //! - `rtt`: the round-trip times; `wire`: packets and bytes, headers included
 //! - `peer`: the built-in echoing peer; `impair`: what it does to its UDP replies
 //! - `run`: the loop of one run
+//! - `unfragmented`: the largest payload in one packet; `probing`: the datagrams that find it
 //!
-//! `account`, `flow`, `recognise`, `impair` and `wire` open no sockets and read no clock: the time is a
+//! `account`, `flow`, `recognise`, `impair`, `unfragmented` and `wire` open no sockets and read no clock: the time is a
 //! parameter.
 
 pub(crate) mod account;
@@ -20,8 +21,10 @@ pub(crate) mod flow;
 pub(crate) mod ledger;
 pub(crate) mod messages;
 pub(crate) mod peer;
+pub(crate) mod probing;
 pub(crate) mod recognise;
 pub(crate) mod recut;
 pub(crate) mod run;
 pub(crate) mod stream;
+pub(crate) mod unfragmented;
 pub(crate) mod wire;

@@ -3,5 +3,6 @@
 
 pub(crate) mod explain;
 pub(crate) mod json;
+mod longer;
 pub(crate) mod pictures;
 pub(crate) mod table;

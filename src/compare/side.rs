@@ -7,6 +7,7 @@ use crate::compare::lab::network::Tallies;
 use crate::compare::measure::account::{Counts, Times};
 use crate::compare::measure::ledger::{Ledger, Throughput};
 use crate::compare::measure::run::RunEnd;
+use crate::compare::measure::unfragmented::{Unfragmented, Why};
 use crate::compare::measure::wire::WireTraffic;
 use crate::error::Error;
 
@@ -60,6 +61,8 @@ pub(crate) struct ProtocolResult {
     pub duration: Duration,
     /// Packets and bytes; none where the system does not count them.
     pub wire: Option<WireTraffic>,
+    /// The largest payload that goes in one packet.
+    pub unfragmented: Unfragmented,
     /// Packets sent again, by us and by the built-in peer, where that exists and is counted.
     pub retransmissions: Option<[u64; 2]>,
     /// What decides about TCP's rate, where that exists and the system tells.
@@ -89,6 +92,7 @@ impl ProtocolResult {
             throughput: ledger.throughput(),
             duration: ledger.duration(),
             wire: None,
+            unfragmented: Unfragmented::unknown(Why::NotTold),
             retransmissions: None,
             congestion_control: None,
             held_up: None,

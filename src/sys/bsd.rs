@@ -26,7 +26,7 @@ use nix::sys::socket::{SockaddrStorage, setsockopt, sockopt};
 use nix::sys::stat::Mode;
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::facts::{Icmp, Received, Refusal, Stamped, TcpCounts, TcpState};
+use super::facts::{Arrival, Icmp, Received, Refusal, Stamped, TcpCounts, TcpState};
 use super::unix::datagrams::Recipient;
 use super::unix::{self, get_option};
 use crate::peer::Address;
@@ -203,6 +203,14 @@ pub(super) fn forbid_fragments(_: BorrowedFd<'_>, _: bool) -> io::Result<()> {
 
 pub(super) fn forbids_fragments(_: BorrowedFd<'_>, _: bool) -> bool {
     false
+}
+
+pub(super) fn tell_fragments(_: BorrowedFd<'_>, _: bool) -> io::Result<()> {
+    missing()
+}
+
+pub(super) fn receive_telling(_: BorrowedFd<'_>, _: &mut [u8]) -> io::Result<Arrival> {
+    missing()
 }
 
 pub(super) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u32> {

@@ -41,6 +41,14 @@ pub(crate) struct TcpCounts {
     pub round_trip: Option<Duration>,
     /// Whether segments carry timestamps (RFC 7323), 12 bytes each.
     pub timestamps: bool,
+    /// The most payload bytes that a segment from here carries: the peer's maximum segment size (RFC 9293,
+    /// 3.7.1) and the path MTU allow no more, and options such as timestamps are taken off
+    /// (`tcpi_snd_mss`).
+    pub segment_out: u64,
+    /// The same of the peer's segments, as far as the kernel knows: what both ends allow (the lesser of
+    /// `tcpi_advmss` and `tcpi_snd_mss`, by which it makes its own first guess), or the longest that
+    /// has come (`tcpi_rcv_mss`).
+    pub segment_in: u64,
 }
 
 /// Which interfaces of the system may be used to move data.
@@ -145,4 +153,26 @@ pub(crate) struct Stamped {
     pub from: Option<SocketAddr>,
     /// When the kernel received it, by the wall clock; `None` when it keeps no time.
     pub arrived: Option<SystemTime>,
+}
+
+/// In how many packets a datagram came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux tells"))]
+pub(crate) enum Pieces {
+    /// In one.
+    One,
+    /// In fragments.
+    Fragments {
+        /// Bytes of the longest, IP header included.
+        longest: usize,
+    },
+}
+
+/// A datagram that has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    /// Bytes of it that are in the buffer.
+    pub length: usize,
+    /// In how many packets it came.
+    pub pieces: Pieces,
 }

@@ -3,6 +3,7 @@
 
 mod datagrams;
 mod descendants;
+mod fragments;
 mod icmp;
 mod private_network;
 mod splice;
@@ -11,6 +12,9 @@ mod timer;
 
 pub(super) use datagrams::{BatchReceiver, BatchSender, RECEIVE_BATCH, tell_destinations};
 pub(super) use descendants::{adopt_orphans, is_held};
+pub(super) use fragments::{
+    forbid_fragments, forbids_fragments, path_mtu, receive_telling, tell_fragments,
+};
 pub(super) use icmp::{hear_icmp, next_icmp};
 pub(crate) use private_network::PrivateNetwork;
 pub(super) use splice::{CAN_SPLICE, enlarge_pipe, pipe_size, splice};
@@ -20,7 +24,6 @@ pub(super) use timer::Timer;
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::time::Duration;
@@ -125,8 +128,11 @@ pub(super) fn tcp_unanswered_probes(fd: BorrowedFd<'_>) -> io::Result<u8> {
 mod tcp_info {
     /// The byte of options is the second of the second word.
     pub(super) const OPTIONS: usize = 1;
+    pub(super) const SND_MSS: usize = 4;
+    pub(super) const RCV_MSS: usize = 5;
     /// In microseconds.
     pub(super) const RTT: usize = 17;
+    pub(super) const ADVMSS: usize = 21;
     pub(super) const TOTAL_RETRANS: usize = 25;
     pub(super) const BYTES_RECEIVED: usize = 32;
     pub(super) const SEGS_OUT: usize = 34;
@@ -164,49 +170,13 @@ pub(super) fn tcp_counts(fd: BorrowedFd<'_>) -> io::Result<Option<TcpCounts>> {
             micros => Some(Duration::from_micros(micros)),
         },
         timestamps: options & OPTION_TIMESTAMPS != 0,
+        segment_out: word(tcp_info::SND_MSS),
+        segment_in: word(tcp_info::ADVMSS)
+            .min(word(tcp_info::SND_MSS))
+            .max(word(tcp_info::RCV_MSS)),
     };
     // Every connection has sent a SYN or SYN-ACK: a count of 0 means that this kernel does not count.
     Ok((counts.segments_out > 0).then_some(counts))
-}
-
-pub(super) fn path_mtu(fd: BorrowedFd<'_>, peer: SocketAddr) -> io::Result<usize> {
-    let (level, name) = match peer {
-        SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU),
-        SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU),
-    };
-    let (mtu, _) = get_option::<libc::c_int>(fd, level, name)?;
-    usize::try_from(mtu).map_err(|_| io::ErrorKind::InvalidData.into())
-}
-
-/// The level, the name and the value of the option that forbids fragments of this family's packets.
-fn mtu_discovery(is_ipv6: bool) -> (i32, i32, i32) {
-    match is_ipv6 {
-        true => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO),
-        false => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO),
-    }
-}
-
-pub(super) fn forbid_fragments(fd: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()> {
-    let set = |is_ipv6: bool| {
-        let (level, name, value) = mtu_discovery(is_ipv6);
-        let length = size_of::<libc::c_int>() as libc::socklen_t;
-        // SAFETY: the descriptor is open, and the pointer and the length describe an int.
-        let result = unsafe {
-            libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), length)
-        };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-    };
-    if is_ipv6 {
-        // An IPv6 socket may send packets of IPv4, too. One for IPv6 alone may refuse it, where it does not
-        // matter.
-        let _ = set(false);
-    }
-    set(is_ipv6)
-}
-
-pub(super) fn forbids_fragments(fd: BorrowedFd<'_>, is_ipv6: bool) -> bool {
-    let (level, name, value) = mtu_discovery(is_ipv6);
-    get_option::<libc::c_int>(fd, level, name).is_ok_and(|(set, _)| set == value)
 }
 
 pub(super) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u32> {

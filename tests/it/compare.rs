@@ -7,6 +7,7 @@ mod lab;
 pub(crate) mod peer;
 mod shown;
 mod statuses;
+mod unfragmented;
 
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -20,6 +21,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     tests.extend(lab::tests());
     tests.extend(shown::tests());
     tests.extend(statuses::tests());
+    tests.extend(unfragmented::tests());
     tests
 }
 

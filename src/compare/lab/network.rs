@@ -155,6 +155,11 @@ impl Network {
         self.neighbour
     }
 
+    /// What passes from now on is not in the capture.
+    pub(crate) fn end_capture(&mut self) {
+        self.capture = None;
+    }
+
     fn lines(&mut self, protocol: Protocol) -> &mut [Line<Packet>; 2] {
         match protocol {
             Protocol::Tcp => &mut self.tcp,

@@ -37,6 +37,17 @@ pub(crate) enum RunEnd {
     Silence(Duration),
 }
 
+/// What has come of a turn.
+#[derive(Debug)]
+pub(crate) enum Turn<T> {
+    /// The end.
+    Over(T),
+    /// There may be more to do at once.
+    Busy,
+    /// There is nothing to do before something comes, or until then.
+    Until(At),
+}
+
 /// What the runs over both protocols share.
 pub(crate) struct Runner<'a> {
     session: &'a mut Session,
@@ -85,20 +96,33 @@ impl<'a> Runner<'a> {
         limit: Duration,
     ) -> Result<(Attempt, Duration)> {
         self.clock = Instant::now();
+        let clock = self.clock;
         let attempt = begin(self.session)?;
+        let took = self.turns(|now| match attempt.check() {
+            Some(result) => result.map(|()| Turn::Over(clock.elapsed())),
+            None if now >= limit => Err(attempt.unanswered(limit)),
+            None => Ok(Turn::Until(limit)),
+        })?;
+        Ok((attempt, took))
+    }
+
+    /// Does something else until it is over, while the others take their turns. It is told how long
+    /// ago it began.
+    ///
+    /// # Errors
+    /// When it fails, or a signal stops the run.
+    pub(crate) fn take_turns<T>(&mut self, turn: impl FnMut(At) -> Result<Turn<T>>) -> Result<T> {
+        self.clock = Instant::now();
+        self.turns(turn)
+    }
+
+    fn turns<T>(&mut self, mut turn: impl FnMut(At) -> Result<Turn<T>>) -> Result<T> {
         loop {
             let did = self.step_others()?;
-            if let Some(result) = attempt.check() {
-                return result.map(|()| (attempt, self.clock.elapsed()));
-            }
-            let now = self.clock.elapsed();
-            if now >= limit {
-                return Err(attempt.unanswered(limit));
-            }
-            if did {
-                self.session.look()?;
-            } else {
-                self.rest(now, Some(limit))?;
+            match turn(self.clock.elapsed())? {
+                Turn::Over(result) => return Ok(result),
+                Turn::Until(at) if !did => self.rest(self.clock.elapsed(), Some(at))?,
+                Turn::Until(_) | Turn::Busy => self.session.look()?,
             }
         }
     }
@@ -250,6 +274,13 @@ impl<'a> Runner<'a> {
     #[must_use]
     pub(crate) fn network(&self) -> Option<&Network> {
         self.network.as_ref()
+    }
+
+    /// What passes from now on is not in the capture.
+    pub(crate) fn end_capture(&mut self) {
+        if let Some(network) = &mut self.network {
+            network.end_capture();
+        }
     }
 
     /// From now on messages leave at this pace.

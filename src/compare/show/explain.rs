@@ -2,6 +2,7 @@
 //! differ.
 
 use crate::chart::text::{counted, grouped, percent, time, wrap};
+use crate::compare::show::longer;
 use crate::compare::{Came, Column, Comparison, ProtocolResult, Reach, Script};
 use crate::engine::impair::Tally;
 
@@ -16,7 +17,7 @@ pub(crate) fn sentences(comparison: &Comparison) -> String {
         cuts(pair, &mut all);
         fates(pair, &mut all);
         times(pair, &mut all);
-        cost(tcp, udp, &mut all);
+        cost(pair, &mut all);
     }
     for (name, column) in [("TCP", &comparison.tcp), ("UDP", &comparison.udp)] {
         if let Column::Failed(error) = column {
@@ -265,7 +266,7 @@ fn times(Pair { comparison, tcp, udp }: Pair<'_>, all: &mut Sentences) {
     }
 }
 
-fn cost(tcp: &ProtocolResult, udp: &ProtocolResult, all: &mut Sentences) {
+fn cost(Pair { comparison, tcp, udp }: Pair<'_>, all: &mut Sentences) {
     if let (Some(of_tcp), Some(of_udp)) = (tcp.wire, udp.wire) {
         let (t, u) = (of_tcp.out.with(of_tcp.back), of_udp.out.with(of_udp.back));
         if t.packets != u.packets {
@@ -285,6 +286,8 @@ fn cost(tcp: &ProtocolResult, udp: &ProtocolResult, all: &mut Sentences) {
         );
         all.push(("headers", sentence));
     }
+    let sentence = longer::sentence(tcp, udp, comparison.peer, comparison.script.longest());
+    all.push(("largest unfragmented", sentence));
     if let Some(again) = tcp.sent_again().filter(|again| *again > 0) {
         let sentence = format!(
             "TCP sent {} again, unasked; over UDP that is the program's task.",

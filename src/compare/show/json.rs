@@ -121,6 +121,9 @@ struct One {
     wire_bytes_received: Option<u64>,
     header_share_sent: Option<f64>,
     header_share_received: Option<f64>,
+    /// Bytes of payload.
+    largest_unfragmented_bytes_sent: Option<u64>,
+    largest_unfragmented_bytes_received: Option<u64>,
     retransmissions: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retransmissions_sent: Option<u64>,
@@ -205,6 +208,8 @@ impl One {
             wire_bytes_received: back.map(|traffic| traffic.bytes),
             header_share_sent: out.map(|traffic| traffic.overhead()),
             header_share_received: back.map(|traffic| traffic.overhead()),
+            largest_unfragmented_bytes_sent: side.unfragmented.out.bytes(),
+            largest_unfragmented_bytes_received: side.unfragmented.back.bytes(),
             retransmissions: side.sent_again(),
             retransmissions_sent: side.retransmissions.map(|[ours, _]| ours),
             retransmissions_received: side.retransmissions.map(|[_, of_peer]| of_peer),

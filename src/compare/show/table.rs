@@ -5,6 +5,7 @@ mod notes;
 use crate::chart::text::{
     Grid, counted, grouped, percent, rate, rounded, time, time_or_dash, wrap,
 };
+use crate::compare::measure::unfragmented::{Largest, Unfragmented};
 use crate::compare::measure::wire::Traffic;
 use crate::compare::{Came, Column, Comparison, ProtocolResult, Reach, Script};
 use crate::engine::impair::Tally;
@@ -247,6 +248,7 @@ fn cost(rows: &mut Rows<'_>) {
     rows.row("packets out / in", traffic(|traffic| grouped(traffic.packets)));
     rows.row("bytes   out / in", traffic(|traffic| grouped(traffic.bytes)));
     rows.row("headers out / in", traffic(|traffic| percent(traffic.overhead())));
+    rows.row("largest unfragmented", |side| largest(&side.unfragmented));
     if !rows.any(|side| side.packets.is_some()) {
         rows.row("retransmissions", again);
     }
@@ -255,4 +257,14 @@ fn cost(rows: &mut Rows<'_>) {
         (None, Came::Reads(_)) => "FIN, and the peer's never came".to_owned(),
         (None, Came::Datagrams(_)) => "none".to_owned(),
     });
+}
+
+/// The most payload in one packet, out and in.
+fn largest(Unfragmented { out, back }: &Unfragmented) -> String {
+    let [out, back] = [out, back].map(Largest::bytes);
+    if out.or(back).is_none() {
+        return "not known".to_owned();
+    }
+    let [out, back] = [out, back].map(|way| way.map_or_else(|| "-".to_owned(), grouped));
+    format!("{out} / {back} bytes")
 }
