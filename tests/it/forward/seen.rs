@@ -13,6 +13,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     tests![
         lines_and_marks_name_the_client_and_the_side,
         events_carry_the_client,
+        a_datagram_client_counts_as_a_peer_when_it_comes,
         a_capture_shows_client_and_server,
         an_end_that_the_forwarder_made_is_laid_to_neither_side,
         a_client_that_is_reset_for_what_it_sent_is_told_of_unasked,
@@ -107,6 +108,37 @@ fn events_carry_the_client() {
     );
     assert_eq!(event("closed")["sent_bytes"], 2);
     assert_eq!(event("summary")["sent_bytes"], 2);
+}
+
+fn a_datagram_client_counts_as_a_peer_when_it_comes() {
+    // Whether TO answers or not, and whatever it is.
+    let (server, to) = net::udp();
+    let running = pktcat_line(&format!("forward --json -u 0 127.0.0.1:{to}")).spawn();
+    let line = running.wait_line("{\"event\":\"listening\"");
+    let port = serde_json::from_str::<serde_json::Value>(&line).unwrap()["local_port"].as_u64();
+    let (silent, _) = net::udp();
+    let (answered, own) = net::udp();
+    for client in [&silent, &answered] {
+        client.send_to(b"hi", ("127.0.0.1", port.unwrap() as u16)).unwrap();
+        let (_, from) = server.recv_from(&mut [0; 9]).unwrap();
+        if std::ptr::eq(client, &answered) {
+            server.send_to(b"yes", from).unwrap();
+            client.recv(&mut [0; 9]).unwrap();
+        }
+    }
+    running.signal(Signal::SIGTERM);
+    let text = running.wait().stderr;
+    let events: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |client: u64| {
+        let names = events.iter().filter(|event| event["client"] == client);
+        names.map(|event| event["event"].as_str().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(of(1), ["accepted", "peer", "connected", "data", "closed"], "{text}");
+    assert_eq!(of(2), ["accepted", "peer", "connected", "data", "data", "closed"], "{text}");
+    let peers: Vec<_> = events.iter().filter(|event| event["event"] == "peer").collect();
+    assert_eq!(peers[1]["peer_port"], own, "{text}");
+    assert_eq!(events.last().unwrap()["peers"], 2, "{text}");
 }
 
 fn a_capture_shows_client_and_server() {
