@@ -62,11 +62,16 @@ fn help_of(words: &[OsString]) -> String {
 
 /// The error for an option or argument that is required and missing.
 fn missing(complaint: &clap::Error, words: &[OsString]) -> Error {
-    let absent = match complaint.get(ContextKind::InvalidArg) {
-        Some(ContextValue::Strings(all)) => all.join(" and "),
-        Some(ContextValue::String(one)) => one.clone(),
+    let all = match complaint.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(all)) => all.clone(),
+        Some(ContextValue::String(one)) => vec![one.clone()],
         _ => return in_its_own_words(complaint, words),
     };
+    let bare = |one: &String| {
+        let name = one.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+        name.unwrap_or(one).to_owned()
+    };
+    let absent = all.iter().map(bare).collect::<Vec<_>>().join(" and ");
     let hint = help_of(words);
     if absent.starts_with('-') {
         // An option that another option requires.
@@ -83,6 +88,7 @@ fn missing(complaint: &clap::Error, words: &[OsString]) -> Error {
         (Some(names), _) if !choices.is_empty() => {
             format!("{} is missing: {}", names.concat(), one_of(&choices))
         }
+        _ if all.len() > 1 => format!("{absent} are missing"),
         _ => format!("{absent} is missing"),
     };
     Error::usage("", why).hint(hint)

@@ -80,6 +80,9 @@ pub(crate) trait Side: Duplex {
     /// Closing it will be a reset: what was sent on it is not all that was to be sent.
     fn reset(&self);
 
+    /// The same, where nobody's reset is passed on: the forwarder itself ends it.
+    fn cut_off(&self);
+
     /// Bytes sent that the peer's system has not acknowledged; `None` when ours does not tell.
     fn unacknowledged(&self) -> Option<u32>;
 
@@ -154,6 +157,10 @@ impl DatagramEnd for Datagram {
 impl Side for Stream {
     fn reset(&self) {
         self.abort();
+    }
+
+    fn cut_off(&self) {
+        self.cut_off();
     }
 
     fn unacknowledged(&self) -> Option<u32> {

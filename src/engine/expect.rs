@@ -193,7 +193,7 @@ impl Dialogue {
         if search.feed(pattern, bytes).is_some() || search.matches_at_end(pattern) {
             self.has_come();
         } else {
-            self.instead.add(bytes);
+            self.instead.add_datagram(bytes);
         }
     }
 

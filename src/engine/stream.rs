@@ -193,6 +193,14 @@ impl Stream {
         }
     }
 
+    /// Closing it will be a reset, which is the decision of a forwarder and was passed on from nobody.
+    pub(crate) fn cut_off(&self) {
+        if self.link.is_tcp() {
+            self.tap.event(&Event::CutOff(&self.link));
+        }
+        self.abort();
+    }
+
     /// The connection is over, however it ended.
     pub(crate) fn over(&self) {
         if self.link.is_tcp() {
@@ -201,7 +209,8 @@ impl Stream {
                 self.link.course.set_measured(Measured { round_trip, retransmissions });
             }
             // Whoever has closed neither half closes both now.
-            self.link.course.closed_by(Side::Ours);
+            let us = if self.link.forwarded.is_some() { Side::Between } else { Side::Ours };
+            self.link.course.closed_by(us);
         }
         self.tap.event(&Event::Closed(&self.link));
     }

@@ -153,10 +153,10 @@ impl<C: Side, S: Side> Tunnel<C, S> {
     /// must not take this for the end of it.
     pub(crate) fn give_up(&self) {
         if self.down.half != Half::Closed {
-            self.client.reset();
+            self.client.cut_off();
         }
         if self.up.half != Half::Closed {
-            self.server.reset();
+            self.server.cut_off();
         }
     }
 
@@ -207,8 +207,8 @@ impl<C: Side, S: Side> Tunnel<C, S> {
 
     /// It is over before its time: both peers must not take that for an ordinary end.
     pub(crate) fn reset(&self) {
-        self.client.reset();
-        self.server.reset();
+        self.client.cut_off();
+        self.server.cut_off();
     }
 
     /// Moves what comes for one side; whether anything moved.
@@ -322,14 +322,13 @@ impl<C: Side, S: Side> Tunnel<C, S> {
         }
         // A side whose connection stands, though our system could not send on it, must not take what it got
         // for all there is either.
-        let stands = breakage.cause.status != Status::Broken;
-        if stands || breakage.survivor == Which::Client {
-            self.client.reset();
+        let (cause, survivor) = (breakage.cause.clone(), breakage.survivor);
+        match (cause.status, survivor) {
+            (Status::Broken, Which::Client) => self.client.reset(),
+            (Status::Broken, Which::Server) => self.server.reset(),
+            (_, Which::Client | Which::Server) => self.reset(),
         }
-        if stands || breakage.survivor == Which::Server {
-            self.server.reset();
-        }
-        Turn::Broken(breakage.cause.clone())
+        Turn::Broken(cause)
     }
 
     /// Both directions have ended.

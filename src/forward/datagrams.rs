@@ -239,6 +239,7 @@ impl DatagramForwarder {
         };
         self.came = number;
         session.event(&Event::Accepted(&link));
+        session.event(&Event::Peer(&link));
         let latch = match &far {
             Far::Datagrams(socket) => {
                 session.event(&Event::Connected(&link));

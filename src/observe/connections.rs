@@ -12,8 +12,10 @@ pub(crate) struct Connections {
     pub count: u64,
     /// How many of them the peer closed first.
     pub peer_first: u64,
-    /// How many of them we closed first.
+    /// How many of them we closed first; of a forwarder, how many the client did.
     pub we_first: u64,
+    /// How many of them the forwarder closed on its own account.
+    between_first: u64,
     /// Segments sent again; `None` where the kernel never told.
     pub retransmissions: Option<u64>,
     /// Whether they are those of a forwarder, where our side is the client and the peer is TO.
@@ -36,6 +38,7 @@ impl Connections {
         match link.course.closed_first() {
             Some(Side::Peers) => self.peer_first += 1,
             Some(Side::Ours) => self.we_first += 1,
+            Some(Side::Between) => self.between_first += 1,
             None => {}
         }
         if let Some(Measured { round_trip, retransmissions }) = link.course.measured() {
@@ -51,9 +54,10 @@ impl Connections {
     /// Who closed first, where there was one connection.
     #[must_use]
     pub(crate) fn closed_first(&self) -> Option<Side> {
-        match (self.count, self.peer_first, self.we_first) {
-            (1, 1, _) => Some(Side::Peers),
-            (1, _, 1) => Some(Side::Ours),
+        match (self.count, self.peer_first, self.we_first, self.between_first) {
+            (1, 1, _, _) => Some(Side::Peers),
+            (1, _, 1, _) => Some(Side::Ours),
+            (1, _, _, 1) => Some(Side::Between),
             _ => None,
         }
     }

@@ -6,10 +6,12 @@ use std::time::Duration;
 /// One of the two ends of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// This program.
+    /// This program; of a forwarded connection the client.
     Ours,
-    /// The peer, or the network in its place.
+    /// The peer, or the network in its place; of a forwarded connection TO.
     Peers,
+    /// The forwarder, which is neither of the two ends.
+    Between,
 }
 
 /// How one connection went, as far as it has come. Times are since the start of the run.

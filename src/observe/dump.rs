@@ -134,6 +134,7 @@ impl Observer for Dump {
             Event::WeClosed(link) => self.mark(at, link, of(link, "we closed", "client closed")),
             Event::Reset(link) => self.mark(at, link, of(link, "reset", "server reset")),
             Event::WeReset(link) => self.mark(at, link, of(link, "we reset", "client reset")),
+            Event::CutOff(link) => self.mark(at, link, "we reset"),
             Event::Refused(link) => self.mark(at, link, "refused (ICMP)"),
             Event::Dropped(more) => {
                 let what = counted(*more, "datagram");

@@ -273,6 +273,7 @@ impl Observer for Json {
             | Event::WeClosed(_)
             | Event::Reset(_)
             | Event::WeReset(_)
+            | Event::CutOff(_)
             | Event::Refused(_)
             | Event::Detail(_)
             | Event::Dropped(_) => return,

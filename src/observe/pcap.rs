@@ -261,8 +261,12 @@ impl Observer for Capture {
             Event::Closed(_) => {
                 if let Some(end) = link.reset_by() {
                     // Not when the reset was met: what had come before it is still read.
-                    let from = if end == Side::Ours { WE } else { PEER };
-                    self.segment(at, &mut connection, from, RST | ACK, &[]);
+                    if end != Side::Peers {
+                        self.segment(at, &mut connection, WE, RST | ACK, &[]);
+                    }
+                    if end != Side::Ours {
+                        self.segment(at, &mut connection, PEER, RST | ACK, &[]);
+                    }
                 } else {
                     if !connection.finished[WE] {
                         self.segment(at, &mut connection, WE, FIN | ACK, &[]);

@@ -136,6 +136,7 @@ impl Observer for Lines {
             | Event::WeClosed(_)
             | Event::Reset(_)
             | Event::WeReset(_)
+            | Event::CutOff(_)
             | Event::Refused(_)
             | Event::Dropped(_) => {}
         }
@@ -203,6 +204,7 @@ fn add_connections(line: &mut String, all: &Connections) {
         (0, _) => return,
         (1, Some(Side::Peers)) => write!(line, ", {peer} closed first"),
         (1, Some(Side::Ours)) => write!(line, ", {we} closed first"),
+        (1, Some(Side::Between)) => write!(line, ", we closed first"),
         (1, None) => Ok(()),
         (count, _) => {
             write!(line, ", {count} connections, {peer} closed first in {}", all.peer_first)

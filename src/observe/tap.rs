@@ -77,6 +77,8 @@ pub(crate) enum Event<'a> {
     /// This program resets the connection, because it could not send everything: a FIN would claim
     /// that the data is complete.
     WeReset(&'a Link),
+    /// This program, as a forwarder, resets both ends though neither has reset anything.
+    CutOff(&'a Link),
     /// An ICMP port unreachable message was received.
     Refused(&'a Link),
     /// The kernel dropped this many datagrams since the last such event.
@@ -288,9 +290,14 @@ impl Tap {
         match event {
             Event::Peer(_) => add(&self.peers, 1),
             // Reading and writing both meet the reset; it is reported once.
-            Event::Reset(link) | Event::WeReset(link) if link.reset.get().is_some() => return,
+            Event::Reset(link) | Event::WeReset(link) | Event::CutOff(link)
+                if link.reset.get().is_some() =>
+            {
+                return;
+            }
             Event::Reset(link) => link.broke(Side::Peers),
             Event::WeReset(link) => link.broke(Side::Ours),
+            Event::CutOff(link) => link.broke(Side::Between),
             Event::Connected(link) | Event::Accepted(link) => {
                 // A client of a forwarder came before it was connected.
                 let came = link.forwarded.as_ref().map(|forwarded| forwarded.came);

@@ -56,11 +56,16 @@ fn what_is_missing_is_named() {
         ("listen -k --echo", "PORT is missing", "pktcat listen --help"),
         ("connect", "HOST and PORT are missing", "pktcat connect --help"),
         ("scan -u", "HOST and PORTS are missing", "pktcat scan --help"),
+        ("forward", "FROM and TO are missing", "pktcat forward --help"),
+        ("forward 8080", "TO is missing", "pktcat forward --help"),
         ("scan --send x host 9", "--udp is missing", "pktcat scan --help"),
         ("completions", "SHELL is missing: bash, zsh or fish", "pktcat completions --help"),
     ] {
         let said = line_of(line.split_whitespace(), 2);
         assert_eq!(said, format!("pktcat: usage: {says} (see '{help}')"), "{line}");
+    }
+    for line in ["connect localhost:", "listen :", "forward 0 localhost:"] {
+        assert_eq!(line_of(line.split_whitespace(), 2), "pktcat: usage: port: is empty", "{line}");
     }
 }
 

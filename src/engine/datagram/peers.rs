@@ -184,7 +184,9 @@ impl KnownPeers {
         }
         match &mut self.peers {
             Peers::Connected(Route { peer, .. }) => {
-                if let Some(link) = self.book.link(peer) {
+                // A forwarder's peers are its clients, who were heard before.
+                let link = self.book.link(peer).filter(|link| link.forwarded.is_none());
+                if let Some(link) = link {
                     tap.event(&Event::Peer(link));
                 }
             }

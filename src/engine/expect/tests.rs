@@ -108,6 +108,21 @@ fn of_datagrams_each_is_a_text_of_its_own() {
 }
 
 #[test]
+fn what_came_instead_keeps_the_borders_of_datagrams() {
+    let mut dialogue = Dialogue::new(Within::Datagram, Vec::new(), vec![literal(b"one", 0)]);
+    let told = |dialogue: &Dialogue| dialogue.settle(Ok(()), false).unwrap_err().to_string();
+    dialogue.hear(b"");
+    assert!(told(&dialogue).ends_with("what came: \"\")"), "{}", told(&dialogue));
+    dialogue.hear(b"on");
+    dialogue.hear(b"e");
+    assert!(told(&dialogue).ends_with("what came: \"\", \"on\", \"e\")"), "{}", told(&dialogue));
+    for _ in 0..100 {
+        dialogue.hear(b"....");
+    }
+    assert!(told(&dialogue).ends_with("\"....\" and 380 bytes more)"), "{}", told(&dialogue));
+}
+
+#[test]
 fn what_came_instead_is_told_without_what_was_met() {
     let mut dialogue = stream(&[], vec![literal(b"220", 0), literal(b"250", 0)]);
     dialogue.with("127.0.0.1:25 (tcp)".to_owned());

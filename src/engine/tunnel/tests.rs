@@ -195,6 +195,10 @@ impl Side for Peer {
         self.0.got_reset.set(true);
     }
 
+    fn cut_off(&self) {
+        self.reset();
+    }
+
     fn unacknowledged(&self) -> Option<u32> {
         Some(self.0.unacknowledged.get())
     }

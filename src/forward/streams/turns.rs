@@ -275,9 +275,9 @@ impl Forwarder {
             tunnel.conclude();
         }
         let seen = member.release(session);
-        let is_joined = matches!(member.stage, Stage::Joined(_));
+        let is_joined = matches!(member.stage, Stage::Joined(_) | Stage::Crossing(_));
         match error {
-            // The connections stand: it is our system that failed.
+            // The connections stand: it is our system that failed, or what came was no message.
             Some(error) if is_joined && error.status == Status::Failure => {
                 self.failed(error, seen, session);
                 return Next::Gone;

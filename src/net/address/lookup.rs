@@ -20,14 +20,17 @@ pub fn port_number(word: &str, protocol: Protocol) -> Result<u16> {
             .parse()
             .map_err(|_| Error::usage(format!("port {word}"), "must be between 0 and 65535"));
     }
+    if word.is_empty() {
+        return Err(Error::usage("port", "is empty"));
+    }
     let unknown = || {
-        let place = if word.is_empty() { "port".to_owned() } else { format!("port {word}") };
-        Error::usage(place, "is neither a number nor a service this machine knows")
+        let why = "is neither a number nor a service this machine knows";
+        Error::usage(format!("port {word}"), why)
     };
     // getaddrinfo(3) reads such a word as a number: it skips blanks, accepts a sign and takes the
     // result modulo 65536.
     let is_odd = word.starts_with(['-', '+']) || word.contains(char::is_whitespace);
-    if word.is_empty() || is_odd {
+    if is_odd {
         return Err(unknown());
     }
     let hints =

@@ -20,10 +20,10 @@ pub(super) struct TcpFields {
     retransmissions: Option<u64>,
 }
 
-/// A side of a connection, of which a forwarder is neither.
+/// A side of a connection, of which a forwarder is neither, unless it is the one who ended it.
 fn name(side: Side, is_forwarded: bool) -> &'static str {
     match (side, is_forwarded) {
-        (Side::Ours, false) => "us",
+        (Side::Ours, false) | (Side::Between, _) => "us",
         (Side::Peers, false) => "peer",
         (Side::Ours, true) => "client",
         (Side::Peers, true) => "server",

@@ -241,7 +241,7 @@ fn a_stream_that_is_no_frames_is_cut_off() {
     let mut client = net::connect(running.port());
     client.write_all(b"\xff\xff\xff\xff").unwrap();
     assert!(client.read_to_end(&mut Vec::new()).is_err());
-    running.wait_line("#1 receive: ");
+    running.wait_line("pktcat: receive: ");
     expect_nothing(&server);
     running.expect_running();
 }

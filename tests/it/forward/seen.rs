@@ -13,7 +13,10 @@ pub(crate) fn tests() -> Vec<Trial> {
     tests![
         lines_and_marks_name_the_client_and_the_side,
         events_carry_the_client,
+        a_datagram_client_counts_as_a_peer_when_it_comes,
         a_capture_shows_client_and_server,
+        an_end_that_the_forwarder_made_is_laid_to_neither_side,
+        a_client_that_is_reset_for_what_it_sent_is_told_of_unasked,
     ]
 }
 
@@ -107,6 +110,37 @@ fn events_carry_the_client() {
     assert_eq!(event("summary")["sent_bytes"], 2);
 }
 
+fn a_datagram_client_counts_as_a_peer_when_it_comes() {
+    // Whether TO answers or not, and whatever it is.
+    let (server, to) = net::udp();
+    let running = pktcat_line(&format!("forward --json -u 0 127.0.0.1:{to}")).spawn();
+    let line = running.wait_line("{\"event\":\"listening\"");
+    let port = serde_json::from_str::<serde_json::Value>(&line).unwrap()["local_port"].as_u64();
+    let (silent, _) = net::udp();
+    let (answered, own) = net::udp();
+    for client in [&silent, &answered] {
+        client.send_to(b"hi", ("127.0.0.1", port.unwrap() as u16)).unwrap();
+        let (_, from) = server.recv_from(&mut [0; 9]).unwrap();
+        if std::ptr::eq(client, &answered) {
+            server.send_to(b"yes", from).unwrap();
+            client.recv(&mut [0; 9]).unwrap();
+        }
+    }
+    running.signal(Signal::SIGTERM);
+    let text = running.wait().stderr;
+    let events: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |client: u64| {
+        let names = events.iter().filter(|event| event["client"] == client);
+        names.map(|event| event["event"].as_str().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(of(1), ["accepted", "peer", "connected", "data", "closed"], "{text}");
+    assert_eq!(of(2), ["accepted", "peer", "connected", "data", "data", "closed"], "{text}");
+    let peers: Vec<_> = events.iter().filter(|event| event["event"] == "peer").collect();
+    assert_eq!(peers[1]["peer_port"], own, "{text}");
+    assert_eq!(events.last().unwrap()["peers"], 2, "{text}");
+}
+
 fn a_capture_shows_client_and_server() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("seen.pcap");
@@ -126,4 +160,44 @@ fn a_capture_shows_client_and_server() {
     for payload in [&b"question"[..], b"answer"] {
         assert!(bytes.windows(payload.len()).any(|window| window == payload));
     }
+}
+
+fn an_end_that_the_forwarder_made_is_laid_to_neither_side() {
+    for options in ["--idle-timeout 50ms", "--impair-up reset=4", ""] {
+        let (running, mut client, server) = joined(&format!("-v -x {options}"));
+        running.wait_line("#1 connected ");
+        if options.starts_with("--impair") {
+            client.write_all(b"enough").unwrap();
+        }
+        if !options.is_empty() {
+            read_to_reset(&client);
+            running.wait_line("#1 closed");
+        }
+        running.signal(Signal::SIGTERM);
+        read_to_reset(&server);
+        let text = running.wait().stderr;
+        assert!(text.contains(" we reset\n"), "{options}: {text}");
+        assert!(text.contains(", we closed first"), "{options}: {text}");
+        assert!(!text.contains("client reset") && !text.contains("server reset"), "{text}");
+    }
+    // It is the client that has ended here, however the rest was cut off.
+    let (running, client, server) = joined("-v -x --idle-timeout 50ms");
+    running.wait_line("#1 connected ");
+    net::finish(&client);
+    assert_eq!(net::read_to_fin(&server), b"");
+    read_to_reset(&client);
+    running.wait_line("#1 closed");
+    running.signal(Signal::SIGTERM);
+    let text = running.wait().stderr;
+    assert!(text.contains(" we reset\n") && text.contains(", client closed first"), "{text}");
+}
+
+fn a_client_that_is_reset_for_what_it_sent_is_told_of_unasked() {
+    let (_server, port) = net::udp();
+    let running = pktcat_line(&format!("forward tcp:0 udp:127.0.0.1:{port}")).spawn();
+    let mut client = net::connect(running.port());
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    read_to_reset(&client);
+    let line = running.wait_line("pktcat: receive: ");
+    assert!(line.contains("byte 0: a frame of ") && line.contains("for #1 "), "{line}");
 }
