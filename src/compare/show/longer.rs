@@ -6,6 +6,7 @@ use crate::chart::text::{counted, grouped};
 use crate::compare::ProtocolResult;
 use crate::compare::measure::unfragmented::{Largest, Why};
 use crate::engine::datagram::longest_to;
+use crate::net::address::canonical;
 
 /// The sentence that goes with the row, with the figures of the run. `longest` is the length of its
 /// longest message in bytes.
@@ -19,7 +20,7 @@ pub(super) fn sentence(
     let (of_tcp, of_udp) = (tcp.unfragmented.out.bytes(), udp.unfragmented.out.bytes());
     let longest = longest as u64;
     let over_udp = match of_udp {
-        Some(most) if most == longest_to(&peer.into()) as u64 => format!(
+        Some(most) if most == longest_to(&canonical(peer).into()) as u64 => format!(
             "a datagram goes in one packet up to {} bytes, the most that UDP carries at all",
             grouped(most)
         ),
