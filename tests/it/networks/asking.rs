@@ -20,7 +20,11 @@ pub(super) fn tests(unshare: Option<&Vec<&'static str>>) -> Vec<Trial> {
         with_namespaces(trial, allowed)
     };
     let mut tests = vec![
-        test("a_name_that_comes_late_is_waited_for", &[], Box::new(late_name)),
+        test(
+            "a_name_that_comes_late_is_waited_for",
+            &[Need::Program("python3")],
+            Box::new(late_name),
+        ),
         test(
             "a_server_that_falls_silent_hides_no_answer",
             &[Need::Program("python3")],
@@ -165,7 +169,8 @@ fn late_name(unshare: &[&'static str]) {
         ("ping --until-open --count 3 --interval 50ms never.test PORT", 3),
         ("ping --count 3 never.test PORT", 3),
     ] {
-        let ended = comes_late(unshare, "", later, line);
+        // A resolver may wait for seconds for a server that is not there.
+        let ended = comes_late(unshare, &name_server(60.0), later, line);
         assert_eq!(ended.status.code(), Some(status), "{line}: {}", ended.stderr);
         assert!(ended.stderr.contains("never.test"), "{line}: {}", ended.stderr);
     }
@@ -198,8 +203,8 @@ fn no_route(unshare: &[&'static str]) {
     }
 }
 
-/// Says for 300 ms that a name is not known, and then nothing any more.
-const FALLS_SILENT: &str = r#"
+/// Knows no name, and says so for some seconds from the first question on.
+const KNOWS_NOTHING: &str = r#"
 import select, socket, sys, time
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 server.bind(('127.0.0.1', 53))
@@ -208,19 +213,31 @@ first = None
 while True:
     question, peer = server.recvfrom(512)
     first = first or time.monotonic()
-    if time.monotonic() < first + 0.3:
+    if time.monotonic() < first + float(sys.argv[2]):
         end = question.index(b'\0', 12) + 5
         server.sendto(question[:2] + b'\x85\x83\0\1\0\0\0\0\0\0' + question[12:end], peer)
 "#;
 
-fn silent_server(unshare: &[&'static str]) {
-    let before = format!(
+/// Starts that server, which answers for so many seconds.
+fn name_server(seconds: f32) -> String {
+    format!(
         r#"
 echo "nameserver 127.0.0.1" > "$1/resolv.conf"
-python3 -c "{FALLS_SILENT}" "$1/ready" > /dev/null 2>&1 &
+python3 -c "{KNOWS_NOTHING}" "$1/ready" {seconds} > /dev/null 2>&1 &
 others=$!
 while ! [ -s "$1/ready" ]; do kill -0 $others; sleep 0.02; done"#
-    );
-    let ended = comes_late(unshare, &before, ":", "scan --wait 1s never.test PORT");
+    )
+}
+
+fn silent_server(unshare: &[&'static str]) {
+    let line = "scan --wait 1s never.test PORT";
+    let ended = comes_late(unshare, &name_server(0.3), ":", line);
     assert_eq!(ended.status.code(), Some(3), "{}", ended.stderr);
+    let ended = comes_late(unshare, &name_server(0.0), ":", line);
+    assert_eq!(ended.status.code(), Some(5), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains(" has not answered for never.test after 1s (--wait)"),
+        "{}",
+        ended.stderr
+    );
 }
