@@ -28,7 +28,7 @@ pub(super) fn tests() -> Vec<Trial> {
         works_over_ipv6_too needs [Need::PrivateNetwork, Need::Ipv6],
         the_table_tells_waiting_from_gaps needs [Need::PrivateNetwork],
         the_congestion_control_is_the_one_asked_for needs [Need::PrivateNetwork],
-        a_million_messages_take_bounded_memory needs [Need::PrivateNetwork],
+        very_many_messages_take_bounded_memory needs [Need::PrivateNetwork],
     ];
     tests.extend(faults::tests());
     tests.extend(measured::tests());
@@ -190,7 +190,10 @@ fn everything_at_once_adds_up() {
     // Jitter alone changes no order.
     let result = impaired("delay=3ms,jitter=3ms,seed=6", "--count 500");
     assert_eq!(numbers(&result["udp"], ["received", "reordered"]), [500, 0]);
-    assert_eq!(numbers(&result["tcp"], ["retransmissions"]), [0], "{}", result["tcp"]);
+    // A machine that stalls for longer than TCP waits has it send again, which is no reordering.
+    for side in ["tcp", "udp"] {
+        assert_eq!(packets(&result[side], "reordered"), 0, "{}", result[side]);
+    }
 }
 
 fn long_datagrams_go_in_fragments() {
@@ -240,10 +243,12 @@ fn the_congestion_control_is_the_one_asked_for() {
     }
 }
 
-fn a_million_messages_take_bounded_memory() {
-    let running =
-        pktcat_line("compare --json --count 1000000 --impair delay=100us,seed=1 --window 200")
-            .spawn();
+/// A million with `PKTCAT_ALL_FAULTS=1`, and less with the other tests.
+fn very_many_messages_take_bounded_memory() {
+    let is_whole = std::env::var_os("PKTCAT_ALL_FAULTS").is_some();
+    let count: u64 = if is_whole { 1_000_000 } else { 200_000 };
+    let line = format!("compare --json --count {count} --impair delay=100us,seed=1 --window 200");
+    let running = pktcat_line(&line).spawn();
     let mut peak = 0;
     while running.ended().is_none() {
         let status = fs::read_to_string(format!("/proc/{}/status", running.pid()));
@@ -259,7 +264,7 @@ fn a_million_messages_take_bounded_memory() {
     for side in ["tcp", "udp"] {
         let side = &result[side];
         let [sent, received, late, lost] = numbers(side, ["sent", "received", "late", "lost"]);
-        assert_eq!((sent, received + late + lost), (1_000_000, 1_000_000), "{side}");
+        assert_eq!((sent, received + late + lost), (count, count), "{side}");
     }
     assert!((1..64 * 1024).contains(&peak), "{peak} KiB");
 }
