@@ -80,8 +80,8 @@ pub struct PingArgs {
     #[arg(long, conflicts_with = "json", help_heading = "What it says")]
     pub plot: bool,
 
-    /// Begin each line with the time of day
-    #[arg(long, conflicts_with = "json", help_heading = "What it says")]
+    /// Begin each line with the time of day; --json has times of its own
+    #[arg(long, help_heading = "What it says")]
     pub timestamps: bool,
 
     /// One JSON object a line on stdout

@@ -36,10 +36,7 @@ impl Place {
             Some("") => "the path is missing".to_owned(),
             Some("@") => "an abstract name has more than that".to_owned(),
             _ if bytes > most => {
-                format!(
-                    "has {bytes} bytes; a local socket's name has at most {}",
-                    local::LONGEST_NAME
-                )
+                format!("has {bytes} bytes; a local socket's name has at most {most}")
             }
             _ => return Ok(Self::Unix(path.to_owned())),
         };

@@ -5,7 +5,7 @@
 
 mod admission;
 mod book;
-mod complaints;
+pub(crate) mod complaints;
 mod endpoint;
 mod hearing;
 mod longest;

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::engine::batch::Batch;
+use crate::engine::datagram::complaints::Complaints;
 use crate::engine::datagram::{Datagram, RECEIVE_ROOM};
 use crate::engine::flow::Source as _;
 use crate::engine::framing::Format;
@@ -58,6 +59,10 @@ pub(crate) struct Settings {
     pub offload: Offload,
 }
 
+/// Clients that are named in a second when they have to make room: anybody can forge addresses, and a log must
+/// not fill up.
+const NAMED: u32 = 100;
+
 /// A datagram socket whose clients are led to TO.
 pub(crate) struct DatagramForwarder {
     settings: Settings,
@@ -79,6 +84,8 @@ pub(crate) struct DatagramForwarder {
     lull: Lull,
     /// What passes is told of at TO's side only.
     unheard: Rc<Tap>,
+    /// The lines about clients that had to make room.
+    forgotten: Complaints,
 }
 
 /// What became of a member's turn.
@@ -106,6 +113,7 @@ impl DatagramForwarder {
             result: None,
             lull: Lull::default(),
             unheard,
+            forgotten: Complaints::at_most(NAMED),
         }
     }
 
@@ -267,10 +275,16 @@ impl DatagramForwarder {
         });
         let Some((_, place)) = longest.min() else { return };
         let Some(member) = self.members.take(place) else { return };
-        let why = format!("forgotten, the longest idle of {} clients", self.settings.most);
-        let peer = socket::name(&member.link.local, Protocol::Udp);
-        let error = Error::new(Status::Failure, "receive", peer, why);
-        self.front.tell(&error.hint("--max-clients sets the limit"));
+        if let Some(held_back) = self.forgotten.add(session.looked_at()) {
+            let why = format!("forgotten, the longest idle of {} clients", self.settings.most);
+            let peer = socket::name(&member.link.local, Protocol::Udp);
+            let error = Error::new(Status::Failure, "receive", peer, why);
+            let hint = match held_back {
+                0 => "--max-clients sets the limit".to_owned(),
+                more => format!("and {more} more since the last such line"),
+            };
+            session.event(&Event::Error(&error.hint(hint)));
+        }
         self.goodbye(place, *member, session);
     }
 }

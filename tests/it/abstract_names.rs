@@ -132,7 +132,10 @@ fn a_name_that_no_socket_can_have_is_a_usage_error() {
     let long = "x".repeat(108);
     for (words, says) in [
         (vec!["connect", "-U", &*long], "has 108 bytes; a local socket's name has at most 107"),
-        (vec!["listen", "-U", &*format!("@{long}")], "has 109 bytes"),
+        (
+            vec!["listen", "-U", &*format!("@{long}")],
+            "has 109 bytes; a local socket's name has at most 108",
+        ),
         (vec!["listen", "-U", "@"], "an abstract name has more than that"),
         (vec!["forward", "unix:@", "127.0.0.1:9"], "an abstract name has more than that"),
         (vec!["forward", "0", "unix:"], "the path is missing"),

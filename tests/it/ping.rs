@@ -240,7 +240,7 @@ fn json_has_an_object_a_probe_and_one_summary() {
 
     // Whoever is not there has no time.
     let (_mute, silent) = net::udp();
-    let ended = ping(&format!("-u --json --count 1 -w 50ms 127.0.0.1 {silent}"), 5);
+    let ended = ping(&format!("-u --json --timestamps --count 1 -w 50ms 127.0.0.1 {silent}"), 5);
     let objects = self::objects(&ended.stdout_text());
     assert_eq!(objects[0]["state"], "no answer");
     assert!(objects[0]["round_trip_us"].is_null() && objects[0]["bytes"].is_null());
@@ -412,7 +412,6 @@ fn wrong_words_are_usage_errors() {
         ("--echo --size 15 127.0.0.1 9", "16 to 65507"),
         ("--echo --size 66000 127.0.0.1 9", "16 to 65507"),
         ("-u --echo --send x 127.0.0.1 9", "--send"),
-        ("--json --timestamps 127.0.0.1 9", "--timestamps"),
         ("--json --plot 127.0.0.1 9", "--plot"),
         ("--count 0 127.0.0.1 9", "--count"),
         ("-4 ::1 9", "IPv6"),

@@ -135,6 +135,10 @@ fn the_longest_idle_client_makes_room() {
     // The one that spoke later is still the same.
     clients[0].send(b"x").unwrap();
     assert_eq!(receive_from(&server).1, routes[0]);
+    // Each that goes is named, however soon it follows.
+    clients[1].send(b"x").unwrap();
+    let idle = clients[2].local_addr().unwrap();
+    running.wait_line(&format!("pktcat: receive: {idle} (udp): forgotten, the longest idle"));
 }
 
 fn one_client_and_its_status() {
