@@ -126,7 +126,7 @@ impl Options {
         }
         if let Some(device) = &self.device {
             set(
-                "--device",
+                &format!("--device {device}"),
                 sys::bind_device(socket, device, if v6 { Domain::IPV6 } else { Domain::IPV4 }),
             )?;
         }

@@ -194,7 +194,7 @@ fn a_device_is_bound_to() {
     client.write_all(b"x").unwrap();
     assert_eq!(net::read_exactly(&client, 1), b"x");
     let ended = pktcat_line("listen --device nosuch0 127.0.0.1 0").run().expect_code(1);
-    assert!(ended.stderr.contains("--device"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--device nosuch0: "), "{}", ended.stderr);
 }
 
 /// The timer field of a connection in `/proc/net/tcp`, seen from this local port: `02` for keepalive.
