@@ -287,7 +287,7 @@ fn cost(Pair { comparison, tcp, udp }: Pair<'_>, all: &mut Sentences) {
         all.push(("headers", sentence));
     }
     let sentence = longer::sentence(tcp, udp, comparison.peer, comparison.script.longest());
-    all.push(("largest unfragmented", sentence));
+    all.push(("max unfragmented", sentence));
     if let Some(again) = tcp.sent_again().filter(|again| *again > 0) {
         let sentence = format!(
             "TCP sent {} again, unasked; over UDP that is the program's task.",

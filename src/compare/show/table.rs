@@ -248,7 +248,7 @@ fn cost(rows: &mut Rows<'_>) {
     rows.row("packets out / in", traffic(|traffic| grouped(traffic.packets)));
     rows.row("bytes   out / in", traffic(|traffic| grouped(traffic.bytes)));
     rows.row("headers out / in", traffic(|traffic| percent(traffic.overhead())));
-    rows.row("largest unfragmented", |side| largest(&side.unfragmented));
+    rows.row("max unfragmented", |side| largest(&side.unfragmented));
     if !rows.any(|side| side.packets.is_some()) {
         rows.row("retransmissions", again);
     }

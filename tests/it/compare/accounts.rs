@@ -163,7 +163,7 @@ fn own_messages_are_accounted_for_exactly() {
 fn equal_messages_are_accounted_for_exactly() {
     let file = file(&b"the same again\n".repeat(2000));
     // Which of equal messages a reply belongs to is told by the time that replies take: after a long one on a
-    // busy machine they may seem to be out of order.
+    // busy machine they may seem to be late or out of order.
     let in_order = |_| {
         let drop_some = |place, message| if place % 10 == 4 { vec![] } else { vec![message] };
         let peer = Peer::start(Tcp::Echo, Box::new(drop_some));
@@ -171,11 +171,11 @@ fn equal_messages_are_accounted_for_exactly() {
         let result = compare(&words);
         let [sent, received, lost, reordered, duplicated, corrupted] =
             numbers(&result["udp"], KEYS);
-        assert_eq!([sent, received, lost, duplicated, corrupted], [2000, 1800, 200, 0, 0]);
+        assert_eq!([sent, lost, duplicated, corrupted], [2000, 200, 0, 0]);
         assert_eq!(numbers(&result["tcp"], KEYS), [2000, 2000, 0, 0, 0, 0]);
-        reordered == 0
+        (received, reordered) == (1800, 0)
     };
-    assert!((0..5).any(in_order), "out of order each time");
+    assert!((0..5).any(in_order), "late or out of order each time");
 }
 
 fn a_seed_does_the_same_damage_each_time() {

@@ -56,7 +56,7 @@ fn both_ways(side: &Value) -> [Option<u64>; 2] {
 
 /// The cells of the row, and its sentence.
 fn shown(text: &str) -> (String, String) {
-    let name = "largest unfragmented";
+    let name = "max unfragmented";
     let row = text.lines().find_map(|line| line.trim_start().strip_prefix(name));
     let cells: Vec<_> =
         row.unwrap_or_else(|| panic!("no row in\n{text}")).split_whitespace().collect();
