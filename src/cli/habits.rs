@@ -27,6 +27,18 @@ const SCHEMES: &[(&str, &[&str], &str)] = &[
     ("udp", &["-u"], "PORT"),
 ];
 
+/// What an address of socat(1) is here: words before what stands behind its colon.
+const SOCAT: &[(&str, &str)] = &[
+    ("tcp", "connect"),
+    ("tcp-connect", "connect"),
+    ("tcp-listen", "listen"),
+    ("udp", "connect -u"),
+    ("udp-connect", "connect -u"),
+    ("udp-listen", "listen -u"),
+    ("udp-recv", "listen -u"),
+    ("openssl", "connect --tls"),
+];
+
 /// The error for words that are those of another netcat, if they are.
 pub(super) fn error(all: &Command, words: &[OsString]) -> Option<Error> {
     let words: Vec<&str> = words.iter().skip(1).map(|word| word.to_str()).collect::<Option<_>>()?;
@@ -40,6 +52,12 @@ pub(super) fn error(all: &Command, words: &[OsString]) -> Option<Error> {
     }
     if first.contains("://") {
         return Some(url("connect", first));
+    }
+    if let Some(word) = words.iter().find(|word| **word != "-")
+        && let Some(same) = of_socat(word)
+    {
+        let error = Error::usage(*word, "is an address of socat");
+        return Some(error.hint(format!("the same is '{same}'")));
     }
     let rest = &words[usize::from(own.is_some())..];
     let foreign = Foreign::read(all, own, rest)?;
@@ -73,6 +91,14 @@ pub(super) fn check(matches: &ArgMatches) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// What an address of socat is here, if it is one; of its options nothing is told.
+fn of_socat(word: &str) -> Option<String> {
+    let (kind, rest) = word.split_once(':')?;
+    let kind = kind.to_ascii_lowercase().replace(['4', '6'], "");
+    let (_, words) = SOCAT.iter().find(|(name, _)| *name == kind)?;
+    Some(format!("pktcat {words} {}", quoted(rest.split(',').next().unwrap_or(rest))))
 }
 
 /// Whether a word is one of the commands, or was probably meant to be.

@@ -12,6 +12,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     tests![
         another_netcats_words_are_told_as_they_are_here,
         what_is_told_can_be_run,
+        an_address_of_socat_is_told_as_ours,
         a_url_is_told_as_an_address,
         standard_output_is_no_file_for_a_dump,
         help_is_the_help,
@@ -124,6 +125,22 @@ fn what_is_told_can_be_run() {
         let all = std::iter::once("pktcat".to_owned()).chain(words(same));
         let parsed = parse(all.map(OsString::from));
         assert!(matches!(parsed, Ok(Parsed::Run(..))), "{line}: {same}: {parsed:?}");
+    }
+}
+
+fn an_address_of_socat_is_told_as_ours() {
+    for (line, same) in [
+        ("TCP:host:80", "connect host:80"),
+        ("- TCP4:host:80", "connect host:80"),
+        ("TCP-LISTEN:1234,reuseaddr,fork", "listen 1234"),
+        ("UDP:host:53", "connect -u host:53"),
+        ("udp6-recv:1234", "listen -u 1234"),
+        ("OPENSSL:host:443,verify=0", "connect --tls host:443"),
+    ] {
+        let (error, hint) = told(line);
+        let word = line.trim_start_matches("- ");
+        assert_eq!(error, format!("{word}: is an address of socat"));
+        assert_eq!(hint, format!("the same is 'pktcat {same}'"));
     }
 }
 
