@@ -10,7 +10,6 @@ use socket2::Socket;
 
 use self::ground::Ground;
 use super::{check, files, parts};
-
 use crate::compare::measure::flow::Pacing;
 use crate::compare::measure::peer::BuiltInPeer;
 use crate::compare::measure::run::Runner;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::messages::{Texts, format};
-use super::network::{family, lookup, options};
+use super::network::{check_groups, family, lookup, options};
 use super::seen::{Seen, Unchanged, verbosity};
 use crate::cli::{CommonArgs, MessageArgs};
 use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
@@ -103,9 +103,8 @@ impl Common {
         if args.crlf && matches!(input, Format::Hex | Format::Frames) {
             return Err(Error::usage("--crlf", "goes with -I raw and -I lines only"));
         }
-        if !args.socket.join.is_empty() && (protocol == Protocol::Tcp || args.unix.is_some()) {
-            return Err(Error::usage("--join", "only UDP has multicast groups").hint("-u"));
-        }
+        let is_udp = protocol == Protocol::Udp && args.unix.is_none();
+        check_groups(&args.socket, is_udp, "-u")?;
         if args.unix.is_some() && args.seeing.pcap.is_some() {
             return Err(Error::usage("--pcap", "a capture holds IP packets, and --unix has none"));
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::access;
 use super::distinct;
 use super::impair;
-use super::network::{family, lookup, options};
+use super::network::{check_groups, family, lookup, options};
 use super::place::Place;
 use super::proxy;
 use super::seen::{Seen, verbosity};
@@ -219,6 +219,8 @@ impl Forward {
                 return Err(Error::usage(option, why));
             }
         }
+        let is_udp = from.protocol == Protocol::Udp && !from.is_local();
+        check_groups(&args.socket, is_udp, "udp: as FROM")?;
         if args.max_clients == Some(0) {
             return Err(Error::usage("--max-clients", "must be at least 1"));
         }

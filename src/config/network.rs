@@ -19,6 +19,17 @@ pub(super) fn lookup(numeric: bool) -> Lookup {
     if numeric { Lookup::Numeric } else { Lookup::Names }
 }
 
+/// Checks that groups are joined by a UDP socket only; `hint` says how to have one.
+///
+/// # Errors
+/// A usage error.
+pub(super) fn check_groups(args: &SocketArgs, is_udp: bool, hint: &str) -> Result<()> {
+    if args.join.is_empty() || is_udp {
+        return Ok(());
+    }
+    Err(Error::usage("--join", "only UDP has multicast groups").hint(hint))
+}
+
 /// Socket options.
 ///
 /// # Errors

@@ -365,6 +365,8 @@ fn words_that_make_no_sense_are_usage_errors() {
         "forward unix:/tmp/x 80 --allow 127.0.0.1",
         "forward unix:/tmp/x 80 --port-file /tmp/never",
         "forward 0 127.0.0.1:80 -t -u",
+        "forward 0 127.0.0.1:80 --join 239.0.0.1",
+        "forward 0 udp:127.0.0.1:80 --join 239.0.0.1",
     ] {
         let ended = pktcat_line(line).run().expect_code(2);
         assert_eq!(ended.stderr.lines().count(), 1, "{line}: {}", ended.stderr);
