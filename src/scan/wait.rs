@@ -130,6 +130,17 @@ mod tests {
         (waiting.verdict(now, &mut ask), ask)
     }
 
+    /// Two ports were seen open one after the other. The first may have gone meanwhile, so both are asked.
+    fn asked_once_more() -> (Waiting, Instant) {
+        let (mut waiting, now) = waiting(&[1, 2], Wanted::All);
+        waiting.answered(1, OPEN, now);
+        waiting.answered(2, CLOSED, now);
+        assert_eq!(verdict(&mut waiting, now + PAUSE), (Verdict::Wait, vec![2]));
+        waiting.answered(2, OPEN, now + PAUSE);
+        assert_eq!(verdict(&mut waiting, now + PAUSE), (Verdict::Wait, vec![1, 2]));
+        (waiting, now)
+    }
+
     #[test]
     fn a_port_is_asked_again_until_it_is_open() {
         let (mut waiting, now) = waiting(&[1], Wanted::All);
@@ -143,13 +154,7 @@ mod tests {
 
     #[test]
     fn all_have_to_be_open_in_a_row() {
-        let (mut waiting, now) = waiting(&[1, 2], Wanted::All);
-        waiting.answered(1, OPEN, now);
-        waiting.answered(2, CLOSED, now);
-        assert_eq!(verdict(&mut waiting, now + PAUSE), (Verdict::Wait, vec![2]));
-        waiting.answered(2, OPEN, now + PAUSE);
-        // The first may have gone meanwhile.
-        assert_eq!(verdict(&mut waiting, now + PAUSE), (Verdict::Wait, vec![1, 2]));
+        let (mut waiting, now) = asked_once_more();
         waiting.answered(1, CLOSED, now + PAUSE);
         waiting.answered(2, OPEN, now + PAUSE);
         assert_eq!(verdict(&mut waiting, now + PAUSE), (Verdict::Wait, vec![]));
@@ -163,12 +168,7 @@ mod tests {
 
     #[test]
     fn an_answer_from_before_all_were_asked_is_none() {
-        let (mut waiting, now) = waiting(&[1, 2], Wanted::All);
-        waiting.answered(1, OPEN, now);
-        waiting.answered(2, CLOSED, now);
-        assert_eq!(verdict(&mut waiting, now + PAUSE), (Verdict::Wait, vec![2]));
-        waiting.answered(2, OPEN, now + PAUSE);
-        assert_eq!(verdict(&mut waiting, now + PAUSE), (Verdict::Wait, vec![1, 2]));
+        let (mut waiting, now) = asked_once_more();
         assert_eq!(verdict(&mut waiting, now + PAUSE), (Verdict::Wait, vec![]));
         waiting.answered(2, OPEN, now + PAUSE);
         assert_eq!(verdict(&mut waiting, now + PAUSE), (Verdict::Wait, vec![]));
