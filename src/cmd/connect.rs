@@ -20,7 +20,7 @@ use crate::engine::input::Wire;
 use crate::engine::relay::Relay;
 use crate::engine::stream::Stream;
 use crate::error::{Error, Result, Status};
-use crate::io::reactor::Latch;
+use crate::io::latch::Latch;
 use crate::net::address::{Address, HostPort, Lookup, Protocol, port_number};
 use crate::net::local;
 use crate::net::options::Options;

@@ -13,7 +13,7 @@ use crate::engine::expect::{self, Dialogue, Within};
 use crate::engine::input::{Input, InputSource, Wire};
 use crate::engine::output::Output;
 use crate::error::{Error, Result};
-use crate::io::reactor::Latch;
+use crate::io::latch::Latch;
 use crate::io::stdio::{Local, Which};
 use crate::net::address::Protocol;
 use crate::net::options::Options;

@@ -20,12 +20,13 @@ use crate::engine::pace::Pace;
 use crate::engine::pump::{Failure, Pump, STEPS_BETWEEN_LOOKS};
 use crate::engine::relay::Turn;
 use crate::error::{Error, Result, Status};
+use crate::io::latch::Latch;
 use crate::io::progress::Progress;
-use crate::io::reactor::Latch;
 use crate::net::address::Address;
 use crate::observe::journal::Verbosity;
 use crate::observe::tap::Event;
-use crate::run::session::{Lull, Session};
+use crate::run::between::{Between, Lull};
+use crate::run::session::Session;
 use crate::sys::Offload;
 
 /// Room for standard input on its way into datagrams. Unit tests make many relays, and send little.
@@ -224,7 +225,7 @@ impl DatagramRelay {
     }
 
     fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
-        let mut steps = 0;
+        let mut between = Between::new(STEPS_BETWEEN_LOOKS);
         let mut lull = Lull::default();
         loop {
             let now = Instant::now();
@@ -233,16 +234,12 @@ impl DatagramRelay {
                 Err(error) => self.go_on_elsewhere(error, session, now)?,
                 Ok(turn) => turn,
             };
-            steps += 1;
-            match turn {
-                Turn::Over => return Ok(()),
-                Turn::Idle => {
-                    let expected = lull.expected(&session.tap);
-                    session.wait_for(self.deadline(now, congested), expected)?;
-                }
-                Turn::Moved if steps % STEPS_BETWEEN_LOOKS == 0 => session.look()?,
-                Turn::Moved => {}
+            if turn == Turn::Over {
+                return Ok(());
             }
+            between.turns(turn == Turn::Moved, session, |session| {
+                session.wait_for(self.deadline(now, congested), lull.expected(&session.tap))
+            })?;
         }
     }
 
@@ -258,9 +255,6 @@ impl DatagramRelay {
             |error: &Error| matches!(error.status, Status::Refused | Status::Unreachable);
         while is_nobody_there(&error) && self.socket.can_move() {
             let Some(next) = &mut self.others else { break };
-            if session.verbosity == Verbosity::Verbose {
-                session.event(&Event::Detail(&format!("tried {}", error.without_operation())));
-            }
             let (socket, latch, peer) = match next(session) {
                 Ok(Some(next)) => next,
                 Err(end) if matches!(end.status, Status::Stopped(_) | Status::TimedOut) => {

@@ -17,7 +17,8 @@ use crate::engine::pump::{Failure, Pump, STEPS_BETWEEN_LOOKS};
 use crate::engine::stream::Stream;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
-use crate::run::session::{Lull, Session};
+use crate::run::between::{Between, Lull};
+use crate::run::session::Session;
 use crate::sys::Offload;
 
 /// Room for what is under way in one direction. Larger buffers gain nothing; unit tests, which make many
@@ -304,7 +305,7 @@ impl Relay<Input, Output, Stream> {
     }
 
     fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
-        let mut steps = 0;
+        let mut between = Between::new(STEPS_BETWEEN_LOOKS);
         let mut lull = Lull::default();
         loop {
             let now = Instant::now();
@@ -313,16 +314,12 @@ impl Relay<Input, Output, Stream> {
             if self.peer_closed {
                 self.output.close(&mut session.reactor);
             }
-            steps += 1;
-            match turn {
-                Turn::Over => return Ok(()),
-                Turn::Idle => {
-                    let expected = lull.expected(&session.tap);
-                    session.wait_for(self.deadline(now, congested), expected)?;
-                }
-                Turn::Moved if steps % STEPS_BETWEEN_LOOKS == 0 => session.look()?,
-                Turn::Moved => {}
+            if turn == Turn::Over {
+                return Ok(());
             }
+            between.turns(turn == Turn::Moved, session, |session| {
+                session.wait_for(self.deadline(now, congested), lull.expected(&session.tap))
+            })?;
         }
     }
 }

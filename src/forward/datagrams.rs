@@ -27,7 +27,8 @@ use crate::io::progress::Progress;
 use crate::net::address::{Address, Protocol, Route};
 use crate::net::socket;
 use crate::observe::tap::{Event, Forwarded, Link, Tap};
-use crate::run::session::{Lull, Session};
+use crate::run::between::Lull;
+use crate::run::session::Session;
 use crate::setup::target::Target;
 use crate::sys::Offload;
 

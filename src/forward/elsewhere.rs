@@ -7,7 +7,7 @@ use socket2::Socket;
 
 use crate::engine::datagram::Datagram;
 use crate::error::{Error, Result, Status};
-use crate::io::reactor::Latch;
+use crate::io::latch::Latch;
 use crate::net::address::Address;
 use crate::observe::tap::Event;
 use crate::run::session::Session;

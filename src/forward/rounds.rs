@@ -3,6 +3,7 @@
 
 use crate::error::Result;
 use crate::forward::table::Table;
+use crate::run::between::Between;
 use crate::run::session::Session;
 
 /// Turns between two looks at signals, deadlines and readiness while something moves.
@@ -38,19 +39,15 @@ pub(super) trait Rounds {
 /// # Errors
 /// As the forwarder's own, and signals and limits.
 pub(super) fn run_to_end(forwarder: &mut impl Rounds, session: &mut Session) -> Result<()> {
-    let mut turns: u32 = 0;
+    let mut between = Between::new(TURNS_BETWEEN_LOOKS);
     loop {
         let congested = session.is_congested();
         let moved = !congested && forwarder.round(session)?;
         if let Some(result) = forwarder.ended() {
             return result;
         }
-        turns = turns.wrapping_add(1);
-        if !moved {
-            forwarder.wait(congested, session)?;
-        } else if turns.is_multiple_of(TURNS_BETWEEN_LOOKS) {
-            session.look()?;
-        } else {
+        let looked = between.turns(moved, session, |session| forwarder.wait(congested, session))?;
+        if !looked {
             continue;
         }
         let members = forwarder.members();

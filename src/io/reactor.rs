@@ -4,14 +4,12 @@
 //! edge-triggered (epoll(7)). An event sets its [`Latch`]; a caller that gets `EWOULDBLOCK` clears
 //! it.
 
-use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::signal::SigSet;
@@ -19,108 +17,10 @@ use nix::sys::stat::{SFlag, fstat};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals;
 
+use crate::io::latch::Latch;
 use crate::sys;
 
-/// Whether a descriptor may be ready. Both directions start as ready; the first call tells.
-#[derive(Debug)]
-pub(crate) struct Latch {
-    readable: Cell<bool>,
-    writable: Cell<bool>,
-    failed: Cell<bool>,
-    /// Which directions have ended: kqueue(2) tells of each in an event of its own.
-    closed: Cell<(bool, bool)>,
-    /// What the descriptor is watched for.
-    interest: Interest,
-    /// Whether reading is to be tried again after [`RETRY`], because no event will come.
-    retry: Cell<bool>,
-    token: Token,
-}
-
-impl Latch {
-    /// A latch in its first state: ready in both directions.
-    fn always(token: Token, interest: Interest) -> Rc<Self> {
-        Rc::new(Self {
-            readable: Cell::new(true),
-            writable: Cell::new(true),
-            failed: Cell::new(false),
-            closed: Cell::new((false, false)),
-            interest,
-            retry: Cell::new(false),
-            token,
-        })
-    }
-
-    /// A small number that identifies this latch while its descriptor is watched.
-    pub(crate) fn id(&self) -> usize {
-        self.token.0
-    }
-
-    /// Notes which directions an event tells the end of; whether nothing is left of what the descriptor
-    /// is watched for.
-    fn closes(&self, event: &Event) -> bool {
-        let (reading, writing) = self.closed.get();
-        let (reading, writing) =
-            (reading || event.is_read_closed(), writing || event.is_write_closed());
-        self.closed.set((reading, writing));
-        // A pipe that is only written to has no other direction.
-        writing && (reading || !self.interest.is_readable())
-    }
-
-    /// Whether epoll watches the descriptor. It refuses regular files and `/dev/null`, which count
-    /// as always ready.
-    pub(crate) fn is_watched(&self) -> bool {
-        self.token != UNWATCHED
-    }
-
-    /// Whether reading is worth a try.
-    pub(crate) fn readable(&self) -> bool {
-        self.readable.get()
-    }
-
-    /// Whether writing is worth a try.
-    pub(crate) fn writable(&self) -> bool {
-        self.writable.get()
-    }
-
-    /// Whether the other end has hung up or the descriptor has failed since it was registered.
-    pub(crate) fn failed(&self) -> bool {
-        self.failed.get()
-    }
-
-    /// Notes that reading returned `EWOULDBLOCK`. A descriptor that is not watched stays readable.
-    pub(crate) fn not_readable(&self) {
-        self.readable.set(!self.is_watched());
-    }
-
-    /// Notes that reading failed for a reason whose end causes no event: a terminal while this
-    /// process is a background job, or an error that may pass. If the reactor was told to
-    /// [retry](Reactor::retry) this latch, it becomes readable again 250 ms later.
-    pub(crate) fn not_readable_for_now(&self) {
-        self.readable.set(false);
-        self.retry.set(true);
-    }
-
-    /// Notes that writing returned `EWOULDBLOCK`. A descriptor that is not watched stays writable.
-    pub(crate) fn not_writable(&self) {
-        self.writable.set(!self.is_watched());
-    }
-
-    /// A latch that a test sets, as an event would.
-    #[cfg(test)]
-    pub(crate) fn scripted() -> Rc<Self> {
-        Self::always(Token(0), Interest::READABLE.add(Interest::WRITABLE))
-    }
-
-    /// An event: both directions are ready, as far as they are said to be.
-    #[cfg(test)]
-    pub(crate) fn is_ready(&self, readable: bool, writable: bool) {
-        self.readable.set(self.readable() || readable);
-        self.writable.set(self.writable() || writable);
-    }
-}
-
 const SIGNALS: Token = Token(usize::MAX);
-const UNWATCHED: Token = Token(usize::MAX - 1);
 const WAKER: Token = Token(usize::MAX - 2);
 
 /// A signal that the run handles.
@@ -257,7 +157,7 @@ impl Reactor {
         let raw = fd.as_fd().as_raw_fd();
         match self.poll.registry().register(&mut SourceFd(&raw), Token(index), interest) {
             Ok(()) => {
-                let latch = Latch::always(Token(index), interest);
+                let latch = Latch::watched(Token(index), interest);
                 if index == self.latches.len() {
                     self.latches.push(None);
                 }
@@ -269,7 +169,7 @@ impl Reactor {
                     self.free.push(index);
                 }
                 if sys::errno::never_waits(&error) && !is_waited_for(fd) {
-                    return Ok(Latch::always(UNWATCHED, interest));
+                    return Ok(Latch::unwatched(interest));
                 }
                 Err(error)
             }
@@ -285,8 +185,8 @@ impl Reactor {
     /// removes it from epoll (epoll(7)).
     pub(crate) fn release(&mut self, latch: &Latch) {
         if latch.is_watched() {
-            self.latches[latch.token.0] = None;
-            self.free.push(latch.token.0);
+            self.latches[latch.id()] = None;
+            self.free.push(latch.id());
         }
     }
 
@@ -312,8 +212,7 @@ impl Reactor {
     pub(crate) fn wait(&mut self, deadline: Option<Instant>, expected: Expected) -> io::Result<()> {
         let begun = Instant::now();
         let mut timeout = deadline.map(|at| at.saturating_duration_since(begun));
-        for latch in self.retried.iter().filter(|latch| latch.retry.take()) {
-            latch.readable.set(true);
+        if self.retried.iter().filter(|latch| latch.retries()).count() > 0 {
             timeout = Some(timeout.map_or(RETRY, |timeout| timeout.min(RETRY)));
         }
         if expected == Expected::Soon && self.last_wait < SHORT_WAIT {
@@ -372,11 +271,7 @@ impl Reactor {
             if event.token() == SIGNALS {
                 self.woken = true;
             } else if let Some(Some(latch)) = self.latches.get(event.token().0) {
-                let failed = event.is_error() || latch.closes(event);
-                self.woken |= event.is_readable() || failed || !latch.writable();
-                latch.failed.set(latch.failed() || failed);
-                latch.readable.set(latch.readable() || event.is_readable() || failed);
-                latch.writable.set(latch.writable() || event.is_writable() || failed);
+                self.woken |= latch.set(event);
             }
         }
         if self.events.iter().any(|event| event.token() == SIGNALS) {

@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use crate::io::reactor::Latch;
+use crate::io::latch::Latch;
 
 /// The kind of a descriptor that can be spliced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

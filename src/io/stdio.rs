@@ -28,8 +28,9 @@ use nix::sys::socket::MsgFlags;
 use nix::unistd::Whence;
 
 use crate::error::{Error, Result};
+use crate::io::latch::Latch;
 use crate::io::progress::Progress;
-use crate::io::reactor::{Latch, Reactor};
+use crate::io::reactor::Reactor;
 use crate::io::splice_end::{SpliceEnd, SpliceKind};
 use crate::sys;
 
@@ -311,16 +312,9 @@ impl Local {
     /// # Errors
     /// Those of write(2); `BrokenPipe` when the reader has closed its end.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<Progress> {
-        if !self.latch.writable() {
-            return Ok(Progress::Blocked);
-        }
         let most = if self.kind == Kind::File { sys::FILE_PIECE } else { usize::MAX };
-        let result = sys::again(|| self.access.write(&self.fd, bytes, most));
-        let progress = Progress::of_write(result)?;
-        if progress == Progress::Blocked {
-            self.latch.not_writable();
-        }
-        Ok(progress)
+        let write = || self.access.write(&self.fd, bytes, most);
+        self.latch.writing(|| Progress::of_write(sys::again(write)))
     }
 
     /// Writes bytes that are [held back](Self::holds_back); `End` when there are none.
@@ -331,15 +325,8 @@ impl Local {
         if !self.holds_back() {
             return Ok(Progress::End);
         }
-        if !self.latch.writable() {
-            return Ok(Progress::Blocked);
-        }
-        let result = sys::again(|| self.access.flush(&self.fd));
-        let progress = Progress::of_write(result)?;
-        if progress == Progress::Blocked {
-            self.latch.not_writable();
-        }
-        Ok(progress)
+        let flush = || self.access.flush(&self.fd);
+        self.latch.writing(|| Progress::of_write(sys::again(flush)))
     }
 
     fn in_background(&self) -> bool {

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 
 use crate::error::{Error, Result};
-use crate::io::reactor::{Latch, Reactor};
+use crate::io::latch::Latch;
+use crate::io::reactor::Reactor;
 use crate::sys;
 
 /// A timer that the reactor watches.

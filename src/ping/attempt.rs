@@ -11,7 +11,8 @@ use socket2::Socket;
 use super::clock::Departure;
 use super::prober::Answer;
 use crate::error::{Error, Result};
-use crate::io::reactor::{Latch, Reactor};
+use crate::io::latch::Latch;
+use crate::io::reactor::Reactor;
 use crate::sys::errno;
 
 /// A probe to one address under way.

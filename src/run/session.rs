@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use socket2::Socket;
 
 use crate::error::{Error, Result, Status};
-use crate::io::reactor::{Expected, Latch, Reactor, Signal};
+use crate::io::latch::Latch;
+use crate::io::reactor::{Expected, Reactor, Signal};
 use crate::net::address::Protocol;
 use crate::net::local::Name;
 use crate::observe::journal::Verbosity;
@@ -319,25 +320,5 @@ impl Session {
             self.event(&Event::Error(&error));
         }
         error.told()
-    }
-}
-
-/// Guesses from the bytes between two waits whether small messages go back and forth, or bulk data,
-/// or nothing.
-#[derive(Debug, Default)]
-pub(crate) struct Lull {
-    bytes: u64,
-}
-
-/// Up to this many bytes between two waits count as small messages. For bulk data, sleeping is
-/// cheap.
-const SMALL_TALK: u64 = 16 * 1024;
-
-impl Lull {
-    /// [`Expected::Soon`] when some, but not many, bytes have passed since the last call.
-    pub(crate) fn expected(&mut self, tap: &Tap) -> Expected {
-        let now = tap.bytes();
-        let passed = now - std::mem::replace(&mut self.bytes, now);
-        if (1..=SMALL_TALK).contains(&passed) { Expected::Soon } else { Expected::Whenever }
     }
 }

@@ -31,7 +31,8 @@ use crate::io::progress::Progress;
 use crate::net::address::{Address, Protocol};
 use crate::net::socket;
 use crate::observe::tap::{Activity, Event, Link};
-use crate::run::session::{Lull, Session};
+use crate::run::between::{Between, Lull};
+use crate::run::session::Session;
 use crate::setup::accept::Acceptor;
 use crate::setup::places::Places as _;
 
@@ -43,6 +44,9 @@ use service::Service;
 
 pub(crate) use handshakes::Handshakes;
 pub(crate) use state::{Hub, Parts, Settings};
+
+/// Turns between two looks at signals, deadlines and readiness while something moves.
+const TURNS_BETWEEN_LOOKS: u32 = 4;
 
 /// The most clients accepted before connected ones are served again.
 const ACCEPTS_AT_ONCE: usize = 64;
@@ -85,7 +89,7 @@ impl Hub {
     }
 
     fn run_to_end(&mut self, session: &mut Session) -> Result<()> {
-        let mut steps: u32 = 0;
+        let mut between = Between::new(TURNS_BETWEEN_LOOKS);
         let mut lull = Lull::default();
         loop {
             let now = Instant::now();
@@ -108,12 +112,10 @@ impl Hub {
             if self.is_over(now, session.looked_at())? {
                 return self.failure.take().map_or(Ok(()), Err);
             }
-            steps = steps.wrapping_add(1);
-            if !moved {
-                session.wait_for(self.deadline(now, congested), lull.expected(&session.tap))?;
-            } else if steps.is_multiple_of(4) {
-                session.look()?;
-            } else {
+            let looked = between.turns(moved, session, |session| {
+                session.wait_for(self.deadline(now, congested), lull.expected(&session.tap))
+            })?;
+            if !looked {
                 continue;
             }
             for id in session.reactor.fired() {

@@ -8,7 +8,7 @@ use mio::Interest;
 use socket2::Socket;
 
 use crate::error::{Error, Result, Status};
-use crate::io::reactor::Latch;
+use crate::io::latch::Latch;
 use crate::net::access::AccessList;
 use crate::net::address::{Address, Protocol};
 use crate::net::socket;

@@ -15,7 +15,7 @@ use mio::Interest;
 use socket2::Socket;
 
 use crate::error::{Error, Result, Status};
-use crate::io::reactor::Latch;
+use crate::io::latch::Latch;
 use crate::net::address::{Address, Protocol};
 use crate::net::socket;
 use crate::observe::journal::Verbosity;

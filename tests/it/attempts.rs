@@ -66,6 +66,7 @@ fn each_address_without_an_answer_over_udp_is_named() {
         "{}",
         ended.stderr
     );
+    assert_eq!(ended.stderr.matches("tried").count(), 1, "{}", ended.stderr);
 }
 
 fn one_address_is_named_by_its_error_alone() {

@@ -8,7 +8,8 @@ use mio::Interest;
 use socket2::Socket;
 
 use crate::error::{Error, Result, Status};
-use crate::io::reactor::{Latch, Reactor};
+use crate::io::latch::Latch;
+use crate::io::reactor::Reactor;
 use crate::net::address::Protocol;
 use crate::net::options::Options;
 use crate::net::socket;

@@ -11,7 +11,7 @@ use crate::compare::measure::account::At;
 use crate::compare::measure::run::{Runner, Turn};
 use crate::compare::measure::unfragmented::{self, Largest, Search, Step, Unfragmented, Why};
 use crate::error::Result;
-use crate::io::reactor::Latch;
+use crate::io::latch::Latch;
 use crate::net::address::canonical;
 use crate::net::options::Options;
 use crate::net::socket;

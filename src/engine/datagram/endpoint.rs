@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use socket2::Socket;
 
-use crate::io::reactor::Latch;
+use crate::io::latch::Latch;
 use crate::net::address::{Address, Route};
 use crate::net::socket;
 use crate::sys::{Fetch, Offload, Received, Receiver, SendOutcome, Sender};

@@ -2,8 +2,8 @@
 //! peer, and the run goes on.
 
 use crate::error::{Error, Result};
+use crate::io::latch::Latch;
 use crate::io::progress::Progress;
-use crate::io::reactor::Latch;
 use crate::observe::tap::{Event, Tap};
 
 #[derive(Debug)]

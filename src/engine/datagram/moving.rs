@@ -7,7 +7,7 @@ use socket2::Socket;
 use super::{Datagram, KnownPeers};
 use crate::engine::repeat::Repeat;
 use crate::error::Result;
-use crate::io::reactor::Latch;
+use crate::io::latch::Latch;
 use crate::net::address::Address;
 
 impl Datagram {

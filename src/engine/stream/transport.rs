@@ -12,8 +12,8 @@ use std::rc::Rc;
 use nix::sys::socket::{self as calls, MsgFlags};
 use socket2::Socket;
 
+use crate::io::latch::Latch;
 use crate::io::progress::Progress;
-use crate::io::reactor::Latch;
 use crate::io::splice_end::{SpliceEnd, SpliceKind};
 use crate::net::{keepalive, socket};
 use crate::sys::{self, TcpCounts, TcpState};
@@ -43,16 +43,7 @@ impl Transport {
     /// # Errors
     /// When the connection is broken.
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Progress> {
-        if !self.latch.readable() {
-            return Ok(Progress::Blocked);
-        }
-        let fd = self.socket.as_raw_fd();
-        let progress =
-            Progress::of_read(sys::again(|| Ok(calls::recv(fd, buffer, MsgFlags::empty())?)))?;
-        if progress == Progress::Blocked {
-            self.latch.not_readable();
-        }
-        Ok(progress)
+        self.receive_by(buffer, MsgFlags::empty())
     }
 
     /// Shows what has come and leaves it to be received; `End` at the peer's FIN.
@@ -60,16 +51,12 @@ impl Transport {
     /// # Errors
     /// When the connection is broken.
     pub(crate) fn peek(&self, buffer: &mut [u8]) -> io::Result<Progress> {
-        if !self.latch.readable() {
-            return Ok(Progress::Blocked);
-        }
+        self.receive_by(buffer, MsgFlags::MSG_PEEK)
+    }
+
+    fn receive_by(&self, buffer: &mut [u8], flags: MsgFlags) -> io::Result<Progress> {
         let fd = self.socket.as_raw_fd();
-        let progress =
-            Progress::of_read(sys::again(|| Ok(calls::recv(fd, buffer, MsgFlags::MSG_PEEK)?)))?;
-        if progress == Progress::Blocked {
-            self.latch.not_readable();
-        }
-        Ok(progress)
+        self.latch.reading(|| Progress::of_read(sys::again(|| Ok(calls::recv(fd, buffer, flags)?))))
     }
 
     /// Sends what there is room for.
@@ -77,17 +64,10 @@ impl Transport {
     /// # Errors
     /// When the connection is broken.
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<Progress> {
-        if !self.latch.writable() {
-            return Ok(Progress::Blocked);
-        }
         let fd = self.socket.as_raw_fd();
         // A broken connection is reported by the error, so SIGPIPE is not wanted.
-        let progress =
-            Progress::of_write(sys::again(|| Ok(calls::send(fd, bytes, sys::NO_SIGNAL)?)))?;
-        if progress == Progress::Blocked {
-            self.latch.not_writable();
-        }
-        Ok(progress)
+        let send = || Ok(calls::send(fd, bytes, sys::NO_SIGNAL)?);
+        self.latch.writing(|| Progress::of_write(sys::again(send)))
     }
 
     /// Sends of these pieces, in their order, what there is room for.
@@ -95,17 +75,9 @@ impl Transport {
     /// # Errors
     /// When the connection is broken.
     pub(crate) fn send_pieces(&self, pieces: &[IoSlice<'_>]) -> io::Result<Progress> {
-        if !self.latch.writable() {
-            return Ok(Progress::Blocked);
-        }
         let fd = self.socket.as_raw_fd();
-        let progress = Progress::of_write(sys::again(|| {
-            Ok(calls::sendmsg::<()>(fd, pieces, &[], sys::NO_SIGNAL, None)?)
-        }))?;
-        if progress == Progress::Blocked {
-            self.latch.not_writable();
-        }
-        Ok(progress)
+        let send = || Ok(calls::sendmsg::<()>(fd, pieces, &[], sys::NO_SIGNAL, None)?);
+        self.latch.writing(|| Progress::of_write(sys::again(send)))
     }
 
     /// Whether receiving has met nothing more for now.

@@ -10,8 +10,8 @@ use crate::engine::flow::{BULK, Sink as _};
 use crate::engine::framing::Assembler;
 use crate::engine::stream::Stream;
 use crate::error::Result;
+use crate::io::latch::Latch;
 use crate::io::progress::Progress;
-use crate::io::reactor::Latch;
 use crate::observe::tap::Link;
 
 /// Bytes in the queue of a client. The queues of many clients share the memory of one piece.

@@ -12,8 +12,8 @@ use fastrand::Rng;
 use crate::engine::batch::Batch;
 use crate::engine::flow::{Allowance, BULK, Sink, Source};
 use crate::error::{Error, Result, Status};
+use crate::io::latch::Latch;
 use crate::io::progress::Progress;
-use crate::io::reactor::Latch;
 use crate::io::splice_end::{SpliceEnd, SpliceKind};
 
 /// The most bytes that a source has, and then some.
