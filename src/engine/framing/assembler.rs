@@ -18,6 +18,8 @@ pub struct Assembler {
     /// Bytes of input seen in whole frames.
     offset: u64,
     hex: HexState,
+    /// What came that is no message: nobody can tell where behind it the next one begins.
+    fault: Option<Box<Malformed>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,6 +44,7 @@ impl Assembler {
             column: 1,
             offset: 0,
             hex: HexState::default(),
+            fault: None,
         }
     }
 
@@ -67,10 +70,11 @@ impl Assembler {
     /// Takes the next bytes and hands every message that they complete to `message`.
     ///
     /// # Errors
-    /// At the first byte that cannot belong to a message, or that makes one too long. Messages
-    /// before it have been handed out; nothing of the faulty one has.
+    /// At the first byte that cannot belong to a message, or that makes one too long, and from then
+    /// on. Messages before it have been handed out; nothing of the faulty one has, or will be.
     pub fn feed(&mut self, bytes: &[u8], mut message: impl FnMut(&[u8])) -> Result<(), Malformed> {
-        match self.format {
+        self.check()?;
+        let fed = match self.format {
             Format::Raw => {
                 if !bytes.is_empty() {
                     message(bytes);
@@ -80,14 +84,20 @@ impl Assembler {
             Format::Lines => self.feed_lines(bytes, message),
             Format::Hex => self.feed_hex(bytes, message),
             Format::Frames => self.feed_frames(bytes, message),
+        };
+        if let Err(fault) = &fed {
+            self.partial = Vec::new();
+            self.fault = Some(Box::new(fault.clone()));
         }
+        fed
     }
 
     /// The input has ended: hands out a last line that has no newline.
     ///
     /// # Errors
-    /// When the input ends inside a byte or a frame.
+    /// When the input ends inside a byte or a frame, or held what is no message.
     pub fn finish(&mut self, mut message: impl FnMut(&[u8])) -> Result<(), Malformed> {
+        self.check()?;
         match self.format {
             Format::Raw => {}
             Format::Lines => {
@@ -108,6 +118,10 @@ impl Assembler {
         }
         self.partial.clear();
         Ok(())
+    }
+
+    fn check(&self) -> Result<(), Malformed> {
+        self.fault.as_deref().map_or(Ok(()), |fault| Err(fault.clone()))
     }
 
     fn text_error(&self, column: u64, why: impl Into<String>) -> Malformed {

@@ -80,7 +80,7 @@ fn is_read_back(format: Format, messages: &[Vec<u8>]) {
     assert_eq!(assembled(format, limit, [&written[..]]), (messages.to_vec(), None));
 }
 
-/// The messages in these pieces, up to the first error.
+/// The messages in these pieces, up to the first error: nothing that comes behind it is a message.
 fn assembled<'a>(
     format: Format,
     limit: usize,
@@ -89,9 +89,15 @@ fn assembled<'a>(
     let mut assembler = Assembler::new(format, limit);
     let mut messages = Vec::new();
     let mut keep = |message: &[u8]| messages.push(message.to_vec());
-    let fed = pieces.into_iter().try_for_each(|piece| assembler.feed(piece, &mut keep));
-    let error = fed.and_then(|()| assembler.finish(&mut keep)).err();
-    (messages, error)
+    let mut error: Option<Malformed> = None;
+    for piece in pieces {
+        let fault = assembler.feed(piece, &mut keep).err();
+        assert!(error.is_none() || error == fault, "{error:?}, and then {fault:?}");
+        error = fault;
+    }
+    let fault = assembler.finish(&mut keep).err();
+    assert!(error.is_none() || error == fault, "{error:?}, and then {fault:?}");
+    (messages, fault)
 }
 
 /// Hosts and ports, one or two words on lines of their own.
