@@ -9,7 +9,6 @@ use crate::engine::ends::{
     Sending, Subject, Verdict, closes_sending,
 };
 use crate::engine::expect::{self, Heard, Prospect};
-use crate::engine::flow::Sink as _;
 use crate::engine::input::Input;
 use crate::engine::output::Output;
 use crate::engine::pace::Pace;
@@ -288,9 +287,9 @@ impl Relay<Input, Output, Stream> {
             self.down.deliver_the_rest(&mut peer, &mut self.output, Instant::now());
         }
         if !self.peer_closed {
-            let whole = self.output.finish();
+            self.output.leave_off();
             let written = self.output.write_out(session, &result);
-            result = result.and(whole).and(written);
+            result = result.and(written);
         }
         if let Some(dialogue) = &self.dialogue {
             result = dialogue.borrow().settle(result, self.output.has_enough());

@@ -7,6 +7,7 @@ mod signals;
 mod streams;
 mod suspended;
 mod times;
+mod unfinished;
 
 use std::net::TcpStream;
 
@@ -22,6 +23,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     tests.extend(streams::tests());
     tests.extend(suspended::tests());
     tests.extend(times::tests());
+    tests.extend(unfinished::tests());
     tests
 }
 
