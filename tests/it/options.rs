@@ -27,6 +27,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         keepalive_sets_a_timer,
         delay_and_the_rest_change_no_byte,
         words_that_make_no_sense_are_usage_errors,
+        what_is_too_much_is_called_that,
     ]
 }
 
@@ -262,4 +263,25 @@ fn a_listener_for_both_protocols_joins_a_group() {
     let server = listening(pktcat_line("listen -t -u -k --join 239.255.7.4%lo 0.0.0.0 0"));
     send_to_v4_group([239, 255, 7, 4], server.port());
     assert_eq!(server.wait_stdout(12), b"to the group");
+}
+
+/// Each of these has the status 2, and one line with this in it.
+fn complaints(cases: &[(&[&str], &str)]) {
+    for (words, told) in cases {
+        let ended = pktcat(*words).run().expect_code(2);
+        assert!(ended.stderr.contains(told), "{words:?}: {}", ended.stderr);
+        assert_eq!(ended.stderr.lines().count(), 1, "{words:?}: {}", ended.stderr);
+    }
+}
+
+fn what_is_too_much_is_called_that() {
+    let large = "99999999999999999999";
+    complaints(&[
+        (&["listen", "--queue", &format!("{large}k"), "0"], "the number is too large"),
+        (&["connect", "--rate", large, "127.0.0.1", "9"], "the number is too large"),
+        (&["forward", "--impair", &format!("rate={large}M"), "0", "9"], "the number is too large"),
+        (&["forward", "--impair", &format!("seed={large}"), "0", "9"], "18446744073709551615"),
+        (&["listen", "--timeout", large, "0"], "longer than a thousand years"),
+        (&["ping", "-w", &format!("{large}h"), "127.0.0.1", "9"], "longer than a thousand years"),
+    ]);
 }
