@@ -49,7 +49,11 @@ fn check(args: &ConnectArgs, place: &Place, payloads: &MessageArgs) -> Result<()
         return Err(rules::no_port("--source-port").hint("-s PATH gives it a name"));
     }
     let own = match (&args.source, place) {
-        (None, _) | (_, Place::Internet(_)) => None,
+        (None, _) => None,
+        (Some(host), Place::Internet(_)) => {
+            rules::named("--source", host)?;
+            None
+        }
         (Some(path), Place::Unix(_)) => Some(Place::local("--source ", Path::new(path))?),
     };
     rules::tag(args.tag, args.common.output)?;

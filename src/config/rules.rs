@@ -77,3 +77,12 @@ pub(super) fn capture(pcap: Option<&Path>, local: Option<&str>) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+/// Checks that a word which names something is not empty, as it is when a script's variable was never
+/// set.
+///
+/// # Errors
+/// A usage error.
+pub(super) fn named(option: &str, word: &str) -> Result<()> {
+    if word.is_empty() { Err(Error::usage(option, "is empty")) } else { Ok(()) }
+}

@@ -27,6 +27,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         keepalive_sets_a_timer,
         delay_and_the_rest_change_no_byte,
         words_that_make_no_sense_are_usage_errors,
+        a_word_that_is_empty_is_a_usage_error_and_says_so,
         what_is_too_much_is_called_that,
     ]
 }
@@ -272,6 +273,23 @@ fn complaints(cases: &[(&[&str], &str)]) {
         assert!(ended.stderr.contains(told), "{words:?}: {}", ended.stderr);
         assert_eq!(ended.stderr.lines().count(), 1, "{words:?}: {}", ended.stderr);
     }
+}
+
+fn a_word_that_is_empty_is_a_usage_error_and_says_so() {
+    complaints(&[
+        // An empty name would mean any interface, which is what the option is there to prevent.
+        (&["listen", "--device", "", "--timeout", "0", "127.0.0.1", "0"], "--device: is empty"),
+        (&["forward", "--device", "", "--timeout", "0", "0", "127.0.0.1:9"], "--device: is empty"),
+        (&["connect", "-s", "", "127.0.0.1", "9"], "--source: is empty"),
+        (&["connect", "-U", "path", "-s", ""], "--source : the path is missing"),
+        (&["listen", "--allow", "", "--timeout", "0", "127.0.0.1", "0"], "--allow: is empty"),
+        (&["forward", "--deny", "", "--timeout", "0", "0", "127.0.0.1:9"], "--deny: is empty"),
+        (&["listen", "--queue", "", "0"], "write it as 1400"),
+        (&["listen", "--timeout", "", "0"], "write it as 250ms"),
+        (&["forward", "--impair", "rate=", "0", "9"], "write it as 10M"),
+        (&["forward", "--impair", "slice=", "0", "9"], "write it as 1400"),
+        (&["forward", "--impair", "delay=", "0", "9"], "write it as 250ms"),
+    ]);
 }
 
 fn what_is_too_much_is_called_that() {
