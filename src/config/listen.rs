@@ -12,7 +12,7 @@ use super::messages::{Texts, hex};
 use super::place::Place;
 use super::rules;
 use super::tls::{self, TlsListener, Under};
-use crate::cli::{CommonArgs, ListenArgs, MessageArgs};
+use crate::cli::{CommonArgs, FormatArg, ListenArgs, MessageArgs};
 use crate::error::{Error, Result};
 use crate::net::access::AccessList;
 use crate::observe::report::Leaving;
@@ -123,7 +123,22 @@ fn passing(args: &ListenArgs) -> Option<&'static str> {
         ("--send-hex", !common.send_hex.is_empty()),
         ("--send-only", common.send_only),
         ("--tag", args.tag),
+        ("--input", common.input != FormatArg::Raw),
+        ("--output", common.output != FormatArg::Raw),
+        ("--datagram-size", common.datagram_size.is_some()),
+        ("--until-fin", common.until_fin),
+        ("--no-shutdown", common.no_shutdown),
+        ("--queue", args.queue.is_some()),
+        ("--to-all", args.to_all),
     ];
+    options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+}
+
+/// The first given option for messages to be sent.
+fn sending(args: &ListenArgs) -> Option<&'static str> {
+    let ListenArgs { common, .. } = args;
+    let options =
+        [("--send", !common.send.is_empty()), ("--send-hex", !common.send_hex.is_empty())];
     options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
 }
 
@@ -228,6 +243,11 @@ impl Listen {
         {
             return Err(Error::usage(option, "a dialogue is with one peer")
                 .hint("without -k, and with nothing else that answers"));
+        }
+        if !task.sends_input()
+            && let Some(option) = sending(args)
+        {
+            return Err(Error::usage(option, "is not sent by a listener that answers by itself"));
         }
         rules::max_clients(args.max_clients)
     }
