@@ -134,12 +134,19 @@ fn passing(args: &ListenArgs) -> Option<&'static str> {
     options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
 }
 
-/// The first given option for messages to be sent.
-fn sending(args: &ListenArgs) -> Option<&'static str> {
+/// The first given option about what is sent besides answers, and why it does not go with a listener that
+/// answers by itself.
+fn sending(args: &ListenArgs) -> Option<(&'static str, &'static str)> {
     let ListenArgs { common, .. } = args;
-    let options =
-        [("--send", !common.send.is_empty()), ("--send-hex", !common.send_hex.is_empty())];
-    options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+    let message = "is not sent by a listener that answers by itself";
+    let pace = "is the pace of what is sent from stdin, and a listener that answers by itself sends none of it";
+    let options = [
+        ("--send", !common.send.is_empty(), message),
+        ("--send-hex", !common.send_hex.is_empty(), message),
+        ("--interval", common.interval.is_some(), pace),
+        ("--rate", common.rate.is_some(), pace),
+    ];
+    options.into_iter().find(|(_, given, _)| *given).map(|(option, _, why)| (option, why))
 }
 
 /// Checks that no file is named twice.
@@ -245,9 +252,9 @@ impl Listen {
                 .hint("without -k, and with nothing else that answers"));
         }
         if !task.sends_input()
-            && let Some(option) = sending(args)
+            && let Some((option, why)) = sending(args)
         {
-            return Err(Error::usage(option, "is not sent by a listener that answers by itself"));
+            return Err(Error::usage(option, why));
         }
         rules::max_clients(args.max_clients)
     }
