@@ -59,7 +59,7 @@ impl Script {
     fn messages(&self) -> Result<Messages> {
         Ok(match self {
             Self::Generated(size) => Messages::Generated(Generator::new(*size)),
-            Self::Given(given, _) => Messages::Given(given.read()?),
+            Self::Given(given, _) => Messages::Given(Box::new(given.read()?)),
         })
     }
 

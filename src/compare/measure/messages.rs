@@ -250,7 +250,7 @@ pub(crate) enum Messages {
     /// Generated messages.
     Generated(Generator),
     /// The user's own.
-    Given(MessageReader),
+    Given(Box<MessageReader>),
 }
 
 impl Messages {
