@@ -6,7 +6,7 @@ use mio::Interest;
 use socket2::Socket;
 
 use crate::engine::datagram::Datagram;
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::io::latch::Latch;
 use crate::net::address::Address;
 use crate::observe::tap::Event;
@@ -46,10 +46,9 @@ pub(super) fn go_on(
     session: &mut Session,
 ) -> Result<()> {
     loop {
-        let nobody_there = matches!(error.status, Status::Refused | Status::Unreachable);
         let Some(tried) = socket.target().cloned() else { return Err(error) };
         let is_name = to.after(&tried).is_some() || to.is_last_of_several(&tried);
-        if !nobody_there || !is_name || socket.activity().arrived > 0 {
+        if !error.status.says_nobody_is_there() || !is_name || socket.activity().arrived > 0 {
             return Err(error);
         }
         let next = to.after(&tried);
@@ -60,8 +59,7 @@ pub(super) fn go_on(
         if is_over {
             socket.keep_nothing();
         } else {
-            let tried = format!("tried {}", error.without_operation());
-            session.event(&Event::Detail(&tried));
+            session.tell_tried(&error);
         }
         let (old, old_latch, resent) = socket.move_to(Rc::new(new), latch, peer);
         session.leave(&old, &old_latch);
