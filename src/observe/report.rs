@@ -174,14 +174,18 @@ pub(crate) fn summary(counters: &Summary) -> String {
         counted(counters.received_messages, into),
         ByteSize(rate as u64).display().iec(),
     );
-    if counters.protocol == Protocol::Udp {
-        let Summary { kernel_drops, cut, peers, .. } = counters;
-        let _ = write!(line, ", kernel drops {kernel_drops}, cut {cut}, peers {peers}");
-        if counters.ignored > 0 {
-            let _ = write!(line, ", ignored {}", counters.ignored);
-        }
-        if counters.unsent > 0 {
-            let _ = write!(line, ", not sent {}", counters.unsent);
+    let Summary { kernel_drops, cut, peers, ignored, unsent, .. } = *counters;
+    let is_udp = counters.protocol == Protocol::Udp;
+    // A forwarder leads streams to datagrams, too, of which only losses are told.
+    for (what, count, is_told) in [
+        ("kernel drops", kernel_drops, is_udp || kernel_drops > 0),
+        ("cut", cut, is_udp || cut > 0),
+        ("peers", peers, is_udp),
+        ("ignored", ignored, ignored > 0),
+        ("not sent", unsent, unsent > 0),
+    ] {
+        if is_told {
+            let _ = write!(line, ", {what} {count}");
         }
     }
     add_connections(&mut line, &counters.connections);
