@@ -142,6 +142,7 @@ impl Forwarder {
                 let deadline = joined.deadline(now);
                 self.members.set_yielding(place, joined.half_closed_since());
                 let idle = self.idle_limit(joined.activity(), &mut member.idle, now);
+                let idle = idle.filter(|_| !joined.is_under_way(now));
                 match idle.filter(|limit| limit.is_over(looked_at)) {
                     Some(limit) => {
                         joined.reset();
@@ -165,9 +166,11 @@ impl Forwarder {
         let Stage::Crossing(crossing) = &mut member.stage else { return Next::Gone };
         let looked_at = session.looked_at();
         let name = member.link.client_name();
-        let to = &self.settings.to;
+        let (to, refusals) = (&self.settings.to, &mut self.refusals);
         let tell = |far: &mut Datagram, error: Error| {
-            if let Err(error) = elsewhere::go_on(far, to, error, session) {
+            if let Err(error) = elsewhere::go_on(far, to, error, session)
+                && refusals.add(looked_at).is_some()
+            {
                 session.event(&Event::Error(&error.about(format!("for {name}"))));
             }
         };
@@ -297,15 +300,21 @@ impl Forwarder {
                 self.failed(error, seen, Closed::Untold, session);
                 return Next::Gone;
             }
-            Some(error) if self.settings.once => self.result = Err(error),
-            Some(error) => {
-                let number = member.link.client_number();
-                session.event(&Event::Detail(&format!("#{number} {error}")));
-            }
+            Some(error) => self.broke(error, &member.link, session),
             None => {}
         }
         session.event(&Event::Closed(seen));
         Next::Gone
+    }
+
+    /// One of the two connections broke.
+    pub(super) fn broke(&mut self, error: Error, link: &Link, session: &mut Session) {
+        if self.settings.once {
+            self.result = Err(error);
+        } else {
+            let number = link.client_number();
+            session.event(&Event::Detail(&format!("#{number} {error}")));
+        }
     }
 }
 
