@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::datagram::Datagram;
 use crate::error::{Error, Result};
-use crate::forward::impair::Lines;
+use crate::forward::impair::{Lines, Way};
 use crate::forward::messages::{MessageStream, Queue};
 use crate::net::address::Route;
 use crate::observe::tap::{Link, Tap};
@@ -25,6 +25,8 @@ pub(super) struct Association {
     pub answered: bool,
     /// What the network said last, if nothing has come since.
     pub refused: Option<Error>,
+    /// Why nothing more comes from TO's stream: what it said before arrives first.
+    pub broken: Option<Error>,
 }
 
 /// The side of TO.
@@ -79,6 +81,11 @@ impl Association {
     /// How many datagrams wait for a stream.
     pub(super) fn queued(&self) -> usize {
         self.queue().map_or(0, Queue::len)
+    }
+
+    /// Whether nothing of TO's is on its way to the client.
+    pub(super) fn has_answered_all(&self) -> bool {
+        self.lines.as_ref().is_none_or(|lines| lines.is_clear(Way::Down))
     }
 
     /// How many datagrams are lost when it goes now.

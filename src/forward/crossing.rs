@@ -27,6 +27,8 @@ pub(super) struct Crossing {
     lines: Option<Box<Lines>>,
     /// When the client's FIN came.
     ended: Option<Instant>,
+    /// Why nothing more comes from the client: what it said before is sent first.
+    broken: Option<Error>,
     /// When something passed last, either way.
     last: Instant,
     tap: Rc<Tap>,
@@ -52,7 +54,8 @@ impl Crossing {
         tap: Rc<Tap>,
         now: Instant,
     ) -> Self {
-        Self { client, far, up: Batch::new(0), lines, ended: None, last: now, tap }
+        let (up, ended, broken) = (Batch::new(0), None, None);
+        Self { client, far, up, lines, ended, broken, last: now, tap }
     }
 
     pub(super) fn client(&self) -> &MessageStream {
@@ -128,8 +131,13 @@ impl Crossing {
         datagrams: &mut Batch,
         tell: &mut impl FnMut(&mut Datagram, Error),
     ) -> Result<bool> {
-        let mut moved = self.client.flush(|_| {})?;
-        let mut received = Ok(Progress::Blocked);
+        if self.broken.is_some() {
+            return self.send_the_rest(tell);
+        }
+        let mut moved = match self.client.flush(|_| {}) {
+            Ok(moved) => moved,
+            Err(error) => return self.broke(error, tell),
+        };
         if self.up.is_empty() && self.ended.is_none() {
             let (up, lines, now) = (&mut self.up, &mut self.lines, Instant::now());
             let take = |message: &[u8]| {
@@ -137,19 +145,18 @@ impl Crossing {
                     up.push(&[message]);
                 }
             };
-            received = self.client.receive(room, take);
+            match self.client.receive(room, take) {
+                Ok(Progress::Moved(_)) => moved = true,
+                Ok(Progress::Blocked) => {}
+                Ok(Progress::End) => {
+                    self.ended = Some(Instant::now());
+                    moved = true;
+                }
+                Err(error) => return self.broke(error, tell),
+            }
         }
         self.take_arrived();
         moved |= self.send(tell);
-        // The messages before what is none have been sent.
-        match received? {
-            Progress::Moved(_) => moved = true,
-            Progress::Blocked => {}
-            Progress::End => {
-                self.ended = Some(Instant::now());
-                moved = true;
-            }
-        }
         if self.client.queue().has_room() {
             match self.far.fill(datagrams) {
                 Ok(Progress::Moved(_)) => {
@@ -171,7 +178,31 @@ impl Crossing {
                 }
             }
         }
-        Ok(moved | self.client.flush(|_| {})?)
+        match self.client.flush(|_| {}) {
+            Ok(flushed) => Ok(moved | flushed),
+            Err(error) => self.broke(error, tell),
+        }
+    }
+
+    /// Nothing more comes from the client.
+    fn broke(&mut self, error: Error, tell: &mut impl FnMut(&mut Datagram, Error)) -> Result<bool> {
+        self.broken = Some(error);
+        self.send_the_rest(tell)
+    }
+
+    /// Sends what the client has said before it broke, or before what is no message.
+    ///
+    /// # Errors
+    /// That of the client, once all is sent.
+    fn send_the_rest(&mut self, tell: &mut impl FnMut(&mut Datagram, Error)) -> Result<bool> {
+        self.take_arrived();
+        let moved = self.send(tell);
+        let is_sent =
+            self.up.is_empty() && self.lines.as_ref().is_none_or(|lines| lines.is_clear(Way::Up));
+        match self.broken.take_if(|_| is_sent) {
+            Some(error) => Err(error),
+            None => Ok(moved),
+        }
     }
 
     /// Takes what has passed the bad network.

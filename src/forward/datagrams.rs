@@ -262,7 +262,8 @@ impl DatagramForwarder {
         let link = Rc::new(link);
         let (route, last) = (from.clone(), now);
         let lines = self.settings.impairment.lines(number);
-        let member = Association { route, link, far, lines, last, answered: false, refused: None };
+        let (answered, refused, broken) = (false, None, None);
+        let member = Association { route, link, far, lines, last, answered, refused, broken };
         let place = self.members.add(Box::new(member));
         if let Some(latch) = latch {
             self.members.own(latch, place);

@@ -17,6 +17,7 @@ use crate::util::{Running, eventually, net, pktcat, pktcat_line, proc};
 
 mod addresses;
 mod datagrams;
+mod faulty;
 mod idle;
 mod impaired;
 mod load;
@@ -50,6 +51,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     ];
     all.extend(addresses::tests());
     all.extend(datagrams::tests());
+    all.extend(faulty::tests());
     all.extend(idle::tests());
     all.extend(impaired::tests());
     all.extend(secured::tests());

@@ -138,6 +138,9 @@ impl DatagramForwarder {
         is_idle: bool,
         session: &mut Session,
     ) -> Next {
+        if member.broken.is_some() {
+            return self.end_broken(member, session);
+        }
         let Far::Messages(stream) = &mut member.far else { return Next::Wait };
         let (down, link) = (&mut self.down, &member.link);
         let mut any = false;
@@ -159,7 +162,7 @@ impl DatagramForwarder {
             Ok(Progress::Moved(_)) => Next::Moved,
             Ok(Progress::Blocked | Progress::End) if any => Next::Moved,
             // The next datagram gets a connection of its own.
-            Ok(Progress::End) if member.queued() == 0 => Next::Gone,
+            Ok(Progress::End) if member.queued() == 0 && member.has_answered_all() => Next::Gone,
             Ok(Progress::Blocked | Progress::End) if is_idle => {
                 self.give_up_stalled(member, session);
                 Next::Gone
@@ -167,10 +170,21 @@ impl DatagramForwarder {
             // Who has sent a FIN may go on reading.
             Ok(Progress::Blocked | Progress::End) => Next::Wait,
             Err(error) => {
-                refused(&mut self.front, &self.settings, member, error, session);
-                Next::Gone
+                member.broken = Some(error);
+                self.end_broken(member, session)
             }
         }
+    }
+
+    /// Lets a client go whose stream has broken, once it has got what was said before that.
+    fn end_broken(&mut self, member: &mut Association, session: &mut Session) -> Next {
+        if !member.has_answered_all() {
+            return Next::Wait;
+        }
+        if let Some(error) = member.broken.take() {
+            refused(&mut self.front, &self.settings, member, error, session);
+        }
+        Next::Gone
     }
 
     /// Tells of what is lost when a client is forgotten whose stream has taken nothing for too long.
