@@ -55,9 +55,7 @@ struct Ready {
 }
 
 fn prepare(config: &Forward, session: &mut Session) -> Result<Ready> {
-    if let Place::Internet(target) = &config.from.place {
-        target.port_number(config.from.protocol)?;
-    }
+    check::forward(config)?;
     let names = config.names();
     let access = config.access(|host| resolve::resolve_host(session, host, 0, names, None))?;
     let place = match &config.proxy {
