@@ -239,7 +239,7 @@ impl Forwarder {
                 return;
             }
         };
-        let own = Rc::new(Link::new(Protocol::Tcp, near, peer));
+        let own = Rc::new(Link::new(Protocol::Tcp, near, peer).numbered(self.came));
         let client = Stream::new(socket, Rc::clone(&latch), own, Rc::clone(&self.unheard));
         if let Some(format) = self.settings.datagrams {
             self.cross(client, link, format, session);
