@@ -173,7 +173,7 @@ impl Forwarder {
                 Stage::Joined(tunnel) => tunnel.reset(),
                 Stage::Crossing(crossing) => {
                     session.tap.unsent(crossing.unsent());
-                    crossing.client().stream().abort();
+                    crossing.reset();
                 }
             }
             session.event(&Event::Closed(member.seen()));

@@ -131,6 +131,9 @@ impl Link {
             own.bytes.set(earlier.bytes.get());
             own.messages.set(earlier.messages.get());
         }
+        if let Some(side) = before.course.closed_first() {
+            self.course.closed_by(side);
+        }
     }
 
     /// The same link, where what passes does not pass here, and nobody has counted it yet.

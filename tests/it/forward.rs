@@ -16,6 +16,7 @@ use crate::util::harness::Need;
 use crate::util::{Running, eventually, net, pktcat, pktcat_line, proc};
 
 mod addresses;
+mod crossings;
 mod datagrams;
 mod idle;
 mod impaired;
@@ -50,6 +51,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         the_port_is_written_to_a_file,
     ];
     all.extend(addresses::tests());
+    all.extend(crossings::tests());
     all.extend(datagrams::tests());
     all.extend(idle::tests());
     all.extend(impaired::tests());

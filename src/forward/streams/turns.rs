@@ -165,10 +165,14 @@ impl Forwarder {
         let Stage::Crossing(crossing) = &mut member.stage else { return Next::Gone };
         let looked_at = session.looked_at();
         let name = member.link.client_name();
-        let to = &self.settings.to;
+        let (to, once) = (&self.settings.to, self.settings.once);
+        let mut refusal = None;
         let tell = |far: &mut Datagram, error: Error| {
-            if let Err(error) = elsewhere::go_on(far, to, error, session) {
-                session.event(&Event::Error(&error.about(format!("for {name}"))));
+            match elsewhere::go_on(far, to, error, session) {
+                Ok(()) => {}
+                // The run may end with it, and is told of once.
+                Err(error) if once => refusal = Some(error),
+                Err(error) => session.event(&Event::Error(&error.about(format!("for {name}")))),
             }
         };
         let before = crossing.far().latch().id();
@@ -180,11 +184,20 @@ impl Forwarder {
         if let Some(more) = crossing.hits() {
             session.tap.impaired(more);
         }
+        if let Some(refusal) = refusal {
+            crossing.keep(refusal);
+        }
         match turn {
             Turn::Moved => Next::Again(member),
-            Turn::Done => self.gone(*member, None, session),
+            Turn::Done => {
+                let refusal = crossing.take_refusal();
+                self.gone(*member, refusal, session)
+            }
             Turn::Broken(error) => {
-                crossing.client().stream().abort();
+                crossing.reset();
+                if let Some(refusal) = crossing.take_refusal() {
+                    session.event(&Event::Error(&refusal.about(format!("for {name}"))));
+                }
                 self.gone(*member, Some(error), session)
             }
             Turn::Idle => {
@@ -192,8 +205,10 @@ impl Forwarder {
                 let idle =
                     crossing.idle_since().map(|since| Limit::new("--idle-timeout", idle, since));
                 if let Some(limit) = idle.filter(|limit| limit.is_over(looked_at)) {
-                    crossing.client().stream().abort();
-                    return self.gone(*member, Some(limit.error("nothing has passed")), session);
+                    crossing.reset();
+                    let silence = limit.error("nothing has passed");
+                    let error = crossing.take_refusal().unwrap_or(silence);
+                    return self.gone(*member, Some(error), session);
                 }
                 let idle = idle.map(|limit| limit.at());
                 let due = [crossing.deadline(), idle].into_iter().flatten().min();
@@ -290,10 +305,8 @@ impl Forwarder {
             tunnel.conclude();
         }
         let seen = member.release(session);
-        let is_joined = matches!(member.stage, Stage::Joined(_) | Stage::Crossing(_));
         match error {
-            // The connections stand: it is our system that failed, or what came was no message.
-            Some(error) if is_joined && error.status == Status::Failure => {
+            Some(error) if member.is_ended_by_us(error.status) => {
                 self.failed(error, seen, Closed::Untold, session);
                 return Next::Gone;
             }
@@ -310,6 +323,19 @@ impl Forwarder {
 }
 
 impl Member {
+    /// Whether an error with this status is nobody's reset that was passed on. The connections stood: our system has
+    /// failed, or what came was no message, no TLS, or not whole. Nobody knows of that but us.
+    fn is_ended_by_us(&self, status: Status) -> bool {
+        match (&self.stage, status) {
+            (Stage::Joined(_) | Stage::Crossing(_), Status::Failure | Status::Tls) => true,
+            (Stage::Joined(tunnel), Status::Broken) => {
+                tunnel.client().is_whole().is_err() || tunnel.server().is_whole().is_err()
+            }
+            (Stage::Crossing(crossing), Status::Broken) => crossing.was_cut_off(),
+            _ => false,
+        }
+    }
+
     /// Its sockets are watched no longer; what has passed on which link.
     pub(super) fn release(&self, session: &mut Session) -> &Link {
         match &self.stage {

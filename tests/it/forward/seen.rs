@@ -24,19 +24,19 @@ pub(crate) fn tests() -> Vec<Trial> {
 }
 
 /// What a forwarder with `--json` has told, once it has ended.
-fn told(text: &str) -> Vec<Value> {
+pub(super) fn told(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The port of a forwarder with `--json`.
-fn json_port(running: &Running) -> u16 {
+pub(super) fn json_port(running: &Running) -> u16 {
     let line = running.wait_line("{\"event\":\"listening\"");
     told(&line)[0]["local_port"].as_u64().unwrap() as u16
 }
 
 /// The first event of this name.
 #[track_caller]
-fn first<'a>(events: &'a [Value], name: &str) -> &'a Value {
+pub(super) fn first<'a>(events: &'a [Value], name: &str) -> &'a Value {
     events.iter().find(|event| event["event"] == name).unwrap()
 }
 
