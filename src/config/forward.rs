@@ -202,15 +202,6 @@ impl Forward {
         }
         let impairment = impairment(&args, from.protocol, to.protocol)?;
         let proxy = proxy::proxy(args.proxy.as_deref(), to.protocol == Protocol::Udp, &to.place)?;
-        if to.security == Security::Tls && from.protocol == Protocol::Udp {
-            return Err(Error::usage(&args.to, "is a stream, and FROM hears datagrams"));
-        }
-        if from.security == Security::Tls && to.protocol == Protocol::Udp {
-            return Err(Error::usage(&args.from, "is a stream, and TO hears datagrams"));
-        }
-        if proxy.is_some() && from.protocol == Protocol::Udp {
-            return Err(Error::usage("--proxy", "connects over TCP only"));
-        }
         let (from_tls, to_tls) = secured(&mut args, &from, &to)?;
         let crosses = from.protocol != to.protocol;
         for (option, given) in [("--frames", args.frames), ("--lines", args.lines)] {

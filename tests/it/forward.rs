@@ -23,6 +23,7 @@ mod impaired;
 mod load;
 mod places;
 mod secured;
+mod secured_crossings;
 mod seen;
 mod services;
 mod unsent;
@@ -56,6 +57,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     all.extend(idle::tests());
     all.extend(impaired::tests());
     all.extend(secured::tests());
+    all.extend(secured_crossings::tests());
     all.extend(seen::tests());
     all.extend(load::tests());
     all.extend(places::tests());
