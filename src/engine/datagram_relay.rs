@@ -251,6 +251,7 @@ impl DatagramRelay {
     ) -> Result<Turn> {
         while error.status.says_nobody_is_there() && self.socket.can_move() {
             let Some(next) = &mut self.others else { break };
+            session.tell_tried(&error);
             let (socket, latch, peer) = match next(session) {
                 Ok(Some(next)) => next,
                 Err(end) if matches!(end.status, Status::Stopped(_) | Status::TimedOut) => {
@@ -259,7 +260,6 @@ impl DatagramRelay {
                 // The error of the first address says more than what is wrong with the others.
                 Ok(None) | Err(_) => break,
             };
-            session.tell_tried(&error);
             let (socket, latch, resent) = self.socket.move_to(socket, latch, peer);
             session.leave(&socket, &latch);
             self.begin_anew(now);
