@@ -22,6 +22,7 @@ mod idle;
 mod impaired;
 mod load;
 mod places;
+mod proxied_crossings;
 mod secured;
 mod secured_crossings;
 mod seen;
@@ -61,6 +62,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     all.extend(seen::tests());
     all.extend(load::tests());
     all.extend(places::tests());
+    all.extend(proxied_crossings::tests());
     all.extend(services::tests());
     all.extend(unsent::tests());
     all
