@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::{Closed, Forwarder, Idle, Member, Next, Stage, Told};
+use crate::engine::ends::Standing as _;
 use crate::engine::stream::Stream;
 use crate::io::progress::Progress;
 use crate::observe::tap::{Activity, Link};
@@ -88,6 +89,14 @@ impl Forwarder {
     pub(super) fn turn_of_opening(&mut self, member: Member, session: &mut Session) -> Next {
         let Member { link, stage, idle, told } = member;
         let Stage::Opening(client, opening) = stage else { return Next::Gone };
+        // A client that has left needs no connection any more.
+        if let Err(error) = client.check() {
+            session.reactor.release(client.latch());
+            opening.stream().abort();
+            opening.give_up(session);
+            self.broke(error, &link, session);
+            return Next::Gone;
+        }
         let deadline = opening.deadline();
         let (stage, waits) = match opening.step(session) {
             Ok(Outcome::Waits(opening)) => (Stage::Opening(client, Box::new(opening)), true),

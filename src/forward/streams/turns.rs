@@ -129,6 +129,7 @@ impl Forwarder {
                 let deadline = joined.deadline(now);
                 self.members.set_yielding(place, joined.half_closed_since());
                 let idle = self.idle_limit(joined.activity(), &mut member.idle, now);
+                let idle = idle.filter(|_| !joined.is_under_way(now));
                 match idle.filter(|limit| limit.is_over(looked_at)) {
                     Some(limit) => {
                         joined.reset();
@@ -153,12 +154,13 @@ impl Forwarder {
         let looked_at = session.looked_at();
         let name = member.link.client_name();
         let (to, once) = (&self.settings.passage.to, self.settings.once);
-        let mut refusal = None;
+        let (refusals, mut refusal) = (&mut self.refusals, None);
         let tell = |far: &mut Datagram, error: Error| {
             match elsewhere::go_on(far, to, error, session) {
                 Ok(()) => {}
                 // The run may end with it, and is told of once.
                 Err(error) if once => refusal = Some(error),
+                Err(error) if refusals.add(looked_at).is_none() => drop(error),
                 Err(error) => session.event(&Event::Error(&error.about(format!("for {name}")))),
             }
         };
@@ -294,15 +296,21 @@ impl Forwarder {
                 self.failed(error, seen, Closed::Untold, session);
                 return Next::Gone;
             }
-            Some(error) if self.settings.once => self.result = Err(error),
-            Some(error) => {
-                let number = member.link.client_number();
-                session.event(&Event::Detail(&format!("#{number} {error}")));
-            }
+            Some(error) => self.broke(error, &member.link, session),
             None => {}
         }
         session.event(&Event::Closed(seen));
         Next::Gone
+    }
+
+    /// One of the two connections broke.
+    pub(super) fn broke(&mut self, error: Error, link: &Link, session: &mut Session) {
+        if self.settings.once {
+            self.result = Err(error);
+        } else {
+            let number = link.client_number();
+            session.event(&Event::Detail(&format!("#{number} {error}")));
+        }
     }
 }
 

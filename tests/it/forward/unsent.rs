@@ -288,6 +288,7 @@ fn the_end_of_the_only_client_tells_what_is_missing() {
     let (running, client, mut server) = stalled("--once");
     server.write_all(b"\0\0\0\x06answer").unwrap();
     assert_eq!(receive(&client), b"answer");
+    all_taken(running.port());
     net::reset(server);
     let ended = running.wait().expect_code(8);
     assert!(ended.stderr.contains(" datagrams could not be sent\n"), "{}", ended.stderr);
