@@ -24,6 +24,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         datagrams_go_into_tls_and_come_back,
         datagrams_wait_until_the_handshake_is_over,
         what_tls_has_taken_leaves_though_nothing_follows,
+        the_stream_of_a_client_that_is_forgotten_ends_whole,
         a_server_of_datagrams_that_is_not_trusted_is_told_and_others_come,
         a_handshake_with_the_server_of_datagrams_ends_in_time,
         the_end_of_a_server_is_judged_by_its_close_notify,
@@ -130,6 +131,15 @@ fn what_tls_has_taken_leaves_though_nothing_follows() {
     }
     peer.notify();
     running.wait_line(&format!("#1 closed, {} bytes up, 0 bytes down", COUNT * 1000));
+}
+
+fn the_stream_of_a_client_that_is_forgotten_ends_whole() {
+    let (authority, pair) = here();
+    let (running, listener) = into_tls("-v --idle-timeout 200ms", &authority.root());
+    client_of(&running).send(b"all of it").unwrap();
+    let mut peer = tls::serve(net::accept(&listener), &pair);
+    assert_eq!(peer.read_to_end(), (b"\0\0\0\x09all of it".to_vec(), true));
+    running.wait_line("#1 closed, 9 bytes up, 0 bytes down, ");
 }
 
 fn a_server_of_datagrams_that_is_not_trusted_is_told_and_others_come() {
