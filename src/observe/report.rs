@@ -271,7 +271,7 @@ mod tests {
             sent_messages: 1,
             received_bytes: 15,
             received_messages: 2,
-            kernel_drops: 3,
+            kernel_drops: 0,
             cut: 0,
             peers: 4,
             ignored: 0,
@@ -283,7 +283,10 @@ mod tests {
         };
         let both = "sent 14 bytes in 1 write, received 15 bytes in 2 reads, 1.000 s, 29 B/s";
         assert_eq!(summary(&counters), both);
-        counters.protocol = Protocol::Udp;
+        // Of a forwarder from a stream to datagrams.
+        (counters.kernel_drops, counters.unsent) = (3, 2);
+        assert_eq!(summary(&counters), format!("{both}, kernel drops 3, not sent 2"));
+        (counters.protocol, counters.unsent) = (Protocol::Udp, 0);
         let tail = "15 bytes in 2 datagrams, 1.000 s, 29 B/s, kernel drops 3, cut 0, peers 4";
         assert!(summary(&counters).ends_with(tail));
     }

@@ -198,13 +198,15 @@ fn a_local_server_that_comes_back_is_found_again() {
         let server = bind();
         let line = format!("forward -u {from} unix:{}", place.display());
         let running = pktcat_line(&line).spawn();
-        let say: Box<dyn Fn(&[u8])> = if from == "udp:0" {
-            let client = client_of(&running);
-            Box::new(move |word| assert!(client.send(word).is_ok()))
-        } else {
-            let client = net::connect(running.port());
-            let frame = |word: &[u8]| [&(word.len() as u32).to_be_bytes(), word].concat();
-            Box::new(move |word| (&client).write_all(&frame(word)).unwrap())
+        let datagrams = client_of(&running);
+        let stream = (from == "tcp:0").then(|| net::connect(running.port()));
+        let say = |word: &[u8]| match &stream {
+            None => assert!(datagrams.send(word).is_ok()),
+            Some(stream) => {
+                let length = (word.len() as u32).to_be_bytes();
+                let mut stream = stream;
+                stream.write_all(&[&length, word].concat()).unwrap();
+            }
         };
         let mut buffer = [0; 16];
         say(b"one");
