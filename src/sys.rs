@@ -11,6 +11,7 @@ mod facts;
 mod fragments;
 mod names;
 mod retry;
+pub(crate) mod segmented;
 mod system;
 mod timer;
 mod unix;
