@@ -171,11 +171,13 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
         // Nothing is sent while a dump is congested or a failure is pending, even if the pace would allow it.
         let sends = !self.ends.has_input_ended() && !congested && !self.down.has_failed();
         let pace = if sends { self.up.deadline() } else { None };
+        // One that has passed is that of a try which the pace did not allow yet.
+        let room = if sends { self.socket.again_at().filter(|at| *at > now) } else { None };
         let ends = match self.down.has_failed() {
             true => self.ends.stuck_at(),
             false => self.ends.deadline(Subject::Datagrams, now),
         };
-        [ends, pace].into_iter().flatten().min()
+        [ends, pace, room].into_iter().flatten().min()
     }
 }
 
@@ -199,6 +201,8 @@ impl DatagramRelay {
         if result.is_err() {
             let mut peers = Heard { source: &mut self.socket, dialogue: self.dialogue.as_ref() };
             self.down.deliver_the_rest(&mut peers, &mut self.output, Instant::now());
+        } else {
+            self.socket.leave_behind(self.up.waiting());
         }
         let written = self.output.write_out(session, &result);
         let result = result.and(written);

@@ -122,6 +122,12 @@ impl<K: Kernel> Pump<K> {
         self.batch.is_empty() && held == 0
     }
 
+    /// How many messages wait for the sink.
+    #[must_use]
+    pub(crate) fn waiting(&self) -> usize {
+        self.batch.len()
+    }
+
     /// Takes room to read into for some steps, unless the pump still holds something.
     pub(crate) fn borrow_room(&mut self, room: &mut Batch) {
         if self.batch.is_empty() {

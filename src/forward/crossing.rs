@@ -97,7 +97,8 @@ impl Crossing {
     /// When to have a turn though nothing happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let arrival = self.lines.as_ref().and_then(|lines| lines.deadline());
-        [self.over_at(), arrival].into_iter().flatten().min()
+        let room = self.far.again_at().filter(|_| !self.up.is_empty());
+        [self.over_at(), arrival, room].into_iter().flatten().min()
     }
 
     /// When it is over unless something passes before; `None` while something is under way.

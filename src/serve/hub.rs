@@ -335,7 +335,7 @@ impl Hub {
         let sends = !self.ends.has_input_ended() && !congested;
         let pace = if sends { self.up.deadline() } else { None };
         let stuck = self.anybody_stuck.then(|| now + PROGRESS_CHECK);
-        let answer = self.service.as_ref().and_then(Service::deadline);
+        let answer = self.service.as_ref().and_then(|service| service.deadline(now));
         let ends = self.ends.deadline(self.subject(), now);
         let handshakes = self.handshakes.as_ref().and_then(Handshakes::deadline);
         [ends, acceptor, pace, stuck, answer, handshakes].into_iter().flatten().min()
