@@ -27,6 +27,8 @@ pub(super) struct Crossing {
     lines: Option<Box<Lines>>,
     /// When the client's FIN came.
     ended: Option<Instant>,
+    /// Why nothing more comes from the client: what it said before is sent first.
+    broken: Option<Error>,
     /// When something passed last, either way.
     last: Instant,
     tap: Rc<Tap>,
@@ -52,7 +54,8 @@ impl Crossing {
         tap: Rc<Tap>,
         now: Instant,
     ) -> Self {
-        Self { client, far, up: Batch::new(0), lines, ended: None, last: now, tap }
+        let (up, ended, broken) = (Batch::new(0), None, None);
+        Self { client, far, up, lines, ended, broken, last: now, tap }
     }
 
     pub(super) fn client(&self) -> &MessageStream {
@@ -120,6 +123,9 @@ impl Crossing {
         datagrams: &mut Batch,
         tell: &mut impl FnMut(&mut Datagram, Error),
     ) -> Result<bool> {
+        if self.broken.is_some() {
+            return self.send_the_rest(tell);
+        }
         let mut moved = self.client.flush()?;
         if self.up.is_empty() && self.ended.is_none() {
             let (up, lines, now) = (&mut self.up, &mut self.lines, Instant::now());
@@ -128,12 +134,16 @@ impl Crossing {
                     up.push(&[message]);
                 }
             };
-            match self.client.receive(room, take)? {
-                Progress::Moved(_) => moved = true,
-                Progress::Blocked => {}
-                Progress::End => {
+            match self.client.receive(room, take) {
+                Ok(Progress::Moved(_)) => moved = true,
+                Ok(Progress::Blocked) => {}
+                Ok(Progress::End) => {
                     self.ended = Some(Instant::now());
                     moved = true;
+                }
+                Err(error) => {
+                    self.broken = Some(error);
+                    return self.send_the_rest(tell);
                 }
             }
         }
@@ -161,6 +171,21 @@ impl Crossing {
             }
         }
         Ok(moved | self.client.flush()?)
+    }
+
+    /// Sends what the client has said before it broke, or before what is no message.
+    ///
+    /// # Errors
+    /// That of the client, once all is sent.
+    fn send_the_rest(&mut self, tell: &mut impl FnMut(&mut Datagram, Error)) -> Result<bool> {
+        self.take_arrived();
+        let moved = self.send(tell);
+        let is_sent =
+            self.up.is_empty() && self.lines.as_ref().is_none_or(|lines| lines.is_clear(Way::Up));
+        match self.broken.take_if(|_| is_sent) {
+            Some(error) => Err(error),
+            None => Ok(moved),
+        }
     }
 
     /// Takes what has passed the bad network.
