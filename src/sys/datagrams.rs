@@ -1,6 +1,6 @@
 //! Sending and receiving datagrams, as many in one system call as the system can.
 //!
-//! Several datagrams to or from one peer stand in one [segmented](super::segmented) buffer. That is the
+//! Several datagrams to or from one peer stand in one [segmented] buffer. That is the
 //! form in which the kernel cuts them apart (UDP_SEGMENT) and puts them together (UDP_GRO, udp(7)).
 //! Where it does not, the same buffers are sent datagram by datagram.
 
