@@ -157,8 +157,9 @@ impl Crossing {
     /// When to have a turn though nothing happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let arrival = self.lines.as_ref().and_then(|lines| lines.deadline());
+        let room = self.far.again_at().filter(|_| !self.up.is_empty());
         let over = self.over_at().filter(|_| !self.is_closing);
-        [over, arrival].into_iter().flatten().min()
+        [over, arrival, room].into_iter().flatten().min()
     }
 
     /// When it is over unless something passes before; `None` while something is under way.
