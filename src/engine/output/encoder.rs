@@ -33,8 +33,6 @@ pub(super) struct Encoder {
     assembler: Option<Assembler>,
     /// Whom the bytes come from, for errors.
     peer: String,
-    /// What came that is no message: nobody can tell where behind it the next one begins.
-    failure: Option<Error>,
 }
 
 impl Encoder {
@@ -47,7 +45,6 @@ impl Encoder {
             tag: Tag::Nothing,
             assembler: cuts.then(|| Assembler::new(format, framing::LONGEST_MESSAGE)),
             peer: String::new(),
-            failure: None,
         }
     }
 
@@ -121,8 +118,7 @@ impl Encoder {
     /// # Errors
     /// When that is no message.
     pub(super) fn finish(&mut self, wanted: &mut Wanted, into: &mut Vec<u8>) -> Result<()> {
-        self.check()?;
-        let Self { form, tag, assembler, peer, .. } = self;
+        let Self { form, tag, assembler, peer } = self;
         let Some(assembler) = assembler else {
             return Ok(());
         };
@@ -132,21 +128,15 @@ impl Encoder {
     }
 
     fn take(&mut self, bytes: &[u8], wanted: &mut Wanted, into: &mut Vec<u8>) -> Result<()> {
-        self.check()?;
-        let Self { form, tag, assembler, peer, failure } = self;
+        let Self { form, tag, assembler, peer } = self;
         let mut message = |message: &[u8]| form.write_down(tag.fixed(), message, wanted, into);
         match assembler {
             None => message(bytes),
             Some(assembler) => assembler.feed(bytes, message).map_err(|malformed| {
-                let error = failed(Status::Failure, peer, &malformed);
-                failure.insert(error.hint("-O raw takes any bytes")).clone()
+                failed(Status::Failure, peer, &malformed).hint("-O raw takes any bytes")
             })?,
         }
         Ok(())
-    }
-
-    fn check(&self) -> Result<()> {
-        self.failure.clone().map_or(Ok(()), Err)
     }
 }
 
