@@ -12,6 +12,7 @@ use super::messages::{Texts, hex};
 use super::place::Place;
 use super::tls::{self, TlsListener, Under};
 use crate::cli::{FormatArg, ListenArgs, MessageArgs};
+use crate::engine::framing::Crlf;
 use crate::error::{Error, Result};
 use crate::net::access::AccessList;
 use crate::observe::report::Leaving;
@@ -85,7 +86,7 @@ impl Task {
             Self::Chat
         } else if let Some(text) = args.reply.take() {
             let texts = Texts::new(args.common.crlf, &args.common.dialogue);
-            Self::Reply(texts.sent("--reply", &text)?)
+            Self::Reply(texts.sent("--reply", &text, &mut Crlf::default())?)
         } else if let Some(digits) = &args.reply_hex {
             Self::Reply(hex("--reply-hex", digits)?)
         } else if let Some(path) = args.reply_file.take() {

@@ -143,17 +143,17 @@ fn open(protocol: Protocol) -> io::Result<Socket> {
 /// # Errors
 /// When the path is in use or cannot be bound.
 pub(crate) fn bind(path: &Path, protocol: Protocol) -> Result<(Socket, Name)> {
-    let (socket, name) = bound(path, protocol)?;
+    let (socket, name) = bound("listen", path, protocol)?;
     if protocol == Protocol::Tcp {
         socket.listen(i32::MAX).map_err(|cause| failed("listen", path, &cause))?;
     }
     Ok((socket, name))
 }
 
-/// A socket bound to this path, not listening yet.
-fn bound(path: &Path, protocol: Protocol) -> Result<(Socket, Name)> {
+/// A socket bound to this path, not listening yet; an error says that `what` failed.
+fn bound(what: &str, path: &Path, protocol: Protocol) -> Result<(Socket, Name)> {
     let failed = |cause: io::Error| {
-        let error = failed("listen", path, &cause).with_status(Status::Failure);
+        let error = failed(what, path, &cause).with_status(Status::Failure);
         if cause.kind() != io::ErrorKind::AddrInUse {
             return error;
         }
@@ -206,7 +206,7 @@ pub(crate) fn connect(
 ) -> Result<Option<(Socket, Option<Name>)>> {
     let (socket, name) = match own {
         Some(own) => {
-            let (socket, name) = bound(own, protocol)?;
+            let (socket, name) = bound("bind", own, protocol)?;
             (socket, Some(name))
         }
         None => (open(protocol).map_err(|cause| failed("connect", path, &cause))?, None),
