@@ -113,13 +113,13 @@ impl Compare {
             let why = format!("IPv6 has packets of {LEAST_MTU_IPV6} bytes at least");
             return Err(Error::usage(format!("--impair mtu={mtu}"), why));
         }
-        let is_v6 = match &peer {
-            Peer::Other(HostPort { host: Some(host), .. }) => {
-                host.parse::<Ipv6Addr>().is_ok_and(|ip| ip.to_ipv4_mapped().is_none())
-            }
-            _ => false,
+        let address = match &peer {
+            Peer::Other(HostPort { host: Some(host), .. }) => host.parse::<Ipv6Addr>().ok(),
+            _ => None,
         };
-        let longest = if is_v6 || args.ipv6 { LONGEST_IPV6 } else { LONGEST_IPV4 };
+        // Packets to a mapped address are those of IPv4.
+        let is_v6 = address.map_or(args.ipv6, |ip| ip.to_ipv4_mapped().is_none());
+        let longest = if is_v6 { LONGEST_IPV6 } else { LONGEST_IPV4 };
         distinct::check(
             &[("--svg", args.svg.as_deref()), ("--pcap", args.pcap.as_deref())],
             &[("--messages", args.messages.as_deref())],
