@@ -44,6 +44,11 @@ impl Texts {
 }
 
 impl MessageArgs {
+    /// Whether there are messages to be sent, so that standard input is not.
+    pub(super) fn has_messages(&self) -> bool {
+        self.0.iter().any(|word| matches!(word, MessageArg::Text(_) | MessageArg::Hex(_)))
+    }
+
     /// The messages of the command line, in its order; `None` when there are none. With
     /// [`Cuts::Anywhere`] they are one stream, in which a CRLF may begin in one and end in the next.
     pub(super) fn messages(&self, texts: Texts, cuts: Cuts) -> Result<Option<Vec<Vec<u8>>>> {

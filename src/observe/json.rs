@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::net::address::{Address, Protocol, transport};
 use crate::observe::handshake::Handshake;
 use crate::observe::hits::Hits;
-use crate::observe::journal::{Journal, Verbosity};
+use crate::observe::journal::Journal;
 use crate::observe::tap::{Direction, Event, Observer, Summary, Transfer};
 use fields::{LinkFields, port};
 use line::{Host, Time, seconds, write_line};
@@ -36,7 +36,6 @@ pub(crate) enum Bytes {
 #[derive(Debug)]
 pub(crate) struct Json {
     journal: Journal,
-    verbosity: Verbosity,
     bytes: Bytes,
     /// Wall-clock time at the start of the run. Later times are this plus the monotonic clock, so
     /// that they never go backwards.
@@ -48,13 +47,8 @@ pub(crate) struct Json {
 impl Json {
     /// An observer of a run that began at `started`.
     #[must_use]
-    pub(crate) fn new(
-        journal: Journal,
-        verbosity: Verbosity,
-        bytes: Bytes,
-        started: SystemTime,
-    ) -> Self {
-        Self { journal, verbosity, bytes, started, local: None }
+    pub(crate) fn new(journal: Journal, bytes: Bytes, started: SystemTime) -> Self {
+        Self { journal, bytes, started, local: None }
     }
 
     /// The same for a run at a local socket, also when no event tells so before its summary.
@@ -163,7 +157,7 @@ enum Body<'a> {
         received_bytes: u64,
         received_messages: u64,
         #[serde(flatten)]
-        datagrams: Option<DatagramCounts>,
+        datagrams: DatagramCounts,
         #[serde(skip_serializing_if = "Option::is_none")]
         impaired: Option<ImpairedCounts>,
         #[serde(flatten)]
@@ -209,19 +203,31 @@ impl Serialize for HitCounts {
 /// The counters of a summary that only datagrams have.
 #[derive(Serialize)]
 struct DatagramCounts {
-    kernel_drops: u64,
-    cut: u64,
-    peers: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernel_drops: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peers: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unsent: Option<u64>,
 }
 
-impl Observer for Json {
-    /// Unless `--quiet` was given, every transfer is an event, even when its bytes are not shown.
-    fn wants_bytes(&self) -> bool {
-        self.verbosity > Verbosity::Quiet || self.bytes == Bytes::Shown
+impl DatagramCounts {
+    /// Those of datagrams; where a forwarder leads streams to datagrams, only what was lost.
+    fn of(counters: &Summary) -> Self {
+        let Summary { protocol, kernel_drops, cut, peers, unsent, .. } = *counters;
+        let is_udp = protocol == Protocol::Udp;
+        Self {
+            kernel_drops: (is_udp || kernel_drops > 0).then_some(kernel_drops),
+            cut: (is_udp || cut > 0).then_some(cut),
+            peers: is_udp.then_some(peers),
+            unsent: (unsent > 0).then_some(unsent),
+        }
     }
+}
 
+impl Observer for Json {
     fn transfer(&mut self, at: Duration, transfer: &Transfer<'_>) {
         let Transfer { direction, link, bytes, offset, number, cut_from } = *transfer;
         let direction = match direction {
@@ -243,15 +249,6 @@ impl Observer for Json {
             }
             _ => {}
         }
-        let is_always_told = match event {
-            Event::Error(_) => true,
-            // A summary in the middle of a run was requested by SIGUSR1.
-            Event::Summary(counters) => !counters.last,
-            _ => false,
-        };
-        if self.verbosity == Verbosity::Quiet && !is_always_told {
-            return;
-        }
         let body = match event {
             Event::Listening { protocol, address, .. } => Body::Listening {
                 protocol: transport(*protocol, address),
@@ -261,14 +258,16 @@ impl Observer for Json {
             Event::Connected(link) => Body::Connected(LinkFields::connected(link)),
             Event::Accepted(link) => Body::Accepted(LinkFields::of(link)),
             Event::Peer(link) => Body::Peer(LinkFields::of(link)),
-            Event::Tls(link, handshake) => Body::Tls { ends: LinkFields::of(link), handshake },
+            Event::Tls(link, handshake) => {
+                Body::Tls { ends: LinkFields::connected(link), handshake }
+            }
             Event::OwnCertificate(sha256) => Body::Certificate { sha256 },
             Event::Closed(link) => Body::Closed {
                 ends: LinkFields::of(link),
                 reset: link.reset_by().is_some(),
                 sent_bytes: link.sent_bytes(),
                 received_bytes: link.received_bytes(),
-                duration: seconds(link.course.duration(at)),
+                duration: seconds(link.duration(at)),
                 tcp: TcpFields::of_link(link),
             },
             Event::Error(error) => {
@@ -290,8 +289,7 @@ impl Observer for Json {
 }
 
 fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
-    let Summary { protocol, last, kernel_drops, cut, peers, unsent, .. } = *counters;
-    let unsent = (unsent > 0).then_some(unsent);
+    let Summary { protocol, last, .. } = *counters;
     let all = counters.connections;
     Body::Summary {
         protocol: local.unwrap_or_else(|| protocol.name()),
@@ -304,12 +302,7 @@ fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
         impaired: counters
             .impaired
             .map(|[up, down]| ImpairedCounts { up: HitCounts(up), down: HitCounts(down) }),
-        datagrams: (protocol == Protocol::Udp).then_some(DatagramCounts {
-            kernel_drops,
-            cut,
-            peers,
-            unsent,
-        }),
+        datagrams: DatagramCounts::of(counters),
         connections: ConnectionCounts::of(&all),
         tcp: TcpFields::of_all(&all),
     }
@@ -326,7 +319,7 @@ mod tests {
     fn a_transfer_is_one_line_with_numbers_as_numbers() {
         let journal = Journal::default();
         let started = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        let mut json = Json::new(journal.clone(), Verbosity::Normal, Bytes::Shown, started);
+        let mut json = Json::new(journal.clone(), Bytes::Shown, started);
         let ends: [SocketAddr; 2] =
             ["127.0.0.1:1".parse().unwrap(), "[::ffff:127.0.0.2]:9000".parse().unwrap()];
         let link = Link::new(Protocol::Udp, ends[0], ends[1]);
