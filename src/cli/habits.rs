@@ -4,6 +4,7 @@ mod fit;
 mod foreign;
 mod proxy;
 mod table;
+mod word;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,9 +14,9 @@ use clap::{ArgMatches, Command, CommandFactory as _};
 use super::command::Cli;
 use super::similar::is_close;
 use crate::error::Error;
-use fit::{parts, quoted};
 use foreign::Foreign;
 use proxy::ForeignProxy;
+use word::{parts, quoted};
 
 /// A scheme of URLs: its name, what it is here and its usual port. What it is here is an option, by its
 /// long name and as it is written, where the command has it.

@@ -5,6 +5,7 @@ use std::iter;
 use clap::{ArgAction, Command, CommandFactory as _};
 
 use super::foreign::{Foreign, Name, Said};
+use super::word::{parts, quoted};
 use crate::cli::command::Cli;
 use crate::net::address::HostPort;
 
@@ -343,20 +344,5 @@ fn begin_tls(options: &mut Options<'_>) {
         let (name, value, written) = ("--tls".to_owned(), None, "--tls".to_owned());
         let said = Said { name, value, written };
         options.kept.insert(at, Kept { long: "tls".to_owned(), repeats: false, said });
-    }
-}
-
-/// Host and port of one word that has both.
-pub(super) fn parts(word: &str) -> Option<HostPort> {
-    let is_both = |place: &HostPort| place.host.is_some() || word.starts_with(':');
-    HostPort::parse(&[word.to_owned()]).ok().filter(is_both)
-}
-
-/// A word as a shell reads it back.
-pub(super) fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,@%+=[]".contains(c);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }

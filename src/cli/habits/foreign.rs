@@ -4,9 +4,9 @@ use std::slice;
 
 use clap::{Arg, Command};
 
-use super::fit::parts;
 use super::proxy::ForeignProxy;
 use super::table::{HABITS, Habit, Here, PORT, tos};
+use super::word::parts;
 
 /// What it says, option by option.
 #[derive(Debug, Default)]
