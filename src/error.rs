@@ -184,7 +184,6 @@ impl Error {
         Some((&*self.why, hint))
     }
 
-    /// The same error, after somebody told the user.
     /// The same error with a word on what or whom it concerns, besides any hint.
     #[must_use]
     pub fn about(mut self, what: impl fmt::Display) -> Self {
