@@ -25,6 +25,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_program_gets_descriptors_that_wait_and_no_others,
         limits_are_inherited,
         exit_statuses_are_told_with_v,
+        the_summary_counts_what_programs_said,
         a_program_that_does_not_exist_is_an_error_for_each,
         children_are_reaped_and_max_clients_holds,
         sigterm_ends_the_children,
@@ -160,6 +161,27 @@ fn is_reset(port: u16) -> bool {
     let read = |mut client: TcpStream| client.read_to_end(&mut Vec::new());
     let ended = TcpStream::connect(("127.0.0.1", port)).and_then(read);
     ended.is_err_and(|cause| cause.kind() == ErrorKind::ConnectionReset)
+}
+
+fn the_summary_counts_what_programs_said() {
+    for (options, clients) in [("-v", 1), ("-k -v", 3)] {
+        let (server, port) = listen(options, &["sed", "s/a/bb/"]);
+        for _ in 0..clients {
+            let mut client = net::connect(port);
+            client.write_all(b"a\n").unwrap();
+            net::finish(&client);
+            assert_eq!(net::read_to_fin(&client), b"bb\n");
+        }
+        let stderr = if options == "-v" {
+            server.wait().expect_code(0).stderr
+        } else {
+            server.wait_lines("closed ", clients);
+            server.signal(Signal::SIGTERM);
+            server.wait().expect_signal(Signal::SIGTERM).stderr
+        };
+        let wanted = format!("sent {} bytes, received {} bytes, ", 3 * clients, 2 * clients);
+        assert!(stderr.lines().last().unwrap().starts_with(&wanted), "{stderr}");
+    }
 }
 
 fn a_program_that_does_not_exist_is_an_error_for_each() {
