@@ -281,6 +281,13 @@ fn words_that_make_no_sense_are_usage_errors() {
         "listen -t -u -k 127.0.0.1 0 -- cat",
         "listen --echo 127.0.0.1 0 -- cat",
         "listen -u --max-clients 3 127.0.0.1 0",
+        "listen -O lines --timeout 0 127.0.0.1 0 -- cat",
+        "listen -I hex --timeout 0 127.0.0.1 0 -- cat",
+        "listen --until-fin --timeout 0 127.0.0.1 0 -- cat",
+        "listen --no-shutdown --timeout 0 127.0.0.1 0 -- cat",
+        "listen --datagram-size 9 --timeout 0 127.0.0.1 0 -- cat",
+        "listen --queue 9k --timeout 0 127.0.0.1 0 -- cat",
+        "listen --to-all --timeout 0 127.0.0.1 0 -- cat",
     ] {
         let ended = pktcat_line(line).run().expect_code(2);
         assert!(ended.stderr.starts_with("pktcat: "), "{line}: {}", ended.stderr);
