@@ -46,6 +46,12 @@ impl Status {
         matches!(self, Self::Stopped(_) | Self::TimedOut | Self::Unmet)
     }
 
+    /// Whether the network says that nobody is at an address; somebody may be at another one of the same name.
+    #[must_use]
+    pub fn says_nobody_is_there(self) -> bool {
+        matches!(self, Self::Refused | Self::Unreachable)
+    }
+
     /// The exit status. For a signal it is 128 plus the signal's number, as shells report it.
     #[must_use]
     pub fn code(self) -> u8 {

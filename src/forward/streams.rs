@@ -11,6 +11,7 @@ use socket2::Socket;
 
 use crate::engine::batch::Batch;
 use crate::engine::datagram::RECEIVE_ROOM;
+use crate::engine::datagram::complaints::Complaints;
 use crate::engine::framing::Format;
 use crate::engine::pump::LENT_ROOM;
 use crate::engine::splice::pipes::Pipes;
@@ -19,6 +20,7 @@ use crate::engine::tunnel::Tunnel;
 use crate::error::{Error, Result};
 use crate::forward::crossing::Crossing;
 use crate::forward::impair::{Impairment, Told};
+use crate::forward::passage::Passage;
 use crate::forward::rounds::{self, Rounds};
 use crate::forward::table::Table;
 use crate::net::address::{Address, Protocol};
@@ -26,9 +28,9 @@ use crate::net::socket;
 use crate::observe::tap::{Activity, Event, Forwarded, Link, Tap};
 use crate::run::session::Session;
 use crate::setup::accept::Acceptor;
-use crate::setup::opening::{Opening, Stages};
+use crate::setup::opening::Opening;
 use crate::setup::places::{self, Places};
-use crate::setup::target::{Reaching, Target};
+use crate::setup::target::Reaching;
 use crate::setup::tls::{Acceptor as Acceptance, Handshake};
 use crate::sys::Offload;
 
@@ -49,16 +51,10 @@ const MOST_PIPES: u64 = 64;
 
 /// How clients are treated.
 pub(crate) struct Settings {
-    /// Where their connections lead.
-    pub to: Target,
+    /// How their connections get to TO.
+    pub passage: Passage,
     /// What begins TLS with clients, if they speak it.
     pub welcome: Option<Acceptance>,
-    /// What a connection to TO goes through before bytes pass.
-    pub stages: Stages,
-    /// How long that may take unless `--connect-timeout` says otherwise.
-    pub handshake: Duration,
-    /// How long connecting may take (`--connect-timeout`).
-    pub connect_timeout: Option<Duration>,
     /// How long nothing may pass either way (`--idle-timeout`).
     pub idle: Option<Duration>,
     /// Whether TO hears datagrams, and how messages travel in a client's stream then.
@@ -82,7 +78,7 @@ pub(crate) struct Forwarder {
     room: Batch,
     /// Pipes for splicing, lent likewise.
     pipes: Rc<Pipes>,
-    /// The same for datagrams.
+    /// Room for received datagrams, lent likewise.
     datagrams: Batch,
     /// How many clients have come.
     came: u64,
@@ -90,6 +86,8 @@ pub(crate) struct Forwarder {
     unheard: Rc<Tap>,
     /// How the only client's connection ended.
     result: Result<()>,
+    /// The lines about datagrams that were refused.
+    refusals: Complaints,
 }
 
 /// One client.
@@ -132,6 +130,13 @@ enum Next {
     Gone,
 }
 
+/// Whether observers have been told that a client's connection to TO is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closed {
+    Told,
+    Untold,
+}
+
 impl Forwarder {
     /// A forwarder ready to run.
     #[must_use]
@@ -148,6 +153,7 @@ impl Forwarder {
             came: 0,
             unheard,
             result: Ok(()),
+            refusals: Complaints::default(),
         }
     }
 
@@ -164,9 +170,12 @@ impl Forwarder {
                 Stage::Reaching(client, _) | Stage::Opening(client, _) => client.abort(),
                 Stage::Welcoming(handshake) => handshake.stream().abort(),
                 Stage::Joined(tunnel) => tunnel.reset(),
-                Stage::Crossing(crossing) => crossing.client().stream().abort(),
+                Stage::Crossing(crossing) => {
+                    session.tap.unsent(crossing.unsent());
+                    crossing.reset();
+                }
             }
-            session.event(&Event::Closed(&member.link));
+            session.event(&Event::Closed(member.seen()));
         }
         result
     }
@@ -224,16 +233,13 @@ impl Forwarder {
             Err(cause) => {
                 // The client must not take this for the end of an empty stream.
                 let _ = socket::reset_on_close(&socket);
-                self.failed(Error::network("accept", &peer, &cause), &link, session);
+                let error = Error::network("accept", &peer, &cause);
+                self.failed(error, &link, Closed::Untold, session);
                 return;
             }
         };
-        let own = Rc::new(Link::new(Protocol::Tcp, near, peer));
+        let own = Rc::new(Link::new(Protocol::Tcp, near, peer).numbered(self.came));
         let client = Stream::new(socket, Rc::clone(&latch), own, Rc::clone(&self.unheard));
-        if let Some(format) = self.settings.datagrams {
-            self.cross(client, link, format, session);
-            return;
-        }
         self.begin(client, link, session);
     }
 }

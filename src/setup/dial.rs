@@ -29,7 +29,7 @@ use crate::sys;
 pub(crate) use crate::setup::source::{From, Hears};
 pub(crate) use datagrams::connect_datagram;
 
-use failures::{Failures, tell_tried};
+use failures::Failures;
 
 /// "Connection Attempt Delay" (RFC 8305, section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -184,7 +184,7 @@ impl Dialing {
     /// An address has failed. Where there are others the error at the end, if any, names one of them only.
     fn failed(&mut self, error: Error, session: &mut Session) {
         if self.addresses.known().len() > 1 || !self.addresses.is_complete() {
-            tell_tried(&error, session);
+            session.tell_tried(&error);
         }
         self.failures.add(error);
     }

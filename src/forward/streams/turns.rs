@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::{DATAGRAM_IDLE, Forwarder, Idle, Member, Next, Stage, asked_address, link_to};
+use super::{Closed, DATAGRAM_IDLE, Forwarder, Idle, Member, Next, Stage, asked_address, link_to};
 use crate::engine::datagram::{Datagram, longest_to};
 use crate::engine::ends::Standing as _;
 use crate::engine::framing::Format;
@@ -12,8 +12,8 @@ use crate::engine::tunnel::{self, Finish, Tunnel};
 use crate::error::{Error, Status};
 use crate::forward::crossing::{Crossing, Turn};
 use crate::forward::elsewhere;
-use crate::forward::impair::{Told, of_stream};
-use crate::forward::messages::MessageStream;
+use crate::forward::impair::of_stream;
+use crate::forward::messages::{MessageStream, Queue};
 use crate::net::socket;
 use crate::observe::tap::{Activity, Event, Link};
 use crate::run::limits::Limit;
@@ -21,27 +21,24 @@ use crate::run::session::Session;
 use crate::setup::dial::Connected;
 
 impl Forwarder {
-    /// A client's stream is led to datagrams.
+    /// A client's stream is led to datagrams; `None` where they cannot be sent to TO.
     pub(super) fn cross(
         &mut self,
         client: Stream,
-        link: Link,
+        link: &Link,
         format: Format,
         session: &mut Session,
-    ) {
-        let latch = client.latch().id();
-        let (socket, far, peer) = match elsewhere::connect(&self.settings.to, session) {
+    ) -> Option<Stage> {
+        let to = &self.settings.passage.to;
+        let (socket, far, peer) = match elsewhere::connect(to, session) {
             Ok(connected) => connected,
             Err(error) => {
-                client.abort();
-                session.reactor.release(client.latch());
-                self.failed(error, &link, session);
-                return;
+                self.unreached(&client, link, error, Closed::Untold, session);
+                return None;
             }
         };
-        let far_latch = far.id();
         let local = socket::local_address(&socket);
-        let joined = || link_to(&link, peer.clone(), local.clone());
+        let joined = || link_to(link, peer.clone(), local.clone());
         session.event(&Event::Connected(&joined()));
         let tap = Rc::clone(&session.tap);
         let mut socket = Datagram::linked(
@@ -51,23 +48,11 @@ impl Forwarder {
             self.settings.offload,
             Rc::clone(&tap),
         );
-        elsewhere::prepare(&mut socket, &self.settings.to);
-        let longest = longest_to(&peer);
-        let now = Instant::now();
-        let client = MessageStream::new(client, format, longest);
-        let number = link.client_number();
-        let lines = self.settings.impairment.lines(number);
-        let crossing = Box::new(Crossing::new(client, socket, lines, tap, now));
-        let idle = Idle { seen: Activity::default(), since: now };
-        let stage = Stage::Crossing(crossing);
-        let place = self.members.add(Box::new(Member {
-            link: Rc::new(link),
-            stage,
-            idle,
-            told: Told::default(),
-        }));
-        self.members.own(latch, place);
-        self.members.own(far_latch, place);
+        elsewhere::prepare(&mut socket, to);
+        let client = MessageStream::new(client, Queue::new(format), longest_to(&peer));
+        let lines = self.settings.impairment.lines(link.client_number());
+        let crossing = Crossing::new(client, socket, lines, tap, Instant::now());
+        Some(Stage::Crossing(Box::new(crossing)))
     }
 
     /// Lets every listed member have a turn; whether anything moved.
@@ -121,7 +106,9 @@ impl Forwarder {
                         Next::Wait(member, deadline)
                     }
                     Some(Ok(connected)) => self.join(place, *member, connected, session),
-                    Some(Err(error)) => self.unreached(*member, error, session),
+                    Some(Err(error)) => {
+                        self.unreached(client, &member.link, error, Closed::Untold, session)
+                    }
                 };
             }
         };
@@ -142,6 +129,7 @@ impl Forwarder {
                 let deadline = joined.deadline(now);
                 self.members.set_yielding(place, joined.half_closed_since());
                 let idle = self.idle_limit(joined.activity(), &mut member.idle, now);
+                let idle = idle.filter(|_| !joined.is_under_way(now));
                 match idle.filter(|limit| limit.is_over(looked_at)) {
                     Some(limit) => {
                         joined.reset();
@@ -165,37 +153,52 @@ impl Forwarder {
         let Stage::Crossing(crossing) = &mut member.stage else { return Next::Gone };
         let looked_at = session.looked_at();
         let name = member.link.client_name();
-        let to = &self.settings.to;
+        let (to, once) = (&self.settings.passage.to, self.settings.once);
+        let (refusals, mut refusal) = (&mut self.refusals, None);
         let tell = |far: &mut Datagram, error: Error| {
-            if let Err(error) = elsewhere::go_on(far, to, error, session) {
-                session.event(&Event::Error(&error.about(format!("for {name}"))));
+            match elsewhere::go_on(far, to, error, session) {
+                Ok(()) => {}
+                // The run may end with it, and is told of once.
+                Err(error) if once => refusal = Some(error),
+                Err(error) if refusals.add(looked_at).is_none() => drop(error),
+                Err(error) => session.event(&Event::Error(&error.about(format!("for {name}")))),
             }
         };
-        let before = crossing.far().latch().id();
         let turn = crossing.turn(self.room.reset(), &mut self.datagrams, looked_at, tell);
-        let latch = crossing.far().latch().id();
-        if latch != before {
-            self.members.own(latch, place);
-        }
+        // This was the first turn, or it has gone on with another socket.
+        self.members.own(crossing.far().latch().id(), place);
         if let Some(more) = crossing.hits() {
             session.tap.impaired(more);
         }
+        if let Some(refusal) = refusal {
+            crossing.keep(refusal);
+        }
         match turn {
             Turn::Moved => Next::Again(member),
-            Turn::Done => self.gone(*member, None, session),
+            Turn::Done => {
+                let refusal = crossing.take_refusal();
+                self.gone(*member, refusal, session)
+            }
             Turn::Broken(error) => {
-                crossing.client().stream().abort();
+                crossing.reset();
+                if let Some(refusal) = crossing.take_refusal() {
+                    session.event(&Event::Error(&refusal.about(format!("for {name}"))));
+                }
                 self.gone(*member, Some(error), session)
             }
             Turn::Idle => {
                 let idle = self.settings.idle.unwrap_or(DATAGRAM_IDLE);
-                let idle = Limit::new("--idle-timeout", idle, crossing.last());
-                if idle.is_over(looked_at) {
-                    crossing.client().stream().abort();
-                    return self.gone(*member, Some(idle.error("nothing has passed")), session);
+                let idle =
+                    crossing.idle_since().map(|since| Limit::new("--idle-timeout", idle, since));
+                if let Some(limit) = idle.filter(|limit| limit.is_over(looked_at)) {
+                    crossing.reset();
+                    let silence = limit.error("nothing has passed");
+                    let error = crossing.take_refusal().unwrap_or(silence);
+                    return self.gone(*member, Some(error), session);
                 }
-                let deadline = crossing.deadline().map_or(idle.at(), |at| at.min(idle.at()));
-                Next::Wait(member, Some(deadline))
+                let idle = idle.map(|limit| limit.at());
+                let due = [crossing.deadline(), idle].into_iter().flatten().min();
+                Next::Wait(member, due)
             }
         }
     }
@@ -223,7 +226,7 @@ impl Forwarder {
         let link = Rc::new(link);
         let server = Stream::new(socket, latch, Rc::clone(&link), Rc::clone(&session.tap));
         let member = Member { link, ..member };
-        if !self.settings.stages.is_empty() {
+        if !self.settings.passage.stages.is_empty() {
             return self.open(member, server, session);
         }
         let Member { link, stage, idle, told } = member;
@@ -245,25 +248,38 @@ impl Forwarder {
             .impaired(self.settings.impairment.shapers(number))
     }
 
-    /// TO is not there: the client must not take that for an ordinary end.
-    fn unreached(&mut self, member: Member, error: Error, session: &mut Session) -> Next {
-        let Member { link, stage, .. } = member;
-        let Stage::Reaching(client, _) = stage else { return Next::Gone };
+    /// TO is not there, or the way to it does not open: the client must not take that for an ordinary end.
+    pub(super) fn unreached(
+        &mut self,
+        client: &Stream,
+        link: &Link,
+        error: Error,
+        closed: Closed,
+        session: &mut Session,
+    ) -> Next {
         client.abort();
         session.reactor.release(client.latch());
-        self.failed(error, &link, session);
+        self.failed(error, link, closed, session);
         Next::Gone
     }
 
     /// Something of ours failed for one client.
-    pub(super) fn failed(&mut self, error: Error, link: &Link, session: &mut Session) {
+    pub(super) fn failed(
+        &mut self,
+        error: Error,
+        link: &Link,
+        closed: Closed,
+        session: &mut Session,
+    ) {
         let error = error.about(format!("for {}", link.client_name()));
         if self.settings.once {
             self.result = Err(error);
         } else {
             session.event(&Event::Error(&error));
         }
-        session.event(&Event::Closed(link));
+        if closed == Closed::Untold {
+            session.event(&Event::Closed(link));
+        }
     }
 
     /// A client is done, or one of the two connections broke, which is passed on and no failure of
@@ -275,26 +291,43 @@ impl Forwarder {
             tunnel.conclude();
         }
         let seen = member.release(session);
-        let is_joined = matches!(member.stage, Stage::Joined(_) | Stage::Crossing(_));
         match error {
-            // The connections stand: it is our system that failed, or what came was no message.
-            Some(error) if is_joined && error.status == Status::Failure => {
-                self.failed(error, seen, session);
+            Some(error) if member.is_ended_by_us(error.status) => {
+                self.failed(error, seen, Closed::Untold, session);
                 return Next::Gone;
             }
-            Some(error) if self.settings.once => self.result = Err(error),
-            Some(error) => {
-                let number = member.link.client_number();
-                session.event(&Event::Detail(&format!("#{number} {error}")));
-            }
+            Some(error) => self.broke(error, &member.link, session),
             None => {}
         }
         session.event(&Event::Closed(seen));
         Next::Gone
     }
+
+    /// One of the two connections broke.
+    pub(super) fn broke(&mut self, error: Error, link: &Link, session: &mut Session) {
+        if self.settings.once {
+            self.result = Err(error);
+        } else {
+            let number = link.client_number();
+            session.event(&Event::Detail(&format!("#{number} {error}")));
+        }
+    }
 }
 
 impl Member {
+    /// Whether an error with this status is nobody's reset that was passed on. The connections stood: our system has
+    /// failed, or what came was no message, no TLS, or not whole. Nobody knows of that but us.
+    fn is_ended_by_us(&self, status: Status) -> bool {
+        match (&self.stage, status) {
+            (Stage::Joined(_) | Stage::Crossing(_), Status::Failure | Status::Tls) => true,
+            (Stage::Joined(tunnel), Status::Broken) => {
+                tunnel.client().is_whole().is_err() || tunnel.server().is_whole().is_err()
+            }
+            (Stage::Crossing(crossing), Status::Broken) => crossing.was_cut_off(),
+            _ => false,
+        }
+    }
+
     /// Its sockets are watched no longer; what has passed on which link.
     pub(super) fn release(&self, session: &mut Session) -> &Link {
         match &self.stage {
@@ -309,11 +342,19 @@ impl Member {
                 session.reactor.release(crossing.client().stream().latch());
                 session.reactor.release(crossing.far().latch());
                 session.count_last_drops_of(crossing.far().socket());
-                if let Some(link) = crossing.far().link() {
-                    return link;
-                }
+                session.tap.unsent(crossing.unsent());
             }
         }
-        &self.link
+        self.seen()
+    }
+
+    /// What has passed, and between whom.
+    pub(super) fn seen(&self) -> &Link {
+        match &self.stage {
+            Stage::Crossing(crossing) => crossing.far().link().unwrap_or(&self.link),
+            Stage::Welcoming(_) | Stage::Reaching(..) | Stage::Opening(..) | Stage::Joined(_) => {
+                &self.link
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use socket2::Socket;
 
-use super::failures::{Failures, tell_tried};
+use super::failures::Failures;
 use crate::error::Result;
 use crate::net::address::Protocol;
 use crate::net::socket;
@@ -34,7 +34,7 @@ pub(crate) fn connect_datagram(
             Ok(socket) => return Ok((socket, peer)),
             Err(error) => {
                 if addresses.len() > 1 {
-                    tell_tried(&error, session);
+                    session.tell_tried(&error);
                 }
                 failures.add(error);
             }

@@ -1,16 +1,6 @@
-//! Addresses that were tried in vain: each is told, and one of them is the error at the end.
+//! Addresses that were tried in vain: one of them is the error at the end.
 
 use crate::error::{Error, Status};
-use crate::observe::journal::Verbosity;
-use crate::observe::tap::Event;
-use crate::run::session::Session;
-
-/// With `-v`, names an address that was tried and failed, where others are tried, too.
-pub(super) fn tell_tried(error: &Error, session: &mut Session) {
-    if session.verbosity == Verbosity::Verbose {
-        session.event(&Event::Detail(&format!("tried {}", error.without_operation())));
-    }
-}
 
 /// Why each address failed.
 #[derive(Default)]
