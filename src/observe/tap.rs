@@ -304,11 +304,7 @@ impl Tap {
             Event::Reset(link) => link.broke(Side::Peers),
             Event::WeReset(link) => link.broke(Side::Ours),
             Event::CutOff(link) => link.broke(Side::Between),
-            Event::Connected(link) | Event::Accepted(link) => {
-                // A client of a forwarder came before it was connected.
-                let came = link.forwarded.as_ref().map(|forwarded| forwarded.came);
-                link.course.begin(came.unwrap_or(at));
-            }
+            Event::Connected(link) | Event::Accepted(link) => link.course.begin(at),
             Event::PeerClosed(link) => link.course.peer_closed(at),
             Event::WeClosed(link) => link.course.closed_by(Side::Ours),
             Event::Closed(link) => self.connections.set(self.connections.get().and(link)),
