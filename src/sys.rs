@@ -12,6 +12,7 @@ mod fragments;
 mod links;
 mod names;
 mod retry;
+pub(crate) mod segmented;
 mod system;
 mod tcp;
 mod timer;

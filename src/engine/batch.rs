@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::peer::Route;
+use crate::sys::segmented;
 
 /// Messages of one length that lie next to each other, the last one possibly shorter. Most frames
 /// are a single message; several are how the kernel sends and receives datagrams in one call
@@ -26,13 +27,12 @@ impl Frame {
     /// How many messages the frame has.
     #[must_use]
     pub(crate) fn count(&self) -> usize {
-        if self.range.is_empty() { 1 } else { self.range.len().div_ceil(self.segment) }
+        segmented::count(self.range.len(), self.segment)
     }
 
     /// The messages of the frame, whose bytes are `bytes`.
     pub(crate) fn messages<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        let empty = bytes.is_empty().then_some(bytes);
-        empty.into_iter().chain(bytes.chunks(self.segment.max(1)))
+        segmented::messages(bytes, self.segment)
     }
 }
 
@@ -99,8 +99,8 @@ impl Batch {
         self.frames.front().map(|frame| (frame, &self.arena[frame.range.clone()]))
     }
 
-    /// All trains and their bytes, the oldest first.
-    pub(crate) fn trains(&self) -> impl Iterator<Item = (&Frame, &[u8])> {
+    /// All frames and their bytes, the oldest first.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = (&Frame, &[u8])> {
         self.frames.iter().map(|frame| (frame, &self.arena[frame.range.clone()]))
     }
 

@@ -11,12 +11,15 @@ mod hearing;
 mod longest;
 mod moving;
 mod passed;
+pub(crate) mod patience;
 mod peers;
 mod reports;
 mod rounds;
+mod sending;
 
 use std::io;
 use std::rc::Rc;
+use std::time::Instant;
 
 use socket2::Socket;
 
@@ -29,7 +32,6 @@ pub(crate) use peers::{Following, Peers};
 use peers::{KnownPeers, Target};
 use reports::Reports;
 pub(crate) use rounds::Handed;
-use rounds::{PORTION, Round};
 
 use crate::engine::batch::Batch;
 use crate::engine::ends::Standing;
@@ -42,7 +44,7 @@ use crate::net::access::AccessList;
 use crate::net::address::{Address, Protocol, Route};
 use crate::net::socket;
 use crate::observe::tap::{Activity, Link, Tap};
-use crate::sys::{Fetch, Offload, Received, Receiver};
+use crate::sys::{Fetch, Offload, Received, Receiver, errno, segmented};
 
 /// Room that a batch for receiving must have.
 pub(crate) const RECEIVE_ROOM: usize = Receiver::ROOM;
@@ -133,7 +135,13 @@ impl Datagram {
     /// Whether sending may find room.
     #[must_use]
     pub(crate) fn has_room(&self) -> bool {
-        self.end.latch.writable()
+        self.end.has_room()
+    }
+
+    /// When sending may find room though no event tells; `None` where an event will, or there is room.
+    #[must_use]
+    pub(crate) fn again_at(&self) -> Option<Instant> {
+        self.end.again_at()
     }
 
     /// Sends datagrams of `segment` bytes, the last possibly shorter, to this peer. Returns how many of
@@ -145,7 +153,20 @@ impl Datagram {
 
     /// Counts datagrams as lost which have found no room for too long.
     pub(crate) fn lose(&self, bytes: &[u8], segment: usize) {
-        self.passed.tap.unsent(bytes.len().div_ceil(segment.max(1)).max(1));
+        self.passed.tap.unsent(segmented::count(bytes.len(), segment));
+    }
+
+    /// The run is over while so many datagrams wait to be sent: if that is because the queue of the device is
+    /// full, they are lost.
+    pub(crate) fn leave_behind(&mut self, messages: usize) {
+        if messages == 0 || self.end.again_at().is_none() {
+            return;
+        }
+        self.passed.tap.unsent(messages);
+        let place = socket::name(&self.end.local, Protocol::Udp);
+        let cause = io::Error::from_raw_os_error(libc::ENOBUFS);
+        let error = Error::network("send", place, &cause);
+        self.reports.tell(&error.hint(format!("{messages} not sent")), &self.passed.tap);
     }
 
     /// Sends datagrams to one peer. Returns how many bytes were sent; `None` when there was no room for
@@ -164,6 +185,9 @@ impl Datagram {
         };
         match cause.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
+            // There will be room soon. Where there are several peers that is waited for only so long.
+            _ if errno::is_full(&cause)
+                && (self.known.target().is_some() || !self.end.is_stuck()) => {}
             // After an error the caller keeps all of the datagrams.
             _ if self.known.target().is_some() => match self.failed("send", &to.peer, &cause) {
                 Some(error) => return Err(error),
@@ -198,7 +222,7 @@ impl Datagram {
     /// What the network reported for an earlier datagram; nothing was sent then.
     pub(crate) fn send_to_peer(&mut self, bytes: &[u8], segment: usize) -> Result<Option<usize>> {
         match self.known.target().cloned() {
-            Some(to) if self.end.latch.writable() => self.send(bytes, segment, &to),
+            Some(to) if self.end.has_room() => self.send(bytes, segment, &to),
             _ => Ok(None),
         }
     }
@@ -248,46 +272,6 @@ impl Datagram {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Sends datagrams to the peer that was heard last or to all peers, as far as there are any.
-    pub(crate) fn send_to_peers(&mut self, bytes: &[u8], segment: usize) -> Handed {
-        match &self.known.peers {
-            Peers::Last(Some(to)) | Peers::Connected(to) | Peers::Open(Target { to, .. }) => {
-                let to = to.clone();
-                self.answer(bytes, segment, &to).map_or(Handed::NoRoom, Handed::Bytes)
-            }
-            Peers::Last(None) => Handed::Bytes(bytes.len()),
-            Peers::All(all) if all.is_empty() => Handed::Bytes(bytes.len()),
-            // The socket is not connected: no error is returned.
-            Peers::All(_) => self.step_round(bytes, segment).unwrap_or(Handed::NoRoom),
-        }
-    }
-
-    /// Sends datagrams to some more of all peers. If a UDP socket has no room, it has none for any peer,
-    /// and will have some soon. A local socket may have no room for a single peer that does not read; the
-    /// others do not wait for that one, and what it misses is counted as lost.
-    fn step_round(&mut self, bytes: &[u8], segment: usize) -> Result<Handed> {
-        let mut round = self.known.round.take().unwrap_or_else(|| Round::new(bytes.len()));
-        let frame = round.frame(bytes);
-        for _ in 0..PORTION {
-            let Some(to) = self.known.at(round.next()).cloned() else {
-                let Some(lost) = round.lost() else { return Ok(Handed::NoRoom) };
-                self.passed.tap.unsent(lost);
-                return Ok(Handed::Bytes(frame.len()));
-            };
-            let rest = round.rest(frame);
-            match self.send(rest, segment, &to)? {
-                Some(sent) => round.sent(sent, rest),
-                None if to.peer.internet().is_some() => {
-                    self.known.round = Some(round);
-                    return Ok(Handed::NoRoom);
-                }
-                None => round.miss(rest, segment),
-            }
-        }
-        self.known.round = Some(round);
-        Ok(Handed::ToSome)
     }
 
     /// Adds what was received to the batch, and counts it. Returns how many bytes that is; 0 if the access
@@ -391,7 +375,7 @@ impl Sink for Datagram {
         while let Some((frame, bytes)) = batch.front() {
             let (segment, gone) = (frame.segment, before - batch.len());
             let Some(part) = allowed.whole_messages(bytes, segment, gone, moved) else { break };
-            if !self.end.latch.writable() {
+            if !self.end.has_room() {
                 break;
             }
             let sent = match &self.known.peers {
@@ -407,9 +391,9 @@ impl Sink for Datagram {
                 },
             };
             let Some(sent) = sent else {
-                // If there was no room, the latch is clear. Otherwise the call was interrupted: no event
-                // will follow, so it has to be made again at once.
-                is_interrupted = self.has_peer() && self.end.latch.writable();
+                // If there was no room, that is known now. Otherwise the call was interrupted: no event will
+                // follow, so it has to be made again at once.
+                is_interrupted = self.has_peer() && self.end.has_room();
                 break;
             };
             moved += sent;

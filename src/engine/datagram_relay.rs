@@ -12,7 +12,7 @@ use crate::engine::batch::Batch;
 use crate::engine::datagram::{Datagram, RECEIVE_ROOM};
 use crate::engine::duplex::{DatagramEnd, Listener};
 use crate::engine::ends::{Company, Ends, Pending, Reader, Rules, Subject, Verdict};
-use crate::engine::expect::{self, Heard, Prospect};
+use crate::engine::expect::{self, Heard};
 use crate::engine::flow::Source;
 use crate::engine::input::Input;
 use crate::engine::output::Output;
@@ -88,7 +88,8 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
         let is_written = self.down.is_empty() && self.output.is_drained();
         let pending = Pending::of(self.socket.is_drained(), is_written);
         self.ends.note(self.socket.activity(), pending, now);
-        self.ends.awaits_answer(self.awaits_answer(), now);
+        let awaits = expect::awaits_answer(self.dialogue.as_ref(), self.up.is_empty());
+        self.ends.awaits_answer(awaits, now);
         Ok(match (stepped?, self.is_over(looked_at)?) {
             (_, true) => Turn::Over,
             (true, false) => Turn::Moved,
@@ -138,9 +139,7 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
     fn is_over(&mut self, looked_at: Instant) -> Result<bool> {
         // A source has failed, and what came before is not written yet: that is no end.
         if self.down.has_failed() {
-            let is_stuck = self.ends.is_stuck(looked_at);
-            let failure = if is_stuck { self.down.take_failure() } else { None };
-            return failure.map_or(Ok(false), Err);
+            return self.down.fail_if(self.ends.is_stuck(looked_at)).map(|()| false);
         }
         match self.ends.verdict(self.reader(), Subject::Datagrams, &self.socket, looked_at)? {
             Verdict::GoOn => Ok(false),
@@ -151,24 +150,9 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
 
     /// What has become of whoever reads the output, and of what it is waited for.
     fn reader(&self) -> Reader {
-        let reader = self.output.reader();
-        let Some(dialogue) = &self.dialogue else { return reader };
-        if reader == Reader::Gone {
-            dialogue.borrow_mut().abandon();
-        }
         let is_written = self.down.is_empty() && self.output.is_drained();
-        let dialogue = dialogue.borrow();
-        let is_said = !dialogue.speaks() || self.up.is_empty();
-        if dialogue.prospect() == Prospect::Met && is_written && is_said {
-            Reader::Satisfied
-        } else {
-            reader
-        }
-    }
-
-    fn awaits_answer(&self) -> bool {
-        let awaits = self.dialogue.as_ref().is_some_and(|all| all.borrow().awaits_answer());
-        awaits && self.up.is_empty()
+        let owes = |speaks: bool| speaks && !self.up.is_empty();
+        expect::reader(self.dialogue.as_ref(), self.output.reader(), is_written, owes)
     }
 
     /// Silence has ended the run before as many messages came as were asked for.
@@ -185,11 +169,13 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
         // Nothing is sent while a dump is congested or a failure is pending, even if the pace would allow it.
         let sends = !self.ends.has_input_ended() && !congested && !self.down.has_failed();
         let pace = if sends { self.up.deadline() } else { None };
+        // One that has passed is that of a try which the pace did not allow yet.
+        let room = if sends { self.socket.again_at().filter(|at| *at > now) } else { None };
         let ends = match self.down.has_failed() {
             true => self.ends.stuck_at(),
             false => self.ends.deadline(Subject::Datagrams, now),
         };
-        [ends, pace].into_iter().flatten().min()
+        [ends, pace, room].into_iter().flatten().min()
     }
 }
 
@@ -213,6 +199,8 @@ impl DatagramRelay {
         if result.is_err() {
             let mut peers = Heard { source: &mut self.socket, dialogue: self.dialogue.as_ref() };
             self.down.deliver_the_rest(&mut peers, &mut self.output, Instant::now());
+        } else {
+            self.socket.leave_behind(self.up.waiting());
         }
         let written = self.output.write_out(session, &result);
         let result = result.and(written);

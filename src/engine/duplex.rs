@@ -1,5 +1,7 @@
 //! What a relay asks of the ends that it stands between, so that a test can put scripted ones there.
 
+use std::time::Instant;
+
 use crate::engine::datagram::Datagram;
 use crate::engine::ends::{Reader, Standing};
 use crate::engine::flow::{Sink, Source};
@@ -73,6 +75,9 @@ pub(crate) trait DatagramEnd: Source + Sink + Standing {
 
     /// Whether there is somebody to send to.
     fn has_peer(&self) -> bool;
+
+    /// When sending may find room though no event tells; `None` where an event will, or there is room.
+    fn again_at(&self) -> Option<Instant>;
 }
 
 /// A connection that can be one side of a tunnel.
@@ -151,6 +156,10 @@ impl DatagramEnd for Datagram {
 
     fn has_peer(&self) -> bool {
         self.has_peer()
+    }
+
+    fn again_at(&self) -> Option<Instant> {
+        self.again_at()
     }
 }
 

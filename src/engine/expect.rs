@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::engine::batch::Batch;
+use crate::engine::ends::Reader;
 use crate::engine::flow::Source;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
@@ -79,10 +80,10 @@ pub(crate) struct Dialogue {
     taken: usize,
     /// What has not come yet.
     expected: VecDeque<Expected>,
-    /// Whether a message is the last word.
-    ends_in_message: bool,
     /// The search for the first of them.
     search: Option<Search>,
+    /// Whether a message is the last word.
+    ends_in_message: bool,
     instead: Instead,
     peer_ended: bool,
     /// Whether nobody wants to know any more.
@@ -100,8 +101,8 @@ impl Dialogue {
             messages: messages.into(),
             taken: 0,
             expected: expected.into(),
-            ends_in_message,
             search: None,
+            ends_in_message,
             instead: Instead::default(),
             peer_ended: false,
             abandoned: false,
@@ -246,6 +247,32 @@ impl Dialogue {
     }
 }
 
+/// Whether an answer is waited for, and nothing else: all that may be said is said, and has been sent.
+pub(crate) fn awaits_answer(dialogue: Option<&Shared>, is_sent: bool) -> bool {
+    is_sent && dialogue.is_some_and(|dialogue| dialogue.borrow().awaits_answer())
+}
+
+/// What has become of whoever reads what is received, and of what is waited for there. `is_written` says that
+/// all that was received has been written, `owes`, asked when it matters, whether something has yet to reach
+/// the peer; it is told whether the dialogue speaks.
+pub(crate) fn reader(
+    dialogue: Option<&Shared>,
+    reader: Reader,
+    is_written: bool,
+    owes: impl FnOnce(bool) -> bool,
+) -> Reader {
+    let Some(dialogue) = dialogue else { return reader };
+    if reader == Reader::Gone {
+        dialogue.borrow_mut().abandon();
+    }
+    let dialogue = dialogue.borrow();
+    match dialogue.prospect() {
+        Prospect::Met if is_written && !owes(dialogue.speaks()) => Reader::Satisfied,
+        Prospect::Hopeless if is_written => Reader::Satisfied,
+        _ => reader,
+    }
+}
+
 /// A source that a dialogue, if there is one, listens to.
 pub(crate) struct Heard<'a, S> {
     /// Where what is received comes from.
@@ -260,7 +287,7 @@ impl<S: Source> Source for Heard<'_, S> {
         if let Some(dialogue) = self.dialogue {
             let mut dialogue = dialogue.borrow_mut();
             // The batch was empty before: a pump reads only when it has delivered everything.
-            for (frame, bytes) in batch.trains() {
+            for (frame, bytes) in batch.frames() {
                 frame.messages(bytes).for_each(|message| dialogue.hear(message));
             }
             if matches!(result, Ok(Progress::End)) {

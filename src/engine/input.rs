@@ -41,15 +41,6 @@ pub(crate) enum InputSource {
     Nothing,
 }
 
-/// Why reading stopped for now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pause {
-    /// Standard input has no more for now.
-    Empty,
-    /// It may have more: the batch is full, or a signal interrupted the call.
-    Ours,
-}
-
 /// The source of what is sent.
 #[derive(Debug)]
 pub(crate) struct Input {
@@ -106,81 +97,62 @@ impl Input {
         }
     }
 
+    /// Reads bytes as they are: what there is for datagrams, which are cut from it, and once for a stream.
     fn fill_raw(&mut self, batch: &mut Batch) -> Result<Progress> {
+        let mut total = 0;
+        let stop = loop {
+            match self.read_some(batch) {
+                Ok(Progress::Moved(n)) if n > 0 => total += n,
+                stop => break stop,
+            }
+            if self.wire == Wire::Stream {
+                break Ok(Progress::Moved(0));
+            }
+        };
+        self.ended = matches!(stop, Ok(Progress::End));
+        match self.wire {
+            Wire::Stream if total > 0 => batch.cut(total, total),
+            Wire::Stream => {}
+            Wire::Datagrams { size, .. } => cut_datagrams(batch, size, &stop),
+        }
+        match stop {
+            // What was read before a failure is cut, and can be sent.
+            Err(error) => Err(error),
+            Ok(_) if total > 0 => Ok(Progress::Moved(total)),
+            Ok(Progress::Blocked) if !batch.is_empty() => Ok(Progress::Moved(0)),
+            stop => stop,
+        }
+    }
+
+    /// Reads once into the spare room of the batch. `Moved(0)` when there is none, or a signal has
+    /// interrupted it.
+    fn read_some(&mut self, batch: &mut Batch) -> Result<Progress> {
         let InputSource::Local(local) = &mut self.from else {
             return Ok(Progress::End);
         };
-        let mut total = 0;
-        let mut pause = Pause::Empty;
-        loop {
-            let progress = match &mut self.crlf {
-                None => {
-                    let spare = batch.spare();
-                    if spare.is_empty() {
-                        pause = Pause::Ours;
-                        break;
-                    }
-                    read(local, spare)?
-                }
-                Some(crlf) => {
-                    // Every byte may become two.
-                    let room = (batch.spare().len() / 2).min(SCRATCH);
-                    if room == 0 {
-                        pause = Pause::Ours;
-                        break;
-                    }
-                    self.scratch.resize(SCRATCH, 0);
-                    match read(local, &mut self.scratch[..room])? {
-                        Progress::Moved(n) => {
-                            let mut converted = Vec::with_capacity(2 * n);
-                            crlf.convert(&self.scratch[..n], &mut converted);
-                            batch.spare()[..converted.len()].copy_from_slice(&converted);
-                            Progress::Moved(converted.len())
-                        }
-                        other => other,
-                    }
-                }
-            };
-            match progress {
-                Progress::Moved(0) => {
-                    pause = Pause::Ours;
-                    break;
-                }
-                Progress::Moved(n) => {
-                    batch.filled(n);
-                    total += n;
-                }
-                Progress::Blocked => break,
-                Progress::End => {
-                    self.ended = true;
-                    break;
-                }
+        let spare = batch.spare();
+        let Some(crlf) = &mut self.crlf else {
+            let progress = if spare.is_empty() { Progress::Moved(0) } else { read(local, spare)? };
+            if let Progress::Moved(n) = progress {
+                batch.filled(n);
             }
-            if self.wire == Wire::Stream {
-                break;
-            }
+            return Ok(progress);
+        };
+        // Every byte may become two.
+        let room = (spare.len() / 2).min(SCRATCH);
+        if room == 0 {
+            return Ok(Progress::Moved(0));
         }
-        match self.wire {
-            Wire::Stream => {
-                if total > 0 {
-                    batch.cut(total, total);
-                }
-            }
-            Wire::Datagrams { size, .. } => {
-                // Stdin paused or ended: what is left over is sent as a shorter datagram. Where it
-                // did not, the rest goes on with the next bytes.
-                let uncut = batch.uncut();
-                let rest = if pause == Pause::Ours { uncut % size } else { 0 };
-                if uncut > rest {
-                    batch.cut(uncut - rest, size);
-                }
-            }
-        }
-        Ok(match total {
-            0 if self.ended => Progress::End,
-            0 if batch.is_empty() && pause == Pause::Empty => Progress::Blocked,
-            n => Progress::Moved(n),
-        })
+        self.scratch.resize(SCRATCH, 0);
+        let n = match read(local, &mut self.scratch[..room])? {
+            Progress::Moved(n) => n,
+            other => return Ok(other),
+        };
+        let mut converted = Vec::with_capacity(2 * n);
+        crlf.convert(&self.scratch[..n], &mut converted);
+        spare[..converted.len()].copy_from_slice(&converted);
+        batch.filled(converted.len());
+        Ok(Progress::Moved(converted.len()))
     }
 
     fn fill_messages(&mut self, batch: &mut Batch) -> Result<Progress> {
@@ -202,6 +174,17 @@ impl Input {
                 Ok(Progress::Moved(0))
             }
         }
+    }
+}
+
+/// Cuts what was read into datagrams of `size` bytes. What is left over is sent as a shorter one where
+/// standard input has paused, ended or failed; where it has not, it goes on with the next bytes.
+fn cut_datagrams(batch: &mut Batch, size: usize, stop: &Result<Progress>) {
+    let uncut = batch.uncut();
+    let goes_on = matches!(stop, Ok(Progress::Moved(_)));
+    let rest = if goes_on { uncut % size } else { 0 };
+    if uncut > rest {
+        batch.cut(uncut - rest, size);
     }
 }
 

@@ -222,8 +222,10 @@ impl Sink for Output {
                 continue;
             }
             moved += bytes.len();
-            self.encoder.frame(frame, bytes, &mut self.wanted, &mut self.pending)?;
+            let taken = self.encoder.frame(frame, bytes, &mut self.wanted, &mut self.pending);
+            // After a failure, too: the messages before what is none have been taken.
             batch.pop();
+            taken?;
             if self.pending.len() >= GATHER && self.write_pending()? == Progress::Blocked {
                 return Ok(Progress::Moved(moved));
             }

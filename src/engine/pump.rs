@@ -104,9 +104,12 @@ impl<K: Kernel> Pump<K> {
         self.failure.is_some()
     }
 
-    /// Why the source has failed, if [`step`](Self::step) has yet to return that; it will not, then.
-    pub(crate) fn take_failure(&mut self) -> Option<Error> {
-        self.failure.take()
+    /// The source has failed, and the sink may be stuck, so that what came before is never delivered.
+    ///
+    /// # Errors
+    /// Why the source has failed, if it is; [`step`](Self::step) will not return that, then.
+    pub(crate) fn fail_if(&mut self, is_stuck: bool) -> Result<(), Error> {
+        self.failure.take_if(|_| is_stuck).map_or(Ok(()), Err)
     }
 
     /// Whether the pump holds nothing that the sink has yet to take.
@@ -117,6 +120,12 @@ impl<K: Kernel> Pump<K> {
             Conduit::Splice(splice) => splice.held(),
         };
         self.batch.is_empty() && held == 0
+    }
+
+    /// How many messages wait for the sink.
+    #[must_use]
+    pub(crate) fn waiting(&self) -> usize {
+        self.batch.len()
     }
 
     /// Takes room to read into for some steps, unless the pump still holds something.

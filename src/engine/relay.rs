@@ -112,7 +112,8 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
         let is_written = self.down.is_empty() && self.output.is_drained();
         let pending = Pending::of(self.stream.is_drained(), is_written);
         self.ends.note(self.stream.activity(), pending, now);
-        self.ends.awaits_answer(self.awaits_answer(), now);
+        let awaits = expect::awaits_answer(self.dialogue.as_ref(), self.up.is_empty());
+        self.ends.awaits_answer(awaits, now);
         Ok(match (self.is_over(looked_at)?, moved) {
             (true, _) => Turn::Over,
             (false, true) => Turn::Moved,
@@ -123,9 +124,7 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
     fn is_over(&mut self, looked_at: Instant) -> Result<bool> {
         // A source has failed, and what came before is not written yet: that is no end.
         if self.down.has_failed() {
-            let is_stuck = self.ends.is_stuck(looked_at);
-            let failure = if is_stuck { self.down.take_failure() } else { None };
-            return failure.map_or(Ok(false), Err);
+            return self.down.fail_if(self.ends.is_stuck(looked_at)).map(|()| false);
         }
         let reader = self.reader();
         match self.ends.verdict(reader, self.subject(), &self.stream, looked_at)? {
@@ -137,31 +136,12 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
 
     /// What has become of whoever reads the output, and of what it is waited for.
     fn reader(&self) -> Reader {
-        let (reader, Some(dialogue)) = (self.output.reader(), &self.dialogue) else {
-            return self.output.reader();
-        };
-        if reader == Reader::Gone {
-            dialogue.borrow_mut().abandon();
-        }
         let is_written = self.down.is_empty() && self.output.is_drained();
-        let prospect = dialogue.borrow().prospect();
-        match prospect {
-            Prospect::Met if is_written && !self.owes_anything() => Reader::Satisfied,
-            Prospect::Hopeless if is_written => Reader::Satisfied,
-            _ => reader,
-        }
-    }
-
-    /// Whether part of what is said has not reached the peer: closing a connection on which something
-    /// has not been read is a reset, which would take that away.
-    fn owes_anything(&self) -> bool {
-        let speaks = self.dialogue.as_ref().is_some_and(|all| all.borrow().speaks());
-        speaks && !self.up.is_empty() || self.stream.owes_anything()
-    }
-
-    fn awaits_answer(&self) -> bool {
-        let awaits = self.dialogue.as_ref().is_some_and(|all| all.borrow().awaits_answer());
-        awaits && self.up.is_empty()
+        expect::reader(self.dialogue.as_ref(), self.output.reader(), is_written, |speaks| {
+            // Closing a connection on which something has not been read is a reset, which would take away
+            // what has not reached the peer.
+            speaks && !self.up.is_empty() || self.stream.owes_anything()
+        })
     }
 
     /// When to look again whether the peer has everything, if that is all that is missing.

@@ -145,7 +145,9 @@ impl<C: Side, S: Side> Tunnel<C, S> {
     /// Since when one side has sent its FIN, if nothing is under way to it.
     #[must_use]
     pub(crate) fn half_closed_since(&self) -> Option<Instant> {
-        self.half_closed.filter(|_| self.up.is_empty() && self.down.is_empty())
+        let is_empty = self.up.is_empty() && self.down.is_empty();
+        let holds_nothing = self.client.held() == 0 && self.server.held() == 0;
+        self.half_closed.filter(|_| is_empty && holds_nothing)
     }
 
     /// Whether it can be [given up](Self::give_up) without losing anything that has come.
@@ -292,7 +294,9 @@ impl<C: Side, S: Side> Tunnel<C, S> {
                     Which::Client => self.server.probe_peer(),
                 }
             }
-            Ok(Progress::Moved(_) | Progress::Blocked) => return false,
+            // Interrupted: no event would have it called again.
+            Ok(Progress::Moved(_)) => {}
+            Ok(Progress::Blocked) => return false,
             Err(error) => self.refused(to, error, now),
         }
         true

@@ -27,6 +27,8 @@ pub(super) struct Crossing {
     lines: Option<Box<Lines>>,
     /// When the client's FIN came.
     ended: Option<Instant>,
+    /// Why nothing more comes from the client: what it said before is sent first.
+    broken: Option<Error>,
     /// When something passed last, either way.
     last: Instant,
     /// What the network said last of the way to TO, where that is kept for the end.
@@ -56,9 +58,9 @@ impl Crossing {
         tap: Rc<Tap>,
         now: Instant,
     ) -> Self {
-        let up = Batch::new(0);
-        let (ended, last, refusal, is_closing) = (None, now, None, false);
-        Self { client, far, up, lines, ended, last, refusal, is_closing, tap }
+        let (up, last, is_closing) = (Batch::new(0), now, false);
+        let (ended, broken, refusal) = (None, None, None);
+        Self { client, far, up, lines, ended, broken, last, refusal, is_closing, tap }
     }
 
     pub(super) fn client(&self) -> &MessageStream {
@@ -156,7 +158,8 @@ impl Crossing {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let arrival = self.lines.as_ref().and_then(|lines| lines.deadline());
         let over = self.over_at().filter(|_| !self.is_closing);
-        [over, arrival].into_iter().flatten().min()
+        let room = self.far.again_at().filter(|_| !self.up.is_empty());
+        [over, arrival, room].into_iter().flatten().min()
     }
 
     /// When it is over unless something passes before; `None` while something is under way.
@@ -184,8 +187,11 @@ impl Crossing {
         datagrams: &mut Batch,
         tell: &mut impl FnMut(&mut Datagram, Error),
     ) -> Result<bool> {
+        if self.broken.is_some() {
+            return self.send_the_rest(tell);
+        }
         let mut moved = self.client.flush(|_| {})?;
-        let mut received = Ok(Progress::Blocked);
+        let mut has_ended = false;
         if self.up.is_empty() && self.ended.is_none() {
             let (up, lines, now) = (&mut self.up, &mut self.lines, Instant::now());
             let take = |message: &[u8]| {
@@ -193,19 +199,23 @@ impl Crossing {
                     up.push(&[message]);
                 }
             };
-            received = self.client.receive(room, take);
+            match self.client.receive(room, take) {
+                Ok(Progress::Moved(_)) => moved = true,
+                Ok(Progress::Blocked) => {}
+                Ok(Progress::End) => {
+                    self.ended = Some(Instant::now());
+                    has_ended = true;
+                }
+                Err(error) => {
+                    self.broken = Some(error);
+                    return self.send_the_rest(tell);
+                }
+            }
         }
         self.take_arrived();
-        moved |= self.send(tell);
-        // The messages before what is none have been sent.
-        match received? {
-            Progress::Moved(_) => moved = true,
-            Progress::Blocked => {}
-            Progress::End => {
-                self.ended = Some(Instant::now());
-                self.told_of(Event::WeClosed);
-                moved = true;
-            }
+        moved |= self.send(tell) | has_ended;
+        if has_ended {
+            self.told_of(Event::WeClosed);
         }
         if self.client.queue().has_room() {
             match self.far.fill(datagrams) {
@@ -229,6 +239,21 @@ impl Crossing {
             }
         }
         Ok(moved | self.client.flush(|_| {})?)
+    }
+
+    /// Sends what the client has said before it broke, or before what is no message.
+    ///
+    /// # Errors
+    /// That of the client, once all is sent.
+    fn send_the_rest(&mut self, tell: &mut impl FnMut(&mut Datagram, Error)) -> Result<bool> {
+        self.take_arrived();
+        let moved = self.send(tell);
+        let is_sent =
+            self.up.is_empty() && self.lines.as_ref().is_none_or(|lines| lines.is_clear(Way::Up));
+        match self.broken.take_if(|_| is_sent) {
+            Some(error) => Err(error),
+            None => Ok(moved),
+        }
     }
 
     /// Takes what has passed the bad network.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::batch::Batch;
 use crate::engine::datagram::complaints::Complaints;
+use crate::engine::datagram::patience::{Patience, ROOM_CHECK};
 use crate::engine::datagram::{Datagram, RECEIVE_ROOM};
 use crate::engine::flow::Source as _;
 use crate::engine::framing::Format;
@@ -32,12 +33,6 @@ use crate::observe::tap::{Event, Forwarded, Link, Tap};
 use crate::run::between::Lull;
 use crate::run::session::Session;
 use crate::sys::Offload;
-
-/// How long the others wait for the room that one answer needs; then it is lost.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// How often is tried whether there is room: a local socket does not tell.
-const ROOM_CHECK: Duration = Duration::from_millis(20);
 
 /// How clients are treated.
 pub(crate) struct Settings {
@@ -74,8 +69,8 @@ pub(crate) struct DatagramForwarder {
     /// Datagrams from TO, all for the client of this route, that are not handed over yet.
     down: Batch,
     route: Option<Route>,
-    /// Since when an answer has found no room.
-    full: Option<Instant>,
+    /// For the room that one answer needs: the others wait behind it.
+    patience: Patience,
     room: Vec<u8>,
     /// How many clients have come.
     came: u64,
@@ -110,7 +105,7 @@ impl DatagramForwarder {
             up: Batch::new(RECEIVE_ROOM),
             down: Batch::new(RECEIVE_ROOM),
             route: None,
-            full: None,
+            patience: Patience::default(),
             room: vec![0; 64 * 1024],
             came: 0,
             result: None,

@@ -80,7 +80,12 @@ impl Lines {
 
     /// Whether nothing is on its way.
     pub(super) fn is_empty(&self) -> bool {
-        self.ways.iter().flatten().all(Line::is_empty)
+        self.is_clear(Way::Up) && self.is_clear(Way::Down)
+    }
+
+    /// Whether nothing is on its way in this direction.
+    pub(super) fn is_clear(&self, way: Way) -> bool {
+        self.ways[way as usize].as_ref().is_none_or(Line::is_empty)
     }
 
     /// What was done since the last call.

@@ -349,9 +349,8 @@ impl Hub {
         }
         let acceptor = self.acceptor.as_ref().and_then(Acceptor::deadline);
         let pace = if self.has_listeners() { self.up.deadline() } else { None };
-        let service = self.service.as_ref().filter(|_| self.may_serve_datagrams());
-        let answer = service.and_then(Service::deadline);
+        let room = self.service.as_ref().and_then(|service| service.deadline(now));
         let handshakes = self.handshakes.as_ref().and_then(Handshakes::deadline);
-        [always, acceptor, pace, answer, handshakes].into_iter().flatten().min()
+        [always, acceptor, pace, room, handshakes].into_iter().flatten().min()
     }
 }

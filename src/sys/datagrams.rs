@@ -1,9 +1,8 @@
 //! Sending and receiving datagrams, as many in one system call as the system can.
 //!
-//! Several datagrams to or from one peer stand in one *segmented buffer*: one behind the other, all of
-//! the same length but the last, which may be shorter. That is the form in which the kernel cuts them
-//! apart (UDP_SEGMENT) and puts them together (UDP_GRO, udp(7)). Where it does not, the same buffers
-//! are sent datagram by datagram.
+//! Several datagrams to or from one peer stand in one [segmented] buffer. That is the
+//! form in which the kernel cuts them apart (UDP_SEGMENT) and puts them together (UDP_GRO, udp(7)).
+//! Where it does not, the same buffers are sent datagram by datagram.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,6 +13,7 @@ use socket2::SockRef;
 use super::facts::{Fetch, Offload, Received};
 use super::names::unix_address;
 use super::retry::again;
+use super::segmented;
 use super::system;
 use super::unix::datagrams::{self, Recipient};
 use crate::peer::{Address, Route};
@@ -125,7 +125,7 @@ impl Sender {
             match again(|| self.send_some(fd, rest, segment, to.as_ref())) {
                 Ok(n) => {
                     sent.bytes += n;
-                    sent.messages += if n == 0 { 1 } else { n.div_ceil(segment) };
+                    sent.messages += segmented::count(n, segment);
                     if sent.bytes == bytes.len() {
                         return sent;
                     }

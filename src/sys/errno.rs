@@ -104,6 +104,13 @@ pub(crate) fn is_no_room(cause: &io::Error) -> bool {
     )
 }
 
+/// Whether a datagram found no place in the queue of a device, or no memory (ip(7)), so that the same
+/// call may succeed soon. No event tells when.
+#[must_use]
+pub(crate) fn is_full(cause: &io::Error) -> bool {
+    matches!(cause.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
+use super::segmented;
 use crate::peer::Route;
 
 /// How far a TCP connection has come towards its end.
@@ -88,7 +89,7 @@ impl Received {
     /// How many datagrams these are.
     #[must_use]
     pub(crate) fn count(&self) -> usize {
-        if self.range.is_empty() { 1 } else { self.range.len().div_ceil(self.segment) }
+        segmented::count(self.range.len(), self.segment)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Datagrams, black box: every size whole in both directions and roles, and how raw input is cut into them.
 
+use std::io::Write as _;
 use std::net::UdpSocket;
 
 use libtest_mimic::Trial;
@@ -8,7 +9,7 @@ use crate::tests;
 use crate::util::data::{assert_same, random};
 use crate::util::harness::Need;
 use crate::util::udp::{connect, expect_nothing, listen, receive, receive_from};
-use crate::util::{Input, PATIENCE, pktcat};
+use crate::util::{Input, PATIENCE, eventually, net, pktcat, pktcat_line};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -20,6 +21,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         an_empty_datagram_is_no_end,
         datagram_size_cuts_exactly,
         a_pause_sends_what_is_there,
+        what_stdin_gave_before_it_failed_is_sent,
     ]
 }
 
@@ -122,4 +124,31 @@ fn a_pause_sends_what_is_there() {
     }
     client.close_stdin();
     client.wait().expect_code(0);
+}
+
+/// A connection as standard input, reset behind what it has sent: that is read first.
+fn what_stdin_gave_before_it_failed_is_sent() {
+    for options in ["", "-C", "-I lines"] {
+        let line = [b'x'; 79];
+        let lines = |ending: &[u8]| [&line, ending].concat().repeat(40);
+        let (listener, port) = net::listener();
+        let mut feeder = net::connect(port);
+        let stdin = net::accept(&listener);
+        feeder.write_all(&lines(b"\n")).unwrap();
+        net::wait_acknowledged(&feeder);
+        net::reset(feeder);
+        eventually("the reset", || stdin.peer_addr().is_err().then_some(()));
+        let (server, port) = net::udp();
+        let line = format!("connect -u --datagram-size 1000 {options} 127.0.0.1 {port}");
+        let client = pktcat_line(&line).stdin(Input::Fd(stdin.into())).spawn();
+        let (wanted, messages) = match options {
+            "-C" => (lines(b"\r\n"), 4),
+            "" => (lines(b"\n"), 4),
+            _ => (lines(b""), 40),
+        };
+        let got: Vec<u8> = (0..messages).flat_map(|_| receive(&server)).collect();
+        assert_same(&got, &wanted);
+        let ended = client.wait().expect_code(6);
+        assert!(ended.stderr.starts_with("pktcat: read: stdin: "), "{}", ended.stderr);
+    }
 }

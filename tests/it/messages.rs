@@ -1,5 +1,6 @@
 //! Messages, black box: how standard input is cut into them, and how they are written down.
 
+use std::io::Write as _;
 use std::net::UdpSocket;
 use std::thread;
 
@@ -21,6 +22,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_message_too_long_is_not_begun,
         bad_input_names_its_position,
         tcp_is_cut_by_lines_and_frames,
+        messages_before_what_is_none_are_written_once,
+        nothing_of_a_line_that_is_too_long_is_written,
         a_datagram_that_ends_in_a_newline_gets_no_second_one,
         crlf_is_made_once,
         a_crlf_between_two_texts_of_a_stream_stays_one,
@@ -243,6 +246,48 @@ fn tcp_is_cut_by_lines_and_frames() {
     }
     // Where there are no messages, there is nothing to count.
     pktcat_line("connect --count 3 127.0.0.1 9").run().expect_code(2);
+}
+
+fn messages_before_what_is_none_are_written_once() {
+    let good = b"\0\0\0\x01A\0\0\0\x01B";
+    for options in ["", "--expect C", "-k", "-k --reply x"] {
+        let server = pktcat_line(&format!("listen -O frames {options} 127.0.0.1 0")).spawn();
+        let mut client = net::connect(server.port());
+        client.write_all(&[&good[..], b"\xff\xff\xff\xff\0\0\0\x01C"].concat()).unwrap();
+        // Nobody can tell where a message begins behind that. It may have been reset by now.
+        let _ = client.write_all(b"\0\0\0\x01D");
+        if options.contains("-k") {
+            server.wait_line("pktcat: receive: ");
+            assert_same(&server.wait_stdout(good.len()), good);
+            server.expect_running();
+            assert_same(&server.stdout_now(), good);
+        } else {
+            let ended = server.wait().expect_code(1);
+            assert_eq!(ended.stderr.matches("pktcat: receive: ").count(), 1, "{}", ended.stderr);
+            assert_same(&ended.stdout, good);
+        }
+    }
+}
+
+fn nothing_of_a_line_that_is_too_long_is_written() {
+    for options in ["", "-k --queue 32MiB"] {
+        let server = pktcat_line(&format!("listen -O lines {options} 127.0.0.1 0")).spawn();
+        let mut client = net::connect(server.port());
+        client.write_all(b"one\n").unwrap();
+        // It may be reset on the way.
+        let _ = client.write_all(&vec![b'x'; (16 << 20) + 1]);
+        let line = server.wait_line("pktcat: receive: ");
+        assert!(line.contains("longer than"), "{options}: {line}");
+        drop(client);
+        let stdout = match options {
+            "" => server.wait().expect_code(1).stdout,
+            _ => {
+                server.expect_running();
+                server.stdout_now()
+            }
+        };
+        assert_same(&stdout, b"one\n");
+    }
 }
 
 fn crlf_is_made_once() {

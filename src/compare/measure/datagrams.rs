@@ -19,7 +19,7 @@ use crate::io::reactor::Reactor;
 use crate::net::address::Protocol;
 use crate::net::socket;
 use crate::observe::tap::{Event, Link, Tap};
-use crate::sys::{self, Offload, Sender};
+use crate::sys::{self, Offload, Sender, errno};
 
 /// The MTU in bytes that is assumed where the kernel does not tell it: that of Ethernet.
 const USUAL_MTU: usize = 1500;
@@ -135,6 +135,11 @@ impl Carrier for UdpCarrier {
                     Room::Always | Room::Missing => self.room = Room::Missing,
                 }
                 return Ok(false);
+            }
+            // Lost in this machine, as a router loses one whose queue is full.
+            Some(cause) if errno::is_full(&cause) => {
+                self.recogniser.sent(number, message);
+                return Ok(true);
             }
             Some(cause) => match self.failed("send", &cause) {
                 Some(error) => return Err(error),

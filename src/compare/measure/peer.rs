@@ -19,7 +19,7 @@ use crate::io::reactor::Reactor;
 use crate::net::address::{Family, Protocol, Route};
 use crate::net::options::Options;
 use crate::net::socket;
-use crate::sys::{self, Fetch, Offload, Received, Receiver, Sender, TcpCounts};
+use crate::sys::{self, Fetch, Offload, Received, Receiver, Sender, TcpCounts, errno, segmented};
 
 /// The most bytes of a stream that are read before they are written back.
 const STREAM_BUFFER: usize = 64 * 1024;
@@ -281,7 +281,9 @@ impl UdpEcho {
         while let Some(EchoReply { bytes, to }) = self.leaving.front() {
             let sent = self.sender.send(&*self.socket, bytes, bytes.len().max(1), Some(to));
             match sent.error {
-                Some(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                Some(cause)
+                    if cause.kind() == io::ErrorKind::WouldBlock || errno::is_full(&cause) =>
+                {
                     self.retry_at = Some(now + RETRY);
                     break;
                 }
@@ -309,8 +311,7 @@ impl UdpEcho {
         for received in self.received.drain(..) {
             let Some(from) = received.from else { continue };
             let bytes = &self.buffer[received.range.clone()];
-            let empty = bytes.is_empty().then_some(bytes);
-            for message in empty.into_iter().chain(bytes.chunks(received.segment.max(1))) {
+            for message in segmented::messages(bytes, received.segment) {
                 let reply = EchoReply { bytes: message.to_vec(), to: from.clone() };
                 match &mut self.line {
                     Some(line) => line.push(reply, now),

@@ -2,13 +2,15 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Instant;
 
 use socket2::Socket;
 
+use super::patience::Patience;
 use crate::io::latch::Latch;
 use crate::net::address::{Address, Route};
 use crate::net::socket;
-use crate::sys::{Fetch, Offload, Received, Receiver, SendOutcome, Sender};
+use crate::sys::{Fetch, Offload, Received, Receiver, SendOutcome, Sender, errno};
 
 /// A non-blocking datagram socket that the reactor watches. It knows nothing of peers.
 pub(super) struct Endpoint {
@@ -18,6 +20,8 @@ pub(super) struct Endpoint {
     pub local: Address,
     receiver: Receiver,
     sender: Sender,
+    /// For a place in the queue of the device.
+    patience: Patience,
     offload: Offload,
     fetch: Fetch,
 }
@@ -36,6 +40,7 @@ impl Endpoint {
         Self {
             receiver: Receiver::new(&*socket, offload, fetch),
             sender: Sender::new(sending),
+            patience: Patience::default(),
             socket,
             latch,
             local,
@@ -69,9 +74,29 @@ impl Endpoint {
     /// connected needs no `to`.
     pub(super) fn send(&mut self, bytes: &[u8], segment: usize, to: Option<&Route>) -> SendOutcome {
         let sent = self.sender.send(&*self.socket, bytes, segment, to);
-        if sent.error.as_ref().is_some_and(|cause| cause.kind() == io::ErrorKind::WouldBlock) {
-            self.latch.not_writable();
+        if sent.messages > 0 {
+            self.patience.found_room();
+        }
+        match &sent.error {
+            Some(cause) if cause.kind() == io::ErrorKind::WouldBlock => self.latch.not_writable(),
+            Some(cause) if errno::is_full(cause) => self.patience.found_none(Instant::now()),
+            Some(_) | None => {}
         }
         sent
+    }
+
+    /// Whether sending is worth a try.
+    pub(super) fn has_room(&self) -> bool {
+        self.latch.writable() && self.again_at().is_none_or(|at| Instant::now() >= at)
+    }
+
+    /// When it is worth a try though no event tells.
+    pub(super) fn again_at(&self) -> Option<Instant> {
+        self.patience.again_at()
+    }
+
+    /// Whether the queue of the device has been full for so long that what waits is lost.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.patience.is_over(Instant::now())
     }
 }

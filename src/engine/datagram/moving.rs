@@ -45,10 +45,14 @@ impl Datagram {
         let old = std::mem::replace(self, new);
         let mut result = Ok(());
         if let (Repeat::Kept(calls, _), Some(to)) = (&old.repeat, self.known.target().cloned()) {
-            // A new socket has room for the little that is kept.
-            result = calls
-                .iter()
-                .try_for_each(|(bytes, segment)| self.send(bytes, *segment, &to).map(drop));
+            result = calls.iter().try_for_each(|(bytes, segment)| {
+                // A new socket has room for the little that is kept, but its device may have none.
+                match self.send(bytes, *segment, &to)? {
+                    Some(sent) if sent == bytes.len() => {}
+                    sent => self.lose(&bytes[sent.unwrap_or(0)..], *segment),
+                }
+                Ok(())
+            });
         }
         self.repeat = old.repeat;
         self.passed.add(&old.passed);

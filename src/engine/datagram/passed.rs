@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::observe::tap::{Activity, Link, Tap};
-use crate::sys::Received;
+use crate::sys::{Received, segmented};
 
 /// The counts, and the observers.
 pub(super) struct Passed {
@@ -40,10 +40,7 @@ impl Passed {
         self.note(|activity| activity.sent(messages));
         match link {
             Some(link) if self.tap.is_watched() => {
-                if bytes.is_empty() {
-                    self.tap.sent(link, bytes);
-                }
-                for message in bytes.chunks(segment.max(1)) {
+                for message in segmented::messages(bytes, segment) {
                     self.tap.sent(link, message);
                 }
             }
@@ -56,10 +53,7 @@ impl Passed {
         self.note(|activity| activity.received(received.count()));
         match link {
             Some(link) if self.tap.is_watched() || received.cut_from.is_some() => {
-                if bytes.is_empty() {
-                    self.tap.received(link, bytes, received.cut_from);
-                }
-                for message in bytes.chunks(received.segment.max(1)) {
+                for message in segmented::messages(bytes, received.segment) {
                     self.tap.received(link, message, received.cut_from);
                 }
             }

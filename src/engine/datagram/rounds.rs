@@ -2,6 +2,7 @@
 //! and signals have to be handled in between.
 
 use crate::net::address::{Address, Route};
+use crate::sys::segmented;
 
 /// Peers that are sent to before the loop has its turn.
 pub(super) const PORTION: usize = 256;
@@ -73,7 +74,7 @@ impl Round {
 
     /// The next peer goes without the rest.
     pub(super) fn miss(&mut self, rest: &[u8], segment: usize) {
-        self.missed += rest.len().div_ceil(segment.max(1)).max(1);
+        self.missed += segmented::count(rest.len(), segment);
         self.pass();
     }
 

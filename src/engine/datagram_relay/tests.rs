@@ -48,7 +48,8 @@ impl Walk {
         let mut rng = Rng::with_seed(seed);
         let connected = rng.u8(0..4) > 0;
         let count = (rng.u8(0..4) == 0).then(|| rng.u64(1..12));
-        let world = World::new(&mut rng, connected, count);
+        let started = Instant::now();
+        let world = World::new(&mut rng, connected, count, started);
         let mut limit =
             |one_in: u8| (rng.u8(0..one_in) == 0).then(|| Duration::from_millis(rng.u64(1..200)));
         let (first, idle) = (limit(4), limit(4));
@@ -62,7 +63,6 @@ impl Walk {
         let rules =
             Rules { until_fin: false, send_only: rng.u8(0..8) == 0, silence, count, first, idle };
         let pace = Pace::new(interval, None, Cuts::BetweenMessages);
-        let started = Instant::now();
         let world = Rc::new(RefCell::new(world));
         let ends = (Typist(Rc::clone(&world)), Page(Rc::clone(&world)), Net(Rc::clone(&world)));
         let relay = DatagramRelay::new(ends.0, ends.1, ends.2, rules, pace, started);
@@ -118,6 +118,7 @@ impl Walk {
     }
 
     fn turn(&mut self) -> Result<Turn> {
+        self.world.borrow_mut().now = self.now;
         let before = self.world.borrow().activity;
         let result = self.relay.turn(self.now, self.looked_at, self.congested);
         let after = self.world.borrow().activity;
@@ -145,6 +146,7 @@ impl Walk {
             self.input_ended_at = self.input_ended_at.map(|_| self.now);
             let mut world = self.world.borrow_mut();
             (world.unreadable, world.unwritable) = (false, false);
+            world.full_until = None;
         }
         is_possible
     }
@@ -160,6 +162,7 @@ impl Walk {
         assert!(world.unreadable || world.output_blocked, "receives no more, and could");
         let up_waits = world.input_blocked
             || world.unwritable
+            || world.full_until.is_some_and(|at| deadline.is_some_and(|deadline| deadline <= at))
             || !world.has_peer
             || self.relay.ends.has_input_ended()
             || self.relay.down.has_failed()

@@ -33,6 +33,8 @@ pub(super) struct Encoder {
     assembler: Option<Assembler>,
     /// Whom the bytes come from, for errors.
     peer: String,
+    /// What came that is no message: nobody can tell where behind it the next one begins.
+    failure: Option<Error>,
 }
 
 impl Encoder {
@@ -45,6 +47,7 @@ impl Encoder {
             tag: Tag::Nothing,
             assembler: cuts.then(|| Assembler::new(format, framing::LONGEST_MESSAGE)),
             peer: String::new(),
+            failure: None,
         }
     }
 
@@ -90,6 +93,9 @@ impl Encoder {
     }
 
     /// Writes down what a frame holds, as far as it is wanted.
+    ///
+    /// # Errors
+    /// At what is no message, and from then on. The messages before it are written down.
     pub(super) fn frame(
         &mut self,
         frame: &Frame,
@@ -111,8 +117,12 @@ impl Encoder {
     }
 
     /// No more will come: completes what was left open, such as a last line.
+    ///
+    /// # Errors
+    /// When that is no message.
     pub(super) fn finish(&mut self, wanted: &mut Wanted, into: &mut Vec<u8>) -> Result<()> {
-        let Self { form, tag, assembler, peer } = self;
+        self.check()?;
+        let Self { form, tag, assembler, peer, .. } = self;
         let Some(assembler) = assembler else {
             return Ok(());
         };
@@ -122,15 +132,21 @@ impl Encoder {
     }
 
     fn take(&mut self, bytes: &[u8], wanted: &mut Wanted, into: &mut Vec<u8>) -> Result<()> {
-        let Self { form, tag, assembler, peer } = self;
+        self.check()?;
+        let Self { form, tag, assembler, peer, failure } = self;
         let mut message = |message: &[u8]| form.write_down(tag.fixed(), message, wanted, into);
         match assembler {
             None => message(bytes),
             Some(assembler) => assembler.feed(bytes, message).map_err(|malformed| {
-                failed(Status::Failure, peer, &malformed).hint("-O raw takes any bytes")
+                let error = failed(Status::Failure, peer, &malformed);
+                failure.insert(error.hint("-O raw takes any bytes")).clone()
             })?,
         }
         Ok(())
+    }
+
+    fn check(&self) -> Result<()> {
+        self.failure.clone().map_or(Ok(()), Err)
     }
 }
 

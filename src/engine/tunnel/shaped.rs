@@ -108,6 +108,14 @@ impl Shaped {
     fn write(&mut self, sink: &mut impl Side, now: Instant) -> Step {
         let mut step = Step::Idle;
         loop {
+            // What the sink holds of what it took before comes first, and before an end or a failure, too.
+            match sink.flush() {
+                Ok(Progress::End) => {}
+                // Interrupted: no event would follow.
+                Ok(Progress::Moved(_)) => return Step::Moved,
+                Ok(Progress::Blocked) => return step,
+                Err(error) => return Step::Failed(Failure::Sink(error)),
+            }
             let bytes = match self.shaper.next(now) {
                 Passage::Bytes(bytes) => bytes,
                 Passage::Nothing => return step,
@@ -127,7 +135,9 @@ impl Shaped {
             self.shaper.passed(offered - left);
             match result {
                 Err(error) => return Step::Failed(Failure::Sink(error)),
-                Ok(_) if left == offered => return step,
+                Ok(Progress::Blocked) => return step,
+                // Interrupted, as above.
+                Ok(_) if left == offered => return Step::Moved,
                 Ok(_) => step = Step::Moved,
             }
         }

@@ -1,5 +1,6 @@
 //! A tunnel between scripted sides, walked through random orders of data, pauses, ends, failures,
-//! short reads and short writes.
+//! short reads and short writes, with and without a bad network on the way. Some sides hold part of
+//! what they have taken, as TLS does.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,6 +11,7 @@ use super::*;
 use crate::engine::duplex::Duplex;
 use crate::engine::ends::Standing;
 use crate::engine::flow::{Allowance, Sink, Source};
+use crate::engine::impair::Spec;
 use crate::engine::seeds::walk_seeds;
 use crate::engine::splice::pipes::Pipes;
 use crate::error::Status;
@@ -41,6 +43,9 @@ struct Facts {
     breaks_after: Option<usize>,
     is_broken: Cell<bool>,
     taken: Cell<usize>,
+    /// Whether it may hold part of what it takes, and how much it holds.
+    holds: bool,
+    held: Cell<usize>,
     unacknowledged: Cell<u32>,
     got_fin: Cell<bool>,
     got_reset: Cell<bool>,
@@ -62,6 +67,8 @@ impl Facts {
             breaks_after,
             is_broken: Cell::new(false),
             taken: Cell::new(0),
+            holds: rng.bool(),
+            held: Cell::new(0),
             unacknowledged: Cell::new(0),
             got_fin: Cell::new(false),
             got_reset: Cell::new(false),
@@ -76,6 +83,20 @@ impl Facts {
 
     fn up_to(&self, most: usize) -> usize {
         self.rng.borrow_mut().usize(1..=most)
+    }
+
+    /// Whether there is room for something; now and then the last has just been taken.
+    fn has_room(&self) -> bool {
+        if self.chance(4) {
+            self.writable.set(false);
+        }
+        self.writable.get()
+    }
+
+    fn breaks(&self) -> Result<()> {
+        let breaks = self.breaks_after.is_some_and(|n| self.taken.get() >= n);
+        self.is_broken.set(self.is_broken.get() || breaks);
+        if self.is_broken.get() { Err(broken()) } else { Ok(()) }
     }
 
     /// Something happens outside: it is ready again, and has acknowledged something.
@@ -132,15 +153,19 @@ impl Source for Peer {
 
 impl Sink for Peer {
     fn drain(&mut self, batch: &mut Batch, _: Allowance) -> Result<Progress> {
+        match self.flush()? {
+            Progress::End => {}
+            other => return Ok(other),
+        }
         let facts = &self.0;
         assert!(!facts.got_fin.get() && !facts.got_reset.get(), "sent after its end");
-        if !facts.writable.get() || facts.chance(4) {
-            facts.writable.set(false);
+        if !facts.has_room() {
             return Ok(Progress::Blocked);
         }
-        if facts.is_broken.get() || facts.breaks_after.is_some_and(|n| facts.taken.get() >= n) {
-            facts.is_broken.set(true);
-            return Err(broken());
+        facts.breaks()?;
+        if facts.chance(8) {
+            // Interrupted.
+            return Ok(Progress::Moved(0));
         }
         let Some((_, bytes)) = batch.front() else { return Ok(Progress::Moved(0)) };
         let n = facts.up_to(bytes.len());
@@ -148,9 +173,32 @@ impl Sink for Peer {
             assert_eq!(*byte, (facts.taken.get() + at) as u8, "a byte lost or invented");
         }
         facts.taken.set(facts.taken.get() + n);
-        facts.unacknowledged.set(facts.unacknowledged.get() + n as u32);
         batch.consume(n);
+        let held = if facts.holds && facts.chance(2) { facts.up_to(n) } else { 0 };
+        facts.held.set(held);
+        facts.writable.set(held == 0);
+        facts.unacknowledged.set(facts.unacknowledged.get() + (n - held) as u32);
         Ok(Progress::Moved(n))
+    }
+
+    fn flush(&mut self) -> Result<Progress> {
+        let facts = &self.0;
+        if facts.held.get() == 0 {
+            return Ok(Progress::End);
+        }
+        if !facts.has_room() {
+            return Ok(Progress::Blocked);
+        }
+        facts.breaks()?;
+        if facts.chance(8) {
+            // Interrupted.
+            return Ok(Progress::Moved(0));
+        }
+        let left = facts.up_to(facts.held.get());
+        facts.held.set(facts.held.get() - left);
+        facts.unacknowledged.set(facts.unacknowledged.get() + left as u32);
+        facts.writable.set(facts.held.get() == 0);
+        Ok(if facts.held.get() == 0 { Progress::End } else { Progress::Blocked })
     }
 }
 
@@ -177,9 +225,17 @@ impl Duplex for Peer {
         !self.0.readable.get()
     }
 
+    fn held(&self) -> usize {
+        self.0.held.get()
+    }
+
     fn close_write(&mut self) -> Result<Progress> {
         if self.0.is_broken.get() {
             return Err(broken());
+        }
+        match self.flush()? {
+            Progress::End => {}
+            other => return Ok(other),
         }
         if self.0.chance(3) {
             self.0.writable.set(false);
@@ -200,8 +256,18 @@ impl Side for Peer {
     }
 
     fn unacknowledged(&self) -> Option<u32> {
-        Some(self.0.unacknowledged.get())
+        Some(self.0.unacknowledged.get() + self.0.held.get() as u32)
     }
+}
+
+/// A bad network one way, or none; slow enough that some is on its way most of the time.
+fn shaper(rng: &mut Rng) -> Option<Shaper> {
+    let mut spec = Spec { seed: rng.u64(..), ..Spec::default() };
+    let mut some = |most: u64| rng.bool().then(|| rng.u64(1..most));
+    spec.delay = some(100).map(Duration::from_millis);
+    spec.jitter = some(50).map(Duration::from_millis);
+    spec.slice = some(100).map(|most| most as usize);
+    rng.bool().then(|| Shaper::new(&spec, 0))
 }
 
 /// How a walk ended.
@@ -210,7 +276,8 @@ fn walk(seed: u64) -> (Turn, Rc<Facts>, Rc<Facts>) {
     let (client, server) = (Facts::new(&mut rng), Facts::new(&mut rng));
     let finish = if rng.bool() { Finish::AtOnce } else { Finish::Acknowledged };
     let sides = (Peer(Rc::clone(&client)), Peer(Rc::clone(&server)));
-    let mut tunnel = Tunnel::new(sides.0, sides.1, Offload::Portable, &Pipes::new(0), finish);
+    let tunnel = Tunnel::new(sides.0, sides.1, Offload::Portable, &Pipes::new(0), finish);
+    let mut tunnel = tunnel.impaired([shaper(&mut rng), shaper(&mut rng)]);
     let mut room = Batch::new(256);
     let mut now = Instant::now();
     for _ in 0..MOST_TURNS {
@@ -221,6 +288,13 @@ fn walk(seed: u64) -> (Turn, Rc<Facts>, Rc<Facts>) {
                     .into_iter()
                     .any(|side| !side.readable.get() || !side.writable.get());
                 assert!(waits || tunnel.deadline(now).is_some(), "nothing to wait for");
+                for side in [&client, &server].into_iter().filter(|side| !side.is_broken.get()) {
+                    let is_stuck = side.held.get() > 0 && side.writable.get();
+                    assert!(!is_stuck || tunnel.breakage.is_some(), "it holds what could leave");
+                }
+                if tunnel.half_closed_since().is_some() {
+                    assert_eq!(client.held.get() + server.held.get(), 0, "something is under way");
+                }
                 now += ACKNOWLEDGED_CHECK;
                 client.wake();
                 server.wake();
@@ -240,7 +314,8 @@ fn every_order_ends_and_loses_nothing() {
             assert!(to.taken.get() <= from.given.get(), "more was taken than given");
             if to.got_fin.get() {
                 assert!(from.gave_fin.get(), "a FIN that nobody sent");
-                assert_eq!(to.taken.get(), from.given.get(), "a FIN before all was delivered");
+                let delivered = to.taken.get() - to.held.get();
+                assert_eq!(delivered, from.given.get(), "a FIN before all was delivered");
             }
         }
         match over {
@@ -256,7 +331,8 @@ fn every_order_ends_and_loses_nothing() {
                 assert!(dead.end == End::Reset || dead.is_broken.get());
                 // What the dead one gave has arrived, unless the survivor takes nothing either.
                 if !survivor.is_broken.get() {
-                    assert_eq!(survivor.taken.get(), dead.given.get(), "lost before the reset");
+                    let delivered = survivor.taken.get() - survivor.held.get();
+                    assert_eq!(delivered, dead.given.get(), "lost before the reset");
                 }
             }
             Turn::Moved | Turn::Idle => unreachable!(),
@@ -271,6 +347,7 @@ fn a_reset_waits_for_who_acknowledges_nothing_for_so_long_and_no_longer() {
     for (side, end) in [(&mut client, End::Reset), (&mut server, End::Fin)] {
         let facts = Rc::get_mut(side).unwrap();
         facts.breaks_after = None;
+        facts.holds = false;
         facts.end = end;
     }
     server.left.set(0);

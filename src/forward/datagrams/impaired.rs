@@ -6,6 +6,7 @@ use super::{DatagramForwarder, send};
 use crate::forward::association::{Association, Handed};
 use crate::forward::impair::Way;
 use crate::run::session::Session;
+use crate::sys::segmented;
 
 impl DatagramForwarder {
     /// Lets what a client has sent into the bad network; `false` where there is none upwards.
@@ -13,8 +14,7 @@ impl DatagramForwarder {
         let now = Instant::now();
         let Some(member) = self.members.get_mut(place) else { return false };
         let Some(lines) = &mut member.lines else { return false };
-        let segment = segment.max(1);
-        let mut messages = bytes.chunks(segment).chain(bytes.is_empty().then_some(bytes));
+        let mut messages = segmented::messages(bytes, segment);
         if !messages.all(|message| lines.push(Way::Up, message, now)) {
             return false;
         }

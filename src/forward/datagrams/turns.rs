@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::{DatagramForwarder, Next, PATIENCE, refused};
+use super::{DatagramForwarder, Next, refused};
 use crate::engine::flow::Source as _;
 use crate::engine::framing::Format;
 use crate::engine::stream::Stream;
@@ -239,12 +239,13 @@ impl DatagramForwarder {
             let (segment, one) = (frame.segment, bytes.len().min(frame.segment));
             let done = match self.front.answer(bytes, segment, &route) {
                 Some(sent) => {
-                    self.full = None;
+                    self.patience.found_room();
                     sent
                 }
                 None => {
                     let now = Instant::now();
-                    if now < *self.full.get_or_insert(now) + PATIENCE {
+                    self.patience.found_none(now);
+                    if !self.patience.is_over(now) {
                         break;
                     }
                     self.front.lose(&bytes[..one], segment);

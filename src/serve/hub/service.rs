@@ -6,9 +6,10 @@
 //! no such rule, and CERT CA-1996-01 describes the consequences), and a peer that gets [too many
 //! answers](crate::serve::hub::loops) gets none for a while.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::engine::batch::Batch;
+use crate::engine::datagram::patience::Patience;
 use crate::engine::datagram::{Datagram, Handed, RECEIVE_ROOM};
 use crate::engine::ends::Standing;
 use crate::engine::flow::Source as _;
@@ -25,28 +26,21 @@ use crate::serve::hub::role::{Reply, Role};
 /// Ports below this belong to the system's services (RFC 6335, section 6).
 const FIRST_USER_PORT: u16 = 1024;
 
-/// How long an answer may wait for room in the socket, and all others behind it, before it is dropped.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// How often sending an answer that found no room is tried again. Poll does not report when the queue of
-/// the receiving local socket has room again.
-const ROOM_CHECK: Duration = Duration::from_millis(20);
-
 /// A datagram socket and what was received on it.
 pub(super) struct Service {
     socket: Datagram,
     /// Received datagrams that have not been handled yet.
     batch: Batch,
     guard: LoopGuard,
-    /// Since when an answer has found no room, and when sending is tried again.
-    full: Option<(Instant, Instant)>,
+    /// For the room that one answer needs: all others wait behind it.
+    patience: Patience,
 }
 
 impl Service {
     /// A service on this socket.
     pub(super) fn new(socket: Datagram) -> Self {
         let (batch, guard) = (Batch::new(RECEIVE_ROOM), LoopGuard::default());
-        Self { socket, batch, guard, full: None }
+        Self { socket, batch, guard, patience: Patience::default() }
     }
 
     /// How much was received and sent.
@@ -74,9 +68,11 @@ impl Service {
         !self.batch.is_empty()
     }
 
-    /// When sending an answer that waits for room is tried again, even without an event of the socket.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.full.filter(|_| self.is_waiting()).map(|(_, again)| again)
+    /// When sending what waits for room is tried again, even without an event of the socket. A time that has
+    /// passed is none: what is due waits for something else.
+    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+        let answer = self.patience.again_at().filter(|_| self.is_waiting());
+        [answer, self.socket.again_at()].into_iter().flatten().filter(|at| *at > now).min()
     }
 
     /// Receives datagrams and handles them: answers and writes them, as the role demands. Whether there
@@ -90,7 +86,9 @@ impl Service {
             if !matches!(self.socket.fill(&mut self.batch)?, Progress::Moved(_)) {
                 return Ok(false);
             }
-        } else if self.full.is_some_and(|(_, again)| now < again) && !self.socket.has_room() {
+        } else if self.patience.again_at().is_some_and(|again| now < again)
+            && !self.socket.has_room()
+        {
             return Ok(false);
         }
         while let Some((frame, bytes)) = self.batch.front() {
@@ -111,13 +109,12 @@ impl Service {
                 let segment = if whole { segment } else { answer.len() };
                 match self.socket.answer(answer, segment, from) {
                     Some(sent) => {
-                        self.full = None;
+                        self.patience.found_room();
                         done = if whole { sent } else { done };
                     }
                     None => {
-                        let since = self.full.map_or(now, |(since, _)| since);
-                        self.full = Some((since, now + ROOM_CHECK));
-                        if now < since + PATIENCE {
+                        self.patience.found_none(now);
+                        if !self.patience.is_over(now) {
                             return Ok(true);
                         }
                         self.socket.lose(answer, segment);

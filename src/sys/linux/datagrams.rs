@@ -85,7 +85,15 @@ impl BatchSender {
 
     /// Changes to the next slower interface if this error may mean that the present one is not
     /// supported; whether it did. Older kernels cut fewer segments, some routes and devices none.
+    ///
+    /// Nor is it used for a device that is too slow: the queue of one that cuts a segmented buffer, as tc-tbf(8)
+    /// does, says that it is full only when it has dropped all of the datagrams, not some.
     pub(crate) fn fall_back(&mut self, cause: &io::Error) -> bool {
+        if let (Handover::Segmented(_), Some(libc::ENOBUFS)) = (self.handover, cause.raw_os_error())
+        {
+            self.handover = Handover::Batched;
+            return true;
+        }
         let refusal = matches!(
             cause.raw_os_error(),
             Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE | libc::EOPNOTSUPP | libc::ENOSYS)

@@ -29,6 +29,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         datagrams_are_lines_in_a_stream,
         a_stream_of_frames_becomes_datagrams,
         a_stream_that_is_no_frames_is_cut_off,
+        frames_before_what_is_none_are_sent,
         a_stream_server_that_is_not_there_is_told,
         a_flood_arrives_but_for_what_the_kernel_drops,
         many_clients_leave_nothing_behind,
@@ -316,6 +317,20 @@ fn a_stream_that_is_no_frames_is_cut_off() {
     running.wait_line("pktcat: receive: ");
     expect_nothing(&server);
     running.expect_running();
+}
+
+fn frames_before_what_is_none_are_sent() {
+    for options in ["", "--impair delay=50ms"] {
+        let (server, port) = net::udp();
+        let line = format!("forward {options} 0 udp:127.0.0.1:{port}");
+        let running = pktcat_line(&line).spawn();
+        let mut client = net::connect(running.port());
+        client.write_all(b"\0\0\0\x01A\0\0\0\x01B\xff\xff\xff\xff").unwrap();
+        assert_eq!([receive(&server), receive(&server)], [b"A", b"B"], "{options}");
+        assert!(client.read_to_end(&mut Vec::new()).is_err());
+        running.wait_line("pktcat: receive: ");
+        expect_nothing(&server);
+    }
 }
 
 fn a_stream_server_that_is_not_there_is_told() {

@@ -1,21 +1,23 @@
 //! A forwarder with TLS on either side.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
+use socket2::{Domain, Socket, Type};
 
 use super::{forwarder, read_to_reset};
 use crate::tests;
 use crate::util::data::{assert_same, random, settled};
 use crate::util::harness::Need;
-use crate::util::tls::{Authority, Dates};
-use crate::util::{Input, Running, eventually, net, pktcat, pktcat_line, proc, program};
+use crate::util::tls::{self, Authority, Dates};
+use crate::util::{Input, PATIENCE, Running, eventually, net, pktcat, pktcat_line, proc, program};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
         tls_ends_here_and_begins_here,
+        what_tls_holds_at_the_end_of_a_bad_network_leaves,
         a_server_that_is_not_trusted_resets_the_client,
         a_client_without_tls_is_one_clients_failure,
         a_client_that_leaves_while_the_way_opens_leaves_nothing_open,
@@ -44,6 +46,41 @@ fn tls_ends_here_and_begins_here() {
     assert_same(&ended.stdout, &sent);
     // What passes between the two is plain.
     inner.wait_line("> ");
+}
+
+/// TLS takes more than the socket has room for. Nothing comes behind it that would push it out.
+fn what_tls_holds_at_the_end_of_a_bad_network_leaves() {
+    let authority = Authority::new("one");
+    let pair = authority.certify("one", &["localhost"], Dates::Now);
+    let sent = random(2, 3_000_000);
+    for ending in ["", "fin", "reset"] {
+        let (listener, port) = net::listener();
+        let front = pktcat(["forward", "--impair", "delay=1ms", "--sndbuf", "8k", "--cert"])
+            .arg(&pair.cert)
+            .arg("--key")
+            .arg(&pair.key)
+            .args(["tls:127.0.0.1:0", &format!("127.0.0.1:{port}")])
+            .spawn();
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(8 * 1024).unwrap();
+        socket.connect(&SocketAddr::from(([127, 0, 0, 1], front.port())).into()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut client = tls::connect(socket.into(), &authority.root(), "localhost");
+        let mut server = Some(net::accept(&listener));
+        server.as_mut().unwrap().write_all(&sent).unwrap();
+        net::wait_acknowledged(server.as_ref().unwrap());
+        match ending {
+            "fin" => net::finish(server.as_ref().unwrap()),
+            "reset" => net::reset(server.take().unwrap()),
+            _ => {}
+        }
+        // All is on its way, and the client has read nothing.
+        settled("the forwarder", || proc::cpu_ticks(front.pid()));
+        assert_same(&client.read_exactly(sent.len()), &sent);
+        if ending == "fin" {
+            assert_eq!(client.read_to_end(), (Vec::new(), true));
+        }
+    }
 }
 
 fn a_server_that_is_not_trusted_resets_the_client() {

@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Instant;
 
 use fastrand::Rng;
 
 use crate::engine::batch::Batch;
+use crate::engine::datagram::patience::ROOM_CHECK;
 use crate::engine::duplex::{DatagramEnd, Listener};
 use crate::engine::ends::{Reader, Standing};
 use crate::engine::flow::{Allowance, Sink, Source};
@@ -39,6 +41,9 @@ pub(super) struct World {
     /// Whether the socket has nothing to be received, or no room.
     pub unreadable: bool,
     pub unwritable: bool,
+    /// The queue of its device is full, of which no event tells the end: until then it is not to be tried.
+    pub full_until: Option<Instant>,
+    pub now: Instant,
     pub has_peer: bool,
     /// What the network has said of a datagram and nobody has asked for.
     pub refusal: bool,
@@ -60,7 +65,7 @@ pub(super) type Shared = Rc<RefCell<World>>;
 
 impl World {
     /// A world of up to so many messages; `connected` says that there is somebody to send to.
-    pub(super) fn new(rng: &mut Rng, connected: bool, count: Option<u64>) -> Self {
+    pub(super) fn new(rng: &mut Rng, connected: bool, count: Option<u64>, now: Instant) -> Self {
         Self {
             rng: Rng::with_seed(rng.u64(..)),
             up: Traffic::default(),
@@ -72,6 +77,8 @@ impl World {
             input_failed: false,
             unreadable: rng.bool(),
             unwritable: rng.bool(),
+            full_until: None,
+            now,
             has_peer: connected,
             refusal: false,
             activity: Activity::default(),
@@ -176,10 +183,15 @@ impl World {
             let Some(part) = allowed.whole_messages(bytes, frame.segment, gone, moved) else {
                 break;
             };
-            if self.unwritable {
+            if self.unwritable || self.full_until.is_some_and(|at| self.now < at) {
                 break;
             }
+            self.full_until = None;
             self.events += 1;
+            if self.rng.u8(0..16) == 0 {
+                self.full_until = Some(self.now + ROOM_CHECK);
+                break;
+            }
             if self.rng.u8(0..20) == 0 {
                 // Interrupted.
                 return Ok(Progress::Moved(moved));
@@ -335,5 +347,9 @@ impl DatagramEnd for Net {
 
     fn has_peer(&self) -> bool {
         self.0.borrow().has_peer
+    }
+
+    fn again_at(&self) -> Option<Instant> {
+        self.0.borrow().full_until
     }
 }
