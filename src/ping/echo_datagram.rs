@@ -230,6 +230,10 @@ impl End {
             Ok(socket) => socket,
             Err(cause) => return Ok(Err(cause)),
         };
+        if socket::is_its_own_peer(&socket, self.address) {
+            // While this one has the port, another gets another.
+            return self.connect(reactor);
+        }
         // Without these, ICMP messages say "port unreachable" only, and arrivals are timed by us.
         let _ = sys::hear_icmp(&socket, self.address);
         let _ = sys::stamp_arrivals(&socket);
