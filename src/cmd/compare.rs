@@ -32,7 +32,7 @@ use crate::setup::resolve::{self, Addresses};
 /// # Errors
 /// Everything that makes the exit status other than 0.
 pub(crate) fn run(config: &Compare) -> Result<()> {
-    let mut session = Session::new(Protocol::Udp, Verbosity::Normal, None)?;
+    let mut session = Session::new(Protocol::Tcp, Verbosity::Normal, None)?;
     let journal = session.console.journal();
     session.observe(Box::new(Lines::new(journal.clone(), Verbosity::Normal)));
     if let Some(paint) = config.dump {
