@@ -140,7 +140,10 @@ fn first_client(
     let now = Instant::now();
     let limit = config.accept_timeout.map(|given| Limit::new("--accept-timeout", given, now));
     loop {
-        if let Some(client) = acceptor.next(0, session)? {
+        // Each client that is turned away is told: while nobody reads that, none is accepted.
+        let congested = session.is_congested();
+        let next = if congested { None } else { acceptor.next(0, session)? };
+        if let Some(client) = next {
             // The file of a local socket is removed before the socket is closed: after that another
             // process may bind to the path, and its file must stay.
             session.names.clear();
@@ -150,6 +153,7 @@ fn first_client(
         if let Some(limit) = limit {
             limit.check(session.looked_at(), || "nobody has connected".to_owned())?;
         }
-        session.wait([nearest([limit]), acceptor.deadline()].into_iter().flatten().min())?;
+        let retry = acceptor.deadline().filter(|_| !congested);
+        session.wait([nearest([limit]), retry].into_iter().flatten().min())?;
     }
 }

@@ -300,6 +300,13 @@ impl Datagram {
             // The sender is a socket without a name (unix(7)).
             received.from = Some(Address::Unix(None).into());
         }
+        // Whom a connected socket hears is its peer, however the system spells the address: where 0.0.0.0 was
+        // asked it is 127.0.0.1, and a path is as the peer's own bind(2) had it.
+        if let (Some(from), Some(to)) = (&mut received.from, self.known.connected())
+            && from.peer != to.peer
+        {
+            from.peer = to.peer.clone();
+        }
         if self.admission.refuses(received, &self.passed.tap) {
             return 0;
         }

@@ -255,6 +255,9 @@ impl DatagramRelay {
             |error: &Error| matches!(error.status, Status::Refused | Status::Unreachable);
         while is_nobody_there(&error) && self.socket.can_move() {
             let Some(next) = &mut self.others else { break };
+            if session.verbosity == Verbosity::Verbose {
+                session.event(&Event::Detail(&format!("tried {}", error.without_operation())));
+            }
             let (socket, latch, peer) = match next(session) {
                 Ok(Some(next)) => next,
                 Err(end) if matches!(end.status, Status::Stopped(_) | Status::TimedOut) => {
@@ -263,9 +266,6 @@ impl DatagramRelay {
                 // The error of the first address says more than what is wrong with the others.
                 Ok(None) | Err(_) => break,
             };
-            if session.verbosity == Verbosity::Verbose {
-                session.event(&Event::Detail(&format!("tried {}", error.without_operation())));
-            }
             let (socket, latch, resent) = self.socket.move_to(socket, latch, peer);
             session.leave(&socket, &latch);
             self.begin_anew(now);

@@ -144,6 +144,17 @@ impl Session {
         done
     }
 
+    /// Writes as much text as fits. A file that takes none has to be told now: no event would wake the
+    /// loop for it.
+    fn flush_before_sleep(&mut self) -> Result<()> {
+        self.flush();
+        self.check_files()
+    }
+
+    fn check_files(&mut self) -> Result<()> {
+        self.files.iter_mut().find_map(Console::failure).map_or(Ok(()), Err)
+    }
+
     /// Whether so much text waits that no data should be moved that adds to it.
     #[must_use]
     pub(crate) fn is_congested(&mut self) -> bool {
@@ -189,7 +200,7 @@ impl Session {
         let tick = self.period.map(|_| self.next_tick);
         let nearest =
             [deadline, self.limit.map(|limit| limit.at()), tick].into_iter().flatten().min();
-        self.flush();
+        self.flush_before_sleep()?;
         self.reactor.wait(nearest, expected).map_err(|cause| Error::system("poll", &cause))?;
         self.check()
     }
@@ -203,7 +214,7 @@ impl Session {
         if self.limit.is_some() || self.period.is_some() {
             return self.wait(None);
         }
-        self.flush();
+        self.flush_before_sleep()?;
         self.reactor.sleep().map_err(|cause| Error::system("poll", &cause))?;
         self.check()
     }
@@ -228,9 +239,7 @@ impl Session {
         if self.period.is_some() || self.tap.is_watched() {
             self.tick(Instant::now());
         }
-        if let Some(failure) = self.files.iter_mut().find_map(Console::failure) {
-            return Err(failure);
-        }
+        self.check_files()?;
         while let Some(signal) = self.reactor.signal() {
             match signal {
                 Signal::Stop(number) => return Err(Error::stopped(number)),

@@ -121,7 +121,11 @@ impl<'a> Children<'a> {
         let mut acceptor = Some(acceptor);
         let mut buffer = vec![0; BUFFER];
         loop {
-            self.accept(&mut acceptor, session)?;
+            // Each client that is turned away is told: while nobody reads that, none is accepted.
+            let congested = session.is_congested();
+            if !congested {
+                self.accept(&mut acceptor, session)?;
+            }
             if std::mem::take(&mut session.child_ended) {
                 self.reap(session)?;
                 if let Some(open) = &mut acceptor {
@@ -137,7 +141,7 @@ impl<'a> Children<'a> {
             if let Some(limit) = self.first {
                 limit.check(session.looked_at(), || "nobody has connected".to_owned())?;
             }
-            let retry = acceptor.as_ref().and_then(Acceptor::deadline);
+            let retry = acceptor.as_ref().and_then(Acceptor::deadline).filter(|_| !congested);
             let first = nearest([self.first]);
             session.wait([first, retry, look, next].into_iter().flatten().min())?;
         }

@@ -208,23 +208,33 @@ impl Hub {
         self.clients.add(id, client);
     }
 
+    /// Whether what datagrams bring finds room.
+    fn may_serve_datagrams(&self) -> bool {
+        !self.role.writes_output() || self.output.has_room()
+    }
+
     fn serve_datagrams(&mut self) -> Result<bool> {
+        let may_serve = self.may_serve_datagrams();
         match &mut self.service {
-            Some(service) if !self.role.writes_output() || self.output.has_room() => {
+            Some(service) if may_serve => {
                 service.step(&self.role, self.settings.tag, &mut self.output)
             }
             _ => Ok(false),
         }
     }
 
+    /// Whether standard input has yet to end, and somebody is there to send it to: before, it is not read.
+    fn has_listeners(&self) -> bool {
+        let heard = self.service.as_ref().is_some_and(Service::has_peer);
+        !self.ends.has_input_ended() && (self.clients.present() > 0 || heard)
+    }
+
     /// Reads standard input and queues it for all clients; whether anything moved.
     fn step_input(&mut self, now: Instant) -> Result<bool> {
-        let heard = self.service.as_ref().is_some_and(Service::has_peer);
-        let Some(input) = &mut self.input else { return Ok(false) };
-        // Standard input is not read until there is a client or peer to send it to.
-        if self.ends.has_input_ended() || !(self.clients.present() > 0 || heard) {
+        if !self.has_listeners() {
             return Ok(false);
         }
+        let Some(input) = &mut self.input else { return Ok(false) };
         let mut everybody = Broadcast {
             clients: &mut self.clients,
             queue: self.settings.queue,
@@ -329,15 +339,19 @@ impl Hub {
     }
 
     fn deadline(&self, now: Instant, congested: bool) -> Option<Instant> {
-        // While the reader of standard error is behind, no client is accepted and nothing is sent, so
-        // that waking up for those deadlines would be useless.
-        let acceptor = self.acceptor.as_ref().filter(|_| !congested).and_then(Acceptor::deadline);
-        let sends = !self.ends.has_input_ended() && !congested;
-        let pace = if sends { self.up.deadline() } else { None };
         let stuck = self.anybody_stuck.then(|| now + PROGRESS_CHECK);
-        let answer = self.service.as_ref().and_then(Service::deadline);
         let ends = self.ends.deadline(self.subject(), now);
+        let always = [ends, stuck].into_iter().flatten().min();
+        // While the reader of standard error is behind, nobody is accepted, served or sent to, so that
+        // waking up for those deadlines would be useless.
+        if congested {
+            return always;
+        }
+        let acceptor = self.acceptor.as_ref().and_then(Acceptor::deadline);
+        let pace = if self.has_listeners() { self.up.deadline() } else { None };
+        let service = self.service.as_ref().filter(|_| self.may_serve_datagrams());
+        let answer = service.and_then(Service::deadline);
         let handshakes = self.handshakes.as_ref().and_then(Handshakes::deadline);
-        [ends, acceptor, pace, stuck, answer, handshakes].into_iter().flatten().min()
+        [always, acceptor, pace, answer, handshakes].into_iter().flatten().min()
     }
 }

@@ -20,6 +20,10 @@ use crate::sys;
 /// run out, or all waiting connections had failed already.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// The most clients turned away in a row, before the loop hears signals and time limits again and looks
+/// whether what is told about them finds a reader.
+const TURNED_AWAY_AT_ONCE: usize = 64;
+
 /// A listening stream socket with its access list and limit of clients.
 pub(crate) struct Acceptor {
     socket: Socket,
@@ -27,7 +31,7 @@ pub(crate) struct Acceptor {
     local: Address,
     access: AccessList,
     most: Option<usize>,
-    /// Set while accepting pauses after a failure.
+    /// Set while accepting pauses, after a failure or after many were turned away.
     paused: Option<Pause>,
     /// The errors that were reported (errno(3)). Each is reported once.
     told: Vec<i32>,
@@ -79,7 +83,7 @@ impl Acceptor {
         session.reactor.forget(&self.socket, &self.latch);
     }
 
-    /// When a pause after a failure ends.
+    /// When a pause in accepting ends.
     #[must_use]
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.paused.map(|pause| pause.until)
@@ -110,7 +114,7 @@ impl Acceptor {
     }
 
     /// Accepts the next client that is not refused; `present` is the number of clients now. `None`
-    /// when no connection waits, or accepting pauses.
+    /// when no connection waits, or accepting pauses: see [`deadline`](Self::deadline).
     ///
     /// # Errors
     /// When the listening socket itself failed.
@@ -133,6 +137,7 @@ impl Acceptor {
         yields: impl Fn() -> bool,
         session: &mut Session,
     ) -> Result<Option<(Socket, Address)>> {
+        let mut turned_away = 0;
         while self.latch.readable() && self.deadline().is_none_or(|until| Instant::now() >= until) {
             self.paused = None;
             match socket::accept(&self.socket) {
@@ -144,7 +149,14 @@ impl Acceptor {
                             let place = socket::name(&peer, Protocol::Tcp);
                             let error = Error::new(Status::Failure, "accept", place, why);
                             session.event(&Event::Error(&error));
+                            turned_away += 1;
                         }
+                    }
+                    if turned_away == TURNED_AWAY_AT_ONCE {
+                        // Over at once: no event would tell of those who wait already.
+                        let until = Instant::now();
+                        self.paused = Some(Pause { until, lacks: Lack::Nothing });
+                        break;
                     }
                 }
                 Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {

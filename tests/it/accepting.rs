@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::util::harness::{self, Need};
-use crate::util::{Cmd, net, pktcat, pktcat_line};
+use crate::util::{Cmd, eventually, net, pktcat, pktcat_line};
 
 pub(crate) fn tests() -> Vec<Trial> {
     const STRACE: [Need; 1] = [Need::Strace];
@@ -33,6 +33,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     tests.extend(tests![
         that_fails_once_leaves_the_built_in_peer_of_compare needs [Need::Strace],
         that_always_fails_ends_compare needs [Need::Strace],
+        many_that_are_turned_away_leave_time_for_signals needs [Need::Strace],
     ]);
     tests
 }
@@ -84,4 +85,37 @@ fn that_always_fails_ends_compare() {
     let cmd = pktcat(["compare", "--count", "2"]);
     let ended = injected(cmd, "error=EPERM", &folder.path().join("calls")).run().expect_code(1);
     assert!(ended.stderr.contains("accept: operation not permitted"), "{}", ended.stderr);
+}
+
+fn many_that_are_turned_away_leave_time_for_signals() {
+    const MANY: usize = 200;
+    for words in [
+        "listen --deny 127.0.0.1 127.0.0.1 0",
+        "listen -k --deny 127.0.0.1 127.0.0.1 0",
+        "listen -k --deny 127.0.0.1 127.0.0.1 0 -- cat",
+        "forward --deny 127.0.0.1 127.0.0.1:0 127.0.0.1:9",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("calls");
+        let calls = "trace=accept4,epoll_wait,epoll_pwait";
+        let strace = ["strace", "-D", "-qq", "-e", calls, "-o", log.to_str().unwrap()];
+        let server = pktcat_line(words).through(strace).spawn();
+        let port = server.port();
+        // All of them wait when it looks.
+        server.signal(Signal::SIGSTOP);
+        let _clients: Vec<_> = (0..MANY).map(|_| net::connect(port)).collect();
+        server.signal(Signal::SIGCONT);
+        eventually("all to be turned away", || {
+            (server.stderr_now().matches("turned away").count() == MANY).then_some(())
+        });
+        server.signal(Signal::SIGTERM);
+        server.wait().expect_signal(Signal::SIGTERM);
+        let calls = std::fs::read_to_string(&log).unwrap();
+        let in_a_row = calls.lines().map(|call| call.starts_with("accept4"));
+        let (_, most) = in_a_row.fold((0, 0), |(row, most), accepts| {
+            let row = if accepts { row + 1 } else { 0 };
+            (row, row.max(most))
+        });
+        assert!((2..=65).contains(&most), "{words}: {most} calls in a row");
+    }
 }

@@ -28,6 +28,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         both_directions_stalled,
         udp_listener_whose_stdout_is_never_read,
         a_paced_dump_that_is_never_read,
+        a_handshake_past_its_time_behind_a_dump_that_is_never_read,
+        a_message_whose_time_has_come_when_nobody_is_there,
         idle_connection,
         idle_after_the_peers_fin,
         idle_after_the_end_of_stdin,
@@ -173,6 +175,40 @@ fn a_paced_dump_that_is_never_read() {
         }
         expect_bounded(&running, &[&taken]);
         tcp.map(|tcp| tcp.shutdown(Shutdown::Both));
+    }
+}
+
+fn a_handshake_past_its_time_behind_a_dump_that_is_never_read() {
+    let (dump, text) = std::io::pipe().unwrap();
+    let server = pktcat_line("listen -k --tls --echo -x -w 1s 127.0.0.1 0")
+        .stderr(Output::Fd(text.into()))
+        .spawn();
+    let mut dump = BufReader::new(dump);
+    let mut listening = String::new();
+    while !listening.starts_with("listening on ") {
+        listening.clear();
+        dump.read_line(&mut listening).unwrap();
+    }
+    let address = listening.split_whitespace().nth(2).unwrap().to_owned();
+    let _says_nothing = net::connect_to(address.parse().unwrap());
+    let line = format!("connect --tls --insecure -v {address}");
+    let mut client = pktcat_line(&line).stdin(Input::Pipe).stdout(Output::Null).spawn();
+    // The one before has been accepted by then.
+    client.wait_line("tls with ");
+    let taken = offer(client.take_stdin());
+    expect_bounded(&server, &[&taken]);
+}
+
+fn a_message_whose_time_has_come_when_nobody_is_there() {
+    for options in ["-k", "-k -t -u"] {
+        let line = format!("listen {options} -v -I lines --interval 300ms 127.0.0.1 0");
+        let mut server = pktcat_line(&line).stdin(Input::Pipe).spawn();
+        let peer = net::connect(server.port());
+        server.send(b"one\ntwo\nthree\n");
+        assert_eq!(net::read_exactly(&peer, 4), b"one\n");
+        drop(peer);
+        server.wait_line("closed ");
+        expect_no_cpu(&server);
     }
 }
 

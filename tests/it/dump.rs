@@ -29,6 +29,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_reader_that_is_slow_loses_nothing,
         a_fifo_is_waited_for,
         a_file_that_cannot_be_written_is_status_6,
+        a_file_that_cannot_be_written_is_not_noticed_only_when_somebody_comes,
         on_one_terminal_only_the_dump_is_shown,
         a_terminal_is_the_same_by_every_name needs [Need::Program("setsid")],
         colours_are_for_terminals_and_for_who_asks,
@@ -259,6 +260,15 @@ fn a_file_that_cannot_be_written_is_status_6() {
             assert!(stderr.contains(file) && stderr.contains(why), "{option}: {stderr}");
             drop(held);
         }
+    }
+}
+
+fn a_file_that_cannot_be_written_is_not_noticed_only_when_somebody_comes() {
+    for words in ["listen", "listen -k", "listen -u", "forward --once -v"] {
+        let to = if words.starts_with("forward") { "127.0.0.1:9" } else { "" };
+        let stderr = tempfile::tempfile().unwrap();
+        let line = format!("{words} --pcap /dev/full 127.0.0.1:0 {to}");
+        pktcat_line(&line).stderr(Output::Fd(stderr.into())).spawn().wait().expect_code(6);
     }
 }
 

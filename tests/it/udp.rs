@@ -39,6 +39,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         retry_closes_the_socket_of_the_try_before,
         a_peer_that_is_gone_does_not_end_listen,
         a_stranger_is_not_heard_by_connect,
+        a_peer_is_one_however_its_address_is_spelt,
         a_burst_is_received_or_counted_as_dropped,
     ]
 }
@@ -282,6 +283,26 @@ fn number_after(text: &str, before: &str) -> u64 {
     let (_, rest) = text.split_once(before).unwrap_or_else(|| panic!("no {before:?} in\n{text}"));
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().unwrap_or_else(|_| panic!("no number after {before:?} in\n{text}"))
+}
+
+fn a_peer_is_one_however_its_address_is_spelt() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("echo").display().to_string();
+    let spelt = path.replace("/echo", "/./echo");
+    let any = pktcat_line("listen -u --echo 0.0.0.0 0").spawn();
+    let local = pktcat_line(&format!("listen -u -v --echo -U {path}")).spawn();
+    local.wait_line("listening on ");
+    let own = format!("{path}.client");
+    for to in [format!("0.0.0.0 {}", any.port()), format!("-s {own} -U {spelt}")] {
+        let line = format!("connect -u -v --count 1 -q 20s --send hello {to}");
+        let ended = pktcat_line(&line).run().expect_code(0);
+        let told = &ended.stderr;
+        assert_eq!(told.matches("peer ").count(), 1, "{told}");
+        assert!(
+            told.contains("received 5 bytes in 1 datagram") && told.contains("peers 1"),
+            "{told}"
+        );
+    }
 }
 
 fn a_burst_is_received_or_counted_as_dropped() {

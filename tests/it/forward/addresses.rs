@@ -13,6 +13,7 @@ use crate::util::{PATIENCE, Running, binary, net, pktcat_line, program, ways};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
+        answers_are_the_clients_however_to_is_spelt,
         localhost_is_served_at_either_address
             needs [Need::Root, Need::Program("unshare"), Need::Ipv6],
         the_address_where_somebody_is_gets_everything needs [Need::Root, Need::Program("unshare")],
@@ -179,4 +180,26 @@ fn a_group_is_answered_by_anybody() {
     let mut answers = ended.stdout;
     answers.sort_unstable();
     assert_eq!(answers, b"12");
+}
+
+fn answers_are_the_clients_however_to_is_spelt() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("echo").display().to_string();
+    let local = pktcat_line(&format!("listen -u -v --echo -U {path}")).spawn();
+    local.wait_line("listening on ");
+    let any = pktcat_line("listen -u --echo 0.0.0.0 0").spawn();
+    for to in
+        [format!("udp:0.0.0.0:{}", any.port()), format!("unix:{path}").replace("/echo", "/./echo")]
+    {
+        let running =
+            pktcat_line(&format!("forward -u -v -x --once --idle-timeout 300ms 0 {to}")).spawn();
+        let client = client_of(&running);
+        client.send(b"hello").unwrap();
+        assert_eq!(receive(&client), b"hello");
+        let ended = running.wait().expect_code(0);
+        let told = &ended.stderr;
+        assert!(told.contains("#1 closed, 5 bytes up, 5 bytes down"), "{told}");
+        let answer = told.lines().find(|line| line.starts_with("< ")).unwrap();
+        assert!(answer.contains(" #1 "), "{told}");
+    }
 }

@@ -129,9 +129,10 @@ impl Running {
     /// Waits until so many bytes are collected from stdout, and gives all there are.
     #[track_caller]
     pub fn wait_stdout(&self, at_least: usize) -> Vec<u8> {
-        let what = format!("{}: {at_least} bytes on stdout", self.line);
+        let what = || format!("{}: {at_least} bytes on stdout; {}", self.line, self.stderr_now());
+        let is_enough = |bytes: &Bytes| bytes.all.len() >= at_least;
         let collected = self.collected.as_ref().unwrap();
-        collected.wait(&what, |bytes| (bytes.len() >= at_least).then(|| bytes.to_vec()))
+        collected.wait_bytes(what, |bytes| is_enough(bytes).then(|| bytes.all.clone()))
     }
 
     /// Waits for the end of its standard output, and gives all of it.
@@ -295,17 +296,17 @@ impl Collected {
     /// Waits until `test` finds what it looks for in what has come.
     #[track_caller]
     pub fn wait<T>(&self, what: &str, test: impl Fn(&[u8]) -> Option<T>) -> T {
-        self.wait_bytes(what, |bytes| test(&bytes.all))
+        self.wait_bytes(|| what.to_owned(), |bytes| test(&bytes.all))
     }
 
     /// Waits for the end, and gives everything.
     #[track_caller]
     pub fn wait_end(&self, what: &str) -> Vec<u8> {
-        self.wait_bytes(what, |bytes| bytes.ended.then(|| bytes.all.clone()))
+        self.wait_bytes(|| what.to_owned(), |bytes| bytes.ended.then(|| bytes.all.clone()))
     }
 
     #[track_caller]
-    fn wait_bytes<T>(&self, what: &str, test: impl Fn(&Bytes) -> Option<T>) -> T {
+    fn wait_bytes<T>(&self, what: impl Fn() -> String, test: impl Fn(&Bytes) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         let (bytes, changed) = &*self.shared;
         let mut bytes = bytes.lock().unwrap();
@@ -320,6 +321,7 @@ impl Collected {
                 let why = if bytes.ended { "ended before" } else { "not in time" };
                 // The lock is released before the panic, so that it is not poisoned for the thread that reads.
                 drop(bytes);
+                let what = what();
                 panic!(
                     "{why}: {what}; there are {count} bytes: {:?}",
                     String::from_utf8_lossy(&seen)
