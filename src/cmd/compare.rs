@@ -86,6 +86,10 @@ fn both(config: &Compare, capture: Option<Journal>, session: &mut Session) -> Re
     let targets = opened.as_ref().map_or(known, |(stream, _)| vec![stream.peer()]);
     let (socket, address) =
         match dial::connect_datagram(&targets, &dial::From::default(), runner.session()) {
+            // Over TCP there is nobody to connect to, and a socket for a group is not connected either.
+            Ok((_, group)) if group.ip().is_multicast() => {
+                return Err(failed.unwrap_or_else(|| Error::usage("compare", "a group is no peer")));
+            }
             Ok(connected) => connected,
             Err(error) => return Err(failed.unwrap_or(error)),
         };

@@ -55,7 +55,12 @@ fn ping(line: &str, status: i32) -> Ended {
 
 /// A port that sends back every datagram.
 fn echo_port() -> u16 {
-    let (socket, port) = net::udp();
+    echo_from(net::udp().0)
+}
+
+/// The same with a socket of the caller's.
+fn echo_from(socket: UdpSocket) -> u16 {
+    let port = socket.local_addr().unwrap().port();
     thread::spawn(move || {
         let mut room = vec![0; 70_000];
         while let Ok((length, peer)) = socket.recv_from(&mut room) {

@@ -15,6 +15,7 @@ pub(super) fn tests() -> Vec<Trial> {
         nobody_there_for_datagrams,
         a_refused_connection_leaves_the_datagrams_standing,
         no_such_name,
+        a_group_is_no_peer,
         no_answer_to_anything,
         no_answer_to_datagrams_is_a_result,
         a_connection_that_ends_early_is_broken,
@@ -94,6 +95,10 @@ fn a_refused_connection_leaves_the_datagrams_standing() {
 
 fn no_such_name() {
     fails("no-such-host.invalid 7", 3, &["no-such-host.invalid"]);
+}
+
+fn a_group_is_no_peer() {
+    fails("224.0.0.1 7", 7, &["connect", "224.0.0.1:7 (tcp)", "network is unreachable"]);
 }
 
 fn no_answer_to_anything() {
