@@ -180,7 +180,7 @@ fn standard_output_is_no_file_to_write() {
     let compare = ("compare", &["--pcap", "--svg"][..], "table");
     for (command, options, whose) in listen.into_iter().chain([connect, compare]) {
         for words in options {
-            let option = words.split(' ').last().unwrap();
+            let option = words.split(' ').next_back().unwrap();
             for written in [format!("{words} -"), format!("{words}=-")] {
                 let (error, hint) = told(&format!("{command} {written}"));
                 assert_eq!(error, format!("{option} -: standard output is the {whose}'s"));
