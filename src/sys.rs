@@ -9,6 +9,7 @@ pub(crate) mod descendants;
 pub(crate) mod errno;
 mod facts;
 mod fragments;
+mod links;
 mod names;
 mod retry;
 mod system;
@@ -28,6 +29,7 @@ pub(crate) use facts::{
 pub(crate) use fragments::{
     forbid_fragments, forbids_fragments, path_mtu, receive_telling, tell_fragments,
 };
+pub(crate) use links::{LinkEnd, end_of_links};
 pub(crate) use names::{local_name, unix_address};
 pub(crate) use retry::again;
 pub(crate) use system::PrivateNetwork;

@@ -1,6 +1,6 @@
 //! The options that show what is transferred: dumps, events for programs, captures, progress.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
@@ -43,14 +43,6 @@ pub struct SeeingArgs {
         help_heading = "What it says"
     )]
     pub color: ColorChoice,
-}
-
-impl SeeingArgs {
-    /// The options that write to a file of their own, each with its file if it was given.
-    #[must_use]
-    pub fn files(&self) -> [(&'static str, Option<&Path>); 2] {
-        [("--pcap", self.pcap.as_deref()), ("--hex-file", self.hex_file.as_deref())]
-    }
 }
 
 /// When a dump has colours.

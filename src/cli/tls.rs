@@ -1,6 +1,6 @@
 //! The words of TLS: what both roles have, whom a client trusts, whom a listener lets in.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -68,18 +68,6 @@ impl TlsArgs {
             ("--accept-fin", self.accept_fin),
         ];
         first(options)
-    }
-
-    /// The options that name files to be read, and the files.
-    #[must_use]
-    pub fn read(&self) -> [(&'static str, Option<&Path>); 2] {
-        [("--cert", self.cert.as_deref()), ("--key", self.key.as_deref())]
-    }
-
-    /// The option that names a file to be written, and the file.
-    #[must_use]
-    pub fn written(&self) -> (&'static str, Option<&Path>) {
-        ("--keylog", self.keylog.as_deref())
     }
 }
 

@@ -7,9 +7,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// How many symbolic links are followed before they count as a loop; Linux's own limit
-/// (path_resolution(7)).
-const MOST_LINKS: usize = 40;
+use crate::sys::{LinkEnd, end_of_links};
 
 /// How many names are tried for the temporary file. The names are random, so that even one which is
 /// taken must have been created on purpose.
@@ -91,27 +89,4 @@ fn standard(there: &fs::Metadata) -> Option<File> {
         let metadata = file.metadata();
         metadata.is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
     })
-}
-
-/// What a chain of symbolic links ends at.
-enum LinkEnd {
-    /// A path, whether or not a file exists there.
-    Path(PathBuf),
-    /// A name for an open file of some process, such as `/dev/fd/3`.
-    Descriptor(PathBuf),
-}
-
-fn end_of_links(path: &Path) -> io::Result<LinkEnd> {
-    let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
-        let Ok(target) = fs::read_link(&path) else { return Ok(LinkEnd::Path(path)) };
-        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        // Links in /proc lead to open files; the text of such a link need not be an existing path
-        // (proc_pid_fd(5)).
-        if folder.canonicalize().is_ok_and(|folder| folder.starts_with("/proc")) {
-            return Ok(LinkEnd::Descriptor(path));
-        }
-        path = folder.join(target);
-    }
-    Err(io::Error::from_raw_os_error(libc::ELOOP))
 }

@@ -1,7 +1,6 @@
 //! TLS as the settings say: files become keys and certificates, which are then used for every
 //! connection of the run.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::check;
 use super::reading;
 use crate::config::Place;
-use crate::config::{Tls, TlsClient, TlsListener, Trust};
+use crate::config::{Tls, TlsClient, TlsListener, Trust, secrets_of_environment};
 use crate::error::Result;
 use crate::net::address::Protocol;
 use crate::observe::tap::Event;
@@ -142,9 +141,8 @@ fn secrets(given: Option<&PathBuf>, session: &mut Session) -> Result<Option<Arc<
     if let Some(path) = given {
         return Secrets::open(path).map(|secrets| Some(Arc::new(secrets)));
     }
-    let named = std::env::var_os("SSLKEYLOGFILE").filter(|name: &OsString| !name.is_empty());
-    let Some(path) = named else { return Ok(None) };
-    match Secrets::open(&PathBuf::from(path)) {
+    let Some(path) = secrets_of_environment() else { return Ok(None) };
+    match Secrets::open(&path) {
         Ok(secrets) => Ok(Some(Arc::new(secrets))),
         Err(error) => {
             session.event(&Event::Error(&error.hint("SSLKEYLOGFILE names it")));

@@ -60,7 +60,7 @@ pub(super) fn session<T>(
         }
         Told::Json(bytes) => {
             let started = wall_clock_at_start(&session);
-            let json = Json::new(journal.clone(), verbosity, bytes, started);
+            let json = Json::new(journal.clone(), bytes, started);
             session.observe(Box::new(json));
         }
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
+use super::rules;
 use crate::error::{Error, Result};
 use crate::net::access::{self, AccessList};
 
@@ -16,13 +17,15 @@ pub(super) fn list(
     deny: &[String],
     mut look_up: impl FnMut(&str) -> Result<Vec<SocketAddr>>,
 ) -> Result<AccessList> {
-    let mut blocks = |texts: &[String]| -> Result<Vec<_>> {
+    let mut blocks = |option: &str, texts: &[String]| -> Result<Vec<_>> {
         let mut blocks = Vec::new();
         for text in texts {
+            rules::named(option, text)?;
             match access::block(text) {
                 Some(block) => blocks.push(block),
                 None if text.contains('/') => {
-                    return Err(Error::usage(text, "is no block of addresses"));
+                    return Err(Error::usage(text, "is no block of addresses")
+                        .hint("write it as 10.0.0.0/8 or 2001:db8::/32"));
                 }
                 None => {
                     let found = look_up(text)?;
@@ -32,5 +35,5 @@ pub(super) fn list(
         }
         Ok(blocks)
     };
-    Ok(AccessList { allowed: blocks(allow)?, denied: blocks(deny)? })
+    Ok(AccessList { allowed: blocks("--allow", allow)?, denied: blocks("--deny", deny)? })
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::messages::{Texts, format};
 use super::network::{check_groups, family, lookup, options};
+use super::rules;
 use super::seen::{Seen, Unchanged, verbosity};
 use crate::cli::{CommonArgs, MessageArgs};
 use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
@@ -95,19 +96,16 @@ impl Common {
     ///
     /// # Errors
     /// Usage errors.
-    fn check(args: &CommonArgs, protocol: Protocol, input: Format, output: Format) -> Result<()> {
-        if args.count.is_some() && protocol == Protocol::Tcp && output == Format::Raw {
-            return Err(Error::usage("--count", "a raw TCP stream has no messages to count")
-                .hint("-O lines, hex or frames makes messages of it"));
+    fn check(args: &CommonArgs, protocol: Protocol, input: Format) -> Result<()> {
+        if protocol == Protocol::Tcp {
+            rules::count_over_tcp(args.count, args.output)?;
         }
         if args.crlf && matches!(input, Format::Hex | Format::Frames) {
             return Err(Error::usage("--crlf", "goes with -I raw and -I lines only"));
         }
         let is_udp = protocol == Protocol::Udp && args.unix.is_none();
         check_groups(&args.socket, is_udp, "-u")?;
-        if args.unix.is_some() && args.seeing.pcap.is_some() {
-            return Err(Error::usage("--pcap", "a capture holds IP packets, and --unix has none"));
-        }
+        rules::capture(args.seeing.pcap.as_deref(), args.unix.as_ref().map(|_| "--unix"))?;
         if args.rate == Some(0) {
             return Err(Error::usage("--rate", "must be at least 1 byte a second"));
         }
@@ -121,8 +119,7 @@ impl Common {
     pub(super) fn new(args: CommonArgs, payloads: &MessageArgs) -> Result<Self> {
         let protocol = if args.udp { Protocol::Udp } else { Protocol::Tcp };
         let input = format(args.input);
-        let output = format(args.output);
-        Self::check(&args, protocol, input, output)?;
+        Self::check(&args, protocol, input)?;
         let datagram_size = match args.datagram_size {
             None => DATAGRAM_SIZE,
             Some(size) => usize::try_from(size)
@@ -150,7 +147,7 @@ impl Common {
             linger: args.linger,
             crlf: args.crlf,
             input,
-            output,
+            output: format(args.output),
             given,
             expected: payloads.expected(texts)?,
             datagram_size,

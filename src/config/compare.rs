@@ -5,10 +5,12 @@ use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::distinct::Files;
+use super::impair;
 use super::messages::format;
 use super::network::{family, lookup};
+use super::place::remote;
 use super::seen::paint;
-use super::{distinct, impair};
 use crate::cli::{ColorChoice, CompareArgs};
 use crate::compare::Script;
 use crate::compare::measure::flow::Pacing;
@@ -92,39 +94,13 @@ impl Compare {
     /// # Errors
     /// Usage errors; a file of messages that cannot be read or is malformed.
     pub(crate) fn new(args: CompareArgs) -> Result<Self> {
-        let peer = match (&args.address[..], &args.impair) {
-            ([], None) => Peer::BuiltIn(None),
-            ([], Some(words)) => {
-                Peer::BuiltIn(Some(impair::spec("--impair", words, Traffic::Packets)?))
-            }
-            (words, _) => {
-                let target = HostPort::parse(words)?;
-                if target.host.is_none() && !words.iter().any(|word| word.starts_with(':')) {
-                    return Err(Error::usage(&target.port, "the port is missing")
-                        .hint("write HOST PORT or HOST:PORT"));
-                }
-                Peer::Other(target)
-            }
-        };
-        if let Peer::BuiltIn(Some(Spec { mtu: Some(mtu), .. })) = peer
-            && args.ipv6
-            && mtu < LEAST_MTU_IPV6
-        {
-            let why = format!("IPv6 has packets of {LEAST_MTU_IPV6} bytes at least");
-            return Err(Error::usage(format!("--impair mtu={mtu}"), why));
-        }
-        let is_v6 = match &peer {
-            Peer::Other(HostPort { host: Some(host), .. }) => {
-                host.parse::<Ipv6Addr>().is_ok_and(|ip| ip.to_ipv4_mapped().is_none())
-            }
-            _ => false,
-        };
-        let longest = if is_v6 || args.ipv6 { LONGEST_IPV6 } else { LONGEST_IPV4 };
-        distinct::check(
-            &[("--svg", args.svg.as_deref()), ("--pcap", args.pcap.as_deref())],
-            &[("--messages", args.messages.as_deref())],
-        )?;
-        let script = script(&args, longest)?;
+        let peer = peer(&args)?;
+        Files::default()
+            .writing("--svg", args.svg.as_deref())
+            .writing("--pcap", args.pcap.as_deref())
+            .reading("--messages", args.messages.as_deref())
+            .check()?;
+        let script = script(&args, longest(&args, &peer))?;
         let limit = args.reply_timeout.unwrap_or(REPLY_TIMEOUT);
         if limit.is_zero() {
             return Err(Error::usage("--reply-timeout", "must be more than nothing"));
@@ -156,6 +132,33 @@ impl Compare {
             dump: args.hex.then(|| paint(ColorChoice::Auto, io::stderr().is_terminal())),
         })
     }
+}
+
+/// Who the messages are sent to.
+fn peer(args: &CompareArgs) -> Result<Peer> {
+    let spec = match (&args.address[..], &args.impair) {
+        ([], None) => return Ok(Peer::BuiltIn(None)),
+        ([], Some(words)) => impair::spec("--impair", words, Traffic::Packets)?,
+        (words, _) => return remote(words).map(Peer::Other),
+    };
+    match spec.mtu {
+        Some(mtu) if args.ipv6 && mtu < LEAST_MTU_IPV6 => {
+            let why = format!("IPv6 has packets of {LEAST_MTU_IPV6} bytes at least");
+            Err(Error::usage(format!("--impair mtu={mtu}"), why))
+        }
+        _ => Ok(Peer::BuiltIn(Some(spec))),
+    }
+}
+
+/// The most bytes of a message, as far as words alone can tell.
+fn longest(args: &CompareArgs, peer: &Peer) -> usize {
+    let is_v6 = match peer {
+        Peer::Other(HostPort { host: Some(host), .. }) => {
+            host.parse::<Ipv6Addr>().is_ok_and(|ip| ip.to_ipv4_mapped().is_none())
+        }
+        _ => false,
+    };
+    if is_v6 || args.ipv6 { LONGEST_IPV6 } else { LONGEST_IPV4 }
 }
 
 fn script(args: &CompareArgs, longest: usize) -> Result<Script> {

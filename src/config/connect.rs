@@ -1,15 +1,16 @@
 //! The settings of `pktcat connect`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::common::Common;
-use super::distinct;
+use super::distinct::{Files, TlsWords};
 use super::place::Place;
-use super::proxy;
 use super::tls::{self, TlsClient, Under};
-use crate::cli::{ConnectArgs, FormatArg, MessageArgs};
+use super::{proxy, rules};
+use crate::cli::{CommonArgs, ConnectArgs, MessageArgs};
 use crate::engine::datagram::Following;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::setup::dial::Hears;
 use crate::setup::proxy::Proxy;
 
@@ -42,49 +43,56 @@ pub(crate) struct Connect {
     pub proxy: Option<Proxy>,
 }
 
+/// Checks the words against each other.
+fn check(args: &ConnectArgs, place: &Place, payloads: &MessageArgs) -> Result<()> {
+    if matches!(place, Place::Unix(_)) && args.source_port.is_some() {
+        return Err(rules::no_port("--source-port").hint("-s PATH gives it a name"));
+    }
+    let own = match (&args.source, place) {
+        (None, _) => None,
+        (Some(host), Place::Internet(_)) => {
+            rules::named("--source", host)?;
+            None
+        }
+        (Some(path), Place::Unix(_)) => Some(Place::local("--source ", Path::new(path))?),
+    };
+    rules::tag(args.tag, args.common.output)?;
+    let CommonArgs { seeing, tls, tls_options, .. } = &args.common;
+    let words =
+        TlsWords { options: tls_options, trust: Some(&args.trust), admit: None, is_used: *tls };
+    let mut files =
+        Files::of(seeing).tls(words).writing("--source", own.as_ref().and_then(Place::file));
+    if !args.common.no_stdin && !payloads.has_messages() {
+        files = files.reading_stdin();
+    }
+    files.check()
+}
+
+/// TLS, if it is asked for.
+fn tls(args: &mut ConnectArgs, place: &Place) -> Result<Option<TlsClient>> {
+    let given = args.common.tls_options.given().or_else(|| args.trust.given());
+    let unix = matches!(place, Place::Unix(_));
+    let under = Under { udp: args.common.udp, unix, command: false };
+    if !tls::wanted(args.common.tls, given, under)? {
+        return Ok(None);
+    }
+    let host = match place {
+        Place::Internet(target) => target.host.as_deref(),
+        Place::Unix(_) => None,
+    };
+    let options = std::mem::take(&mut args.common.tls_options);
+    TlsClient::new(options, std::mem::take(&mut args.trust), host).map(Some)
+}
+
 impl Connect {
     /// Checks the arguments of `connect` against each other.
     ///
     /// # Errors
     /// Usage errors.
     pub(crate) fn new(mut args: ConnectArgs, payloads: &MessageArgs) -> Result<Self> {
-        let place = Place::new(args.common.unix.as_ref(), &args.address)?;
-        if let Place::Internet(target) = &place
-            && target.host.is_none()
-            && !args.address.iter().any(|word| word.starts_with(':'))
-        {
-            return Err(Error::usage(&target.port, "the port is missing")
-                .hint("write HOST PORT or HOST:PORT"));
-        }
-        if matches!(place, Place::Unix(_)) && args.source_port.is_some() {
-            return Err(Error::usage("--source-port", "a local socket has no port")
-                .hint("-s PATH gives it a name"));
-        }
-        if args.tag && !matches!(args.common.output, FormatArg::Lines | FormatArg::Hex) {
-            return Err(Error::usage("--tag", "needs messages that are lines of text")
-                .hint("-O lines or -O hex"));
-        }
-        let [pcap, dump] = args.common.seeing.files();
-        let options = &args.common.tls_options;
-        let [cert, key] = options.read();
-        distinct::check(
-            &[pcap, dump, options.written()],
-            &[cert, key, ("--ca", args.trust.ca.as_deref())],
-        )?;
-        let given = options.given().or_else(|| args.trust.given());
-        let unix = matches!(place, Place::Unix(_));
-        let under = Under { udp: args.common.udp, unix, command: false };
-        let tls = match tls::wanted(args.common.tls, given, under)? {
-            false => None,
-            true => {
-                let host = match &place {
-                    Place::Internet(target) => target.host.as_deref(),
-                    Place::Unix(_) => None,
-                };
-                let options = std::mem::take(&mut args.common.tls_options);
-                Some(TlsClient::new(options, args.trust, host)?)
-            }
-        };
+        let place = Place::of_peer(args.common.unix.as_deref(), &args.address)?;
+        check(&args, &place, payloads)?;
+        let tls = tls(&mut args, &place)?;
         let proxy = proxy::proxy(args.proxy.as_deref(), args.common.udp, &place)?;
         Ok(Self {
             place,

@@ -1,13 +1,25 @@
-//! Checks that the command line names no file twice if one of the two uses would overwrite it.
+//! The files that a command line names, and that none of them is named twice if one of the two uses
+//! would overwrite it.
 
-use std::fs;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use super::tls::secrets_of_environment;
+use crate::cli::{AdmitArgs, SeeingArgs, TlsArgs, TrustArgs};
 use crate::error::{Error, Result};
+use crate::sys::{LinkEnd, end_of_links};
 
-/// An option, and its file if the option was given.
-pub(super) type Named<'a> = (&'static str, Option<&'a Path>);
+/// The words of TLS, as far as a command has them, and whether it is used.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TlsWords<'a> {
+    pub options: &'a TlsArgs,
+    pub trust: Option<&'a TrustArgs>,
+    pub admit: Option<&'a AdmitArgs>,
+    pub is_used: bool,
+}
 
 /// Identifies a file, whatever path it is named by.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,43 +30,101 @@ enum FileIdentity {
     Missing(PathBuf),
 }
 
-/// Checks that the files in `written` are all different, and that none of them is in `read`.
-///
-/// # Errors
-/// A usage error that names the two options.
-pub(super) fn check(written: &[Named<'_>], read: &[Named<'_>]) -> Result<()> {
-    let mut known: Vec<(&str, FileIdentity)> = Vec::new();
-    let identified = |(option, path): &Named<'_>| Some((*option, identity((*path)?)?));
-    known.extend(read.iter().filter_map(identified));
-    for (option, identity) in written.iter().filter_map(identified) {
-        if let Some((other, _)) = known.iter().find(|(_, other)| *other == identity) {
-            return Err(Error::usage(format!("{other}, {option}"), "are the same file"));
-        }
-        known.push((option, identity));
+/// The files of one command line, each with the word that names it.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    written: Vec<(&'static str, FileIdentity)>,
+    read: Vec<(&'static str, FileIdentity)>,
+}
+
+impl Files {
+    /// Those that show what is transferred. What is taken apart here is so by name, as in the others
+    /// below: a new word does not compile before somebody has said whether it names a file.
+    pub(super) fn of(seeing: &SeeingArgs) -> Self {
+        let SeeingArgs { hex: _, hex_file, pcap, json: _, timestamps: _, progress: _, color: _ } =
+            seeing;
+        Self::default()
+            .writing("--pcap", pcap.as_deref())
+            .writing("--hex-file", hex_file.as_deref())
     }
-    Ok(())
+
+    /// And one that is written to, if it is given.
+    pub(super) fn writing(mut self, option: &'static str, path: Option<&Path>) -> Self {
+        self.written.extend(path.and_then(identity).map(|identity| (option, identity)));
+        self
+    }
+
+    /// And one that is read, if it is given.
+    pub(super) fn reading(mut self, option: &'static str, path: Option<&Path>) -> Self {
+        self.read.extend(path.and_then(identity).map(|identity| (option, identity)));
+        self
+    }
+
+    /// And standard input, which a shell may have opened from a file.
+    pub(super) fn reading_stdin(mut self) -> Self {
+        let stdin =
+            io::stdin().as_fd().try_clone_to_owned().and_then(|own| File::from(own).metadata());
+        self.read
+            .extend(stdin.ok().and_then(|there| existing(&there)).map(|there| ("stdin", there)));
+        self
+    }
+
+    /// And those of TLS, with the one that the environment names for secrets.
+    pub(super) fn tls(self, words: TlsWords<'_>) -> Self {
+        let TlsArgs { cert, key, alpn: _, keylog, accept_fin: _ } = words.options;
+        let ca = words.trust.and_then(|trust| {
+            let TrustArgs { server_name: _, ca, pin: _, insecure: _ } = trust;
+            ca.as_deref()
+        });
+        let client_ca = words.admit.and_then(|admit| {
+            let AdmitArgs { client_ca } = admit;
+            client_ca.as_deref()
+        });
+        let named = if words.is_used { secrets_of_environment() } else { None };
+        self.reading("--cert", cert.as_deref())
+            .reading("--key", key.as_deref())
+            .reading("--ca", ca)
+            .reading("--client-ca", client_ca)
+            .writing("--keylog", keylog.as_deref())
+            .writing("SSLKEYLOGFILE", named.as_deref().filter(|_| keylog.is_none()))
+    }
+
+    /// Checks that those which are written to are all different, and none of them is read.
+    ///
+    /// # Errors
+    /// A usage error that names the two words.
+    pub(super) fn check(self) -> Result<()> {
+        let mut known = self.read;
+        for (option, identity) in self.written {
+            if let Some((other, _)) = known.iter().find(|(_, other)| *other == identity) {
+                return Err(Error::usage(format!("{other}, {option}"), "are the same file"));
+            }
+            known.push((option, identity));
+        }
+        Ok(())
+    }
 }
 
 /// `None` for devices and terminals, which several options may write to.
 fn identity(path: &Path) -> Option<FileIdentity> {
-    let Ok(there) = fs::metadata(path) else {
-        return Some(FileIdentity::Missing(place(path)));
-    };
+    match fs::metadata(path) {
+        Ok(there) => existing(&there),
+        Err(_) => Some(FileIdentity::Missing(place(path))),
+    }
+}
+
+fn existing(there: &Metadata) -> Option<FileIdentity> {
     let kind = there.file_type();
     (kind.is_file() || kind.is_fifo()).then(|| FileIdentity::There(there.dev(), there.ino()))
 }
 
-/// How many symbolic links are followed before they count as a loop; Linux's own limit
-/// (path_resolution(7)).
-const MOST_LINKS: usize = 40;
-
 /// The path at which a missing file would be created.
 fn place(path: &Path) -> PathBuf {
-    let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
-        let Ok(target) = fs::read_link(&path) else { break };
-        path = path.parent().map_or_else(|| target.clone(), |folder| folder.join(&target));
-    }
+    let path = match end_of_links(path) {
+        Ok(LinkEnd::Path(path) | LinkEnd::Descriptor(path)) => path,
+        // Nothing is created at the end of a circle.
+        Err(_) => path.to_owned(),
+    };
     let folder = match path.parent() {
         Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
         Some(folder) => folder,

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::access;
-use super::distinct;
+use super::distinct::{Files, TlsWords};
 use super::impair;
 use super::network::{check_groups, family, lookup, options};
 use super::place::Place;
-use super::proxy;
 use super::seen::{Seen, verbosity};
 use super::tls::{TlsClient, TlsListener};
+use super::{proxy, rules};
 use crate::cli::{ForwardArgs, TlsArgs};
 use crate::engine::framing::Format;
 use crate::engine::impair::Traffic;
@@ -89,7 +89,7 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Reads `[tcp:|udp:|unix:]ADDRESS`.
+    /// Reads `[tcp:|udp:|tls:|unix:]ADDRESS`.
     fn parse(word: &str, default: Protocol) -> Result<Self> {
         let (protocol, security, address) = match word.split_once(':') {
             Some(("tcp", address)) => (Protocol::Tcp, Security::Plain, address),
@@ -184,48 +184,59 @@ impl Forward {
     ///
     /// # Errors
     /// Usage errors.
-    pub(crate) fn new(mut args: ForwardArgs) -> Result<Self> {
-        let default = if args.udp { Protocol::Udp } else { Protocol::Tcp };
-        let family = family(args.addressing.ipv4, args.addressing.ipv6);
-        let mut from = Endpoint::parse(&args.from, default)?;
-        let to = Endpoint::parse(&args.to, default)?;
-        loopback(&mut from.place, family);
-        if (from.is_local() || to.is_local()) && args.seeing.pcap.is_some() {
-            return Err(Error::usage("--pcap", "a capture holds IP packets, and unix: has none"));
+    fn check(args: &ForwardArgs, from: &Endpoint, to: &Endpoint) -> Result<()> {
+        let is_local = from.is_local() || to.is_local();
+        rules::capture(args.seeing.pcap.as_deref(), is_local.then_some("unix:"))?;
+        if from.is_local() {
+            rules::local_listener(&args.allow, &args.deny, args.port_file.as_deref())?;
         }
-        if from.is_local() && !(args.allow.is_empty() && args.deny.is_empty()) {
-            return Err(Error::usage("--allow, --deny", "a local socket's peers have no address")
-                .hint("the permissions of its folder say who may come in"));
-        }
-        if from.is_local() && args.port_file.is_some() {
-            return Err(Error::usage("--port-file", "a local socket has no port"));
-        }
-        let impairment = impairment(&args, from.protocol, to.protocol)?;
-        let proxy = proxy::proxy(args.proxy.as_deref(), to.protocol == Protocol::Udp, &to.place)?;
-        if to.security == Security::Tls && from.protocol == Protocol::Udp {
+        let (from_is, to_is) = (from.security == Security::Tls, to.security == Security::Tls);
+        if to_is && from.protocol == Protocol::Udp {
             return Err(Error::usage(&args.to, "is a stream, and FROM hears datagrams"));
         }
-        if from.security == Security::Tls && to.protocol == Protocol::Udp {
+        if from_is && to.protocol == Protocol::Udp {
             return Err(Error::usage(&args.from, "is a stream, and TO hears datagrams"));
         }
-        if proxy.is_some() && from.protocol == Protocol::Udp {
+        if args.proxy.is_some() && from.protocol == Protocol::Udp {
             return Err(Error::usage("--proxy", "connects over TCP only"));
         }
-        let (from_tls, to_tls) = secured(&mut args, &from, &to)?;
-        let crosses = from.protocol != to.protocol;
         for (option, given) in [("--frames", args.frames), ("--lines", args.lines)] {
-            if given && !crosses {
+            if given && from.protocol == to.protocol {
                 let why = "is for datagrams on one side and a stream on the other";
                 return Err(Error::usage(option, why));
             }
         }
         let is_udp = from.protocol == Protocol::Udp && !from.is_local();
         check_groups(&args.socket, is_udp, "udp: as FROM")?;
-        if args.max_clients == Some(0) {
-            return Err(Error::usage("--max-clients", "must be at least 1"));
-        }
-        let [pcap, dump] = args.seeing.files();
-        distinct::check(&[pcap, dump, ("--port-file", args.port_file.as_deref())], &[])?;
+        rules::max_clients(args.max_clients)?;
+        let words = TlsWords {
+            options: &args.tls,
+            trust: Some(&args.trust),
+            admit: Some(&args.admit),
+            is_used: from_is || to_is,
+        };
+        Files::of(&args.seeing)
+            .writing("--port-file", args.port_file.as_deref())
+            .writing("FROM", from.place.file())
+            .tls(words)
+            .check()
+    }
+
+    /// Turns the words of `forward` into settings that fit each other.
+    ///
+    /// # Errors
+    /// Usage errors.
+    pub(crate) fn new(mut args: ForwardArgs) -> Result<Self> {
+        let default = if args.udp { Protocol::Udp } else { Protocol::Tcp };
+        let family = family(args.addressing.ipv4, args.addressing.ipv6);
+        let mut from = Endpoint::parse(&args.from, default)?;
+        let to = Endpoint::parse(&args.to, default)?;
+        loopback(&mut from.place, family);
+        Self::check(&args, &from, &to)?;
+        let impairment = impairment(&args, from.protocol, to.protocol)?;
+        let proxy = proxy::proxy(args.proxy.as_deref(), to.protocol == Protocol::Udp, &to.place)?;
+        let (from_tls, to_tls) = secured(&mut args, &from, &to)?;
+        let crosses = from.protocol != to.protocol;
         Ok(Self {
             from,
             to,

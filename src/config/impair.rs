@@ -54,7 +54,10 @@ fn set(spec: &mut Spec, key: Key, value: &str) -> std::result::Result<(), String
         }
         Key::Reset => spec.reset = Some(units::size(value)?),
         Key::Stall => spec.stall = Some(units::size(value)?),
-        Key::Seed => spec.seed = value.parse().map_err(|_| "a seed is a number".to_owned())?,
+        Key::Seed => {
+            spec.seed =
+                value.parse().map_err(|_| format!("a seed is a number from 0 to {}", u64::MAX))?
+        }
     }
     Ok(())
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::access;
 use super::common::Common;
-use super::distinct;
+use super::distinct::{Files, TlsWords};
 use super::messages::{Texts, hex};
 use super::place::Place;
+use super::rules;
 use super::tls::{self, TlsListener, Under};
-use crate::cli::{FormatArg, ListenArgs, MessageArgs};
+use crate::cli::{CommonArgs, FormatArg, ListenArgs, MessageArgs};
 use crate::error::{Error, Result};
 use crate::net::access::AccessList;
 use crate::observe::report::Leaving;
@@ -96,6 +97,11 @@ impl Task {
             Self::Relay
         })
     }
+
+    /// Whether what standard input or `--send` has is sent.
+    fn sends_input(&self) -> bool {
+        matches!(self, Self::Relay | Self::Chat)
+    }
 }
 
 /// The first given option about the transferred data. With a command there must be none: the command and
@@ -117,8 +123,55 @@ fn passing(args: &ListenArgs) -> Option<&'static str> {
         ("--send-hex", !common.send_hex.is_empty()),
         ("--send-only", common.send_only),
         ("--tag", args.tag),
+        ("--input", common.input != FormatArg::Raw),
+        ("--output", common.output != FormatArg::Raw),
+        ("--datagram-size", common.datagram_size.is_some()),
+        ("--until-fin", common.until_fin),
+        ("--no-shutdown", common.no_shutdown),
+        ("--queue", args.queue.is_some()),
+        ("--to-all", args.to_all),
     ];
     options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+}
+
+/// The first given option about what is sent besides answers, and why it does not go with a listener that
+/// answers by itself.
+fn sending(args: &ListenArgs) -> Option<(&'static str, &'static str)> {
+    let ListenArgs { common, .. } = args;
+    let message = "is not sent by a listener that answers by itself";
+    let pace = "is the pace of what is sent from stdin, and a listener that answers by itself sends none of it";
+    let options = [
+        ("--send", !common.send.is_empty(), message),
+        ("--send-hex", !common.send_hex.is_empty(), message),
+        ("--interval", common.interval.is_some(), pace),
+        ("--rate", common.rate.is_some(), pace),
+    ];
+    options.into_iter().find(|(_, given, _)| *given).map(|(option, _, why)| (option, why))
+}
+
+/// Checks that no file is named twice.
+fn check_files(
+    args: &ListenArgs,
+    task: &Task,
+    place: &Place,
+    payloads: &MessageArgs,
+) -> Result<()> {
+    let CommonArgs { seeing, tls, tls_options, no_stdin, .. } = &args.common;
+    let reply = match task {
+        Task::ReplyFile(path) => Some(&**path),
+        _ => None,
+    };
+    let words =
+        TlsWords { options: tls_options, trust: None, admit: Some(&args.admit), is_used: *tls };
+    let mut files = Files::of(seeing)
+        .writing("--port-file", args.port_file.as_deref())
+        .writing("--unix", place.file())
+        .reading("--reply-file", reply)
+        .tls(words);
+    if task.sends_input() && !no_stdin && !payloads.has_messages() {
+        files = files.reading_stdin();
+    }
+    files.check()
 }
 
 /// TLS, if it is asked for.
@@ -163,9 +216,8 @@ impl Listen {
                 "a path is one socket: stream, or with -u datagram",
             ));
         }
-        if both && args.common.count.is_some() && args.common.output == FormatArg::Raw {
-            return Err(Error::usage("--count", "a raw TCP stream has no messages to count")
-                .hint("-O lines, hex or frames makes messages of it"));
+        if both {
+            rules::count_over_tcp(args.common.count, args.common.output)?;
         }
         if args.common.udp {
             if args.max_clients.is_some() {
@@ -183,16 +235,9 @@ impl Listen {
             return Err(Error::usage("HOST", "must be given with a command")
                 .hint("127.0.0.1 lets only this machine in, 0.0.0.0 everybody"));
         }
-        if args.tag && !matches!(args.common.output, FormatArg::Lines | FormatArg::Hex) {
-            return Err(Error::usage("--tag", "needs messages that are lines of text")
-                .hint("-O lines or -O hex"));
-        }
-        if matches!(place, Place::Unix(_)) && !(args.allow.is_empty() && args.deny.is_empty()) {
-            return Err(Error::usage("--allow, --deny", "a local socket's peers have no address")
-                .hint("the permissions of its folder say who may come in"));
-        }
-        if matches!(place, Place::Unix(_)) && args.port_file.is_some() {
-            return Err(Error::usage("--port-file", "a local socket has no port"));
+        rules::tag(args.tag, args.common.output)?;
+        if matches!(place, Place::Unix(_)) {
+            rules::local_listener(&args.allow, &args.deny, args.port_file.as_deref())?;
         }
         if matches!(task, Task::Command(_))
             && let Some(option) = passing(args)
@@ -206,10 +251,12 @@ impl Listen {
             return Err(Error::usage(option, "a dialogue is with one peer")
                 .hint("without -k, and with nothing else that answers"));
         }
-        if args.max_clients == Some(0) {
-            return Err(Error::usage("--max-clients", "must be at least 1"));
+        if !task.sends_input()
+            && let Some((option, why)) = sending(args)
+        {
+            return Err(Error::usage(option, why));
         }
-        Ok(())
+        rules::max_clients(args.max_clients)
     }
 
     /// Turns the arguments of `listen` into settings that fit each other.
@@ -219,19 +266,9 @@ impl Listen {
     pub(crate) fn new(mut args: ListenArgs, payloads: &MessageArgs) -> Result<Self> {
         let (both, keep_open) = (wants_both(&args), keeps_open(&args));
         let task = Task::of(&mut args)?;
-        let place = Place::new(args.common.unix.as_ref(), &args.address)?;
+        let place = Place::of_listener(args.common.unix.as_deref(), &args.address)?;
         Self::check(&args, &task, &place)?;
-        let [pcap, dump] = args.common.seeing.files();
-        let reply = match &task {
-            Task::ReplyFile(path) => Some(&**path),
-            _ => None,
-        };
-        let options = &args.common.tls_options;
-        let [cert, key] = options.read();
-        distinct::check(
-            &[pcap, dump, ("--port-file", args.port_file.as_deref()), options.written()],
-            &[("--reply-file", reply), cert, key, ("--client-ca", args.admit.client_ca.as_deref())],
-        )?;
+        check_files(&args, &task, &place, payloads)?;
         let tls = tls(&mut args, &task, &place)?;
         // With one direction only, a chat passes nothing from client to client, so it is a relay
         // with many clients.

@@ -43,6 +43,11 @@ impl Texts {
 }
 
 impl MessageArgs {
+    /// Whether there are messages to be sent, so that standard input is not.
+    pub(super) fn has_messages(&self) -> bool {
+        self.0.iter().any(|word| matches!(word, MessageArg::Text(_) | MessageArg::Hex(_)))
+    }
+
     /// The messages of the command line, in its order; `None` when there are none.
     pub(super) fn messages(&self, texts: Texts) -> Result<Option<Vec<Vec<u8>>>> {
         let messages = self.0.iter().filter_map(|word| word.message(texts).transpose());

@@ -1,5 +1,6 @@
 //! Which addresses are used, and the options of sockets, from the words.
 
+use super::rules;
 use crate::cli::SocketArgs;
 use crate::error::{Error, Result};
 use crate::net::address::{Family, Lookup};
@@ -35,6 +36,10 @@ pub(super) fn check_groups(args: &SocketArgs, is_udp: bool, hint: &str) -> Resul
 /// # Errors
 /// Usage errors: a size or a group that is none.
 pub(super) fn options(args: &SocketArgs) -> Result<Options> {
+    if let Some(device) = &args.device {
+        // The kernel takes an empty name for "any interface" (SO_BINDTODEVICE, socket(7)).
+        rules::named("--device", device)?;
+    }
     let buffer = |what: &str, size: Option<u64>| match size {
         None => Ok(None),
         // The kernel's own type for it.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::messages::Texts;
 use super::network::{family, lookup};
+use super::place::remote;
 use crate::cli::{MessageArgs, PingArgs};
 use crate::engine::datagram::LONGEST_IPV4;
 use crate::error::{Error, Result};
@@ -55,11 +56,7 @@ impl Ping {
     /// # Errors
     /// Usage errors.
     pub(crate) fn new(args: PingArgs, payloads: &MessageArgs) -> Result<Self> {
-        let target = HostPort::parse(&args.address)?;
-        if target.host.is_none() && !args.address.iter().any(|word| word.starts_with(':')) {
-            return Err(Error::usage(&target.port, "the port is missing")
-                .hint("write HOST PORT or HOST:PORT"));
-        }
+        let target = remote(&args.address)?;
         let interval = more_than_nothing("--interval", args.interval)?.unwrap_or(INTERVAL);
         let timeout = more_than_nothing("--reply-timeout", args.reply_timeout)?;
         let given = payloads

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::messages::Texts;
 use super::network::{family, lookup};
+use super::place::remote_ports;
 use crate::cli::{MessageArgs, ScanArgs};
 use crate::error::{Error, Result};
 use crate::net::address::{Family, HostPort, Lookup, Protocol};
@@ -55,11 +56,7 @@ impl Scan {
     /// # Errors
     /// Usage errors.
     pub(crate) fn new(args: ScanArgs, payloads: &MessageArgs) -> Result<Self> {
-        let target = HostPort::parse(&args.address)?;
-        if target.host.is_none() && !args.address.iter().any(|word| word.starts_with(':')) {
-            return Err(Error::usage(&target.port, "the ports are missing")
-                .hint("write HOST PORTS or HOST:PORTS"));
-        }
+        let target = remote_ports(&args.address)?;
         if args.probe_timeout.is_some_and(|limit| limit.is_zero()) {
             return Err(Error::usage("--probe-timeout 0", "no answer is that quick"));
         }

@@ -55,6 +55,12 @@ pub(crate) enum Trust {
     Anybody,
 }
 
+/// The file for secrets that the environment names, as it does for other programs with TLS.
+#[must_use]
+pub(crate) fn secrets_of_environment() -> Option<PathBuf> {
+    std::env::var_os("SSLKEYLOGFILE").filter(|name| !name.is_empty()).map(PathBuf::from)
+}
+
 /// The longest name of a protocol (RFC 7301, 3.1).
 const LONGEST_ALPN: usize = 255;
 

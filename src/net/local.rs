@@ -53,7 +53,8 @@ impl Drop for Name {
 }
 
 /// Whether this is not the path of a file, but an abstract name (unix(7)).
-fn is_abstract(path: &Path) -> bool {
+#[must_use]
+pub(crate) fn is_abstract(path: &Path) -> bool {
     path.as_os_str().as_bytes().starts_with(b"@")
 }
 

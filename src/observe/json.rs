@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::net::address::{Address, Protocol, transport};
 use crate::observe::handshake::Handshake;
 use crate::observe::hits::Hits;
-use crate::observe::journal::{Journal, Verbosity};
+use crate::observe::journal::Journal;
 use crate::observe::tap::{Direction, Event, Observer, Summary, Transfer};
 use fields::{LinkFields, port};
 use line::{Host, Time, seconds, write_line};
@@ -36,7 +36,6 @@ pub(crate) enum Bytes {
 #[derive(Debug)]
 pub(crate) struct Json {
     journal: Journal,
-    verbosity: Verbosity,
     bytes: Bytes,
     /// Wall-clock time at the start of the run. Later times are this plus the monotonic clock, so
     /// that they never go backwards.
@@ -48,13 +47,8 @@ pub(crate) struct Json {
 impl Json {
     /// An observer of a run that began at `started`.
     #[must_use]
-    pub(crate) fn new(
-        journal: Journal,
-        verbosity: Verbosity,
-        bytes: Bytes,
-        started: SystemTime,
-    ) -> Self {
-        Self { journal, verbosity, bytes, started, local: None }
+    pub(crate) fn new(journal: Journal, bytes: Bytes, started: SystemTime) -> Self {
+        Self { journal, bytes, started, local: None }
     }
 
     fn write(&self, at: Duration, body: Body<'_>) {
@@ -210,11 +204,6 @@ struct DatagramCounts {
 }
 
 impl Observer for Json {
-    /// Unless `--quiet` was given, every transfer is an event, even when its bytes are not shown.
-    fn wants_bytes(&self) -> bool {
-        self.verbosity > Verbosity::Quiet || self.bytes == Bytes::Shown
-    }
-
     fn transfer(&mut self, at: Duration, transfer: &Transfer<'_>) {
         let Transfer { direction, link, bytes, offset, number, cut_from } = *transfer;
         let direction = match direction {
@@ -235,15 +224,6 @@ impl Observer for Json {
                 self.local = Some(link.transport());
             }
             _ => {}
-        }
-        let is_always_told = match event {
-            Event::Error(_) => true,
-            // A summary in the middle of a run was requested by SIGUSR1.
-            Event::Summary(counters) => !counters.last,
-            _ => false,
-        };
-        if self.verbosity == Verbosity::Quiet && !is_always_told {
-            return;
         }
         let body = match event {
             Event::Listening { protocol, address, .. } => Body::Listening {
@@ -319,7 +299,7 @@ mod tests {
     fn a_transfer_is_one_line_with_numbers_as_numbers() {
         let journal = Journal::default();
         let started = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        let mut json = Json::new(journal.clone(), Verbosity::Normal, Bytes::Shown, started);
+        let mut json = Json::new(journal.clone(), Bytes::Shown, started);
         let ends: [SocketAddr; 2] =
             ["127.0.0.1:1".parse().unwrap(), "[::ffff:127.0.0.2]:9000".parse().unwrap()];
         let link = Link::new(Protocol::Udp, ends[0], ends[1]);

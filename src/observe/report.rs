@@ -169,9 +169,9 @@ pub(crate) fn summary(counters: &Summary) -> String {
     let (sent, received) = (counters.sent_bytes, counters.received_bytes);
     let rate = (sent + received) as f64 / seconds.max(1e-6);
     let mut line = format!(
-        "sent {sent} bytes in {}, received {received} bytes in {}, {seconds:.3} s, {}/s",
-        counted(counters.sent_messages, out),
-        counted(counters.received_messages, into),
+        "sent {sent} bytes{}, received {received} bytes{}, {seconds:.3} s, {}/s",
+        in_messages(sent, counters.sent_messages, out),
+        in_messages(received, counters.received_messages, into),
         ByteSize(rate as u64).display().iec(),
     );
     if counters.protocol == Protocol::Udp {
@@ -194,6 +194,14 @@ pub(crate) fn summary(counters: &Summary) -> String {
         }
     }
     line
+}
+
+/// In how many messages so many bytes were; nothing where that is not known, because other programs moved them.
+fn in_messages(bytes: u64, messages: u64, noun: &str) -> String {
+    match (bytes, messages) {
+        (1.., 0) => String::new(),
+        _ => format!(" in {}", counted(messages, noun)),
+    }
 }
 
 /// Who closed first, and what the kernel measured: of the one connection, or of all together.

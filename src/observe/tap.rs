@@ -242,6 +242,12 @@ impl Tap {
         }
     }
 
+    /// Counts what has passed over a connection that others used, once it is over. In how many calls is not known.
+    pub(crate) fn passed_elsewhere(&self, link: &Link) {
+        add(&self.sent_bytes, link.sent_bytes());
+        add(&self.received_bytes, link.received_bytes());
+    }
+
     fn show(&self, direction: Direction, link: &Link, bytes: &[u8], cut_from: Option<usize>) {
         let flow = match direction {
             Direction::Sent => &link.sent,

@@ -335,7 +335,7 @@ impl<'a> Children<'a> {
                 self.held.push(Held { look_at: now + LOOK, ..held });
             } else {
                 counts::note_first(&held.socket, &held.link);
-                counts::note(&held.socket, &held.link, ClientFin::NotRead);
+                counts::note(&held.socket, &held.link, ClientFin::NotRead, &session.tap);
                 session.event(&Event::Closed(&held.link));
             }
             return Ok(());

@@ -25,6 +25,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_program_gets_descriptors_that_wait_and_no_others,
         limits_are_inherited,
         exit_statuses_are_told_with_v,
+        the_summary_counts_what_programs_said,
         a_program_that_does_not_exist_is_an_error_for_each,
         children_are_reaped_and_max_clients_holds,
         sigterm_ends_the_children,
@@ -162,6 +163,27 @@ fn is_reset(port: u16) -> bool {
     ended.is_err_and(|cause| cause.kind() == ErrorKind::ConnectionReset)
 }
 
+fn the_summary_counts_what_programs_said() {
+    for (options, clients) in [("-v", 1), ("-k -v", 3)] {
+        let (server, port) = listen(options, &["sed", "s/a/bb/"]);
+        for _ in 0..clients {
+            let mut client = net::connect(port);
+            client.write_all(b"a\n").unwrap();
+            net::finish(&client);
+            assert_eq!(net::read_to_fin(&client), b"bb\n");
+        }
+        let stderr = if options == "-v" {
+            server.wait().expect_code(0).stderr
+        } else {
+            server.wait_lines("closed ", clients);
+            server.signal(Signal::SIGTERM);
+            server.wait().expect_signal(Signal::SIGTERM).stderr
+        };
+        let wanted = format!("sent {} bytes, received {} bytes, ", 3 * clients, 2 * clients);
+        assert!(stderr.lines().last().unwrap().starts_with(&wanted), "{stderr}");
+    }
+}
+
 fn a_program_that_does_not_exist_is_an_error_for_each() {
     let (server, port) = listen("-k", &["/nonexistent/program"]);
     for count in 1..=2 {
@@ -259,6 +281,13 @@ fn words_that_make_no_sense_are_usage_errors() {
         "listen -t -u -k 127.0.0.1 0 -- cat",
         "listen --echo 127.0.0.1 0 -- cat",
         "listen -u --max-clients 3 127.0.0.1 0",
+        "listen -O lines --timeout 0 127.0.0.1 0 -- cat",
+        "listen -I hex --timeout 0 127.0.0.1 0 -- cat",
+        "listen --until-fin --timeout 0 127.0.0.1 0 -- cat",
+        "listen --no-shutdown --timeout 0 127.0.0.1 0 -- cat",
+        "listen --datagram-size 9 --timeout 0 127.0.0.1 0 -- cat",
+        "listen --queue 9k --timeout 0 127.0.0.1 0 -- cat",
+        "listen --to-all --timeout 0 127.0.0.1 0 -- cat",
     ] {
         let ended = pktcat_line(line).run().expect_code(2);
         assert!(ended.stderr.starts_with("pktcat: "), "{line}: {}", ended.stderr);

@@ -53,6 +53,7 @@ mod recording;
 mod refused_calls;
 mod relay_matrix;
 mod round_trips;
+mod same_files;
 mod scan;
 mod scan_networks;
 mod scan_udp;
@@ -164,6 +165,7 @@ fn all() -> Vec<Trial> {
         recording::tests(),
         relay_matrix::tests(),
         round_trips::tests(),
+        same_files::tests(),
         scan::tests(),
         scan_networks::tests(),
         scan_udp::tests(),

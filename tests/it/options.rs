@@ -27,6 +27,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         keepalive_sets_a_timer,
         delay_and_the_rest_change_no_byte,
         words_that_make_no_sense_are_usage_errors,
+        a_word_that_is_empty_is_a_usage_error_and_says_so,
+        what_is_too_much_is_called_that,
     ]
 }
 
@@ -262,4 +264,42 @@ fn a_listener_for_both_protocols_joins_a_group() {
     let server = listening(pktcat_line("listen -t -u -k --join 239.255.7.4%lo 0.0.0.0 0"));
     send_to_v4_group([239, 255, 7, 4], server.port());
     assert_eq!(server.wait_stdout(12), b"to the group");
+}
+
+/// Each of these has the status 2, and one line with this in it.
+fn complaints(cases: &[(&[&str], &str)]) {
+    for (words, told) in cases {
+        let ended = pktcat(*words).run().expect_code(2);
+        assert!(ended.stderr.contains(told), "{words:?}: {}", ended.stderr);
+        assert_eq!(ended.stderr.lines().count(), 1, "{words:?}: {}", ended.stderr);
+    }
+}
+
+fn a_word_that_is_empty_is_a_usage_error_and_says_so() {
+    complaints(&[
+        // An empty name would mean any interface, which is what the option is there to prevent.
+        (&["listen", "--device", "", "--timeout", "0", "127.0.0.1", "0"], "--device: is empty"),
+        (&["forward", "--device", "", "--timeout", "0", "0", "127.0.0.1:9"], "--device: is empty"),
+        (&["connect", "-s", "", "127.0.0.1", "9"], "--source: is empty"),
+        (&["connect", "-U", "path", "-s", ""], "--source : the path is missing"),
+        (&["listen", "--allow", "", "--timeout", "0", "127.0.0.1", "0"], "--allow: is empty"),
+        (&["forward", "--deny", "", "--timeout", "0", "0", "127.0.0.1:9"], "--deny: is empty"),
+        (&["listen", "--queue", "", "0"], "write it as 1400"),
+        (&["listen", "--timeout", "", "0"], "write it as 250ms"),
+        (&["forward", "--impair", "rate=", "0", "9"], "write it as 10M"),
+        (&["forward", "--impair", "slice=", "0", "9"], "write it as 1400"),
+        (&["forward", "--impair", "delay=", "0", "9"], "write it as 250ms"),
+    ]);
+}
+
+fn what_is_too_much_is_called_that() {
+    let large = "99999999999999999999";
+    complaints(&[
+        (&["listen", "--queue", &format!("{large}k"), "0"], "the number is too large"),
+        (&["connect", "--rate", large, "127.0.0.1", "9"], "the number is too large"),
+        (&["forward", "--impair", &format!("rate={large}M"), "0", "9"], "the number is too large"),
+        (&["forward", "--impair", &format!("seed={large}"), "0", "9"], "18446744073709551615"),
+        (&["listen", "--timeout", large, "0"], "longer than a thousand years"),
+        (&["ping", "-w", &format!("{large}h"), "127.0.0.1", "9"], "longer than a thousand years"),
+    ]);
 }

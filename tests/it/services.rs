@@ -401,6 +401,11 @@ fn words_that_make_no_sense_are_usage_errors() {
         "-k --tag -O frames",
         "-k --max-clients 0",
         "--count 3 -k",
+        "--timeout 0 --echo --send x",
+        "--timeout 0 -k --reply r --send-hex 78",
+        "--timeout 0 -u --chargen --send x",
+        "--timeout 0 --chargen --rate 9k",
+        "--timeout 0 --echo --interval 1s",
     ] {
         let ended = pktcat_line(&format!("listen {options} 127.0.0.1 0")).run().expect_code(2);
         assert!(ended.stderr.starts_with("pktcat: "), "{options}: {}", ended.stderr);

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use crate::observe::course::Measured;
-use crate::observe::tap::{Link, Side};
+use crate::observe::tap::{Link, Side, Tap};
 use crate::sys;
 
 /// Whether the client's FIN has come, which the kernel counts like a byte.
@@ -15,11 +15,13 @@ pub(super) enum ClientFin {
     NotRead,
 }
 
-/// Notes in the link what the kernel has counted and measured; where it does not tell, nothing.
-pub(super) fn note(socket: impl AsFd, link: &Link, fin: ClientFin) {
+/// Notes in the link what the kernel has counted and measured, and adds it to the run's; where it does not tell,
+/// nothing.
+pub(super) fn note(socket: impl AsFd, link: &Link, fin: ClientFin, tap: &Tap) {
     let Ok(Some(counts)) = sys::tcp_counts(&socket) else { return };
     let has_come = fin == ClientFin::Read || sys::tcp_peer_has_closed(&socket).unwrap_or_default();
     link.set_bytes(counts.payload_out, counts.bytes_in.saturating_sub(u64::from(has_come)));
+    tap.passed_elsewhere(link);
     let (round_trip, retransmissions) = (counts.round_trip, counts.retransmissions);
     link.course.set_measured(Measured { round_trip, retransmissions });
     link.course.closed_by(Side::Ours);

@@ -140,7 +140,7 @@ impl Leaving {
 
     /// Closes the connection.
     pub(super) fn close(self, session: &mut Session) {
-        counts::note(&self.transport, &self.link, self.client_fin);
+        counts::note(&self.transport, &self.link, self.client_fin, &session.tap);
         session.reactor.forget(&self.transport, self.transport.latch());
         drop(self.transport);
         session.event(&Event::Closed(&self.link));

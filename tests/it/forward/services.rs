@@ -50,10 +50,14 @@ fn forwarded(to: u16, request: &[u8]) -> (Vec<u8>, String) {
     let running = pktcat_line(&format!("forward -x 0 127.0.0.1:{to}")).spawn();
     let came = answer(running.port(), request);
     running.wait_line("* ");
+    (came, whole_dump(&running))
+}
+
+/// The dump once it tells that the service has closed the connection: the client may know before.
+fn whole_dump(running: &Running) -> String {
     eventually("the end to be shown", || {
-        running.stderr_now().contains("server closed").then_some(())
-    });
-    (came, running.stderr_now())
+        Some(running.stderr_now()).filter(|dump| dump.contains("server closed"))
+    })
 }
 
 /// The text column of a dump, put together.
@@ -126,7 +130,7 @@ fn nginx() {
     assert!(direct.contains("HTTP/1.1 206 Partial Content\r\n"));
     let running = pktcat_line(&format!("forward -x 0 127.0.0.1:{port}")).spawn();
     assert_same(ask(running.port()).as_bytes(), direct.as_bytes());
-    let dump = running.stderr_now();
+    let dump = whole_dump(&running);
     assert!(shown(&dump, '>').starts_with("GET /page.html HTTP/1.1..Host: here"), "{dump}");
     assert!(shown(&dump, '<').starts_with("HTTP/1.1 200 OK..Server: nginx"), "{dump}");
 }
