@@ -36,7 +36,7 @@ impl SoFar {
     }
 }
 
-/// `tcp: sent 30 of 1000 messages, received 29, lost 0, 0.612 s`
+/// `tcp: sent 30 of 1000 messages, received 29, lost 0, still awaited 1, 0.612 s`
 #[must_use]
 pub(crate) fn line(protocol: Protocol, ledger: &Ledger, of: u64, since: At) -> String {
     let counts = ledger.account.counts();
@@ -46,8 +46,14 @@ pub(crate) fn line(protocol: Protocol, ledger: &Ledger, of: u64, since: At) -> S
         late => format!(", late {late}"),
     };
     let (of, seconds) = (counted(of, "message"), Duration::as_secs_f64(&since));
-    let lost = counts.lost;
+    // What may still come is not lost.
+    let awaited = ledger.account.open();
+    let lost = counts.lost.saturating_sub(awaited);
+    let awaited = match awaited {
+        0 => String::new(),
+        awaited => format!(", still awaited {awaited}"),
+    };
     format!(
-        "{protocol}: sent {sent} of {of}, received {received}{late}, lost {lost}, {seconds:.3} s"
+        "{protocol}: sent {sent} of {of}, received {received}{late}, lost {lost}{awaited}, {seconds:.3} s"
     )
 }
