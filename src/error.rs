@@ -46,6 +46,12 @@ impl Status {
         matches!(self, Self::Stopped(_) | Self::TimedOut | Self::Unmet)
     }
 
+    /// Whether the network says that nobody is at an address; somebody may be at another one of the same name.
+    #[must_use]
+    pub fn says_nobody_is_there(self) -> bool {
+        matches!(self, Self::Refused | Self::Unreachable)
+    }
+
     /// The exit status. For a signal it is 128 plus the signal's number, as shells report it.
     #[must_use]
     pub fn code(self) -> u8 {
@@ -184,7 +190,6 @@ impl Error {
         Some((&*self.why, hint))
     }
 
-    /// The same error, after somebody told the user.
     /// The same error with a word on what or whom it concerns, besides any hint.
     #[must_use]
     pub fn about(mut self, what: impl fmt::Display) -> Self {

@@ -23,8 +23,6 @@ use crate::error::{Error, Result, Status};
 use crate::io::latch::Latch;
 use crate::io::progress::Progress;
 use crate::net::address::Address;
-use crate::observe::journal::Verbosity;
-use crate::observe::tap::Event;
 use crate::run::between::{Between, Lull};
 use crate::run::session::Session;
 use crate::sys::Offload;
@@ -251,13 +249,9 @@ impl DatagramRelay {
         session: &mut Session,
         now: Instant,
     ) -> Result<Turn> {
-        let is_nobody_there =
-            |error: &Error| matches!(error.status, Status::Refused | Status::Unreachable);
-        while is_nobody_there(&error) && self.socket.can_move() {
+        while error.status.says_nobody_is_there() && self.socket.can_move() {
             let Some(next) = &mut self.others else { break };
-            if session.verbosity == Verbosity::Verbose {
-                session.event(&Event::Detail(&format!("tried {}", error.without_operation())));
-            }
+            session.tell_tried(&error);
             let (socket, latch, peer) = match next(session) {
                 Ok(Some(next)) => next,
                 Err(end) if matches!(end.status, Status::Stopped(_) | Status::TimedOut) => {

@@ -135,6 +135,13 @@ impl<C: Side, S: Side> Tunnel<C, S> {
         self.server.conclude();
     }
 
+    /// Whether something is on its way through a bad network, and arrives by itself.
+    #[must_use]
+    pub(crate) fn is_under_way(&self, now: Instant) -> bool {
+        let arrives = |flow: &Flow| flow.shaped.as_ref()?.deadline(now);
+        [&self.up, &self.down].into_iter().any(|flow| arrives(flow).is_some())
+    }
+
     /// Since when one side has sent its FIN, if nothing is under way to it.
     #[must_use]
     pub(crate) fn half_closed_since(&self) -> Option<Instant> {

@@ -4,16 +4,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::engine::datagram::Datagram;
-use crate::engine::framing::{self, Format};
 use crate::error::{Error, Result};
 use crate::forward::impair::Lines;
-use crate::forward::messages::MessageStream;
+use crate::forward::messages::{MessageStream, Queue};
 use crate::net::address::Route;
 use crate::observe::tap::{Link, Tap};
 use crate::setup::target::Reaching;
-
-/// Bytes that wait for a stream that is still being connected to; more is lost.
-const MOST_WAITING: usize = 1 << 20;
 
 /// One client and its connection to TO.
 pub(super) struct Association {
@@ -36,7 +32,7 @@ pub(super) enum Far {
     /// A datagram socket.
     Datagrams(Box<Datagram>),
     /// A stream that is being connected to, and what it is to carry then.
-    Reaching(Reaching, Vec<u8>),
+    Reaching(Reaching, Queue),
     /// A stream of messages.
     Messages(MessageStream),
 }
@@ -50,32 +46,44 @@ pub(super) enum Handed {
 }
 
 impl Association {
-    /// Hands datagrams of `segment` bytes each over to TO.
+    /// Hands datagrams of `segment` bytes each over to TO. For a stream they are queued, and count as sent
+    /// when they have left.
     ///
     /// # Errors
     /// What the network reported for an earlier datagram; nothing was sent then.
-    pub(super) fn send(
-        &mut self,
-        bytes: &[u8],
-        segment: usize,
-        format: Format,
-        tap: &Tap,
-    ) -> Result<Handed> {
+    pub(super) fn send(&mut self, bytes: &[u8], segment: usize, tap: &Tap) -> Result<Handed> {
         let queue = match &mut self.far {
             Far::Datagrams(socket) => {
                 let sent = socket.send_to_peer(bytes, segment)?;
                 return Ok(sent.map_or(Handed::NoRoom, Handed::Bytes));
             }
-            Far::Reaching(_, waiting) => Queue::Waiting(waiting),
-            Far::Messages(stream) => Queue::Stream(stream),
+            Far::Reaching(_, queue) => queue,
+            Far::Messages(stream) => stream.queue_mut(),
         };
         let one = &bytes[..bytes.len().min(segment)];
-        if queue.take(one, format) {
-            tap.sent(&self.link, one);
-        } else {
+        if !queue.take(one) {
             tap.unsent(1);
         }
         Ok(Handed::Bytes(one.len()))
+    }
+
+    /// What waits for a stream.
+    fn queue(&self) -> Option<&Queue> {
+        match &self.far {
+            Far::Datagrams(_) => None,
+            Far::Reaching(_, queue) => Some(queue),
+            Far::Messages(stream) => Some(stream.queue()),
+        }
+    }
+
+    /// How many datagrams wait for a stream.
+    pub(super) fn queued(&self) -> usize {
+        self.queue().map_or(0, Queue::len)
+    }
+
+    /// How many datagrams are lost when it goes now.
+    pub(super) fn unsent(&self) -> usize {
+        self.queued() + self.lines.as_ref().map_or(0, |lines| lines.len())
     }
 
     /// The id of its datagram socket's latch; of streams their own parts know.
@@ -94,11 +102,17 @@ impl Association {
         }
     }
 
-    /// When it is forgotten unless something passes before; `None` while something is under way.
+    /// When it is forgotten unless something passes before; `None` while something is under way. What waits
+    /// for a stream that takes nothing is not under way.
     pub(super) fn idle_at(&self, idle: Duration) -> Option<Instant> {
-        let is_reaching = matches!(self.far, Far::Reaching(..));
-        let is_empty = self.lines.as_ref().is_none_or(|lines| lines.is_empty());
-        (is_empty && !is_reaching).then(|| self.last + idle)
+        let is_under_way = match &self.far {
+            Far::Reaching(..) => true,
+            Far::Messages(stream) if !stream.queue().is_empty() => false,
+            Far::Datagrams(_) | Far::Messages(_) => {
+                self.lines.as_ref().is_some_and(|lines| !lines.is_empty())
+            }
+        };
+        (!is_under_way).then(|| self.last + idle)
     }
 
     /// When to have a turn though nothing happens.
@@ -109,28 +123,5 @@ impl Association {
         };
         let arrival = self.lines.as_ref().and_then(|lines| lines.deadline());
         [self.idle_at(idle), reaching, arrival].into_iter().flatten().min()
-    }
-}
-
-/// Where messages wait for a stream.
-enum Queue<'a> {
-    Waiting(&'a mut Vec<u8>),
-    Stream(&'a mut MessageStream),
-}
-
-impl Queue<'_> {
-    /// Takes a message; `false` where there is no room, so that it is lost.
-    fn take(self, message: &[u8], format: Format) -> bool {
-        match self {
-            Self::Waiting(waiting) if waiting.len() < MOST_WAITING => {
-                framing::encode(format, message, waiting);
-                true
-            }
-            Self::Stream(stream) if stream.has_room() => {
-                stream.push(message);
-                true
-            }
-            Self::Waiting(_) | Self::Stream(_) => false,
-        }
     }
 }

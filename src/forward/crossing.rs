@@ -63,9 +63,12 @@ impl Crossing {
         &self.far
     }
 
-    /// When something passed last.
-    pub(super) fn last(&self) -> Instant {
-        self.last
+    /// Since when nothing has passed; `None` while something is under way. What waits for a client that takes
+    /// nothing is not under way.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let is_under_way = self.client.queue().is_empty()
+            && self.lines.as_ref().is_some_and(|lines| !lines.is_empty());
+        (!is_under_way).then_some(self.last)
     }
 
     /// Moves what can be moved; `tell` is given what the network says about datagrams, and may let them
@@ -103,9 +106,15 @@ impl Crossing {
     /// When it is over unless something passes before; `None` while something is under way.
     fn over_at(&self) -> Option<Instant> {
         let is_idle = self.up.is_empty()
-            && self.client.is_empty()
+            && self.client.queue().is_empty()
             && self.lines.as_ref().is_none_or(|lines| lines.is_empty());
         self.ended.filter(|_| is_idle).map(|at| at.max(self.last) + LINGER)
+    }
+
+    /// How many messages are lost when it ends now.
+    pub(super) fn unsent(&self) -> usize {
+        let on_their_way = self.lines.as_ref().map_or(0, |lines| lines.len());
+        self.up.len() + self.client.queue().len() + on_their_way
     }
 
     /// What the bad network has done since the last call.
@@ -119,7 +128,8 @@ impl Crossing {
         datagrams: &mut Batch,
         tell: &mut impl FnMut(&mut Datagram, Error),
     ) -> Result<bool> {
-        let mut moved = self.client.flush()?;
+        let mut moved = self.client.flush(|_| {})?;
+        let mut received = Ok(Progress::Blocked);
         if self.up.is_empty() && self.ended.is_none() {
             let (up, lines, now) = (&mut self.up, &mut self.lines, Instant::now());
             let take = |message: &[u8]| {
@@ -127,18 +137,20 @@ impl Crossing {
                     up.push(&[message]);
                 }
             };
-            match self.client.receive(room, take)? {
-                Progress::Moved(_) => moved = true,
-                Progress::Blocked => {}
-                Progress::End => {
-                    self.ended = Some(Instant::now());
-                    moved = true;
-                }
-            }
+            received = self.client.receive(room, take);
         }
         self.take_arrived();
         moved |= self.send(tell);
-        if self.client.has_room() {
+        // The messages before what is none have been sent.
+        match received? {
+            Progress::Moved(_) => moved = true,
+            Progress::Blocked => {}
+            Progress::End => {
+                self.ended = Some(Instant::now());
+                moved = true;
+            }
+        }
+        if self.client.queue().has_room() {
             match self.far.fill(datagrams) {
                 Ok(Progress::Moved(_)) => {
                     moved = true;
@@ -146,7 +158,7 @@ impl Crossing {
                     while let Some((frame, bytes)) = datagrams.front() {
                         for message in frame.messages(bytes) {
                             if !enters(&mut self.lines, Way::Down, message, now) {
-                                self.client.push(message);
+                                self.client.queue_mut().push(message);
                             }
                         }
                         datagrams.pop();
@@ -159,7 +171,7 @@ impl Crossing {
                 }
             }
         }
-        Ok(moved | self.client.flush()?)
+        Ok(moved | self.client.flush(|_| {})?)
     }
 
     /// Takes what has passed the bad network.
@@ -170,9 +182,7 @@ impl Crossing {
             self.up.push(&[&message]);
         }
         while let Some(message) = lines.pop(Way::Down, now) {
-            if self.client.has_room() {
-                self.client.push(&message);
-            } else {
+            if !self.client.queue_mut().take(&message) {
                 self.tap.unsent(1);
             }
         }

@@ -21,6 +21,7 @@ use crate::forward::TRIES;
 use crate::forward::association::{Association, Far, Handed};
 use crate::forward::elsewhere;
 use crate::forward::impair::Impairment;
+use crate::forward::messages::Queue;
 use crate::forward::rounds::{self, Rounds};
 use crate::forward::table::Table;
 use crate::io::progress::Progress;
@@ -91,6 +92,9 @@ pub(crate) struct DatagramForwarder {
 
 /// What became of a member's turn.
 enum Next {
+    /// Something has passed; there may be more.
+    Moved,
+    /// It may have more to do.
     Again,
     Wait,
     Gone,
@@ -127,11 +131,13 @@ impl DatagramForwarder {
         let members: Vec<_> = self.members.drain().collect();
         for mut member in members {
             Self::count_hits(&mut member, session);
+            session.tap.unsent(member.unsent());
             if let Far::Messages(stream) = &member.far {
                 stream.stream().abort();
             }
             session.event(&Event::Closed(member.seen()));
         }
+        session.tap.unsent(self.up.len() + self.down.len());
         self.count_losses(session);
         result
     }
@@ -185,9 +191,6 @@ impl DatagramForwarder {
         let Self { members, front, settings, .. } = self;
         let Some(member) = members.get_mut(place) else { return Handed::Bytes(bytes.len()) };
         let handed = send(front, settings, member, (bytes, segment), session);
-        if matches!(handed, Handed::Bytes(_)) {
-            member.last = Instant::now();
-        }
         members.list(place);
         handed
     }
@@ -232,10 +235,10 @@ impl DatagramForwarder {
         let forwarded = |far: Address| Forwarded { client: number, came, near: near.clone(), far };
         let client = from.peer.clone();
         let now = Instant::now();
-        let (far, link) = if self.settings.stream.is_some() {
+        let (far, link) = if let Some(format) = self.settings.stream {
             let reaching = self.settings.to.dial(self.settings.connect_timeout, now);
             let link = Link::new(Protocol::Udp, client, near.clone());
-            (Far::Reaching(reaching, Vec::new()), link.of_client(forwarded(near.clone())))
+            (Far::Reaching(reaching, Queue::new(format)), link.of_client(forwarded(near.clone())))
         } else {
             let (socket, latch, peer) = elsewhere::connect(&self.settings.to, session)?;
             let local = socket::local_address(&socket).unwrap_or_else(|| near.clone());
@@ -342,12 +345,27 @@ fn send(
     front: &mut Datagram,
     settings: &Settings,
     member: &mut Association,
+    datagrams: (&[u8], usize),
+    session: &mut Session,
+) -> Handed {
+    // What joins those that wait for a stream has not passed: TO may take nothing any more.
+    let waits = member.queued() > 0;
+    let handed = try_to_send(front, settings, member, datagrams, session);
+    if matches!(handed, Handed::Bytes(_)) && !waits {
+        member.last = Instant::now();
+    }
+    handed
+}
+
+fn try_to_send(
+    front: &mut Datagram,
+    settings: &Settings,
+    member: &mut Association,
     (bytes, segment): (&[u8], usize),
     session: &mut Session,
 ) -> Handed {
-    let format = settings.stream.unwrap_or(Format::Frames);
     for _ in 0..TRIES {
-        match member.send(bytes, segment, format, &session.tap) {
+        match member.send(bytes, segment, &session.tap) {
             Ok(handed) => return handed,
             // It was about an earlier one.
             Err(error) => refused(front, settings, member, error, session),

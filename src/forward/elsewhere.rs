@@ -6,9 +6,10 @@ use mio::Interest;
 use socket2::Socket;
 
 use crate::engine::datagram::Datagram;
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::io::latch::Latch;
 use crate::net::address::Address;
+use crate::net::socket;
 use crate::observe::tap::Event;
 use crate::run::session::Session;
 use crate::setup::target::Target;
@@ -33,6 +34,31 @@ pub(super) fn prepare(socket: &mut Datagram, to: &Target) {
     }
 }
 
+/// Goes on at the same path: a local socket that was bound there anew is another one, and the one before has
+/// left ours without a peer.
+///
+/// # Errors
+/// When nobody is there.
+fn reconnect(
+    socket: &mut Datagram,
+    to: &Target,
+    error: Error,
+    session: &mut Session,
+) -> Result<()> {
+    let (new, latch, peer) = match connect(to, session) {
+        Ok(new) => new,
+        Err(_) if error.status.says_nobody_is_there() => return Err(error),
+        // The cause is that there is no peer, which was told before.
+        Err(why) => return Err(why),
+    };
+    let (old, old_latch, resent) = socket.move_to(Rc::new(new), latch, peer);
+    session.leave(&old, &old_latch);
+    if let Some(link) = socket.link() {
+        session.event(&Event::Connected(link));
+    }
+    resent
+}
+
 /// Goes on at TO's next address when the network says that nobody is at this one and nothing has come
 /// from there yet; it gets what the one before got. At the last address it goes back to the first, which
 /// gets what the client sends next.
@@ -45,11 +71,13 @@ pub(super) fn go_on(
     mut error: Error,
     session: &mut Session,
 ) -> Result<()> {
+    if matches!(to, Target::Local(..)) && socket::peer_address(socket.socket()).is_none() {
+        return reconnect(socket, to, error, session);
+    }
     loop {
-        let nobody_there = matches!(error.status, Status::Refused | Status::Unreachable);
         let Some(tried) = socket.target().cloned() else { return Err(error) };
         let is_name = to.after(&tried).is_some() || to.is_last_of_several(&tried);
-        if !nobody_there || !is_name || socket.activity().arrived > 0 {
+        if !error.status.says_nobody_is_there() || !is_name || socket.activity().arrived > 0 {
             return Err(error);
         }
         let next = to.after(&tried);
@@ -60,8 +88,7 @@ pub(super) fn go_on(
         if is_over {
             socket.keep_nothing();
         } else {
-            let tried = format!("tried {}", error.without_operation());
-            session.event(&Event::Detail(&tried));
+            session.tell_tried(&error);
         }
         let (old, old_latch, resent) = socket.move_to(Rc::new(new), latch, peer);
         session.leave(&old, &old_latch);

@@ -73,6 +73,11 @@ impl Lines {
         self.ways.iter().flatten().filter_map(Line::deadline).min()
     }
 
+    /// How many messages are on their way.
+    pub(super) fn len(&self) -> usize {
+        self.ways.iter().flatten().map(Line::len).sum()
+    }
+
     /// Whether nothing is on its way.
     pub(super) fn is_empty(&self) -> bool {
         self.ways.iter().flatten().all(Line::is_empty)

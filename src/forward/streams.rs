@@ -11,6 +11,7 @@ use socket2::Socket;
 
 use crate::engine::batch::Batch;
 use crate::engine::datagram::RECEIVE_ROOM;
+use crate::engine::datagram::complaints::Complaints;
 use crate::engine::framing::Format;
 use crate::engine::pump::LENT_ROOM;
 use crate::engine::splice::pipes::Pipes;
@@ -82,7 +83,7 @@ pub(crate) struct Forwarder {
     room: Batch,
     /// Pipes for splicing, lent likewise.
     pipes: Rc<Pipes>,
-    /// The same for datagrams.
+    /// Room for received datagrams, lent likewise.
     datagrams: Batch,
     /// How many clients have come.
     came: u64,
@@ -90,6 +91,8 @@ pub(crate) struct Forwarder {
     unheard: Rc<Tap>,
     /// How the only client's connection ended.
     result: Result<()>,
+    /// The lines about datagrams that were refused.
+    refusals: Complaints,
 }
 
 /// One client.
@@ -132,6 +135,13 @@ enum Next {
     Gone,
 }
 
+/// Whether observers have been told that a client's connection to TO is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closed {
+    Told,
+    Untold,
+}
+
 impl Forwarder {
     /// A forwarder ready to run.
     #[must_use]
@@ -148,6 +158,7 @@ impl Forwarder {
             came: 0,
             unheard,
             result: Ok(()),
+            refusals: Complaints::default(),
         }
     }
 
@@ -164,9 +175,12 @@ impl Forwarder {
                 Stage::Reaching(client, _) | Stage::Opening(client, _) => client.abort(),
                 Stage::Welcoming(handshake) => handshake.stream().abort(),
                 Stage::Joined(tunnel) => tunnel.reset(),
-                Stage::Crossing(crossing) => crossing.client().stream().abort(),
+                Stage::Crossing(crossing) => {
+                    session.tap.unsent(crossing.unsent());
+                    crossing.client().stream().abort();
+                }
             }
-            session.event(&Event::Closed(&member.link));
+            session.event(&Event::Closed(member.seen()));
         }
         result
     }
@@ -224,7 +238,8 @@ impl Forwarder {
             Err(cause) => {
                 // The client must not take this for the end of an empty stream.
                 let _ = socket::reset_on_close(&socket);
-                self.failed(Error::network("accept", &peer, &cause), &link, session);
+                let error = Error::network("accept", &peer, &cause);
+                self.failed(error, &link, Closed::Untold, session);
                 return;
             }
         };

@@ -150,7 +150,7 @@ enum Body<'a> {
         received_bytes: u64,
         received_messages: u64,
         #[serde(flatten)]
-        datagrams: Option<DatagramCounts>,
+        datagrams: DatagramCounts,
         #[serde(skip_serializing_if = "Option::is_none")]
         impaired: Option<ImpairedCounts>,
         #[serde(flatten)]
@@ -196,11 +196,28 @@ impl Serialize for HitCounts {
 /// The counters of a summary that only datagrams have.
 #[derive(Serialize)]
 struct DatagramCounts {
-    kernel_drops: u64,
-    cut: u64,
-    peers: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernel_drops: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peers: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unsent: Option<u64>,
+}
+
+impl DatagramCounts {
+    /// Those of datagrams; where a forwarder leads streams to datagrams, only what was lost.
+    fn of(counters: &Summary) -> Self {
+        let Summary { protocol, kernel_drops, cut, peers, unsent, .. } = *counters;
+        let is_udp = protocol == Protocol::Udp;
+        Self {
+            kernel_drops: (is_udp || kernel_drops > 0).then_some(kernel_drops),
+            cut: (is_udp || cut > 0).then_some(cut),
+            peers: is_udp.then_some(peers),
+            unsent: (unsent > 0).then_some(unsent),
+        }
+    }
 }
 
 impl Observer for Json {
@@ -263,8 +280,7 @@ impl Observer for Json {
 }
 
 fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
-    let Summary { protocol, last, kernel_drops, cut, peers, unsent, .. } = *counters;
-    let unsent = (unsent > 0).then_some(unsent);
+    let Summary { protocol, last, .. } = *counters;
     let all = counters.connections;
     Body::Summary {
         protocol: local.unwrap_or_else(|| protocol.name()),
@@ -277,12 +293,7 @@ fn summary(counters: &Summary, local: Option<&'static str>) -> Body<'static> {
         impaired: counters
             .impaired
             .map(|[up, down]| ImpairedCounts { up: HitCounts(up), down: HitCounts(down) }),
-        datagrams: (protocol == Protocol::Udp).then_some(DatagramCounts {
-            kernel_drops,
-            cut,
-            peers,
-            unsent,
-        }),
+        datagrams: DatagramCounts::of(counters),
         connections: ConnectionCounts::of(&all),
         tcp: TcpFields::of_all(&all),
     }

@@ -174,14 +174,18 @@ pub(crate) fn summary(counters: &Summary) -> String {
         in_messages(received, counters.received_messages, into),
         ByteSize(rate as u64).display().iec(),
     );
-    if counters.protocol == Protocol::Udp {
-        let Summary { kernel_drops, cut, peers, .. } = counters;
-        let _ = write!(line, ", kernel drops {kernel_drops}, cut {cut}, peers {peers}");
-        if counters.ignored > 0 {
-            let _ = write!(line, ", ignored {}", counters.ignored);
-        }
-        if counters.unsent > 0 {
-            let _ = write!(line, ", not sent {}", counters.unsent);
+    let Summary { kernel_drops, cut, peers, ignored, unsent, .. } = *counters;
+    let is_udp = counters.protocol == Protocol::Udp;
+    // A forwarder leads streams to datagrams, too, of which only losses are told.
+    for (what, count, is_told) in [
+        ("kernel drops", kernel_drops, is_udp || kernel_drops > 0),
+        ("cut", cut, is_udp || cut > 0),
+        ("peers", peers, is_udp),
+        ("ignored", ignored, ignored > 0),
+        ("not sent", unsent, unsent > 0),
+    ] {
+        if is_told {
+            let _ = write!(line, ", {what} {count}");
         }
     }
     add_connections(&mut line, &counters.connections);
@@ -270,7 +274,7 @@ mod tests {
             sent_messages: 1,
             received_bytes: 15,
             received_messages: 2,
-            kernel_drops: 3,
+            kernel_drops: 0,
             cut: 0,
             peers: 4,
             ignored: 0,
@@ -282,7 +286,10 @@ mod tests {
         };
         let both = "sent 14 bytes in 1 write, received 15 bytes in 2 reads, 1.000 s, 29 B/s";
         assert_eq!(summary(&counters), both);
-        counters.protocol = Protocol::Udp;
+        // Of a forwarder from a stream to datagrams.
+        (counters.kernel_drops, counters.unsent) = (3, 2);
+        assert_eq!(summary(&counters), format!("{both}, kernel drops 3, not sent 2"));
+        (counters.protocol, counters.unsent) = (Protocol::Udp, 0);
         let tail = "15 bytes in 2 datagrams, 1.000 s, 29 B/s, kernel drops 3, cut 0, peers 4";
         assert!(summary(&counters).ends_with(tail));
     }

@@ -127,6 +127,13 @@ impl Session {
         self.flush();
     }
 
+    /// With `-v`, names an address that was tried and failed, where others are tried, too.
+    pub(crate) fn tell_tried(&mut self, error: &Error) {
+        if self.verbosity == Verbosity::Verbose {
+            self.event(&Event::Detail(&format!("tried {}", error.without_operation())));
+        }
+    }
+
     /// Truncates the files and allows writing to them. A run that fails before this leaves the
     /// files unchanged.
     pub(crate) fn begin_files(&mut self) {

@@ -18,8 +18,6 @@ use crate::error::{Error, Result, Status};
 use crate::io::latch::Latch;
 use crate::net::address::{Address, Protocol};
 use crate::net::socket;
-use crate::observe::journal::Verbosity;
-use crate::observe::tap::Event;
 use crate::run::limits::Limit;
 use crate::run::session::Session;
 use crate::setup::resolve::Addresses;
@@ -181,7 +179,7 @@ impl Dialing {
     /// An address has failed. Where there are others the error at the end, if any, names one of them only.
     fn failed(&mut self, error: Error, session: &mut Session) {
         if self.addresses.known().len() > 1 || !self.addresses.is_complete() {
-            tell_tried(&error, session);
+            session.tell_tried(&error);
         }
         self.failures.add(error);
     }
@@ -313,7 +311,7 @@ pub(crate) fn connect_datagram(
             Ok(socket) => return Ok((socket, peer)),
             Err(error) => {
                 if addresses.len() > 1 {
-                    tell_tried(&error, session);
+                    session.tell_tried(&error);
                 }
                 failures.add(error);
             }
@@ -357,13 +355,6 @@ fn unconnected(peer: SocketAddr, from: &From) -> Result<Socket> {
     // If this fails, nothing is reported.
     let _ = sys::hear_icmp(&socket, peer);
     Ok(socket)
-}
-
-/// With `-v`, names an address that was tried and failed, where others are tried, too.
-pub(crate) fn tell_tried(error: &Error, session: &mut Session) {
-    if session.verbosity == Verbosity::Verbose {
-        session.event(&Event::Detail(&format!("tried {}", error.without_operation())));
-    }
 }
 
 /// Why each address failed.

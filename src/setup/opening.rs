@@ -45,7 +45,8 @@ enum Stage {
 }
 
 impl Stage {
-    /// TLS begins; where it refuses to, the connection is closed and watched no longer.
+    /// TLS begins; where it refuses to, the connection is closed, of which observers are told, and watched no
+    /// longer.
     fn tls(
         connector: &Connector,
         stream: Stream,
@@ -62,7 +63,7 @@ impl Opening {
     /// Begins with the first of the stages; all have to be over within `limit`.
     ///
     /// # Errors
-    /// When TLS refuses to begin.
+    /// When TLS refuses to begin; the connection is closed, of which observers have been told.
     pub(crate) fn new(
         stream: Stream,
         stages: &Stages,
@@ -100,7 +101,7 @@ impl Opening {
     /// does until the socket is ready or the [deadline](Self::deadline) has come.
     ///
     /// # Errors
-    /// When a stage fails; the connection is closed.
+    /// When a stage fails; the connection is closed, of which observers have been told.
     pub(crate) fn step(mut self, session: &mut Session) -> Result<Outcome> {
         loop {
             let looked_at = session.looked_at();

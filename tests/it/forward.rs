@@ -24,6 +24,7 @@ mod places;
 mod secured;
 mod seen;
 mod services;
+mod unsent;
 
 pub(crate) fn tests() -> Vec<Trial> {
     let mut all = tests![
@@ -56,6 +57,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     all.extend(load::tests());
     all.extend(places::tests());
     all.extend(services::tests());
+    all.extend(unsent::tests());
     all
 }
 

@@ -116,13 +116,16 @@ impl KnownPeers {
         known
     }
 
-    /// The same client's link to another peer, from `far`; `None` where it is nobody's.
+    /// The same client's link to another peer, from `far`, with what has passed so far; `None` where it is
+    /// nobody's.
     pub(super) fn link_of_client_to(&self, peer: Address, far: Address) -> Option<Link> {
         let link = self.link(&self.target()?.peer)?;
         let Forwarded { client, came, near, .. } = link.forwarded.as_ref()?;
         let (client, came, near) = (*client, *came, near.clone());
         let forwarded = Forwarded { client, came, near, far };
-        Some(Link::new(link.protocol, link.local.clone(), peer).of_client(forwarded))
+        let elsewhere = Link::new(link.protocol, link.local.clone(), peer).of_client(forwarded);
+        elsewhere.continue_from(link);
+        Some(elsewhere)
     }
 
     /// The datagram at hand goes to this peer or came from it.

@@ -209,6 +209,12 @@ impl<T: Message> Line<T> {
         first.into_iter().chain(self.held.as_ref().map(|held| held.until)).min()
     }
 
+    /// How many messages are on their way.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.on_their_way.len() + usize::from(self.held.is_some())
+    }
+
     /// Whether nothing is on its way.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -18,7 +18,9 @@ impl DatagramForwarder {
         if !messages.all(|message| lines.push(Way::Up, message, now)) {
             return false;
         }
-        member.last = now;
+        if member.queued() == 0 {
+            member.last = now;
+        }
         self.members.list(place);
         true
     }

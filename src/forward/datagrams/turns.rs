@@ -8,10 +8,12 @@ use crate::engine::flow::Source as _;
 use crate::engine::framing::Format;
 use crate::engine::stream::Stream;
 use crate::forward::association::{Association, Far};
-use crate::forward::messages::MessageStream;
+use crate::forward::messages::{MessageStream, Queue};
 use crate::io::progress::Progress;
 use crate::net::address::Protocol;
+use crate::observe::report::counted;
 use crate::observe::tap::{Event, Forwarded, Link};
+use crate::run::limits::Limit;
 use crate::run::session::Session;
 
 impl DatagramForwarder {
@@ -33,8 +35,10 @@ impl DatagramForwarder {
                 self.members.own(latch, place);
             }
             match next {
-                Next::Again => {
-                    member.last = Instant::now();
+                Next::Moved | Next::Again => {
+                    if matches!(next, Next::Moved) {
+                        member.last = Instant::now();
+                    }
                     self.members.put_back(place, member, None);
                     self.members.list(place);
                     moved = true;
@@ -67,25 +71,25 @@ impl DatagramForwarder {
         if !self.down.is_empty() {
             self.route = Some(member.route.clone());
             self.answer();
-            return (member, Next::Again);
+            return (member, Next::Moved);
         }
         let next = match &mut member.far {
             Far::Datagrams(socket) => match socket.fill(&mut self.down) {
                 // An error that is about to be returned moves nothing.
-                Ok(Progress::Moved(_)) if self.down.is_empty() => Next::Again,
+                Ok(Progress::Moved(_)) if self.down.is_empty() => Next::Moved,
                 Ok(Progress::Moved(_)) => {
                     member.answered = true;
                     member.refused = None;
                     self.route = Some(member.route.clone());
                     self.impair_down(&mut member);
                     self.answer();
-                    Next::Again
+                    Next::Moved
                 }
                 Ok(Progress::Blocked | Progress::End) if is_idle => Next::Gone,
                 Ok(Progress::Blocked | Progress::End) => Next::Wait,
                 Err(error) => {
                     refused(&mut self.front, &self.settings, &mut member, error, session);
-                    Next::Again
+                    Next::Moved
                 }
             },
             Far::Reaching(..) => self.reach(place, &mut member, session),
@@ -96,7 +100,7 @@ impl DatagramForwarder {
 
     /// Connects to TO, where that is a stream.
     fn reach(&mut self, place: usize, member: &mut Association, session: &mut Session) -> Next {
-        let Far::Reaching(reaching, waiting) = &mut member.far else { return Next::Wait };
+        let Far::Reaching(reaching, queue) = &mut member.far else { return Next::Wait };
         let connected = match reaching.step(session) {
             None => {
                 for latch in reaching.ids() {
@@ -111,22 +115,20 @@ impl DatagramForwarder {
             Some(Ok(connected)) => connected,
         };
         self.members.own(connected.latch.id(), place);
-        let waiting = std::mem::take(waiting);
+        let format = self.settings.stream.unwrap_or(Format::Frames);
+        let queue = std::mem::replace(queue, Queue::new(format));
         let own = Rc::new(Link::of(&connected.socket, Protocol::Tcp, connected.peer));
         if let Some(before) = &member.link.forwarded {
             let far = own.local.clone();
             let forwarded = Forwarded { far, near: before.near.clone(), ..*before };
             let link = Link::new(Protocol::Udp, member.link.local.clone(), own.peer.clone());
-            link.continue_from(&member.link);
             member.link = Rc::new(link.of_client(forwarded));
         }
         session.event(&Event::Connected(&member.link));
         let unheard = Rc::clone(&self.unheard);
         let stream = Stream::new(connected.socket, connected.latch, own, unheard);
-        let format = self.settings.stream.unwrap_or(Format::Frames);
-        let longest = self.settings.longest;
-        member.far = Far::Messages(MessageStream::new(stream, format, longest).with(waiting));
-        Next::Again
+        member.far = Far::Messages(MessageStream::new(stream, queue, self.settings.longest));
+        Next::Moved
     }
 
     /// Passes on what has come from a stream, message by message.
@@ -139,7 +141,8 @@ impl DatagramForwarder {
         let Far::Messages(stream) = &mut member.far else { return Next::Wait };
         let (down, link) = (&mut self.down, &member.link);
         let mut any = false;
-        let result = stream.flush().and_then(|sent| {
+        let flushed = stream.flush(|message| session.tap.sent(link, message));
+        let result = flushed.and_then(|sent| {
             any = sent;
             stream.receive(&mut self.room, |message| {
                 down.push(&[message]);
@@ -153,16 +156,33 @@ impl DatagramForwarder {
             self.answer();
         }
         match result {
-            Ok(Progress::Moved(_)) => Next::Again,
-            Ok(Progress::Blocked) if any => Next::Again,
-            Ok(Progress::Blocked) if is_idle => Next::Gone,
-            Ok(Progress::Blocked) => Next::Wait,
+            Ok(Progress::Moved(_)) => Next::Moved,
+            Ok(Progress::Blocked | Progress::End) if any => Next::Moved,
             // The next datagram gets a connection of its own.
-            Ok(Progress::End) => Next::Gone,
+            Ok(Progress::End) if member.queued() == 0 => Next::Gone,
+            Ok(Progress::Blocked | Progress::End) if is_idle => {
+                self.give_up_stalled(member, session);
+                Next::Gone
+            }
+            // Who has sent a FIN may go on reading.
+            Ok(Progress::Blocked | Progress::End) => Next::Wait,
             Err(error) => {
                 refused(&mut self.front, &self.settings, member, error, session);
                 Next::Gone
             }
+        }
+    }
+
+    /// Tells of what is lost when a client is forgotten whose stream has taken nothing for too long.
+    fn give_up_stalled(&mut self, member: &mut Association, session: &mut Session) {
+        let queued = member.queued();
+        if queued > 0 {
+            let why = format!(
+                "{} could not be sent, nothing has passed",
+                counted(queued as u64, "datagram")
+            );
+            let error = Limit::new("--idle-timeout", self.settings.idle, member.last).error(&why);
+            refused(&mut self.front, &self.settings, member, error, session);
         }
     }
 
@@ -199,18 +219,26 @@ impl DatagramForwarder {
         Self::count_hits(&mut member, session);
         self.clients.remove(&member.route.peer);
         self.members.forget(place);
+        session.tap.unsent(member.unsent());
         session.event(&Event::Closed(member.seen()));
-        let Association { far, answered, refused, .. } = member;
+        let Association { far, answered, mut refused, .. } = member;
         match far {
             Far::Datagrams(socket) => {
                 session.count_last_drops_of(socket.socket());
                 session.reactor.release(socket.latch());
+                // Whoever has answered is there.
+                refused = refused.filter(|_| !answered);
             }
             Far::Reaching(mut reaching, _) => reaching.abort(session),
-            Far::Messages(stream) => session.reactor.release(stream.stream().latch()),
+            Far::Messages(stream) => {
+                // A stream that ends within a message, or before one, must not look whole.
+                if refused.is_some() || !stream.queue().is_empty() {
+                    stream.stream().abort();
+                }
+                session.reactor.release(stream.stream().latch());
+            }
         }
         if self.settings.once {
-            let refused = refused.filter(|_| !answered);
             self.result = Some(refused.map_or(Ok(()), Err));
         }
     }

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::{Forwarder, Idle, Member, Next, Stage, Told};
+use super::{Closed, Forwarder, Idle, Member, Next, Stage, Told};
+use crate::engine::ends::Standing as _;
 use crate::engine::stream::Stream;
-use crate::error::Error;
 use crate::io::progress::Progress;
-use crate::observe::tap::{Activity, Event, Link};
+use crate::observe::tap::{Activity, Link};
 use crate::run::limits::Limit;
 use crate::run::session::Session;
 use crate::setup::opening::{Opening, Outcome};
@@ -30,7 +30,7 @@ impl Forwarder {
                 Ok(handshake) => Stage::Welcoming(handshake),
                 Err(error) => {
                     session.reactor.release(&latch);
-                    return self.failed(error, &link, session);
+                    return self.failed(error, &link, Closed::Untold, session);
                 }
             },
         };
@@ -57,7 +57,7 @@ impl Forwarder {
                 if let Stage::Welcoming(handshake) = stage {
                     handshake.give_up(session);
                 }
-                self.failed(error, &link, session);
+                self.failed(error, &link, Closed::Untold, session);
                 return Next::Gone;
             }
         }
@@ -78,7 +78,7 @@ impl Forwarder {
                 let stage = Stage::Opening(client, Box::new(opening));
                 Next::Again(Box::new(Member { link, stage, idle, told }))
             }
-            Err(error) => self.unopened(client, &link, error, session),
+            Err(error) => self.unreached(&client, &link, error, Closed::Told, session),
         }
     }
 
@@ -86,6 +86,14 @@ impl Forwarder {
     pub(super) fn turn_of_opening(&mut self, member: Member, session: &mut Session) -> Next {
         let Member { link, stage, idle, told } = member;
         let Stage::Opening(client, opening) = stage else { return Next::Gone };
+        // A client that has left needs no connection any more.
+        if let Err(error) = client.check() {
+            session.reactor.release(client.latch());
+            opening.stream().abort();
+            opening.give_up(session);
+            self.broke(error, &link, session);
+            return Next::Gone;
+        }
         let deadline = opening.deadline();
         let (stage, waits) = match opening.step(session) {
             Ok(Outcome::Waits(opening)) => (Stage::Opening(client, Box::new(opening)), true),
@@ -93,28 +101,9 @@ impl Forwarder {
             Ok(Outcome::Ready(server)) => {
                 (Stage::Joined(self.tunnel(client, server, &link)), false)
             }
-            Err(error) => return self.unopened(client, &link, error, session),
+            Err(error) => return self.unreached(&client, &link, error, Closed::Told, session),
         };
         let member = Box::new(Member { link, stage, idle, told });
         if waits { Next::Wait(member, Some(deadline)) } else { Next::Again(member) }
-    }
-
-    /// The way to TO did not open, and is closed: the client must not take that for an ordinary end.
-    fn unopened(
-        &mut self,
-        client: Stream,
-        link: &Link,
-        error: Error,
-        session: &mut Session,
-    ) -> Next {
-        client.abort();
-        session.reactor.release(client.latch());
-        let error = error.about(format!("for {}", link.client_name()));
-        if self.settings.once {
-            self.result = Err(error);
-        } else {
-            session.event(&Event::Error(&error));
-        }
-        Next::Gone
     }
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::{DATAGRAM_IDLE, Forwarder, Idle, Member, Next, Stage, asked_address, link_to};
+use super::{Closed, DATAGRAM_IDLE, Forwarder, Idle, Member, Next, Stage, asked_address, link_to};
 use crate::engine::datagram::{Datagram, longest_to};
 use crate::engine::ends::Standing as _;
 use crate::engine::framing::Format;
@@ -13,7 +13,7 @@ use crate::error::{Error, Status};
 use crate::forward::crossing::{Crossing, Turn};
 use crate::forward::elsewhere;
 use crate::forward::impair::{Told, of_stream};
-use crate::forward::messages::MessageStream;
+use crate::forward::messages::{MessageStream, Queue};
 use crate::net::socket;
 use crate::observe::tap::{Activity, Event, Link};
 use crate::run::limits::Limit;
@@ -33,9 +33,7 @@ impl Forwarder {
         let (socket, far, peer) = match elsewhere::connect(&self.settings.to, session) {
             Ok(connected) => connected,
             Err(error) => {
-                client.abort();
-                session.reactor.release(client.latch());
-                self.failed(error, &link, session);
+                self.unreached(&client, &link, error, Closed::Untold, session);
                 return;
             }
         };
@@ -54,7 +52,7 @@ impl Forwarder {
         elsewhere::prepare(&mut socket, &self.settings.to);
         let longest = longest_to(&peer);
         let now = Instant::now();
-        let client = MessageStream::new(client, format, longest);
+        let client = MessageStream::new(client, Queue::new(format), longest);
         let number = link.client_number();
         let lines = self.settings.impairment.lines(number);
         let crossing = Box::new(Crossing::new(client, socket, lines, tap, now));
@@ -121,7 +119,9 @@ impl Forwarder {
                         Next::Wait(member, deadline)
                     }
                     Some(Ok(connected)) => self.join(place, *member, connected, session),
-                    Some(Err(error)) => self.unreached(*member, error, session),
+                    Some(Err(error)) => {
+                        self.unreached(client, &member.link, error, Closed::Untold, session)
+                    }
                 };
             }
         };
@@ -142,6 +142,7 @@ impl Forwarder {
                 let deadline = joined.deadline(now);
                 self.members.set_yielding(place, joined.half_closed_since());
                 let idle = self.idle_limit(joined.activity(), &mut member.idle, now);
+                let idle = idle.filter(|_| !joined.is_under_way(now));
                 match idle.filter(|limit| limit.is_over(looked_at)) {
                     Some(limit) => {
                         joined.reset();
@@ -165,9 +166,11 @@ impl Forwarder {
         let Stage::Crossing(crossing) = &mut member.stage else { return Next::Gone };
         let looked_at = session.looked_at();
         let name = member.link.client_name();
-        let to = &self.settings.to;
+        let (to, refusals) = (&self.settings.to, &mut self.refusals);
         let tell = |far: &mut Datagram, error: Error| {
-            if let Err(error) = elsewhere::go_on(far, to, error, session) {
+            if let Err(error) = elsewhere::go_on(far, to, error, session)
+                && refusals.add(looked_at).is_some()
+            {
                 session.event(&Event::Error(&error.about(format!("for {name}"))));
             }
         };
@@ -189,13 +192,15 @@ impl Forwarder {
             }
             Turn::Idle => {
                 let idle = self.settings.idle.unwrap_or(DATAGRAM_IDLE);
-                let idle = Limit::new("--idle-timeout", idle, crossing.last());
-                if idle.is_over(looked_at) {
+                let idle =
+                    crossing.idle_since().map(|since| Limit::new("--idle-timeout", idle, since));
+                if let Some(limit) = idle.filter(|limit| limit.is_over(looked_at)) {
                     crossing.client().stream().abort();
-                    return self.gone(*member, Some(idle.error("nothing has passed")), session);
+                    return self.gone(*member, Some(limit.error("nothing has passed")), session);
                 }
-                let deadline = crossing.deadline().map_or(idle.at(), |at| at.min(idle.at()));
-                Next::Wait(member, Some(deadline))
+                let idle = idle.map(|limit| limit.at());
+                let due = [crossing.deadline(), idle].into_iter().flatten().min();
+                Next::Wait(member, due)
             }
         }
     }
@@ -245,25 +250,38 @@ impl Forwarder {
             .impaired(self.settings.impairment.shapers(number))
     }
 
-    /// TO is not there: the client must not take that for an ordinary end.
-    fn unreached(&mut self, member: Member, error: Error, session: &mut Session) -> Next {
-        let Member { link, stage, .. } = member;
-        let Stage::Reaching(client, _) = stage else { return Next::Gone };
+    /// TO is not there, or the way to it does not open: the client must not take that for an ordinary end.
+    pub(super) fn unreached(
+        &mut self,
+        client: &Stream,
+        link: &Link,
+        error: Error,
+        closed: Closed,
+        session: &mut Session,
+    ) -> Next {
         client.abort();
         session.reactor.release(client.latch());
-        self.failed(error, &link, session);
+        self.failed(error, link, closed, session);
         Next::Gone
     }
 
     /// Something of ours failed for one client.
-    pub(super) fn failed(&mut self, error: Error, link: &Link, session: &mut Session) {
+    pub(super) fn failed(
+        &mut self,
+        error: Error,
+        link: &Link,
+        closed: Closed,
+        session: &mut Session,
+    ) {
         let error = error.about(format!("for {}", link.client_name()));
         if self.settings.once {
             self.result = Err(error);
         } else {
             session.event(&Event::Error(&error));
         }
-        session.event(&Event::Closed(link));
+        if closed == Closed::Untold {
+            session.event(&Event::Closed(link));
+        }
     }
 
     /// A client is done, or one of the two connections broke, which is passed on and no failure of
@@ -279,18 +297,24 @@ impl Forwarder {
         match error {
             // The connections stand: it is our system that failed, or what came was no message.
             Some(error) if is_joined && error.status == Status::Failure => {
-                self.failed(error, seen, session);
+                self.failed(error, seen, Closed::Untold, session);
                 return Next::Gone;
             }
-            Some(error) if self.settings.once => self.result = Err(error),
-            Some(error) => {
-                let number = member.link.client_number();
-                session.event(&Event::Detail(&format!("#{number} {error}")));
-            }
+            Some(error) => self.broke(error, &member.link, session),
             None => {}
         }
         session.event(&Event::Closed(seen));
         Next::Gone
+    }
+
+    /// One of the two connections broke.
+    pub(super) fn broke(&mut self, error: Error, link: &Link, session: &mut Session) {
+        if self.settings.once {
+            self.result = Err(error);
+        } else {
+            let number = link.client_number();
+            session.event(&Event::Detail(&format!("#{number} {error}")));
+        }
     }
 }
 
@@ -309,11 +333,19 @@ impl Member {
                 session.reactor.release(crossing.client().stream().latch());
                 session.reactor.release(crossing.far().latch());
                 session.count_last_drops_of(crossing.far().socket());
-                if let Some(link) = crossing.far().link() {
-                    return link;
-                }
+                session.tap.unsent(crossing.unsent());
             }
         }
-        &self.link
+        self.seen()
+    }
+
+    /// What has passed, and between whom.
+    pub(super) fn seen(&self) -> &Link {
+        match &self.stage {
+            Stage::Crossing(crossing) => crossing.far().link().unwrap_or(&self.link),
+            Stage::Welcoming(_) | Stage::Reaching(..) | Stage::Opening(..) | Stage::Joined(_) => {
+                &self.link
+            }
+        }
     }
 }

@@ -84,7 +84,8 @@ impl Connector {
     /// Begins the handshake on a connection; it has to be complete within `limit`.
     ///
     /// # Errors
-    /// When TLS refuses to begin, which nothing here should cause.
+    /// When TLS refuses to begin, which nothing here should cause. The connection is closed, and observers
+    /// are told.
     pub(crate) fn begin(&self, stream: Stream, limit: Limit) -> Result<Handshake> {
         let seen = Arc::default();
         let mut config = self.config.clone();
@@ -92,6 +93,7 @@ impl Connector {
         config.dangerous().set_certificate_verifier(witness);
         let connection = ClientConnection::new(Arc::new(config), self.name.clone());
         let connection = connection.map_err(|cause| {
+            stream.over();
             Error::new(Status::Tls, "tls", stream.link().to_string(), cause.to_string())
         })?;
         let connection = Connection::Client(connection);

@@ -17,6 +17,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         localhost_is_served_at_either_address
             needs [Need::Root, Need::Program("unshare"), Need::Ipv6],
         the_address_where_somebody_is_gets_everything needs [Need::Root, Need::Program("unshare")],
+        a_client_that_goes_on_elsewhere_keeps_its_counts needs [Need::Root, Need::Program("unshare")],
         nobody_at_any_address_is_told_and_the_first_is_asked_again needs [Need::Root, Need::Program("unshare")],
         a_stream_of_frames_finds_the_address_too needs [Need::Root, Need::Program("unshare")],
         a_broadcast_is_answered_by_anybody,
@@ -84,6 +85,27 @@ fn the_address_where_somebody_is_gets_everything() {
             running.stderr_now().contains(&format!("tried 127.0.0.2:{port} (udp): connection"))
         );
         assert!(!running.stderr_now().contains("pktcat: "), "{}", running.stderr_now());
+    }
+}
+
+fn a_client_that_goes_on_elsewhere_keeps_its_counts() {
+    for from in ["udp:0", "tcp:0"] {
+        let (server, port) = server_at("127.0.0.3:0");
+        let running = to_many(&format!("-v -x {from}"), port, &["127.0.0.2", "127.0.0.3"]);
+        let udp = client_of(&running);
+        if from == "udp:0" {
+            udp.send(b"who?").unwrap();
+        } else {
+            net::connect(running.port()).write_all(b"\0\0\0\x04who?").unwrap();
+        }
+        assert_eq!(receive(&server), b"who?");
+        running.signal(nix::sys::signal::Signal::SIGTERM);
+        let text = running.wait().stderr;
+        // It was sent to both addresses, which the summary and the dump say as well.
+        assert!(text.contains("#1 closed, 8 bytes up, 0 bytes down, "), "{text}");
+        assert!(text.contains("\nsent 8 bytes in 2 "), "{text}");
+        let second = if from == "udp:0" { " 4 bytes #2\n" } else { " 4 bytes at 4\n" };
+        assert!(text.contains(second), "{text}");
     }
 }
 

@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, UdpSocket};
 use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
 
 use crate::tests;
 use crate::util::data::{random, settled};
@@ -22,6 +23,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         the_longest_idle_client_makes_room,
         one_client_and_its_status,
         local_datagrams_on_either_side,
+        a_local_server_that_comes_back_is_found_again,
+        refusals_do_not_fill_a_log,
         datagrams_are_frames_in_a_stream,
         datagrams_are_lines_in_a_stream,
         a_stream_of_frames_becomes_datagrams,
@@ -183,6 +186,71 @@ fn local_datagrams_on_either_side() {
     }
 }
 
+fn a_local_server_that_comes_back_is_found_again() {
+    for from in ["udp:0", "tcp:0"] {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("to");
+        let bind = || {
+            let server = UnixDatagram::bind(&place).unwrap();
+            server.set_read_timeout(Some(PATIENCE)).unwrap();
+            server
+        };
+        let server = bind();
+        let line = format!("forward -u {from} unix:{}", place.display());
+        let running = pktcat_line(&line).spawn();
+        let datagrams = client_of(&running);
+        let stream = (from == "tcp:0").then(|| net::connect(running.port()));
+        let say = |word: &[u8]| match &stream {
+            None => assert!(datagrams.send(word).is_ok()),
+            Some(stream) => {
+                let length = (word.len() as u32).to_be_bytes();
+                let mut stream = stream;
+                stream.write_all(&[&length, word].concat()).unwrap();
+            }
+        };
+        let mut buffer = [0; 16];
+        say(b"one");
+        assert_eq!(server.recv(&mut buffer).unwrap(), 3);
+        drop(server);
+        std::fs::remove_file(&place).unwrap();
+        say(b"nobody");
+        running.wait_line("pktcat: send: ");
+        let server = bind();
+        say(b"three");
+        // What nobody took may just be tried again.
+        loop {
+            let length = server.recv(&mut buffer).unwrap();
+            if &buffer[..length] == b"three" {
+                break;
+            }
+        }
+    }
+}
+
+fn refusals_do_not_fill_a_log() {
+    const COUNT: usize = 100;
+    let (_deaf, port) = net::refusing_udp_port();
+    for from in ["udp:0", "tcp:0"] {
+        let running = pktcat_line(&format!("forward {from} udp:127.0.0.1:{port}")).spawn();
+        let begun = Instant::now();
+        if from == "udp:0" {
+            let client = client_of(&running);
+            (0..COUNT).for_each(|_| assert!(client.send(b"x").is_ok()));
+        } else {
+            let mut client = net::connect(running.port());
+            client.write_all(&b"\0\0\0\x01x".repeat(COUNT)).unwrap();
+            net::finish(&client);
+            net::read_to_fin(&client);
+        }
+        running.wait_line("pktcat: ");
+        running.signal(Signal::SIGTERM);
+        let text = running.wait().stderr;
+        let refused = text.matches("connection refused").count() as u64;
+        // One a second.
+        assert!((1..=begun.elapsed().as_secs() + 1).contains(&refused), "{text}");
+    }
+}
+
 fn datagrams_are_frames_in_a_stream() {
     let (listener, port) = net::listener();
     let running = pktcat_line(&format!("forward udp:0 127.0.0.1:{port}")).spawn();
@@ -282,7 +350,7 @@ fn a_flood_arrives_but_for_what_the_kernel_drops() {
         }
     }
     let came: usize = reader.join().unwrap();
-    running.signal(nix::sys::signal::Signal::SIGUSR1);
+    running.signal(Signal::SIGUSR1);
     let line = running.wait_line("sent ");
     let passed: usize = line.split(' ').nth(4).unwrap().parse().unwrap();
     assert!(came > 0 && came <= COUNT);

@@ -19,6 +19,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         slices_change_nothing_but_the_writes,
         a_reset_comes_after_so_many_bytes,
         a_stall_comes_after_so_many_bytes,
+        what_is_on_its_way_outlives_the_idle_limit,
         lost_datagrams_are_lost_and_counted,
         doubled_datagrams_come_twice,
         a_seed_has_the_same_fate_again,
@@ -95,6 +96,19 @@ fn a_stall_comes_after_so_many_bytes() {
     // The other direction is not concerned.
     server.write_all(b"back").unwrap();
     assert_eq!(net::read_exactly(&client, 4), b"back");
+}
+
+fn what_is_on_its_way_outlives_the_idle_limit() {
+    let (running, mut client, server) = joined("-v --impair delay=500ms --idle-timeout 100ms");
+    client.write_all(b"late").unwrap();
+    net::finish(&client);
+    assert_eq!(net::read_to_fin(&server), b"late");
+    running.wait_line("#1 timed out: nothing has passed after 100ms (--idle-timeout)");
+    // What never arrives is not on its way.
+    let (_running, mut client, server) =
+        joined("--impair-up stall=4,delay=10ms --idle-timeout 100ms");
+    client.write_all(b"the rest of it is lost").unwrap();
+    assert_eq!(read_to_reset(&server), b"the ");
 }
 
 fn lost_datagrams_are_lost_and_counted() {

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 
@@ -17,6 +18,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         tls_ends_here_and_begins_here,
         a_server_that_is_not_trusted_resets_the_client,
         a_client_without_tls_is_one_clients_failure,
+        a_client_that_leaves_while_the_way_opens_leaves_nothing_open,
         curl_and_openssl_reach_a_plain_server_through_it needs [
             Need::Program("curl"), Need::Program("openssl")],
         curl_reaches_a_tls_server_through_it_and_the_dump_shows_all needs [Need::Program("curl")],
@@ -70,6 +72,30 @@ fn a_client_without_tls_is_one_clients_failure() {
     assert_eq!(net::read_to_fin(&server), b"hello");
     drop(server);
     other.wait().expect_code(0);
+}
+
+fn a_client_that_leaves_while_the_way_opens_leaves_nothing_open() {
+    // A server, or a proxy, that takes what begins the way and never answers.
+    let (listener, port) = net::listener();
+    for (options, status) in [
+        (format!("-v --insecure 0 tls:127.0.0.1:{port}"), None),
+        (format!("-v --proxy socks5://127.0.0.1:{port} 0 127.0.0.1:9"), None),
+        (format!("-v --once --insecure 0 tls:127.0.0.1:{port}"), Some(8)),
+    ] {
+        let running = pktcat_line(&format!("forward {options}")).spawn();
+        let client = net::connect(running.port());
+        let mut server = net::accept(&listener);
+        server.peek(&mut [0; 1]).unwrap();
+        net::reset(client);
+        // The end comes long before the handshake has to be over.
+        let begun = Instant::now();
+        drop(server.read_to_end(&mut Vec::new()));
+        assert!(begun.elapsed() < Duration::from_secs(5), "{options}");
+        match status {
+            None => drop(running.wait_line("#1 send: 127.0.0.1:")),
+            Some(status) => drop(running.wait().expect_code(status)),
+        }
+    }
 }
 
 fn many_who_fail_at_tls_leave_nothing_behind() {
