@@ -6,6 +6,7 @@
 //! - [`elsewhere`] which address of TO a client's datagrams go to
 //! - [`messages`] datagrams of one side as messages in a stream of the other
 //! - [`impair`] a bad network between the two, on purpose
+//! - [`passage`] how a client's connection gets to TO
 //! - [`rounds`] the loop of both
 //! - [`unheard`] why what passes is told of once
 //! - [`table`] the clients, and which of them may have something to do
@@ -16,6 +17,7 @@ pub(crate) mod datagrams;
 mod elsewhere;
 pub(crate) mod impair;
 mod messages;
+pub(crate) mod passage;
 mod rounds;
 pub(crate) mod streams;
 mod table;

@@ -29,7 +29,8 @@ use crate::error::{Error, Result, Status};
 use crate::io::reactor::{Expected, Reactor, Signal};
 use crate::io::timer::Timer;
 use crate::net::address::Protocol;
-use crate::run::console::Console;
+use crate::net::socket::said::NO_ROOM_PAUSE;
+use crate::run::console::{Console, OutputReader};
 use crate::sys;
 use ask::{Asker, Question};
 use clock::Start;
@@ -49,18 +50,6 @@ const PROBES_A_ROUND: usize = 64;
 /// for the rest without sleeping: a processor that was idle takes some microseconds to be quick again,
 /// which would be in the round trip.
 const WARM_UP: Duration = Duration::from_micros(50);
-
-/// How long to wait after descriptors, memory or source ports have run out.
-const NO_ROOM_PAUSE: Duration = Duration::from_millis(5);
-
-/// Whether standard output still has a reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OutputReader {
-    /// It has, as far as is known.
-    There,
-    /// The reading end of the pipe was closed.
-    Gone,
-}
 
 /// Whether the run goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

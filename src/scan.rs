@@ -21,20 +21,18 @@ use crate::engine::pace::Pace;
 use crate::error::{Error, Result, Status};
 use crate::io::reactor::{Expected, Reactor, Signal};
 use crate::net::address::Protocol;
+use crate::net::socket::said::NO_ROOM_PAUSE;
 use crate::observe::journal::Verbosity;
-use crate::run::console::Console;
+use crate::run::console::{Console, OutputReader};
 use crate::scan::report::PortState;
 use plan::{Order, Plan};
 use probe::{Answer, Asked, Job, Prober};
 use progress::ScanBar;
-use results::{OutputReader, Results};
+use results::Results;
 use wait::{Verdict, Waiting};
 
 /// Probes that are sent before the loop looks for answers, signals and deadlines.
 const PROBES_A_ROUND: usize = 256;
-
-/// How long to wait after descriptors, memory or source ports have run out.
-const NO_ROOM_PAUSE: Duration = Duration::from_millis(5);
 
 /// A scan under way.
 pub(crate) struct Scanner {

@@ -1,11 +1,13 @@
 //! Checks of the command line that need no look-up and no socket. They come before anything else, so that
 //! a usage error leaves all files as they were.
 
+use std::net::IpAddr;
+
 use crate::config::compare::{self, Compare};
-use crate::config::{Common, Connect, Listen, Place};
+use crate::config::{Connect, Forward, Listen, Place};
 use crate::engine::datagram::{LONGEST_IPV4, LONGEST_IPV6};
 use crate::error::{Error, Result};
-use crate::net::address::{self, Family, HostPort, Protocol, port_number};
+use crate::net::address::{self, Family, HostPort, Lookup, Protocol, port_number};
 
 /// Checks the ports, hosts and datagram sizes of `connect`.
 ///
@@ -24,7 +26,7 @@ pub(super) fn connect(config: &Connect) -> Result<()> {
         }
         let proxy = proxy.and_then(|place| place.host.as_ref());
         for host in target.host.iter().chain(&config.source).chain(proxy) {
-            host_alone(host, common)?;
+            host_alone(host, common.names())?;
         }
     }
     match (common.protocol, longest_to_peer(config)?) {
@@ -42,13 +44,38 @@ pub(super) fn listen(config: &Listen) -> Result<()> {
     if let Place::Internet(target) = &config.place {
         target.port_number(common.protocol)?;
         if let Some(host) = &target.host {
-            host_alone(host, common)?;
+            host_alone(host, common.names())?;
         }
     }
     match longest_datagram(config)? {
         Some(longest) => common.datagrams(longest).map(drop),
         None => Ok(()),
     }
+}
+
+/// Checks the ports and hosts of `forward`, but not `--allow` and `--deny`. TO is what was written also where a
+/// proxy would look it up.
+///
+/// # Errors
+/// Usage errors, and host names with `--numeric`.
+pub(super) fn forward(config: &Forward) -> Result<()> {
+    let proxy = config.proxy.as_ref().map(|proxy| &proxy.place);
+    let mut hosts: Vec<&String> = proxy.and_then(|place| place.host.as_ref()).into_iter().collect();
+    if let Some(place) = proxy {
+        peer_port(place, config.to.protocol)?;
+    }
+    if let Place::Internet(target) = &config.to.place {
+        peer_port(target, config.to.protocol)?;
+        hosts.extend(&target.host);
+    }
+    if let Place::Internet(target) = &config.from.place {
+        target.port_number(config.from.protocol)?;
+        hosts.extend(&target.host);
+    }
+    for host in hosts {
+        host_alone(host, config.names())?;
+    }
+    Ok(())
 }
 
 /// Checks the port and host of `compare`.
@@ -59,7 +86,7 @@ pub(super) fn compare(config: &Compare) -> Result<()> {
     if let compare::Peer::Other(target) = &config.peer {
         peer_port(target, Protocol::Tcp)?;
         if let Some(host) = &target.host {
-            address::without_server(host, 0, config.family, config.lookup)?;
+            host_alone(host, (config.family, config.lookup))?;
         }
     }
     Ok(())
@@ -90,7 +117,7 @@ pub(super) fn longest_datagram(config: &Listen) -> Result<Option<usize>> {
         Place::Unix(_) => false,
         // A dual-stack socket has IPv4 peers too, for which the limit is lower.
         Place::Internet(HostPort { host: None, .. }) => common.family == Family::V6,
-        Place::Internet(HostPort { host: Some(host), .. }) => host_alone(host, common)?
+        Place::Internet(HostPort { host: Some(host), .. }) => host_alone(host, common.names())?
             .is_none_or(|ip| ip.is_ipv6() && (common.family == Family::V6 || !ip.is_unspecified())),
     };
     Ok(Some(if is_v6 { LONGEST_IPV6 } else { LONGEST_IPV4 }))
@@ -108,7 +135,7 @@ fn longest_to_peer(config: &Connect) -> Result<Option<usize>> {
         Place::Unix(_) => Some(LONGEST_IPV4),
         Place::Internet(target) => match &target.host {
             None => of_family,
-            Some(host) => match host_alone(host, common)? {
+            Some(host) => match host_alone(host, common.names())? {
                 None => of_family,
                 Some(ip) if ip.is_ipv6() => Some(LONGEST_IPV6),
                 Some(_) => Some(LONGEST_IPV4),
@@ -118,8 +145,7 @@ fn longest_to_peer(config: &Connect) -> Result<Option<usize>> {
 }
 
 /// The address of a host that is written as an address; `None` for a name.
-fn host_alone(host: &str, common: &Common) -> Result<Option<std::net::IpAddr>> {
-    let (family, lookup) = common.names();
+fn host_alone(host: &str, (family, lookup): (Family, Lookup)) -> Result<Option<IpAddr>> {
     let address = address::without_server(host, 0, family, lookup)?;
     Ok(address.map(|address| address.ip()))
 }

@@ -13,6 +13,7 @@ use crate::config::{Forward, Place};
 use crate::engine::datagram::{Datagram, Peers};
 use crate::error::Result;
 use crate::forward::datagrams;
+use crate::forward::passage::Passage;
 use crate::forward::streams::{self, DATAGRAM_IDLE, SPARE_DESCRIPTORS};
 use crate::forward::unheard::unheard;
 use crate::net::access::AccessList;
@@ -21,7 +22,6 @@ use crate::net::socket::failure::needs_broadcast;
 use crate::run::session::Session;
 use crate::setup::accept::Acceptor;
 use crate::setup::dial::From;
-use crate::setup::opening::Stages;
 use crate::setup::resolve;
 use crate::setup::target::Target;
 use crate::sys::{self, Fetch};
@@ -49,15 +49,11 @@ pub(crate) fn run(config: &Forward) -> Result<()> {
 /// What is known before anybody can come.
 struct Ready {
     access: AccessList,
-    to: Target,
-    /// What a connection to TO goes through before bytes pass.
-    stages: Stages,
+    passage: Passage,
 }
 
 fn prepare(config: &Forward, session: &mut Session) -> Result<Ready> {
-    if let Place::Internet(target) = &config.from.place {
-        target.port_number(config.from.protocol)?;
-    }
+    check::forward(config)?;
     let names = config.names();
     let access = config.access(|host| resolve::resolve_host(session, host, 0, names, None))?;
     let place = match &config.proxy {
@@ -84,12 +80,13 @@ fn prepare(config: &Forward, session: &mut Session) -> Result<Ready> {
     };
     let stages =
         tls::stages(config.proxy.as_ref(), &config.to.place, config.to_tls.as_ref(), session)?;
-    Ok(Ready { access, to, stages })
+    let (connect_timeout, handshake) = (config.connect_timeout, tls::HANDSHAKE);
+    Ok(Ready { access, passage: Passage { to, stages, connect_timeout, handshake } })
 }
 
 fn streams(
     config: &Forward,
-    Ready { access, to, stages }: Ready,
+    Ready { access, passage }: Ready,
     session: &mut Session,
 ) -> Result<()> {
     let descriptors = sys::raise_descriptor_limit();
@@ -104,11 +101,8 @@ fn streams(
     let listener = bound(config, session)?;
     let acceptor = Acceptor::new(listener, access, config.max_clients, session)?;
     let settings = streams::Settings {
-        to,
+        passage,
         welcome,
-        stages,
-        handshake: tls::HANDSHAKE,
-        connect_timeout: config.connect_timeout,
         idle: config.idle,
         datagrams: config.messages,
         impairment: config.impairment,
@@ -121,7 +115,7 @@ fn streams(
 
 fn datagrams(
     config: &Forward,
-    Ready { access, to, .. }: Ready,
+    Ready { access, passage }: Ready,
     session: &mut Session,
 ) -> Result<()> {
     let descriptors = sys::raise_descriptor_limit();
@@ -137,9 +131,8 @@ fn datagrams(
     front.guard(access);
     let by_descriptors = descriptors.saturating_sub(SPARE_DESCRIPTORS).max(1);
     let settings = datagrams::Settings {
-        to,
+        passage,
         stream: config.messages,
-        connect_timeout: config.connect_timeout,
         idle: config.idle.unwrap_or(DATAGRAM_IDLE),
         impairment: config.impairment,
         once: config.once,

@@ -191,15 +191,6 @@ impl Forward {
             rules::local_listener(&args.allow, &args.deny, args.port_file.as_deref())?;
         }
         let (from_is, to_is) = (from.security == Security::Tls, to.security == Security::Tls);
-        if to_is && from.protocol == Protocol::Udp {
-            return Err(Error::usage(&args.to, "is a stream, and FROM hears datagrams"));
-        }
-        if from_is && to.protocol == Protocol::Udp {
-            return Err(Error::usage(&args.from, "is a stream, and TO hears datagrams"));
-        }
-        if args.proxy.is_some() && from.protocol == Protocol::Udp {
-            return Err(Error::usage("--proxy", "connects over TCP only"));
-        }
         for (option, given) in [("--frames", args.frames), ("--lines", args.lines)] {
             if given && from.protocol == to.protocol {
                 let why = "is for datagrams on one side and a stream on the other";

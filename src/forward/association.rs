@@ -9,6 +9,7 @@ use crate::forward::impair::Lines;
 use crate::forward::messages::{MessageStream, Queue};
 use crate::net::address::Route;
 use crate::observe::tap::{Link, Tap};
+use crate::setup::opening::Opening;
 use crate::setup::target::Reaching;
 
 /// One client and its connection to TO.
@@ -33,6 +34,8 @@ pub(super) enum Far {
     Datagrams(Box<Datagram>),
     /// A stream that is being connected to, and what it is to carry then.
     Reaching(Reaching, Queue),
+    /// The proxy, TLS or both come before the messages. `None` where that has failed, and the connection is closed.
+    Opening(Option<Box<Opening>>, Queue),
     /// A stream of messages.
     Messages(MessageStream),
 }
@@ -57,7 +60,7 @@ impl Association {
                 let sent = socket.send_to_peer(bytes, segment)?;
                 return Ok(sent.map_or(Handed::NoRoom, Handed::Bytes));
             }
-            Far::Reaching(_, queue) => queue,
+            Far::Reaching(_, queue) | Far::Opening(_, queue) => queue,
             Far::Messages(stream) => stream.queue_mut(),
         };
         let one = &bytes[..bytes.len().min(segment)];
@@ -71,7 +74,7 @@ impl Association {
     fn queue(&self) -> Option<&Queue> {
         match &self.far {
             Far::Datagrams(_) => None,
-            Far::Reaching(_, queue) => Some(queue),
+            Far::Reaching(_, queue) | Far::Opening(_, queue) => Some(queue),
             Far::Messages(stream) => Some(stream.queue()),
         }
     }
@@ -90,7 +93,7 @@ impl Association {
     pub(super) fn far_latch(&self) -> Option<usize> {
         match &self.far {
             Far::Datagrams(socket) => Some(socket.latch().id()),
-            Far::Reaching(..) | Far::Messages(_) => None,
+            Far::Reaching(..) | Far::Opening(..) | Far::Messages(_) => None,
         }
     }
 
@@ -98,7 +101,7 @@ impl Association {
     pub(super) fn seen(&self) -> &Link {
         match &self.far {
             Far::Datagrams(socket) => socket.link().unwrap_or(&self.link),
-            Far::Reaching(..) | Far::Messages(_) => &self.link,
+            Far::Reaching(..) | Far::Opening(..) | Far::Messages(_) => &self.link,
         }
     }
 
@@ -106,7 +109,7 @@ impl Association {
     /// for a stream that takes nothing is not under way.
     pub(super) fn idle_at(&self, idle: Duration) -> Option<Instant> {
         let is_under_way = match &self.far {
-            Far::Reaching(..) => true,
+            Far::Reaching(..) | Far::Opening(..) => true,
             Far::Messages(stream) if !stream.queue().is_empty() => false,
             Far::Datagrams(_) | Far::Messages(_) => {
                 self.lines.as_ref().is_some_and(|lines| !lines.is_empty())
@@ -119,6 +122,7 @@ impl Association {
     pub(super) fn deadline(&self, idle: Duration) -> Option<Instant> {
         let reaching = match &self.far {
             Far::Reaching(reaching, _) => reaching.deadline(),
+            Far::Opening(opening, _) => opening.as_ref().map(|opening| opening.deadline()),
             Far::Datagrams(_) | Far::Messages(_) => None,
         };
         let arrival = self.lines.as_ref().and_then(|lines| lines.deadline());

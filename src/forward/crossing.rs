@@ -12,7 +12,7 @@ use crate::forward::impair::{Lines, Way};
 use crate::forward::messages::MessageStream;
 use crate::io::progress::Progress;
 use crate::observe::hits::Hits;
-use crate::observe::tap::Tap;
+use crate::observe::tap::{Event, Link, Side, Tap};
 
 /// How long answers are waited for after the client's FIN, restarted by each: datagrams have no end.
 const LINGER: Duration = Duration::from_secs(1);
@@ -29,6 +29,10 @@ pub(super) struct Crossing {
     ended: Option<Instant>,
     /// When something passed last, either way.
     last: Instant,
+    /// What the network said last of the way to TO, where that is kept for the end.
+    refusal: Option<Error>,
+    /// Whether our half of the client's connection is being ended: nothing more is sent on it.
+    is_closing: bool,
     tap: Rc<Tap>,
 }
 
@@ -52,7 +56,9 @@ impl Crossing {
         tap: Rc<Tap>,
         now: Instant,
     ) -> Self {
-        Self { client, far, up: Batch::new(0), lines, ended: None, last: now, tap }
+        let up = Batch::new(0);
+        let (ended, last, refusal, is_closing) = (None, now, None, false);
+        Self { client, far, up, lines, ended, last, refusal, is_closing, tap }
     }
 
     pub(super) fn client(&self) -> &MessageStream {
@@ -80,6 +86,9 @@ impl Crossing {
         looked_at: Instant,
         mut tell: impl FnMut(&mut Datagram, Error),
     ) -> Turn {
+        if self.is_closing {
+            return self.close();
+        }
         let moved = match self.step(room, datagrams, &mut tell) {
             Ok(moved) => moved,
             Err(error) => return Turn::Broken(error),
@@ -91,16 +100,63 @@ impl Crossing {
         if self.over_at().is_none_or(|at| looked_at < at) {
             return Turn::Idle;
         }
+        self.is_closing = true;
+        self.close()
+    }
+
+    /// Ends our half of the client's connection. Datagrams know no end: to observers this is TO's.
+    fn close(&mut self) -> Turn {
         match self.client.close_write() {
-            Ok(_) => Turn::Done,
+            Ok(Progress::End) => {
+                self.told_of(Event::PeerClosed);
+                Turn::Done
+            }
+            // Interrupted by a signal.
+            Ok(Progress::Moved(_)) => Turn::Moved,
+            // What TLS has taken has to leave before.
+            Ok(Progress::Blocked) => Turn::Idle,
             Err(error) => Turn::Broken(error),
         }
+    }
+
+    /// It is over before its time: the client must not take that for an ordinary end.
+    pub(super) fn reset(&self) {
+        let client = self.client.stream();
+        match client.link().reset_by() {
+            Some(Side::Peers) => self.told_of(Event::WeReset),
+            _ if client.link().is_tcp() => self.told_of(Event::CutOff),
+            _ => {}
+        }
+        client.abort();
+    }
+
+    /// Whether the client's connection was [reset](Self::reset) though nobody else had reset it.
+    pub(super) fn was_cut_off(&self) -> bool {
+        self.client.stream().link().reset_by() != Some(Side::Peers)
+    }
+
+    /// Tells observers of what has become of the client's connection, by what passes between it and TO.
+    fn told_of<'a>(&'a self, event: impl FnOnce(&'a Link) -> Event<'a>) {
+        if let Some(link) = self.far.link() {
+            self.tap.event(&event(link));
+        }
+    }
+
+    /// Keeps what the network has said of the way to TO.
+    pub(super) fn keep(&mut self, refusal: Error) {
+        self.refusal = Some(refusal);
+    }
+
+    /// What the network said last and was [kept](Self::keep), where nobody has ever answered.
+    pub(super) fn take_refusal(&mut self) -> Option<Error> {
+        self.refusal.take().filter(|_| self.far.activity().arrived == 0)
     }
 
     /// When to have a turn though nothing happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let arrival = self.lines.as_ref().and_then(|lines| lines.deadline());
-        [self.over_at(), arrival].into_iter().flatten().min()
+        let over = self.over_at().filter(|_| !self.is_closing);
+        [over, arrival].into_iter().flatten().min()
     }
 
     /// When it is over unless something passes before; `None` while something is under way.
@@ -147,6 +203,7 @@ impl Crossing {
             Progress::Blocked => {}
             Progress::End => {
                 self.ended = Some(Instant::now());
+                self.told_of(Event::WeClosed);
                 moved = true;
             }
         }

@@ -22,6 +22,7 @@ use crate::forward::association::{Association, Far, Handed};
 use crate::forward::elsewhere;
 use crate::forward::impair::Impairment;
 use crate::forward::messages::Queue;
+use crate::forward::passage::Passage;
 use crate::forward::rounds::{self, Rounds};
 use crate::forward::table::Table;
 use crate::io::progress::Progress;
@@ -30,7 +31,6 @@ use crate::net::socket;
 use crate::observe::tap::{Event, Forwarded, Link, Tap};
 use crate::run::between::Lull;
 use crate::run::session::Session;
-use crate::setup::target::Target;
 use crate::sys::Offload;
 
 /// How long the others wait for the room that one answer needs; then it is lost.
@@ -41,12 +41,10 @@ const ROOM_CHECK: Duration = Duration::from_millis(20);
 
 /// How clients are treated.
 pub(crate) struct Settings {
-    /// Where they are led to.
-    pub to: Target,
+    /// How their connections get to TO.
+    pub passage: Passage,
     /// Whether TO is a stream, and how messages travel in it.
     pub stream: Option<Format>,
-    /// How long connecting to a stream may take (`--connect-timeout`).
-    pub connect_timeout: Option<Duration>,
     /// After how long without a datagram a client is forgotten (`--idle-timeout`).
     pub idle: Duration,
     /// Whether the run ends with the first client (`--once`).
@@ -132,8 +130,10 @@ impl DatagramForwarder {
         for mut member in members {
             Self::count_hits(&mut member, session);
             session.tap.unsent(member.unsent());
-            if let Far::Messages(stream) = &member.far {
-                stream.stream().abort();
+            match &member.far {
+                Far::Messages(stream) => stream.stream().abort(),
+                Far::Opening(Some(opening), _) => opening.stream().abort(),
+                Far::Datagrams(_) | Far::Reaching(..) | Far::Opening(None, _) => {}
             }
             session.event(&Event::Closed(member.seen()));
         }
@@ -236,17 +236,17 @@ impl DatagramForwarder {
         let client = from.peer.clone();
         let now = Instant::now();
         let (far, link) = if let Some(format) = self.settings.stream {
-            let reaching = self.settings.to.dial(self.settings.connect_timeout, now);
+            let reaching = self.settings.passage.dial(now);
             let link = Link::new(Protocol::Udp, client, near.clone());
             (Far::Reaching(reaching, Queue::new(format)), link.of_client(forwarded(near.clone())))
         } else {
-            let (socket, latch, peer) = elsewhere::connect(&self.settings.to, session)?;
+            let (socket, latch, peer) = elsewhere::connect(&self.settings.passage.to, session)?;
             let local = socket::local_address(&socket).unwrap_or_else(|| near.clone());
             let link = |at| Link::new(Protocol::Udp, client.clone(), peer.clone()).of_client(at);
             let (offload, tap) = (self.settings.offload, Rc::clone(&session.tap));
             let seen = link(forwarded(local.clone()));
             let mut socket = Datagram::linked(Rc::new(socket), latch, seen, offload, tap);
-            elsewhere::prepare(&mut socket, &self.settings.to);
+            elsewhere::prepare(&mut socket, &self.settings.passage.to);
             (Far::Datagrams(Box::new(socket)), link(forwarded(local)))
         };
         self.came = number;
@@ -257,7 +257,7 @@ impl DatagramForwarder {
                 session.event(&Event::Connected(&link));
                 Some(socket.latch().id())
             }
-            Far::Reaching(..) | Far::Messages(_) => None,
+            Far::Reaching(..) | Far::Opening(..) | Far::Messages(_) => None,
         };
         let link = Rc::new(link);
         let (route, last) = (from.clone(), now);
@@ -327,11 +327,13 @@ fn refused(
     session: &mut Session,
 ) {
     let error = match &mut member.far {
-        Far::Datagrams(socket) => match elsewhere::go_on(socket, &settings.to, error, session) {
-            Ok(()) => return,
-            Err(error) => error,
-        },
-        Far::Reaching(..) | Far::Messages(_) => error,
+        Far::Datagrams(socket) => {
+            match elsewhere::go_on(socket, &settings.passage.to, error, session) {
+                Ok(()) => return,
+                Err(error) => error,
+            }
+        }
+        Far::Reaching(..) | Far::Opening(..) | Far::Messages(_) => error,
     };
     if !settings.once {
         front.tell(&error.clone().about(format!("for {}", member.link.client_name())));

@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use crate::engine::ends::Standing as _;
+use crate::engine::flow::Sink as _;
 use crate::engine::framing::{self, Assembler, Format};
 use crate::engine::stream::Stream;
 use crate::error::{Error, Result, Status};
@@ -108,6 +110,8 @@ pub(super) struct MessageStream {
     stream: Stream,
     assembler: Assembler,
     queue: Queue,
+    /// Bytes at the front of it that TLS has taken and not handed to the system yet.
+    taken: usize,
     /// Why the peer takes no more. What it has said before is still to be received.
     refusal: Option<Error>,
     /// Whether the peer's FIN has come.
@@ -118,7 +122,7 @@ impl MessageStream {
     /// Messages of at most `longest` bytes, in the format of the queue, which is sent first.
     pub(super) fn new(stream: Stream, queue: Queue, longest: usize) -> Self {
         let assembler = Assembler::new(queue.format, longest);
-        Self { stream, assembler, queue, refusal: None, has_ended: false }
+        Self { stream, assembler, queue, taken: 0, refusal: None, has_ended: false }
     }
 
     /// The stream itself.
@@ -144,6 +148,11 @@ impl MessageStream {
         self.stream.close_write()
     }
 
+    /// It is about to be closed, and nothing is missing: says so where closing alone would not.
+    pub(super) fn conclude(&mut self) {
+        self.stream.conclude();
+    }
+
     /// Sends what is queued, as far as there is room; `gone` is given every message that has left. Whether
     /// anything was sent, or will not be.
     ///
@@ -152,12 +161,23 @@ impl MessageStream {
     pub(super) fn flush(&mut self, mut gone: impl FnMut(&[u8])) -> Result<bool> {
         let mut any = false;
         while self.refusal.is_none() && !self.queue.is_empty() {
-            match self.stream.send(self.queue.rest()) {
-                Ok(Progress::Moved(n)) => {
-                    self.queue.sent(n, &mut gone);
-                    any = true;
+            let held = self.stream.held();
+            let result = match &self.queue.rest()[self.taken..] {
+                [] => self.stream.flush(),
+                rest => self.stream.send(rest),
+            };
+            match result {
+                Ok(progress) => {
+                    self.taken += if let Progress::Moved(n) = progress { n } else { 0 };
+                    let left = self.stream.held();
+                    if left == 0 && self.taken > 0 {
+                        self.queue.sent(std::mem::take(&mut self.taken), &mut gone);
+                        any = true;
+                    } else if left >= held && !matches!(progress, Progress::Moved(_)) {
+                        break;
+                    }
+                    any |= left < held;
                 }
-                Ok(Progress::Blocked | Progress::End) => break,
                 Err(error) if self.has_ended => return Err(error),
                 Err(error) => {
                     self.refusal = Some(error);
@@ -191,7 +211,10 @@ impl MessageStream {
         };
         let cut = match progress {
             Progress::Moved(n) => self.assembler.feed(&room[..n], &mut message),
-            Progress::End => self.assembler.finish(&mut message),
+            Progress::End => {
+                self.stream.is_whole()?;
+                self.assembler.finish(&mut message)
+            }
             Progress::Blocked => Ok(()),
         };
         self.has_ended = progress == Progress::End;

@@ -20,6 +20,7 @@ use crate::engine::tunnel::Tunnel;
 use crate::error::{Error, Result};
 use crate::forward::crossing::Crossing;
 use crate::forward::impair::{Impairment, Told};
+use crate::forward::passage::Passage;
 use crate::forward::rounds::{self, Rounds};
 use crate::forward::table::Table;
 use crate::net::address::{Address, Protocol};
@@ -27,9 +28,9 @@ use crate::net::socket;
 use crate::observe::tap::{Activity, Event, Forwarded, Link, Tap};
 use crate::run::session::Session;
 use crate::setup::accept::Acceptor;
-use crate::setup::opening::{Opening, Stages};
+use crate::setup::opening::Opening;
 use crate::setup::places::{self, Places};
-use crate::setup::target::{Reaching, Target};
+use crate::setup::target::Reaching;
 use crate::setup::tls::{Acceptor as Acceptance, Handshake};
 use crate::sys::Offload;
 
@@ -50,16 +51,10 @@ const MOST_PIPES: u64 = 64;
 
 /// How clients are treated.
 pub(crate) struct Settings {
-    /// Where their connections lead.
-    pub to: Target,
+    /// How their connections get to TO.
+    pub passage: Passage,
     /// What begins TLS with clients, if they speak it.
     pub welcome: Option<Acceptance>,
-    /// What a connection to TO goes through before bytes pass.
-    pub stages: Stages,
-    /// How long that may take unless `--connect-timeout` says otherwise.
-    pub handshake: Duration,
-    /// How long connecting may take (`--connect-timeout`).
-    pub connect_timeout: Option<Duration>,
     /// How long nothing may pass either way (`--idle-timeout`).
     pub idle: Option<Duration>,
     /// Whether TO hears datagrams, and how messages travel in a client's stream then.
@@ -177,7 +172,7 @@ impl Forwarder {
                 Stage::Joined(tunnel) => tunnel.reset(),
                 Stage::Crossing(crossing) => {
                     session.tap.unsent(crossing.unsent());
-                    crossing.client().stream().abort();
+                    crossing.reset();
                 }
             }
             session.event(&Event::Closed(member.seen()));
@@ -243,12 +238,8 @@ impl Forwarder {
                 return;
             }
         };
-        let own = Rc::new(Link::new(Protocol::Tcp, near, peer));
+        let own = Rc::new(Link::new(Protocol::Tcp, near, peer).numbered(self.came));
         let client = Stream::new(socket, Rc::clone(&latch), own, Rc::clone(&self.unheard));
-        if let Some(format) = self.settings.datagrams {
-            self.cross(client, link, format, session);
-            return;
-        }
         self.begin(client, link, session);
     }
 }

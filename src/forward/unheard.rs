@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::observe::tap::{Event, Observer, Tap, Transfer};
 use crate::run::session::Session;
 
-/// Hands what has to be known of the clients' side to the tap of the run: errors, and how TLS went.
+/// Hands what has to be known of these sockets to the tap of the run: errors, and how TLS and the proxy went.
 struct Passing(Rc<Tap>);
 
 impl Observer for Passing {
@@ -17,7 +17,7 @@ impl Observer for Passing {
     fn transfer(&mut self, _: Duration, _: &Transfer<'_>) {}
 
     fn event(&mut self, _: Duration, event: &Event<'_>) {
-        if matches!(event, Event::Error(_) | Event::Tls(..)) {
+        if matches!(event, Event::Error(_) | Event::Tls(..) | Event::Detail(_)) {
             self.0.event(event);
         }
     }

@@ -58,7 +58,7 @@ impl Course {
 
     /// How long the connection has been there at this time of the run.
     #[must_use]
-    pub(crate) fn duration(&self, at: Duration) -> Duration {
+    pub(super) fn duration(&self, at: Duration) -> Duration {
         at.saturating_sub(self.began.get())
     }
 

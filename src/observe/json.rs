@@ -251,14 +251,16 @@ impl Observer for Json {
             Event::Connected(link) => Body::Connected(LinkFields::connected(link)),
             Event::Accepted(link) => Body::Accepted(LinkFields::of(link)),
             Event::Peer(link) => Body::Peer(LinkFields::of(link)),
-            Event::Tls(link, handshake) => Body::Tls { ends: LinkFields::of(link), handshake },
+            Event::Tls(link, handshake) => {
+                Body::Tls { ends: LinkFields::connected(link), handshake }
+            }
             Event::OwnCertificate(sha256) => Body::Certificate { sha256 },
             Event::Closed(link) => Body::Closed {
                 ends: LinkFields::of(link),
                 reset: link.reset_by().is_some(),
                 sent_bytes: link.sent_bytes(),
                 received_bytes: link.received_bytes(),
-                duration: seconds(link.course.duration(at)),
+                duration: seconds(link.duration(at)),
                 tcp: TcpFields::of_link(link),
             },
             Event::Error(error) => {

@@ -24,6 +24,8 @@ pub(crate) struct Link {
     pub(super) received: DirectionCount,
     pub(super) reset: Cell<Option<Side>>,
     is_counted: Cell<bool>,
+    /// The number of the client whose connection it is one end of; 0 where there is no forwarder.
+    client: u64,
     /// How the connection went.
     pub course: Course,
     /// What a forwarder adds; `None` where this program is one of the two ends.
@@ -75,6 +77,7 @@ impl Link {
             received,
             reset: Cell::new(None),
             course: Course::default(),
+            client: 0,
             forwarded: None,
             is_counted: Cell::new(true),
         }
@@ -90,13 +93,30 @@ impl Link {
     /// The same link, of a client of a forwarder.
     #[must_use]
     pub(crate) fn of_client(self, forwarded: Forwarded) -> Self {
-        Self { forwarded: Some(forwarded), ..self }
+        Self { client: forwarded.client, forwarded: Some(forwarded), ..self }
     }
 
-    /// The number of a forwarder's client, from 1; 0 where this program is one of the two ends.
+    /// The same link as one side of a forwarder, for the client with this number: this program is one of its two
+    /// ends.
+    #[must_use]
+    pub(crate) fn numbered(self, client: u64) -> Self {
+        Self { client, ..self }
+    }
+
+    /// The number of a forwarder's client, from 1; 0 where there is no forwarder.
     #[must_use]
     pub(crate) fn client_number(&self) -> u64 {
-        self.forwarded.as_ref().map_or(0, |forwarded| forwarded.client)
+        self.client
+    }
+
+    /// How long it has been there at this time of the run: a forwarder's client since it came, as it came before it
+    /// was connected to anything.
+    #[must_use]
+    pub(crate) fn duration(&self, at: Duration) -> Duration {
+        match &self.forwarded {
+            Some(forwarded) => at.saturating_sub(forwarded.came),
+            None => self.course.duration(at),
+        }
     }
 
     /// The name of a forwarder's client in lines for people: `#1 127.0.0.1:53412`.
@@ -110,6 +130,9 @@ impl Link {
         for (own, earlier) in [(&self.sent, &before.sent), (&self.received, &before.received)] {
             own.bytes.set(earlier.bytes.get());
             own.messages.set(earlier.messages.get());
+        }
+        if let Some(side) = before.course.closed_first() {
+            self.course.closed_by(side);
         }
     }
 

@@ -236,16 +236,13 @@ fn add_connections(line: &mut String, all: &Connections) {
 /// That a connection is over, one line: its peer, bytes each way, duration.
 fn closed(link: &Link, at: Duration) -> String {
     let (sent, received) = (link.sent_bytes(), link.received_bytes());
+    let seconds = link.duration(at).as_secs_f64();
     match &link.forwarded {
-        Some(Forwarded { client, came, .. }) => {
-            let seconds = at.saturating_sub(*came).as_secs_f64();
+        Some(Forwarded { client, .. }) => {
             format!("#{client} closed, {sent} bytes up, {received} bytes down, {seconds:.3} s")
         }
-        None if !link.is_counted() => {
-            format!("closed {link}, {:.3} s", link.course.duration(at).as_secs_f64())
-        }
+        None if !link.is_counted() => format!("closed {link}, {seconds:.3} s"),
         None => {
-            let seconds = link.course.duration(at).as_secs_f64();
             format!("closed {link}, sent {sent} bytes, received {received} bytes, {seconds:.3} s")
         }
     }

@@ -106,7 +106,8 @@ pub(crate) struct Summary {
     pub received_bytes: u64,
     /// Datagrams or reads received.
     pub received_messages: u64,
-    /// Datagrams the kernel dropped because the receive buffer was full (SO_RXQ_OVFL, socket(7)).
+    /// Datagrams the kernel dropped because the receive buffer was full. It is asked for the count (SO_MEMINFO), which
+    /// is the one that SO_RXQ_OVFL (socket(7)) would send along with a later datagram, and is known without one.
     pub kernel_drops: u64,
     /// Datagrams longer than the buffer they were received into.
     pub cut: u64,
@@ -304,11 +305,7 @@ impl Tap {
             Event::Reset(link) => link.broke(Side::Peers),
             Event::WeReset(link) => link.broke(Side::Ours),
             Event::CutOff(link) => link.broke(Side::Between),
-            Event::Connected(link) | Event::Accepted(link) => {
-                // A client of a forwarder came before it was connected.
-                let came = link.forwarded.as_ref().map(|forwarded| forwarded.came);
-                link.course.begin(came.unwrap_or(at));
-            }
+            Event::Connected(link) | Event::Accepted(link) => link.course.begin(at),
             Event::PeerClosed(link) => link.course.peer_closed(at),
             Event::WeClosed(link) => link.course.closed_by(Side::Ours),
             Event::Closed(link) => self.connections.set(self.connections.get().and(link)),

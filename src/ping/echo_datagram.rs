@@ -14,13 +14,13 @@ use super::clock::Departure;
 use super::echo_message::Messages;
 use super::flights::Flights;
 use super::prober::{Answer, Outcome, Prober, Sent, Told};
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::io::latch::Latch;
 use crate::io::reactor::Reactor;
 use crate::net::address::Protocol;
 use crate::net::socket;
+use crate::net::socket::said::{self, Said};
 use crate::sys;
-use crate::sys::errno::is_no_room;
 
 /// Datagrams that are received before the loop looks after its other work; the latch stays readable
 /// for the rest.
@@ -225,7 +225,7 @@ impl End {
                 self.sent.push_back((seq, left));
                 Ok(Handed::Sent)
             }
-            Err(cause) => match told_by(&cause) {
+            Err(cause) => match told_by(self.address, &cause) {
                 Some(answer) if !self.sent.is_empty() => Ok(Handed::Earlier(answer)),
                 _ => self.refused("send", &cause),
             },
@@ -256,16 +256,16 @@ impl End {
 
     /// What it means that a message could not leave.
     fn refused(&self, what: &str, cause: &io::Error) -> Result<Handed> {
+        if let Some(answer) = told_by(self.address, cause) {
+            return Ok(Handed::Unsent(answer));
+        }
         let name = socket::name(&self.address.into(), Protocol::Udp);
         let error = Error::network(what, name, cause);
-        if is_no_room(cause) {
-            let error = socket::failure::explained(error, self.address, 0, cause);
-            return Ok(match error.status {
-                Status::Unreachable => Handed::Unsent(Answer::Unreachable),
-                _ => Handed::NoRoom(error),
-            });
+        let error = socket::failure::explained(error, self.address, 0, cause);
+        match said::of_error(self.address, cause) {
+            Said::NoRoom => Ok(Handed::NoRoom(error)),
+            _ => Err(error),
         }
-        told_by(cause).map(Handed::Unsent).ok_or(error)
     }
 
     /// The next thing that has come.
@@ -290,7 +290,7 @@ impl End {
             Err(cause) => {
                 // Emptied, or it would fill up.
                 while let Ok(Some(_)) = sys::next_icmp(socket) {}
-                match told_by(&cause) {
+                match told_by(self.address, &cause) {
                     Some(answer) => Ok(Heard::Icmp(answer)),
                     None if cause.raw_os_error() == Some(libc::EMSGSIZE) => Ok(Heard::Other),
                     None if cause.kind() == io::ErrorKind::Interrupted => Ok(Heard::Other),

@@ -10,13 +10,13 @@ use socket2::{SockAddr, Socket};
 use super::attempt::{Attempt, Begun, Step, told_by, watch};
 use super::clock::Departure;
 use super::prober::Answer;
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::io::reactor::Reactor;
 use crate::net::address::{Protocol, canonical, destination};
 use crate::net::services::{self, AnswersFrom};
 use crate::net::socket;
+use crate::net::socket::said::{self, Said};
 use crate::sys;
-use crate::sys::errno::is_no_room;
 
 /// Datagrams of others that are passed over before the loop looks after its other work.
 const MOST_PASSED_OVER: usize = 1024;
@@ -88,17 +88,14 @@ pub(super) fn begin(address: SocketAddr, payload: &[u8], reactor: &mut Reactor) 
 
 /// What it means that a probe could not leave.
 fn refused(address: SocketAddr, what: &str, cause: &io::Error) -> Result<Begun> {
-    let error = Error::network(what, socket::name(&address.into(), Protocol::Udp), cause);
-    if is_no_room(cause) {
-        let error = socket::failure::explained(error, address, 0, cause);
-        return Ok(match error.status {
-            Status::Unreachable => Begun::Told(Answer::Unreachable, None),
-            _ => Begun::NoRoom(error),
-        });
+    if let Some(answer) = told_by(address, cause) {
+        return Ok(Begun::Told(answer, None));
     }
-    match told_by(cause) {
-        Some(answer) => Ok(Begun::Told(answer, None)),
-        None => Err(socket::failure::explained(error, address, 0, cause)),
+    let error = Error::network(what, socket::name(&address.into(), Protocol::Udp), cause);
+    let error = socket::failure::explained(error, address, 0, cause);
+    match said::of_error(address, cause) {
+        Said::NoRoom => Ok(Begun::NoRoom(error)),
+        _ => Err(error),
     }
 }
 
@@ -126,7 +123,7 @@ fn step(socket: &Socket, address: SocketAddr, left: Departure) -> Result<Option<
         // The datagram was too long for the path: the system cuts the next ones.
         Err(cause) if cause.raw_os_error() == Some(libc::EMSGSIZE) => Ok(None),
         Err(cause) if cause.kind() == io::ErrorKind::Interrupted => Ok(None),
-        Err(cause) => match told_by(&cause) {
+        Err(cause) => match told_by(address, &cause) {
             Some(answer) => {
                 let took = (answer == Answer::Refused).then(|| left.took(read, None));
                 Ok(Some(Step::Told(answer, took)))

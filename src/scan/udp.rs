@@ -22,8 +22,9 @@ use crate::io::reactor::Reactor;
 use crate::net::address::Protocol;
 use crate::net::services::{self, TFTP};
 use crate::net::socket;
+use crate::net::socket::said::{self, Said};
 use crate::scan::report::{Found, PortState};
-use crate::sys::{self, Icmp, IcmpKind, errno};
+use crate::sys::{self, Icmp, IcmpKind};
 
 /// Datagrams sent to a port that does not answer: each of them, and each reply, may be lost.
 const SENDS: u32 = 3;
@@ -104,9 +105,10 @@ impl UdpProber {
         let state = match icmp.kind {
             IcmpKind::PortUnreachable => PortState::Closed,
             // A router has given up, so no answer will come.
-            IcmpKind::HostUnreachable | IcmpKind::NetworkUnreachable | IcmpKind::Prohibited => {
-                PortState::Silent
-            }
+            IcmpKind::HostUnreachable
+            | IcmpKind::NetworkUnreachable
+            | IcmpKind::Prohibited
+            | IcmpKind::ParameterProblem => PortState::Silent,
             // A repeated probe may get through.
             IcmpKind::TimeExceeded | IcmpKind::TooLong => return,
         };
@@ -175,20 +177,13 @@ impl UdpProber {
             let Err(cause) = end.socket.send_to(self.payload.to(port), &to.into()) else {
                 return Ok(Sent::Yes);
             };
-            match cause.raw_os_error() {
+            match said::of_error(to, &cause) {
                 _ if self.hear_all(target, answers)? => {}
-                Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => return Ok(Sent::NoRoom),
-                Some(libc::EINTR) => {}
-                // The network is down, or this machine's firewall rejects the datagram: it counts
+                Said::NoRoom => return Ok(Sent::NoRoom),
+                // The network is down, or a route or the firewall of this machine rejects the datagram: it counts
                 // as lost.
-                Some(
-                    libc::EPERM
-                    | libc::ECONNREFUSED
-                    | libc::EHOSTUNREACH
-                    | libc::ENETUNREACH
-                    | libc::EHOSTDOWN
-                    | libc::ENETDOWN,
-                ) => return Ok(Sent::Yes),
+                Said::Refused | Said::Unreachable | Said::Silent => return Ok(Sent::Yes),
+                _ if cause.kind() == io::ErrorKind::Interrupted => {}
                 _ => return Err(failed("send", to, &cause)),
             }
         }
@@ -313,19 +308,12 @@ impl ProbeSocket {
         let mut head = Head::default();
         match sys::receive_stamped(&self.socket, &mut head) {
             Ok(received) => Ok(received.from.map_or(Heard::Icmp, |peer| Heard::From(peer, head))),
-            Err(cause) => match cause.raw_os_error() {
-                Some(libc::EAGAIN) => Ok(Heard::None),
-                _ if errno::is_unreachable(&cause) => Ok(Heard::Icmp),
+            Err(cause) => match (cause.raw_os_error(), said::of_error(self.target.address, &cause))
+            {
+                (Some(libc::EAGAIN), _) => Ok(Heard::None),
                 // An ICMP message is in the error queue if it is about a probe.
-                Some(
-                    libc::EINTR
-                    | libc::ECONNREFUSED
-                    | libc::ENOPROTOOPT
-                    | libc::EOPNOTSUPP
-                    | libc::EMSGSIZE
-                    | libc::EPROTO
-                    | libc::EACCES,
-                ) => Ok(Heard::Icmp),
+                (Some(libc::EINTR | libc::EMSGSIZE), _)
+                | (_, Said::Refused | Said::Unreachable | Said::Silent) => Ok(Heard::Icmp),
                 _ => Err(self.failed(&cause)),
             },
         }

@@ -16,12 +16,15 @@ use crate::util::harness::Need;
 use crate::util::{Running, eventually, net, pktcat, pktcat_line, proc};
 
 mod addresses;
+mod crossings;
 mod datagrams;
 mod idle;
 mod impaired;
 mod load;
 mod places;
+mod proxied_crossings;
 mod secured;
+mod secured_crossings;
 mod seen;
 mod services;
 mod unsent;
@@ -46,16 +49,20 @@ pub(crate) fn tests() -> Vec<Trial> {
         many_clients_come_and_go_and_leave_nothing_behind,
         ipv6_is_forwarded_to_ipv4 needs [Need::Ipv6],
         words_that_make_no_sense_are_usage_errors,
+        hosts_are_checked_before_anything_is_done,
         the_port_is_written_to_a_file,
     ];
     all.extend(addresses::tests());
+    all.extend(crossings::tests());
     all.extend(datagrams::tests());
     all.extend(idle::tests());
     all.extend(impaired::tests());
     all.extend(secured::tests());
+    all.extend(secured_crossings::tests());
     all.extend(seen::tests());
     all.extend(load::tests());
     all.extend(places::tests());
+    all.extend(proxied_crossings::tests());
     all.extend(services::tests());
     all.extend(unsent::tests());
     all
@@ -374,6 +381,25 @@ fn words_that_make_no_sense_are_usage_errors() {
         assert_eq!(ended.stderr.lines().count(), 1, "{line}: {}", ended.stderr);
     }
     pktcat_line("forward -n 0 no.such.name.invalid:80").run().expect_code(3);
+}
+
+fn hosts_are_checked_before_anything_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("dump");
+    for (words, code) in [
+        // A proxy would look TO up, but what was written has to fit all the same.
+        ("-n --proxy http://127.0.0.1:1 0 target.example:80", 3),
+        ("-4 --proxy http://127.0.0.1:1 0 [2001:db8::1]:80", 2),
+        ("-6 --proxy socks5://[::1]:1 0 192.0.2.1:80", 2),
+        ("-n --proxy http://proxy.example:1 0 192.0.2.1:80", 3),
+        ("-4 [::1]:0 192.0.2.1:80", 2),
+        ("-n here.example:0 192.0.2.1:80", 3),
+    ] {
+        let line = format!("forward --hex-file {} {words}", file.display());
+        let ended = pktcat_line(&line).run().expect_code(code);
+        assert_eq!(ended.stderr.lines().count(), 1, "{words}: {}", ended.stderr);
+        assert!(!file.exists(), "{words}");
+    }
 }
 
 fn the_port_is_written_to_a_file() {

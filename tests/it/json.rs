@@ -31,8 +31,8 @@ pub(crate) fn tests() -> Vec<Trial> {
 
 /// What every event has, and what each has besides. `?` marks what may be missing.
 const COMMON: &str = "event:string time:string elapsed:number";
-const ENDS: &str =
-    "protocol:string local_address:string local_port:number peer_address:string peer_port:number";
+const ENDS: &str = "client:number? protocol:string local_address:string local_port:number \
+    peer_address:string peer_port:number";
 const SCHEMA: [(&str, &str); 10] = [
     ("listening", "protocol:string local_address:string local_port:number"),
     ("connected", "ENDS"),

@@ -1,5 +1,6 @@
 //! The loop of one run over one protocol: sends, receives, and decides when the run is over.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::chart::round_trips::RoundTrips;
@@ -210,30 +211,46 @@ impl<'a> Runner<'a> {
                 self.session.look()?;
                 continue;
             }
-            let mut deadline = ledger.next_change(now);
-            let mut until = |at: At| deadline = Some(deadline.map_or(at, |other| other.min(at)));
-            if let Some(since) = ledger.unanswered_since() {
-                let counts = ledger.account.counts();
-                let least = match counts.received + counts.late {
-                    0 => FIRST_SILENCE,
-                    _ => LATER_SILENCE,
-                };
-                let patience = (self.pacing.limit.max(self.pacing.interval) * SILENCE).max(least);
-                if now >= since + patience {
-                    return Ok((RunEnd::Silence(patience), held_up));
-                }
-                until(since + patience);
-            }
-            if ledger.next(now) == Next::Done && ledger.account.open() == 0 {
-                match self.quiet_until(carrier, ledger) {
-                    Some(end) if now < end => until(end),
-                    Some(_) => return Ok((RunEnd::Complete, held_up)),
-                    None => {}
+            match self.prospect(now, carrier, ledger) {
+                ControlFlow::Break(end) => return Ok((end, held_up)),
+                ControlFlow::Continue(deadline) => {
+                    carrier.before_sleep(&mut self.session.reactor)?;
+                    self.rest(now, deadline)?;
                 }
             }
-            carrier.before_sleep(&mut self.session.reactor)?;
-            self.rest(now, deadline)?;
         }
+    }
+
+    /// How the run has ended, if nothing more is to be expected of it; else when there is something to do though
+    /// nothing comes.
+    fn prospect(
+        &self,
+        now: At,
+        carrier: &impl Carrier,
+        ledger: &Ledger,
+    ) -> ControlFlow<RunEnd, Option<At>> {
+        let mut deadline = ledger.next_change(now);
+        let mut until = |at: At| deadline = Some(deadline.map_or(at, |other| other.min(at)));
+        if let Some(since) = ledger.unanswered_since() {
+            let counts = ledger.account.counts();
+            let least = match counts.received + counts.late {
+                0 => FIRST_SILENCE,
+                _ => LATER_SILENCE,
+            };
+            let patience = (self.pacing.limit.max(self.pacing.interval) * SILENCE).max(least);
+            if now >= since + patience {
+                return ControlFlow::Break(RunEnd::Silence(patience));
+            }
+            until(since + patience);
+        }
+        if ledger.next(now) == Next::Done && ledger.account.open() == 0 {
+            match self.quiet_until(carrier, ledger) {
+                Some(end) if now < end => until(end),
+                Some(_) => return ControlFlow::Break(RunEnd::Complete),
+                None => {}
+            }
+        }
+        ControlFlow::Continue(deadline)
     }
 
     /// Until when a duplicate may still come although every message is answered or lost; `None` while the

@@ -7,6 +7,7 @@ use super::{DatagramForwarder, Next, PATIENCE, refused};
 use crate::engine::flow::Source as _;
 use crate::engine::framing::Format;
 use crate::engine::stream::Stream;
+use crate::error::Result;
 use crate::forward::association::{Association, Far};
 use crate::forward::messages::{MessageStream, Queue};
 use crate::io::progress::Progress;
@@ -15,6 +16,7 @@ use crate::observe::report::counted;
 use crate::observe::tap::{Event, Forwarded, Link};
 use crate::run::limits::Limit;
 use crate::run::session::Session;
+use crate::setup::opening::Outcome;
 
 impl DatagramForwarder {
     /// Lets every listed member have a turn; whether anything moved.
@@ -93,6 +95,7 @@ impl DatagramForwarder {
                 }
             },
             Far::Reaching(..) => self.reach(place, &mut member, session),
+            Far::Opening(..) => self.open(&mut member, session),
             Far::Messages(_) => self.receive_messages(&mut member, is_idle, session),
         };
         (member, next)
@@ -117,7 +120,8 @@ impl DatagramForwarder {
         self.members.own(connected.latch.id(), place);
         let format = self.settings.stream.unwrap_or(Format::Frames);
         let queue = std::mem::replace(queue, Queue::new(format));
-        let own = Rc::new(Link::of(&connected.socket, Protocol::Tcp, connected.peer));
+        let own = Link::of(&connected.socket, Protocol::Tcp, connected.peer);
+        let own = Rc::new(own.numbered(member.link.client_number()));
         if let Some(before) = &member.link.forwarded {
             let far = own.local.clone();
             let forwarded = Forwarded { far, near: before.near.clone(), ..*before };
@@ -127,8 +131,47 @@ impl DatagramForwarder {
         session.event(&Event::Connected(&member.link));
         let unheard = Rc::clone(&self.unheard);
         let stream = Stream::new(connected.socket, connected.latch, own, unheard);
-        member.far = Far::Messages(MessageStream::new(stream, queue, self.settings.longest));
-        Next::Moved
+        let opening = self.settings.passage.open(stream, session);
+        self.opened(member, opening.map(Outcome::Interrupted), queue, session)
+    }
+
+    /// The proxy and TLS come before the messages, where there are any.
+    fn open(&mut self, member: &mut Association, session: &mut Session) -> Next {
+        let Far::Opening(opening, queue) = &mut member.far else { return Next::Wait };
+        let Some(opening) = opening.take() else { return Next::Gone };
+        let format = self.settings.stream.unwrap_or(Format::Frames);
+        let queue = std::mem::replace(queue, Queue::new(format));
+        self.opened(member, opening.step(session), queue, session)
+    }
+
+    /// How far the way to TO is open; what waits goes on waiting, or leaves.
+    fn opened(
+        &mut self,
+        member: &mut Association,
+        outcome: Result<Outcome>,
+        queue: Queue,
+        session: &mut Session,
+    ) -> Next {
+        match outcome {
+            Ok(Outcome::Interrupted(opening)) => {
+                member.far = Far::Opening(Some(Box::new(opening)), queue);
+                Next::Again
+            }
+            Ok(Outcome::Waits(opening)) => {
+                member.far = Far::Opening(Some(Box::new(opening)), queue);
+                Next::Wait
+            }
+            Ok(Outcome::Ready(stream)) => {
+                let longest = self.settings.longest;
+                member.far = Far::Messages(MessageStream::new(stream, queue, longest));
+                Next::Moved
+            }
+            Err(error) => {
+                member.far = Far::Opening(None, queue);
+                refused(&mut self.front, &self.settings, member, error, session);
+                Next::Gone
+            }
+        }
     }
 
     /// Passes on what has come from a stream, message by message.
@@ -230,10 +273,18 @@ impl DatagramForwarder {
                 refused = refused.filter(|_| !answered);
             }
             Far::Reaching(mut reaching, _) => reaching.abort(session),
-            Far::Messages(stream) => {
+            Far::Opening(opening, _) => {
+                if let Some(opening) = opening {
+                    opening.stream().abort();
+                    opening.give_up(session);
+                }
+            }
+            Far::Messages(mut stream) => {
                 // A stream that ends within a message, or before one, must not look whole.
                 if refused.is_some() || !stream.queue().is_empty() {
                     stream.stream().abort();
+                } else {
+                    stream.conclude();
                 }
                 session.reactor.release(stream.stream().latch());
             }

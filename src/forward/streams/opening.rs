@@ -8,25 +8,19 @@ use crate::engine::ends::Standing as _;
 use crate::engine::stream::Stream;
 use crate::io::progress::Progress;
 use crate::observe::tap::{Activity, Link};
-use crate::run::limits::Limit;
 use crate::run::session::Session;
-use crate::setup::opening::{Opening, Outcome};
+use crate::setup::opening::Outcome;
 
 impl Forwarder {
-    /// How long TLS and the proxy may take.
-    fn handshake_limit(&self, now: Instant) -> Limit {
-        let given = self.settings.connect_timeout.unwrap_or(self.settings.handshake);
-        Limit::new("--connect-timeout", given, now)
-    }
-
-    /// A client has come: TLS begins with it, or TO is dialled at once.
+    /// A client has come: TLS begins with it, or it is led on at once.
     pub(super) fn begin(&mut self, client: Stream, link: Link, session: &mut Session) {
         let (now, latch) = (Instant::now(), Rc::clone(client.latch()));
         let stage = match &self.settings.welcome {
-            None => {
-                Stage::Reaching(client, self.settings.to.dial(self.settings.connect_timeout, now))
-            }
-            Some(acceptor) => match acceptor.begin(client, self.handshake_limit(now)) {
+            None => match self.lead_on(client, &link, session) {
+                Some(stage) => stage,
+                None => return,
+            },
+            Some(acceptor) => match acceptor.begin(client, self.settings.passage.limit(now)) {
                 Ok(handshake) => Stage::Welcoming(handshake),
                 Err(error) => {
                     session.reactor.release(&latch);
@@ -38,6 +32,15 @@ impl Forwarder {
         let (link, told) = (Rc::new(link), Told::default());
         let place = self.members.add(Box::new(Member { link, stage, idle, told }));
         self.members.own(latch.id(), place);
+    }
+
+    /// A client may speak now: TO is dialled, or its stream led to datagrams. `None` where that has failed, of
+    /// which everybody is told.
+    fn lead_on(&mut self, client: Stream, link: &Link, session: &mut Session) -> Option<Stage> {
+        match self.settings.datagrams {
+            Some(format) => self.cross(client, link, format, session),
+            None => Some(Stage::Reaching(client, self.settings.passage.dial(Instant::now()))),
+        }
     }
 
     /// The client's handshake goes on.
@@ -63,17 +66,17 @@ impl Forwarder {
         }
         let Member { link, stage, idle, told } = *member;
         let Stage::Welcoming(handshake) = stage else { return Next::Gone };
-        let reaching = self.settings.to.dial(self.settings.connect_timeout, Instant::now());
-        let stage = Stage::Reaching(handshake.into_stream(), reaching);
-        Next::Again(Box::new(Member { link, stage, idle, told }))
+        match self.lead_on(handshake.into_stream(), &link, session) {
+            Some(stage) => Next::Again(Box::new(Member { link, stage, idle, told })),
+            None => Next::Gone,
+        }
     }
 
     /// TO is connected to: the proxy and TLS come first, where there are any.
     pub(super) fn open(&mut self, member: Member, server: Stream, session: &mut Session) -> Next {
         let Member { link, stage, idle, told } = member;
         let Stage::Reaching(client, _) = stage else { return Next::Gone };
-        let limit = self.handshake_limit(Instant::now());
-        match Opening::new(server, &self.settings.stages, limit, session) {
+        match self.settings.passage.open(server, session) {
             Ok(opening) => {
                 let stage = Stage::Opening(client, Box::new(opening));
                 Next::Again(Box::new(Member { link, stage, idle, told }))

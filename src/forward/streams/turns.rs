@@ -12,7 +12,7 @@ use crate::engine::tunnel::{self, Finish, Tunnel};
 use crate::error::{Error, Status};
 use crate::forward::crossing::{Crossing, Turn};
 use crate::forward::elsewhere;
-use crate::forward::impair::{Told, of_stream};
+use crate::forward::impair::of_stream;
 use crate::forward::messages::{MessageStream, Queue};
 use crate::net::socket;
 use crate::observe::tap::{Activity, Event, Link};
@@ -21,25 +21,24 @@ use crate::run::session::Session;
 use crate::setup::dial::Connected;
 
 impl Forwarder {
-    /// A client's stream is led to datagrams.
+    /// A client's stream is led to datagrams; `None` where they cannot be sent to TO.
     pub(super) fn cross(
         &mut self,
         client: Stream,
-        link: Link,
+        link: &Link,
         format: Format,
         session: &mut Session,
-    ) {
-        let latch = client.latch().id();
-        let (socket, far, peer) = match elsewhere::connect(&self.settings.to, session) {
+    ) -> Option<Stage> {
+        let to = &self.settings.passage.to;
+        let (socket, far, peer) = match elsewhere::connect(to, session) {
             Ok(connected) => connected,
             Err(error) => {
-                self.unreached(&client, &link, error, Closed::Untold, session);
-                return;
+                self.unreached(&client, link, error, Closed::Untold, session);
+                return None;
             }
         };
-        let far_latch = far.id();
         let local = socket::local_address(&socket);
-        let joined = || link_to(&link, peer.clone(), local.clone());
+        let joined = || link_to(link, peer.clone(), local.clone());
         session.event(&Event::Connected(&joined()));
         let tap = Rc::clone(&session.tap);
         let mut socket = Datagram::linked(
@@ -49,23 +48,11 @@ impl Forwarder {
             self.settings.offload,
             Rc::clone(&tap),
         );
-        elsewhere::prepare(&mut socket, &self.settings.to);
-        let longest = longest_to(&peer);
-        let now = Instant::now();
-        let client = MessageStream::new(client, Queue::new(format), longest);
-        let number = link.client_number();
-        let lines = self.settings.impairment.lines(number);
-        let crossing = Box::new(Crossing::new(client, socket, lines, tap, now));
-        let idle = Idle { seen: Activity::default(), since: now };
-        let stage = Stage::Crossing(crossing);
-        let place = self.members.add(Box::new(Member {
-            link: Rc::new(link),
-            stage,
-            idle,
-            told: Told::default(),
-        }));
-        self.members.own(latch, place);
-        self.members.own(far_latch, place);
+        elsewhere::prepare(&mut socket, to);
+        let client = MessageStream::new(client, Queue::new(format), longest_to(&peer));
+        let lines = self.settings.impairment.lines(link.client_number());
+        let crossing = Crossing::new(client, socket, lines, tap, Instant::now());
+        Some(Stage::Crossing(Box::new(crossing)))
     }
 
     /// Lets every listed member have a turn; whether anything moved.
@@ -166,28 +153,37 @@ impl Forwarder {
         let Stage::Crossing(crossing) = &mut member.stage else { return Next::Gone };
         let looked_at = session.looked_at();
         let name = member.link.client_name();
-        let (to, refusals) = (&self.settings.to, &mut self.refusals);
+        let (to, once) = (&self.settings.passage.to, self.settings.once);
+        let (refusals, mut refusal) = (&mut self.refusals, None);
         let tell = |far: &mut Datagram, error: Error| {
-            if let Err(error) = elsewhere::go_on(far, to, error, session)
-                && refusals.add(looked_at).is_some()
-            {
-                session.event(&Event::Error(&error.about(format!("for {name}"))));
+            match elsewhere::go_on(far, to, error, session) {
+                Ok(()) => {}
+                // The run may end with it, and is told of once.
+                Err(error) if once => refusal = Some(error),
+                Err(error) if refusals.add(looked_at).is_none() => drop(error),
+                Err(error) => session.event(&Event::Error(&error.about(format!("for {name}")))),
             }
         };
-        let before = crossing.far().latch().id();
         let turn = crossing.turn(self.room.reset(), &mut self.datagrams, looked_at, tell);
-        let latch = crossing.far().latch().id();
-        if latch != before {
-            self.members.own(latch, place);
-        }
+        // This was the first turn, or it has gone on with another socket.
+        self.members.own(crossing.far().latch().id(), place);
         if let Some(more) = crossing.hits() {
             session.tap.impaired(more);
         }
+        if let Some(refusal) = refusal {
+            crossing.keep(refusal);
+        }
         match turn {
             Turn::Moved => Next::Again(member),
-            Turn::Done => self.gone(*member, None, session),
+            Turn::Done => {
+                let refusal = crossing.take_refusal();
+                self.gone(*member, refusal, session)
+            }
             Turn::Broken(error) => {
-                crossing.client().stream().abort();
+                crossing.reset();
+                if let Some(refusal) = crossing.take_refusal() {
+                    session.event(&Event::Error(&refusal.about(format!("for {name}"))));
+                }
                 self.gone(*member, Some(error), session)
             }
             Turn::Idle => {
@@ -195,8 +191,10 @@ impl Forwarder {
                 let idle =
                     crossing.idle_since().map(|since| Limit::new("--idle-timeout", idle, since));
                 if let Some(limit) = idle.filter(|limit| limit.is_over(looked_at)) {
-                    crossing.client().stream().abort();
-                    return self.gone(*member, Some(limit.error("nothing has passed")), session);
+                    crossing.reset();
+                    let silence = limit.error("nothing has passed");
+                    let error = crossing.take_refusal().unwrap_or(silence);
+                    return self.gone(*member, Some(error), session);
                 }
                 let idle = idle.map(|limit| limit.at());
                 let due = [crossing.deadline(), idle].into_iter().flatten().min();
@@ -228,7 +226,7 @@ impl Forwarder {
         let link = Rc::new(link);
         let server = Stream::new(socket, latch, Rc::clone(&link), Rc::clone(&session.tap));
         let member = Member { link, ..member };
-        if !self.settings.stages.is_empty() {
+        if !self.settings.passage.stages.is_empty() {
             return self.open(member, server, session);
         }
         let Member { link, stage, idle, told } = member;
@@ -293,10 +291,8 @@ impl Forwarder {
             tunnel.conclude();
         }
         let seen = member.release(session);
-        let is_joined = matches!(member.stage, Stage::Joined(_) | Stage::Crossing(_));
         match error {
-            // The connections stand: it is our system that failed, or what came was no message.
-            Some(error) if is_joined && error.status == Status::Failure => {
+            Some(error) if member.is_ended_by_us(error.status) => {
                 self.failed(error, seen, Closed::Untold, session);
                 return Next::Gone;
             }
@@ -319,6 +315,19 @@ impl Forwarder {
 }
 
 impl Member {
+    /// Whether an error with this status is nobody's reset that was passed on. The connections stood: our system has
+    /// failed, or what came was no message, no TLS, or not whole. Nobody knows of that but us.
+    fn is_ended_by_us(&self, status: Status) -> bool {
+        match (&self.stage, status) {
+            (Stage::Joined(_) | Stage::Crossing(_), Status::Failure | Status::Tls) => true,
+            (Stage::Joined(tunnel), Status::Broken) => {
+                tunnel.client().is_whole().is_err() || tunnel.server().is_whole().is_err()
+            }
+            (Stage::Crossing(crossing), Status::Broken) => crossing.was_cut_off(),
+            _ => false,
+        }
+    }
+
     /// Its sockets are watched no longer; what has passed on which link.
     pub(super) fn release(&self, session: &mut Session) -> &Link {
         match &self.stage {

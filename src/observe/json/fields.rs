@@ -45,7 +45,7 @@ impl LinkFields {
 
     fn between(link: &Link, local: &Address, peer: &Address) -> Self {
         Self {
-            client: link.forwarded.as_ref().map(|forwarded| forwarded.client),
+            client: Some(link.client_number()).filter(|number| *number > 0),
             protocol: link.transport(),
             local_address: Host(local.clone()),
             local_port: port(local),

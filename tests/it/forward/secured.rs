@@ -242,8 +242,6 @@ fn options_of_tls_need_the_side_they_are_for() {
         "--cert /nowhere --key /nowhere 0 tls:127.0.0.1:9",
         "--client-ca /nowhere 0 127.0.0.1:9",
         "--alpn h2 tls:127.0.0.1:0 127.0.0.1:9",
-        "udp:0 tls:127.0.0.1:9",
-        "--proxy socks5://127.0.0.1:1 udp:0 127.0.0.1:9",
     ] {
         let ended = pktcat_line(&format!("forward {options}")).run().expect_code(2);
         assert_eq!(ended.stderr.lines().count(), 1, "{options}: {}", ended.stderr);

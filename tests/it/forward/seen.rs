@@ -4,10 +4,11 @@ use std::io::Write;
 
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 use super::{joined, read_to_reset};
 use crate::tests;
-use crate::util::{eventually, net, pktcat_line};
+use crate::util::{Running, eventually, net, pktcat_line};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -17,7 +18,26 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_capture_shows_client_and_server,
         an_end_that_the_forwarder_made_is_laid_to_neither_side,
         a_client_that_is_reset_for_what_it_sent_is_told_of_unasked,
+        a_client_is_there_since_it_came,
+        events_of_tls_name_the_client_and_the_side,
     ]
+}
+
+/// What a forwarder with `--json` has told, once it has ended.
+pub(super) fn told(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The port of a forwarder with `--json`.
+pub(super) fn json_port(running: &Running) -> u16 {
+    let line = running.wait_line("{\"event\":\"listening\"");
+    told(&line)[0]["local_port"].as_u64().unwrap() as u16
+}
+
+/// The first event of this name.
+#[track_caller]
+pub(super) fn first<'a>(events: &'a [Value], name: &str) -> &'a Value {
+    events.iter().find(|event| event["event"] == name).unwrap()
 }
 
 /// A text with its times replaced.
@@ -79,9 +99,7 @@ fn lines_and_marks_name_the_client_and_the_side() {
 fn events_carry_the_client() {
     let (listener, port) = net::listener();
     let running = pktcat_line(&format!("forward --json -x 0 127.0.0.1:{port}")).spawn();
-    let line = running.wait_line("{\"event\":\"listening\"");
-    let port = serde_json::from_str::<serde_json::Value>(&line).unwrap()["local_port"].as_u64();
-    let mut client = net::connect(port.unwrap() as u16);
+    let mut client = net::connect(json_port(&running));
     let server = net::accept(&listener);
     let (own, to) = (client.local_addr().unwrap(), server.local_addr().unwrap());
     client.write_all(b"hi").unwrap();
@@ -92,9 +110,8 @@ fn events_carry_the_client() {
     eventually("closed", || running.stderr_now().contains("\"closed\"").then_some(()));
     running.signal(Signal::SIGTERM);
     let ended = running.wait();
-    let events: Vec<serde_json::Value> =
-        ended.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let event = |name: &str| events.iter().find(|event| event["event"] == name).unwrap();
+    let events = told(&ended.stderr);
+    let event = |name: &str| first(&events, name);
     for name in ["accepted", "connected", "data", "closed"] {
         assert_eq!(event(name)["client"], 1, "{name}");
         assert_eq!(event(name)["protocol"], "tcp");
@@ -114,12 +131,11 @@ fn a_datagram_client_counts_as_a_peer_when_it_comes() {
     // Whether TO answers or not, and whatever it is.
     let (server, to) = net::udp();
     let running = pktcat_line(&format!("forward --json -u 0 127.0.0.1:{to}")).spawn();
-    let line = running.wait_line("{\"event\":\"listening\"");
-    let port = serde_json::from_str::<serde_json::Value>(&line).unwrap()["local_port"].as_u64();
+    let port = json_port(&running);
     let (silent, _) = net::udp();
     let (answered, own) = net::udp();
     for client in [&silent, &answered] {
-        client.send_to(b"hi", ("127.0.0.1", port.unwrap() as u16)).unwrap();
+        client.send_to(b"hi", ("127.0.0.1", port)).unwrap();
         let (_, from) = server.recv_from(&mut [0; 9]).unwrap();
         if std::ptr::eq(client, &answered) {
             server.send_to(b"yes", from).unwrap();
@@ -128,8 +144,7 @@ fn a_datagram_client_counts_as_a_peer_when_it_comes() {
     }
     running.signal(Signal::SIGTERM);
     let text = running.wait().stderr;
-    let events: Vec<serde_json::Value> =
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events = told(&text);
     let of = |client: u64| {
         let names = events.iter().filter(|event| event["client"] == client);
         names.map(|event| event["event"].as_str().unwrap()).collect::<Vec<_>>()
@@ -200,4 +215,70 @@ fn a_client_that_is_reset_for_what_it_sent_is_told_of_unasked() {
     read_to_reset(&client);
     let line = running.wait_line("pktcat: receive: ");
     assert!(line.contains("byte 0: a frame of ") && line.contains("for #1 "), "{line}");
+}
+
+fn a_client_is_there_since_it_came() {
+    let (server, udp) = net::udp();
+    let (listener, tcp) = net::listener();
+    for line in [
+        format!("udp:0 udp:127.0.0.1:{udp}"),
+        format!("udp:0 127.0.0.1:{tcp}"),
+        format!("0 udp:127.0.0.1:{udp}"),
+        format!("0 127.0.0.1:{tcp}"),
+    ] {
+        let words = format!("forward --json --once --idle-timeout 50ms {line}");
+        let running = pktcat_line(&words).spawn();
+        let at = ("127.0.0.1", json_port(&running));
+        let message = b"\0\0\0\x02hi";
+        let client = if line.starts_with("udp:") {
+            let (client, _) = net::udp();
+            client.send_to(message, at).unwrap();
+            None
+        } else {
+            let mut client = net::connect(at.1);
+            client.write_all(message).unwrap();
+            Some(client)
+        };
+        let text = if line.contains("udp:127") {
+            assert!(server.recv(&mut [0; 16]).unwrap() > 0);
+            running.wait().stderr
+        } else {
+            let _server = net::accept(&listener);
+            running.wait().stderr
+        };
+        drop(client);
+        let events = told(&text);
+        let closed = first(&events, "closed");
+        let seconds = |value: &Value| value.as_f64().unwrap();
+        let came = seconds(&closed["elapsed"]) - seconds(&closed["duration"]);
+        // It came after the forwarder had begun to listen, and was accepted then.
+        let listening = seconds(&first(&events, "listening")["elapsed"]);
+        let accepted = seconds(&first(&events, "accepted")["elapsed"]);
+        let rounded = 2e-6;
+        let is_right = listening - rounded < came && came < accepted + rounded;
+        assert!(is_right, "{line}: came at {came}\n{text}");
+    }
+}
+
+fn events_of_tls_name_the_client_and_the_side() {
+    let server = pktcat_line("listen --tls --echo 127.0.0.1 0").spawn();
+    let to = server.port();
+    let line = format!("forward --once --insecure --json tls:127.0.0.1:0 tls:127.0.0.1:{to}");
+    let running = pktcat_line(&line).spawn();
+    let port = json_port(&running);
+    let line = format!("connect --tls --insecure --json --send hello 127.0.0.1 {port}");
+    let client = pktcat_line(&line).run().expect_code(0);
+    let client = told(&client.stderr);
+    let own = &first(&client, "connected")["local_port"];
+    let events = told(&running.wait().expect_code(0).stderr);
+    let all: Vec<_> = events.iter().filter(|event| event["event"] == "tls").collect();
+    assert_eq!(all.len(), 2, "{events:?}");
+    let [with_client, with_server] = [all[0], all[1]];
+    assert_eq!((&with_client["client"], &with_server["client"]), (&1.into(), &1.into()));
+    assert_eq!((&with_client["peer_port"], &with_client["local_port"]), (own, &port.into()));
+    let connected = first(&events, "connected");
+    for field in ["local_port", "peer_port", "local_address", "peer_address", "protocol"] {
+        assert_eq!(with_server[field], connected[field], "{field}");
+    }
+    assert_eq!(with_server["peer_port"], to);
 }
