@@ -3,7 +3,7 @@
 //! - [`measure`] sending the messages, and the account of what came back: messages what is sent, flow when, stream and
 //!   datagrams how, carrier what these two have in common, recognise which message a datagram answers; account what
 //!   became of every message, wire what it cost in packets, ledger account and flow together; peer the built-in peer;
-//!   attempt the connection, run the loop of one run, unfragmented and probing the largest payload in one packet. Here:
+//!   attempt the connection, run the loop of one run, so_far what SIGUSR1 is told, unfragmented and probing the largest payload in one packet. Here:
 //!   one run over each protocol
 //! - [`lab`] a bad network for both, inside this process
 //! - [`show`] what people, eyes and programs read of it

@@ -123,6 +123,7 @@ impl Pinger {
         if matches!(result, Ok(OutputReader::Gone)) {
             return result;
         }
+        self.give_up();
         self.say(Moment::End);
         let is_stopped = |result: &Result<OutputReader>| matches!(result, Err(error) if matches!(error.status, Status::Stopped(_)));
         let mut result = result;
@@ -143,6 +144,15 @@ impl Pinger {
             Some(failure) => result.and(Err(failure)),
             None => result,
         }
+    }
+
+    /// What is still awaited when the run ends is not waited for any more, and lost; unless the run ends because it
+    /// has found what it was waiting for, of which that says nothing.
+    fn give_up(&mut self) {
+        if matches!(self.until, Until::Found(_)) && self.failure().is_none() {
+            return;
+        }
+        self.tracks.iter_mut().for_each(|track| track.tally.end());
     }
 
     /// The exit status of what was found so far; `None` when somebody was found.
@@ -194,6 +204,7 @@ impl Pinger {
                 self.room_at = Some(now + NO_ROOM_PAUSE);
                 break;
             }
+            track.tally.left(track.seq);
             track.seq += 1;
             track.schedule.sent(now);
             if self.settle(at, &mut outcomes) == Going::Over {

@@ -52,6 +52,15 @@ const SOCAT: &[(&str, &str)] = &[
     ("unix-listen", "listen -U"),
 ];
 
+/// The options, of whatever command, that name a file to write.
+const WRITTEN: &[(&str, &str)] = &[
+    ("hex_file", "--hex-file"),
+    ("keylog", "--keylog"),
+    ("pcap", "--pcap"),
+    ("port_file", "--port-file"),
+    ("svg", "--svg"),
+];
+
 /// The error for words that are those of another netcat, if they are.
 pub(super) fn error(all: &Command, words: &[OsString]) -> Option<Error> {
     let words: Vec<&str> = words.iter().skip(1).map(|word| word.to_str()).collect::<Option<_>>()?;
@@ -102,10 +111,12 @@ pub(super) fn check(matches: &ArgMatches) -> Result<(), Error> {
     if let Some(url) = addresses.into_iter().flatten().find(|word| word.contains("://")) {
         return Err(self::url(command, url));
     }
-    for (id, option) in [("pcap", "--pcap"), ("hex_file", "--hex-file")] {
+    let whose = if command == "compare" { "the table's" } else { "the payload's" };
+    for (id, option) in WRITTEN {
         let file = matches.try_get_one::<PathBuf>(id).ok().flatten();
         if file.is_some_and(|file| file.as_os_str() == "-") {
-            return Err(Error::usage(format!("{option} -"), "standard output is the payload's")
+            let why = format!("standard output is {whose}");
+            return Err(Error::usage(format!("{option} -"), why)
                 .hint("for a reader make a FIFO by mkfifo(1) and name that, or /dev/stderr"));
         }
     }

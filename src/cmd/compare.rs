@@ -32,7 +32,7 @@ use crate::setup::resolve::{self, Addresses};
 /// # Errors
 /// Everything that makes the exit status other than 0.
 pub(crate) fn run(config: &Compare) -> Result<()> {
-    let mut session = Session::new(Protocol::Udp, Verbosity::Normal, None)?;
+    let mut session = Session::new(Protocol::Tcp, Verbosity::Normal, None)?;
     let journal = session.console.journal();
     session.observe(Box::new(Lines::new(journal.clone(), Verbosity::Normal)));
     if let Some(paint) = config.dump {
@@ -86,6 +86,10 @@ fn both(config: &Compare, capture: Option<Journal>, session: &mut Session) -> Re
     let targets = opened.as_ref().map_or(known, |(stream, _)| vec![stream.peer()]);
     let connected = dial::connect_datagram(&targets, &dial::From::default(), runner.session());
     let (socket, address) = match (connected, targets.first()) {
+        // Over TCP there is nobody to connect to, and a socket for a group is not connected either.
+        (Ok((_, group)), _) if group.ip().is_multicast() => {
+            return Err(failed.unwrap_or_else(|| Error::usage("compare", "a group is no peer")));
+        }
         (Ok((socket, address)), _) => (Ok(Rc::new(socket)), address),
         (Err(error), Some(address)) if is_of_one(&error) => (Err(error), *address),
         (Err(error), _) => return Err(failed.unwrap_or(error)),

@@ -117,6 +117,17 @@ impl HostPort {
     }
 }
 
+/// Where the kernel sends what is addressed to `ip`, in the form of [`canonical`]: the unspecified address
+/// stands for this machine (ip(7)), and what answers there has the loopback address.
+#[must_use]
+pub fn destination(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddrV6;
@@ -187,6 +198,21 @@ mod tests {
         assert_eq!(error.status, Status::Usage);
         let error = resolve_host("127.0.0.1", 1, Family::V6, Lookup::Names).unwrap_err();
         assert_eq!(error.status, Status::Usage);
+    }
+
+    #[test]
+    fn what_is_sent_to_the_unspecified_address_goes_to_this_machine() {
+        for (ip, want) in [
+            ("0.0.0.0", "127.0.0.1"),
+            ("::", "::1"),
+            ("::ffff:0.0.0.0", "127.0.0.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1"),
+        ] {
+            let parsed = |text: &str| text.parse::<IpAddr>().unwrap();
+            assert_eq!(destination(parsed(ip)), parsed(want), "{ip}");
+        }
     }
 
     #[test]

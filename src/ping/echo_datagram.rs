@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mio::Interest;
-use socket2::Socket;
+use socket2::{SockAddr, Socket};
 
 use super::attempt::{told_by, watch};
 use super::clock::Departure;
@@ -193,6 +193,12 @@ impl End {
         self.open.as_ref().is_some_and(|(_, latch)| latch.readable())
     }
 
+    /// Whether the socket is not connected: the members of a group answer from their own addresses. Each message
+    /// says which probe it answers.
+    fn hears_anybody(&self) -> bool {
+        self.address.ip().is_multicast()
+    }
+
     fn close(self, reactor: &mut Reactor) {
         if let Some((socket, latch)) = self.open {
             reactor.forget(&socket, &latch);
@@ -209,7 +215,12 @@ impl End {
         }
         let Some((socket, _)) = &self.open else { return Ok(Handed::Unsent(Answer::Silent)) };
         let left = Departure::now();
-        match sys::again(|| socket.send(message)) {
+        let to = SockAddr::from(self.address);
+        let sent = sys::again(|| match self.hears_anybody() {
+            false => socket.send(message),
+            true => socket.send_to(message, &to),
+        });
+        match sent {
             Ok(_) => {
                 self.sent.push_back((seq, left));
                 Ok(Handed::Sent)
@@ -223,13 +234,19 @@ impl End {
 
     fn connect(&self, reactor: &mut Reactor) -> Result<io::Result<(Socket, Rc<Latch>)>> {
         let connected = socket::open_plain(self.address, Protocol::Udp).and_then(|socket| {
-            socket.connect(&self.address.into())?;
+            if !self.hears_anybody() {
+                socket.connect(&self.address.into())?;
+            }
             Ok(socket)
         });
         let socket = match connected {
             Ok(socket) => socket,
             Err(cause) => return Ok(Err(cause)),
         };
+        if socket::is_its_own_peer(&socket, self.address) {
+            // While this one has the port, another gets another.
+            return self.connect(reactor);
+        }
         // Without these, ICMP messages say "port unreachable" only, and arrivals are timed by us.
         let _ = sys::hear_icmp(&socket, self.address);
         let _ = sys::stamp_arrivals(&socket);

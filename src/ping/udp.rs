@@ -12,7 +12,7 @@ use super::clock::Departure;
 use super::prober::Answer;
 use crate::error::{Error, Result};
 use crate::io::reactor::Reactor;
-use crate::net::address::Protocol;
+use crate::net::address::{Protocol, canonical, destination};
 use crate::net::services::{self, AnswersFrom};
 use crate::net::socket;
 use crate::net::socket::said::{self, Said};
@@ -49,7 +49,9 @@ impl Hearing {
     fn accepts(self, asked: SocketAddr, from: Option<SocketAddr>) -> bool {
         match self {
             Self::Peer | Self::Anybody => true,
-            Self::AnyPort => from.is_some_and(|from| from.ip() == asked.ip()),
+            Self::AnyPort => {
+                from.is_some_and(|from| canonical(from).ip() == destination(asked.ip()))
+            }
         }
     }
 }
@@ -64,6 +66,10 @@ pub(super) fn begin(address: SocketAddr, payload: &[u8], reactor: &mut Reactor) 
     let is_connected = Hearing::of(address) == Hearing::Peer;
     if is_connected && let Err(cause) = socket.connect(&to) {
         return refused(address, "connect", &cause);
+    }
+    if is_connected && socket::is_its_own_peer(&socket, address) {
+        // While this one has the port, another gets another.
+        return begin(address, payload, reactor);
     }
     // Without these, ICMP messages say "port unreachable" only, and arrivals are timed by us.
     let _ = sys::hear_icmp(&socket, address);
@@ -127,5 +133,24 @@ fn step(socket: &Socket, address: SocketAddr, left: Departure) -> Result<Option<
                 Err(Error::network("receive", name, &cause))
             }
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_comes_from_where_the_kernel_has_sent_the_probe() {
+        let accepts = |asked: &str, from: &str| {
+            let [asked, from] = [asked, from].map(|text| text.parse().unwrap());
+            Hearing::of(asked).accepts(asked, Some(from))
+        };
+        // A server of TFTP answers from another port.
+        assert!(accepts("192.0.2.1:69", "192.0.2.1:5000"));
+        assert!(!accepts("192.0.2.1:69", "192.0.2.2:5000"));
+        assert!(accepts("0.0.0.0:69", "127.0.0.1:5000"));
+        assert!(accepts("[::]:69", "[::1]:5000"));
+        assert!(accepts("[::ffff:192.0.2.1]:69", "[::ffff:192.0.2.1]:5000"));
     }
 }

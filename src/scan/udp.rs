@@ -112,7 +112,7 @@ impl UdpProber {
             // A repeated probe may get through.
             IcmpKind::TimeExceeded | IcmpKind::TooLong => return,
         };
-        if icmp.about.ip() == self.ends[target].target.address.ip() {
+        if self.ends[target].target.is_asked_at(icmp.about.ip()) {
             self.answer((target, icmp.about.port()), state, answers);
         }
     }
@@ -143,7 +143,7 @@ impl UdpProber {
         for _ in 0..MOST_AT_ONCE {
             self.hear_all(target, answers)?;
             match self.ends[target].next_reply()? {
-                Heard::From(peer, head) if peer.ip() == self.ends[target].target.address.ip() => {
+                Heard::From(peer, head) if self.ends[target].target.hears(peer.ip()) => {
                     self.answer(self.asked(target, peer.port(), head), PortState::Open, answers);
                 }
                 Heard::From(..) | Heard::Icmp => {}
@@ -196,7 +196,7 @@ impl Prober for UdpProber {
         let started = Instant::now();
         self.flights.insert(key, Flight { job, started });
         let ProbeSocket { target, own_port, .. } = &self.ends[job.target];
-        if job.port == *own_port && target.local == target.address.ip() {
+        if job.port == *own_port && target.is_own() {
             // The port belongs to this socket, so no service has it; the probe would come back as a
             // reply.
             self.answer(key, PortState::Closed, answers);

@@ -14,7 +14,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         what_is_told_can_be_run,
         an_address_of_socat_is_told_as_ours,
         a_url_is_told_as_an_address,
-        standard_output_is_no_file_for_a_dump,
+        standard_output_is_no_file_to_write,
         help_is_the_help,
         only_near_misses_are_guessed,
         v_may_be_said_more_than_once,
@@ -238,12 +238,19 @@ fn a_url_is_told_as_an_address() {
     }
 }
 
-fn standard_output_is_no_file_for_a_dump() {
-    for command in ["connect 127.0.0.1 9", "listen 127.0.0.1 0", "forward 0 127.0.0.1:9"] {
-        for option in ["--pcap", "--hex-file"] {
-            for written in [format!("{option} -"), format!("{option}=-")] {
+fn standard_output_is_no_file_to_write() {
+    let connect =
+        ("connect 127.0.0.1 9", &["--pcap", "--hex-file", "--tls --keylog"][..], "payload");
+    let (listen, forward) = ("listen 127.0.0.1 0", "forward 0 127.0.0.1:9");
+    let listening = &["--pcap", "--hex-file", "--port-file"][..];
+    let listen = [(listen, listening, "payload"), (forward, listening, "payload")];
+    let compare = ("compare", &["--pcap", "--svg"][..], "table");
+    for (command, options, whose) in listen.into_iter().chain([connect, compare]) {
+        for words in options {
+            let option = words.split(' ').next_back().unwrap();
+            for written in [format!("{words} -"), format!("{words}=-")] {
                 let (error, hint) = told(&format!("{command} {written}"));
-                assert_eq!(error, format!("{option} -: standard output is the payload's"));
+                assert_eq!(error, format!("{option} -: standard output is the {whose}'s"));
                 assert!(hint.contains("FIFO") && hint.contains("/dev/stderr"), "{hint}");
             }
         }

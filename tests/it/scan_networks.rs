@@ -26,6 +26,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("no_false_port_among_all_ports", no_false_port_among_all_ports),
         test("no_false_udp_port_among_all_ports", no_false_udp_port_among_all_ports),
         test("a_connection_that_meets_itself_is_no_open_port", a_connection_that_meets_itself),
+        test("a_datagram_that_meets_its_sender_is_no_answer", a_datagram_that_meets_its_sender),
         test("ports_of_a_silent_host_are_filtered", ports_of_a_silent_host_are_filtered),
         test("few_descriptors_are_enough", few_descriptors_are_enough),
         test("no_more_probes_than_asked_for", no_more_probes_than_asked_for),
@@ -103,10 +104,29 @@ fn no_false_udp_port_among_all_ports(unshare: &[&'static str]) {
 fn a_connection_that_meets_itself(unshare: &[&'static str]) {
     let script = r#"
         echo 40000 40015 > /proc/sys/net/ipv4/ip_local_port_range || exit 9
-        for i in $(seq 100); do "$1" scan 127.0.0.1 40000-40015 2> /dev/null; done
+        for i in $(seq 100); do
+            "$1" scan 127.0.0.1 40000-40015 2> /dev/null
+            "$1" scan 0.0.0.0 40000-40015 2> /dev/null
+        done
         "$1" scan --all 127.0.0.1 40000-40015 2> /dev/null | grep -c closed
     "#;
     assert_eq!(inside(unshare, script).expect_code(0).stdout_text(), "16\n");
+}
+
+/// A datagram socket that has the asked port itself would hear its own probe, and take it for an answer.
+fn a_datagram_that_meets_its_sender(unshare: &[&'static str]) {
+    let script = r#"
+        echo 40000 40007 > /proc/sys/net/ipv4/ip_local_port_range || exit 9
+        for i in $(seq 60); do
+            for words in "ping -u --count 1 --send x" "ping -u --count 1 --echo" "connect -u --send x"; do
+                "$1" $words 127.0.0.1 40003 > out 2> err < /dev/null
+                echo $?
+            done
+        done | sort | uniq
+    "#;
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!("cd {}\n{script}", folder.path().display());
+    assert_eq!(inside(unshare, &script).expect_code(0).stdout_text(), "4\n");
 }
 
 fn ports_of_a_silent_host_are_filtered(unshare: &[&'static str]) {

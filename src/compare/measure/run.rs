@@ -12,10 +12,12 @@ use crate::compare::measure::flow::{Delivery, Next, Pacing};
 use crate::compare::measure::ledger::Ledger;
 use crate::compare::measure::messages::Messages;
 use crate::compare::measure::peer::BuiltInPeer;
+use crate::compare::measure::so_far::{self, SoFar};
 use crate::compare::measure::stream::TcpCarrier;
 use crate::error::Result;
 use crate::io::progress::Progress;
 use crate::io::timer::Timer;
+use crate::net::address::Protocol;
 use crate::run::session::Session;
 
 /// The run ends when no reply has come for this many times the limit for one reply, or for one of the
@@ -57,6 +59,7 @@ pub(crate) struct Runner<'a> {
     timer: Timer,
     clock: Instant,
     pacing: Pacing,
+    so_far: SoFar,
 }
 
 impl<'a> Runner<'a> {
@@ -71,7 +74,8 @@ impl<'a> Runner<'a> {
         pacing: Pacing,
     ) -> Result<Self> {
         let timer = Timer::new(&mut session.reactor)?;
-        Ok(Self { session, peer, network, timer, clock: Instant::now(), pacing })
+        let (clock, so_far) = (Instant::now(), SoFar::default());
+        Ok(Self { session, peer, network, timer, clock, pacing, so_far })
     }
 
     /// The built-in peer and the network before it take their turns; whether they did anything.
@@ -96,6 +100,7 @@ impl<'a> Runner<'a> {
         begin: impl FnOnce(&mut Session) -> Result<Attempt>,
         limit: Duration,
     ) -> Result<(Attempt, Duration)> {
+        self.session.leave_reports();
         self.clock = Instant::now();
         let clock = self.clock;
         let attempt = begin(self.session)?;
@@ -119,6 +124,7 @@ impl<'a> Runner<'a> {
 
     fn turns<T>(&mut self, mut turn: impl FnMut(At) -> Result<Turn<T>>) -> Result<T> {
         loop {
+            self.so_far.tell(self.session, || None);
             let did = self.step_others()?;
             match turn(self.clock.elapsed())? {
                 Turn::Over(result) => return Ok(result),
@@ -151,13 +157,33 @@ impl<'a> Runner<'a> {
         messages: &mut Messages,
         ledger: &mut Ledger,
     ) -> Result<(RunEnd, RoundTrips)> {
+        let protocol = match carrier.delivery() {
+            Delivery::InOrder => Protocol::Tcp,
+            Delivery::Any => Protocol::Udp,
+        };
+        let ended = self.exchange(protocol, carrier, messages, ledger);
+        let (of, since) = (self.pacing.count, self.clock.elapsed());
+        self.so_far.end(so_far::line(protocol, ledger, of, since));
+        ended
+    }
+
+    fn exchange(
+        &mut self,
+        protocol: Protocol,
+        carrier: &mut impl Carrier,
+        messages: &mut Messages,
+        ledger: &mut Ledger,
+    ) -> Result<(RunEnd, RoundTrips)> {
         // Each run has its own time.
         self.clock = Instant::now();
         let clock = self.clock;
         let mut outbox = Outbox::default();
         let (mut answered, mut held_up) = (0, RoundTrips::default());
-        let follows = carrier.delivery() == Delivery::InOrder;
+        let follows = protocol == Protocol::Tcp;
         loop {
+            let of = self.pacing.count;
+            let present = || Some(so_far::line(protocol, ledger, of, clock.elapsed()));
+            self.so_far.tell(self.session, present);
             if self.session.is_congested() {
                 // The reader of the dump on standard error is slow: wait for it.
                 self.session.wait(None)?;
@@ -268,6 +294,7 @@ impl<'a> Runner<'a> {
         let begun = clock.elapsed();
         let mut closing = Progress::Blocked;
         loop {
+            self.so_far.tell(self.session, || None);
             if closing != Progress::End {
                 closing = stream.close_write()?;
             }
@@ -302,6 +329,7 @@ impl<'a> Runner<'a> {
 
     /// From now on messages leave at this pace.
     pub(crate) fn keep_pace(&mut self, pacing: Pacing) {
+        self.session.leave_reports();
         self.pacing = pacing;
     }
 

@@ -51,6 +51,10 @@ fn connected(peer: SocketAddr, from: &From) -> Result<Socket> {
     socket.connect(&peer.into()).map_err(|cause| {
         socket::failure::refused_here(&socket, peer, Protocol::Udp, from.port, &cause)
     })?;
+    if from.port == 0 && socket::is_its_own_peer(&socket, peer) {
+        // While this one has the port, another gets another.
+        return connected(peer, from);
+    }
     // If this fails, the kernel reports "port unreachable" only.
     let _ = sys::hear_icmp(&socket, peer);
     Ok(socket)

@@ -17,6 +17,7 @@ pub(super) fn tests() -> Vec<Trial> {
         a_refused_connection_leaves_datagrams_that_nobody_answers_standing,
         two_protocols_that_fail_in_two_ways_are_both_shown,
         no_such_name,
+        a_group_is_no_peer,
         no_answer_to_anything,
         no_answer_to_datagrams_is_a_result,
         a_connection_that_ends_early_is_broken,
@@ -136,6 +137,10 @@ fn two_protocols_that_fail_in_two_ways_are_both_shown() {
 
 fn no_such_name() {
     fails("no-such-host.invalid 7", 3, &["no-such-host.invalid"]);
+}
+
+fn a_group_is_no_peer() {
+    fails("224.0.0.1 7", 7, &["connect", "224.0.0.1:7 (tcp)", "network is unreachable"]);
 }
 
 fn no_answer_to_anything() {
