@@ -30,6 +30,8 @@ pub use compare::CompareArgs;
 pub use connect::ConnectArgs;
 pub use dialogue::DialogueArgs;
 pub use forward::ForwardArgs;
+#[cfg(test)]
+pub(crate) use habits::foreign_options;
 pub use listen::ListenArgs;
 pub use parse::{MessageArg, MessageArgs, Parsed, parse};
 pub use ping::PingArgs;

@@ -43,3 +43,6 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<()> {
         Command::Completions { shell } => print(cli::completions::script(shell).as_bytes()),
     }
 }
+
+#[cfg(test)]
+mod hint_tests;

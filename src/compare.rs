@@ -3,7 +3,7 @@
 //! - [`measure`] sending the messages, and the account of what came back: messages what is sent, flow when, stream and
 //!   datagrams how, carrier what these two have in common, recognise which message a datagram answers; account what
 //!   became of every message, wire what it cost in packets, ledger account and flow together; peer the built-in peer;
-//!   attempt the connection, run the loop of one run, unfragmented and probing the largest payload in one packet. Here:
+//!   attempt the connection, run the loop of one run, so_far what SIGUSR1 is told, unfragmented and probing the largest payload in one packet. Here:
 //!   one run over each protocol
 //! - [`lab`] a bad network for both, inside this process
 //! - [`show`] what people, eyes and programs read of it
@@ -239,10 +239,10 @@ impl Comparison {
     /// # Errors
     /// When no message was answered over either protocol.
     pub(crate) fn check(&self) -> Result<()> {
-        for column in [&self.tcp, &self.udp] {
-            if let Column::Failed(error) = column {
-                return Err(error.clone());
-            }
+        let failures = [&self.tcp, &self.udp].into_iter().filter_map(Column::failure);
+        // That time ran out over one protocol says less than what the other one failed for.
+        if let Some(error) = failures.min_by_key(|error| error.status == Status::TimedOut) {
+            return Err(error.clone());
         }
         if self.was_answered() {
             return Ok(());
@@ -255,9 +255,13 @@ impl Comparison {
         Err(Error::new(Status::TimedOut, "compare", peer, why).hint("does this port echo?"))
     }
 
-    /// Whether there is anything to show.
+    /// Whether a table says more than the error: some reply came, or the two protocols had different ends.
     #[must_use]
-    pub(crate) fn was_answered(&self) -> bool {
-        [&self.tcp, &self.udp].into_iter().filter_map(Column::side).any(|side| side.answered() > 0)
+    pub(crate) fn is_telling(&self) -> bool {
+        self.was_answered() || self.tcp.end() != self.udp.end()
+    }
+
+    fn was_answered(&self) -> bool {
+        [&self.tcp, &self.udp].into_iter().any(|column| column.end().is_none())
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod journal;
 pub(crate) mod json;
 pub(crate) mod link;
 pub(crate) mod packets;
+pub(crate) mod paper;
 pub(crate) mod pcap;
 pub(crate) mod report;
 pub(crate) mod stamps;

@@ -29,7 +29,8 @@ use crate::error::{Error, Result, Status};
 use crate::io::reactor::{Expected, Reactor, Signal};
 use crate::io::timer::Timer;
 use crate::net::address::Protocol;
-use crate::run::console::Console;
+use crate::net::socket::said::NO_ROOM_PAUSE;
+use crate::run::console::{Console, OutputReader};
 use crate::sys;
 use ask::{Asker, Question};
 use clock::Start;
@@ -49,18 +50,6 @@ const PROBES_A_ROUND: usize = 64;
 /// for the rest without sleeping: a processor that was idle takes some microseconds to be quick again,
 /// which would be in the round trip.
 const WARM_UP: Duration = Duration::from_micros(50);
-
-/// How long to wait after descriptors, memory or source ports have run out.
-const NO_ROOM_PAUSE: Duration = Duration::from_millis(5);
-
-/// Whether standard output still has a reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OutputReader {
-    /// It has, as far as is known.
-    There,
-    /// The reading end of the pipe was closed.
-    Gone,
-}
 
 /// Whether the run goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +123,7 @@ impl Pinger {
         if matches!(result, Ok(OutputReader::Gone)) {
             return result;
         }
+        self.give_up();
         self.say(Moment::End);
         let is_stopped = |result: &Result<OutputReader>| matches!(result, Err(error) if matches!(error.status, Status::Stopped(_)));
         let mut result = result;
@@ -154,6 +144,15 @@ impl Pinger {
             Some(failure) => result.and(Err(failure)),
             None => result,
         }
+    }
+
+    /// What is still awaited when the run ends is not waited for any more, and lost; unless the run ends because it
+    /// has found what it was waiting for, of which that says nothing.
+    fn give_up(&mut self) {
+        if matches!(self.until, Until::Found(_)) && self.failure().is_none() {
+            return;
+        }
+        self.tracks.iter_mut().for_each(|track| track.tally.end());
     }
 
     /// The exit status of what was found so far; `None` when somebody was found.
@@ -205,6 +204,7 @@ impl Pinger {
                 self.room_at = Some(now + NO_ROOM_PAUSE);
                 break;
             }
+            track.tally.left(track.seq);
             track.seq += 1;
             track.schedule.sent(now);
             if self.settle(at, &mut outcomes) == Going::Over {

@@ -21,27 +21,26 @@ use crate::engine::pace::Pace;
 use crate::error::{Error, Result, Status};
 use crate::io::reactor::{Expected, Reactor, Signal};
 use crate::net::address::Protocol;
+use crate::net::socket::said::NO_ROOM_PAUSE;
 use crate::observe::journal::Verbosity;
-use crate::run::console::Console;
+use crate::run::console::{Console, OutputReader};
 use crate::scan::report::PortState;
 use plan::{Order, Plan};
 use probe::{Answer, Asked, Job, Prober};
 use progress::ScanBar;
-use results::{OutputReader, Results};
+use results::Results;
 use wait::{Verdict, Waiting};
 
 /// Probes that are sent before the loop looks for answers, signals and deadlines.
 const PROBES_A_ROUND: usize = 256;
 
-/// How long to wait after descriptors, memory or source ports have run out.
-const NO_ROOM_PAUSE: Duration = Duration::from_millis(5);
-
 /// A scan under way.
 pub(crate) struct Scanner {
     plan: Plan,
     prober: Box<dyn Prober>,
-    /// Ports that were not probed yet; the last one is next.
-    fresh: Vec<u16>,
+    /// Ports to probe; the first one is next. One that is asked again stands behind those that were not asked
+    /// yet, which would else never be where probes leave slowly.
+    fresh: VecDeque<u16>,
     /// Questions to ask before those of `fresh`: at another address, or again because there was no
     /// room.
     again: VecDeque<Job>,
@@ -75,9 +74,8 @@ impl Scanner {
             Protocol::Udp => Box::new(udp::UdpProber::new(&plan, reactor)?),
         };
         let mut fresh = plan.ports.clone();
-        match plan.order {
-            Order::Ascending => fresh.reverse(),
-            Order::Shuffled => fastrand::shuffle(&mut fresh),
+        if plan.order == Order::Shuffled {
+            fastrand::shuffle(&mut fresh);
         }
         Ok(Self {
             pace: Pace::new(
@@ -86,7 +84,7 @@ impl Scanner {
                 Cuts::Anywhere,
             ),
             prober,
-            fresh,
+            fresh: fresh.into(),
             again: VecDeque::new(),
             room_at: None,
             results,
@@ -237,7 +235,7 @@ impl Scanner {
             return None;
         }
         let first = |port| Job { port, target: 0, so_far: None };
-        self.again.pop_front().or_else(|| self.fresh.pop().map(first))
+        self.again.pop_front().or_else(|| self.fresh.pop_front().map(first))
     }
 
     /// A port is settled when it is open, or was asked at every address.
@@ -260,7 +258,10 @@ impl Scanner {
     /// Asks the ports again that are waited for; once the wait is over their answers are results.
     fn look_after_wait(&mut self, now: Instant) {
         let Some(waiting) = &mut self.waiting else { return };
-        if waiting.verdict(now, &mut self.fresh) == Verdict::Over {
+        let mut ask = Vec::new();
+        let verdict = waiting.verdict(now, &mut ask);
+        self.fresh.extend(ask);
+        if verdict == Verdict::Over {
             self.end_wait();
         }
     }

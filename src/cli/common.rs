@@ -120,8 +120,8 @@ pub struct CommonArgs {
     #[arg(long, value_name = "BYTES", value_parser = units::size, help_heading = "Messages")]
     pub rate: Option<u64>,
 
-    /// Say on stderr what happens, and a summary at the end
-    #[arg(short, long, help_heading = "What it says")]
+    /// Say on stderr what happens, and a summary at the end; -vv says no more
+    #[arg(short, long, overrides_with = "verbose", help_heading = "What it says")]
     pub verbose: bool,
 
     /// Print nothing but errors

@@ -113,8 +113,8 @@ pub struct ForwardArgs {
     #[command(flatten)]
     pub admit: AdmitArgs,
 
-    /// Say on stderr what happens, and a summary at the end
-    #[arg(short, long, help_heading = "What it says")]
+    /// Say on stderr what happens, and a summary at the end; -vv says no more
+    #[arg(short, long, overrides_with = "verbose", help_heading = "What it says")]
     pub verbose: bool,
 
     /// Print nothing but errors

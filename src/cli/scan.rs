@@ -90,8 +90,8 @@ pub struct ScanArgs {
     #[arg(long, help_heading = "What it says")]
     pub json: bool,
 
-    /// Say on stderr which address is asked
-    #[arg(short, long, help_heading = "What it says")]
+    /// Say on stderr which address is asked; -vv says no more
+    #[arg(short, long, overrides_with = "verbose", help_heading = "What it says")]
     pub verbose: bool,
 
     /// Print nothing but errors, on stdout neither

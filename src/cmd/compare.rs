@@ -32,7 +32,7 @@ use crate::setup::resolve::{self, Addresses};
 /// # Errors
 /// Everything that makes the exit status other than 0.
 pub(crate) fn run(config: &Compare) -> Result<()> {
-    let mut session = Session::new(Protocol::Udp, Verbosity::Normal, None)?;
+    let mut session = Session::new(Protocol::Tcp, Verbosity::Normal, None)?;
     let journal = session.console.journal();
     session.observe(Box::new(Lines::new(journal.clone(), Verbosity::Normal)));
     if let Some(paint) = config.dump {
@@ -48,7 +48,7 @@ fn measure(config: &Compare, session: &mut Session) -> Result<()> {
     let drawing = config.svg.as_deref().map(|path| files::ready(path, session)).transpose()?;
     let capture = config.pcap.as_deref().map(|path| files::open(path, session)).transpose()?;
     let comparison = both(config, capture, session)?;
-    if !comparison.was_answered() {
+    if !comparison.is_telling() {
         return comparison.check();
     }
     parts::show(text(config, &comparison)?.as_bytes(), session)?;
@@ -84,13 +84,18 @@ fn both(config: &Compare, capture: Option<Journal>, session: &mut Session) -> Re
     };
     // The address that answered over TCP is the one to compare with.
     let targets = opened.as_ref().map_or(known, |(stream, _)| vec![stream.peer()]);
-    let (socket, address) =
-        match dial::connect_datagram(&targets, &dial::From::default(), runner.session()) {
-            Ok(connected) => connected,
-            Err(error) => return Err(failed.unwrap_or(error)),
-        };
+    let connected = dial::connect_datagram(&targets, &dial::From::default(), runner.session());
+    let (socket, address) = match (connected, targets.first()) {
+        // Over TCP there is nobody to connect to, and a socket for a group is not connected either.
+        (Ok((_, group)), _) if group.ip().is_multicast() => {
+            return Err(failed.unwrap_or_else(|| Error::usage("compare", "a group is no peer")));
+        }
+        (Ok((socket, address)), _) => (Ok(Rc::new(socket)), address),
+        (Err(error), Some(address)) if is_of_one(&error) => (Err(error), *address),
+        (Err(error), _) => return Err(failed.unwrap_or(error)),
+    };
     let others: Vec<_> = runner.peer().map(BuiltInPeer::datagram_socket).into_iter().collect();
-    let pacing = fitted(config, &others, &socket);
+    let pacing = fitted(config, others.iter().chain(&socket));
     runner.keep_pace(pacing);
     if is_captured {
         runner.session().begin_files();
@@ -102,8 +107,9 @@ fn both(config: &Compare, capture: Option<Journal>, session: &mut Session) -> Re
         (None, Some(error)) => Column::Failed(error),
         (None, None) => return Err(Error::usage("compare", "nothing was compared")),
     };
-    let udp =
-        compare::over_udp(&mut runner, Rc::new(socket), address, &others, &config.script, pacing);
+    let udp = socket.and_then(|socket| {
+        compare::over_udp(&mut runner, socket, address, &others, &config.script, pacing)
+    });
     Ok(Comparison {
         peer: address,
         is_built_in: runner.peer().is_some(),
@@ -151,9 +157,8 @@ fn column(side: Result<compare::ProtocolResult>) -> Result<Column> {
 }
 
 /// The pace, with the window that fits into the receive buffers.
-fn fitted(config: &Compare, others: &[Rc<Socket>], socket: &Socket) -> Pacing {
-    let room = others.iter().map(|socket| &**socket).chain([socket]);
-    let room = room.filter_map(|socket| socket.recv_buffer_size().ok()).min();
+fn fitted<'a>(config: &Compare, sockets: impl Iterator<Item = &'a Rc<Socket>>) -> Pacing {
+    let room = sockets.filter_map(|socket| socket.recv_buffer_size().ok()).min();
     let window = compare::fitted_window(config.pacing.window, config.script.longest(), room);
     Pacing { window, ..config.pacing }
 }

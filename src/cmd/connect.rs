@@ -168,10 +168,6 @@ fn dial(config: &Connect, target: &HostPort, session: &mut Session) -> Result<Co
     dial::connect(session, from.reachable(addresses)?, &from, limit)
 }
 
-/// How often connecting to a local listener whose queue is full is tried again: nothing tells when it
-/// has room.
-const QUEUE_CHECK: Duration = Duration::from_millis(20);
-
 /// Connects to a local socket, and waits while the listener's queue is full.
 fn dial_local(config: &Connect, path: &Path, session: &mut Session) -> Result<Connected> {
     let own = config.source.as_ref().map(PathBuf::from);
@@ -197,36 +193,44 @@ fn source(config: &Connect, limit: Option<Limit>, session: &mut Session) -> Resu
     Ok(dial::From { addresses, port, options: common.options.clone(), hears: config.hears })
 }
 
-fn udp(config: &Connect, dialogue: Option<expect::Shared>, session: &mut Session) -> Result<()> {
+/// A datagram socket for the peer.
+struct Reached {
+    socket: Socket,
+    peer: Address,
+    /// The addresses behind the peer's, to be tried when nobody is there.
+    others: Vec<SocketAddr>,
+    /// All addresses, to be tried once more.
+    all: Vec<SocketAddr>,
+}
+
+fn reach(config: &Connect, session: &mut Session) -> Result<Reached> {
     let common = &config.common;
-    let (socket, peer, all, others) = match &config.place {
+    match &config.place {
         Place::Internet(target) => {
             let port = check::peer_port(target, common.protocol)?;
-            let (addresses, (socket, peer, others)) = again(config, session, |session| {
+            again(config, session, |session| {
                 let limit = limit(config);
                 let from = source(config, limit, session)?;
                 let addresses = resolve::find(session, target, port, common.names(), limit)?;
-                let addresses = from.reachable(addresses)?.known().to_vec();
-                let first = first_of(&addresses, &from, session)?;
-                Ok((addresses, first))
-            })?;
-            (socket, Address::Internet(peer), addresses, others)
+                let all = from.reachable(addresses)?.known().to_vec();
+                let (socket, peer, others) = first_of(&all, &from, session)?;
+                Ok(Reached { socket, peer: Address::Internet(peer), others, all })
+            })
         }
         Place::Unix(path) => {
             let own = config.source.as_ref().map(Path::new);
-            let (socket, name) = again(config, session, |session| {
-                loop {
-                    match local::connect(path, Protocol::Udp, own)? {
-                        Some(connected) => break Ok(connected),
-                        None => pause(session, QUEUE_CHECK)?,
-                    }
-                }
-            })?;
+            let (socket, name) = again(config, session, |_| local::connect_datagram(path, own))?;
             common.options.apply_local(&socket)?;
             session.names.extend(name);
-            (socket, Address::Unix(Some(Rc::from(path.as_path()))), Vec::new(), Vec::new())
+            let peer = Address::Unix(Some(Rc::from(path.as_path())));
+            Ok(Reached { socket, peer, others: Vec::new(), all: Vec::new() })
         }
-    };
+    }
+}
+
+fn udp(config: &Connect, dialogue: Option<expect::Shared>, session: &mut Session) -> Result<()> {
+    let common = &config.common;
+    let Reached { socket, peer, others, all } = reach(config, session)?;
     let longest = longest_to(&peer);
     let wire = common.datagrams(longest)?;
     let (socket, latch, peer) = opened(socket, peer, &common.options, session)?;

@@ -33,7 +33,8 @@ use crate::sys::{self, Fetch};
 pub(crate) fn run(config: &Forward) -> Result<()> {
     let Forward { verbosity, timeout, seen, .. } = config;
     let protocol = config.from.protocol;
-    let watched = Watched { protocol, verbosity: *verbosity, timeout: *timeout, seen };
+    let watched =
+        Watched { protocol, verbosity: *verbosity, timeout: *timeout, seen, is_local: false };
     let prepare = |session: &mut Session| prepare(config, session);
     watch::session(watched, prepare, |ready, session| {
         if config.impairment.is_any() {

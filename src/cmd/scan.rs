@@ -10,14 +10,14 @@ use crate::error::{Error, Result, Status};
 use crate::net::address::{DisplayAddress, Lookup, Protocol};
 use crate::net::socket::failure;
 use crate::observe::journal::Verbosity;
-use crate::run::console::Console;
+use crate::run::console::{Console, OutputReader};
 use crate::run::limits::Limit;
 use crate::run::session::Session;
 use crate::scan;
 use crate::scan::plan::{Payload, Plan, Target};
 use crate::scan::progress::ScanBar;
 use crate::scan::report::Host;
-use crate::scan::results::{OutputReader, Results};
+use crate::scan::results::Results;
 use crate::scan::wait::Waiting;
 use crate::setup::resolve;
 use crate::sys;
@@ -192,5 +192,5 @@ fn progress(config: &Scan) -> ScanBar {
     if is_hidden || !stderr.is_terminal() || is_dumb {
         return ScanBar::none();
     }
-    ScanBar::new(config.ports.as_slice().len(), sys::terminal_width(&stderr).unwrap_or(80))
+    ScanBar::new(config.ports.as_slice().len())
 }

@@ -21,13 +21,21 @@ pub(super) struct Watched<'a> {
     /// See `--timeout`.
     pub timeout: Option<Duration>,
     pub seen: &'a Seen,
+    /// Whether the run is at a local socket (`--unix`).
+    pub is_local: bool,
 }
 
 impl<'a> Watched<'a> {
     /// The ones of `listen` and `connect`.
     pub(super) fn of(common: &'a Common) -> Self {
-        let Common { protocol, verbosity, timeout, seen, .. } = common;
-        Self { protocol: *protocol, verbosity: *verbosity, timeout: *timeout, seen }
+        let Common { protocol, verbosity, timeout, seen, is_local, .. } = common;
+        Self {
+            protocol: *protocol,
+            verbosity: *verbosity,
+            timeout: *timeout,
+            seen,
+            is_local: *is_local,
+        }
     }
 }
 
@@ -43,7 +51,7 @@ pub(super) fn session<T>(
     prepare: impl FnOnce(&mut Session) -> Result<T>,
     run: impl FnOnce(T, &mut Session) -> Result<()>,
 ) -> Result<()> {
-    let Watched { protocol, verbosity, timeout, seen } = watched;
+    let Watched { protocol, verbosity, timeout, seen, is_local } = watched;
     let mut session = Session::new(protocol, verbosity, timeout)?;
     let journal = session.console.journal();
     let stamps = seen.stamps;
@@ -61,7 +69,7 @@ pub(super) fn session<T>(
         Told::Json(bytes) => {
             let started = wall_clock_at_start(&session);
             let json = Json::new(journal.clone(), bytes, started);
-            session.observe(Box::new(json));
+            session.observe(Box::new(json.of_local_socket(is_local)));
         }
     }
     if let Some(paint) = seen.dump {

@@ -25,6 +25,7 @@ pub(crate) mod probing;
 pub(crate) mod recognise;
 pub(crate) mod recut;
 pub(crate) mod run;
+pub(crate) mod so_far;
 pub(crate) mod stream;
 pub(crate) mod unfragmented;
 pub(crate) mod wire;

@@ -9,7 +9,7 @@ use crate::compare::measure::ledger::{Ledger, Throughput};
 use crate::compare::measure::run::RunEnd;
 use crate::compare::measure::unfragmented::{Unfragmented, Why};
 use crate::compare::measure::wire::WireTraffic;
-use crate::error::Error;
+use crate::error::{Error, Status};
 
 /// How what came back was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,25 @@ impl Column {
         match self {
             Self::Ran(side) => Some(side),
             Self::Failed(_) => None,
+        }
+    }
+
+    /// Why it did nothing, if so.
+    #[must_use]
+    pub(crate) fn failure(&self) -> Option<&Error> {
+        match self {
+            Self::Ran(_) => None,
+            Self::Failed(error) => Some(error),
+        }
+    }
+
+    /// How it ended, if no message was answered.
+    #[must_use]
+    pub(crate) fn end(&self) -> Option<Status> {
+        match self {
+            Self::Ran(side) if side.answered() > 0 => None,
+            Self::Ran(_) => Some(Status::TimedOut),
+            Self::Failed(error) => Some(error.status),
         }
     }
 }

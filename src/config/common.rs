@@ -47,6 +47,8 @@ pub(crate) enum Reception {
 pub(crate) struct Common {
     /// TCP or UDP.
     pub protocol: Protocol,
+    /// Whether it is over a local socket (`--unix`).
+    pub is_local: bool,
     /// Which address family.
     pub family: Family,
     /// Whether names may be looked up.
@@ -131,11 +133,14 @@ impl Common {
                 })?,
         };
         let texts = Texts::new(args.crlf, &args.dialogue);
-        let given = payloads.messages(texts)?;
+        let is_one_stream = protocol == Protocol::Tcp && input == Format::Raw;
+        let cuts = if is_one_stream { Cuts::Anywhere } else { Cuts::BetweenMessages };
+        let given = payloads.messages(texts, cuts)?;
         let is_unchanged = given.is_none() && !args.no_stdin && !args.crlf && input == Format::Raw;
         let unchanged = is_unchanged.then_some(Unchanged);
         Ok(Self {
             protocol,
+            is_local: args.unix.is_some(),
             family: family(args.addressing.ipv4, args.addressing.ipv6),
             lookup: lookup(args.addressing.numeric),
             idle: args.idle_timeout,

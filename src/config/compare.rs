@@ -152,13 +152,13 @@ fn peer(args: &CompareArgs) -> Result<Peer> {
 
 /// The most bytes of a message, as far as words alone can tell.
 fn longest(args: &CompareArgs, peer: &Peer) -> usize {
-    let is_v6 = match peer {
-        Peer::Other(HostPort { host: Some(host), .. }) => {
-            host.parse::<Ipv6Addr>().is_ok_and(|ip| ip.to_ipv4_mapped().is_none())
-        }
-        _ => false,
+    let address = match peer {
+        Peer::Other(HostPort { host: Some(host), .. }) => host.parse::<Ipv6Addr>().ok(),
+        _ => None,
     };
-    if is_v6 || args.ipv6 { LONGEST_IPV6 } else { LONGEST_IPV4 }
+    // Packets to a mapped address are those of IPv4.
+    let is_v6 = address.map_or(args.ipv6, |ip| ip.to_ipv4_mapped().is_none());
+    if is_v6 { LONGEST_IPV6 } else { LONGEST_IPV4 }
 }
 
 fn script(args: &CompareArgs, longest: usize) -> Result<Script> {

@@ -13,6 +13,7 @@ use super::place::Place;
 use super::rules;
 use super::tls::{self, TlsListener, Under};
 use crate::cli::{CommonArgs, FormatArg, ListenArgs, MessageArgs};
+use crate::engine::framing::Crlf;
 use crate::error::{Error, Result};
 use crate::net::access::AccessList;
 use crate::observe::report::Leaving;
@@ -86,7 +87,7 @@ impl Task {
             Self::Chat
         } else if let Some(text) = args.reply.take() {
             let texts = Texts::new(args.common.crlf, &args.common.dialogue);
-            Self::Reply(texts.sent("--reply", &text)?)
+            Self::Reply(texts.sent("--reply", &text, &mut Crlf::default())?)
         } else if let Some(digits) = &args.reply_hex {
             Self::Reply(hex("--reply-hex", digits)?)
         } else if let Some(path) = args.reply_file.take() {

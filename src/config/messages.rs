@@ -3,6 +3,7 @@
 
 use crate::cli::{self, DialogueArgs, MessageArg, MessageArgs};
 use crate::engine::expect::{Expected, Pattern};
+use crate::engine::flow::Cuts;
 use crate::engine::framing::{self, Crlf, ESCAPES, Format};
 use crate::error::{Error, Result};
 
@@ -21,14 +22,14 @@ impl Texts {
         Self { crlf, escapes: dialogue.escapes }
     }
 
-    /// The bytes of a text that is sent, the value of `option`.
-    pub(super) fn sent(self, option: &str, text: &str) -> Result<Vec<u8>> {
+    /// The bytes of a text that is sent, the value of `option`, after those that `crlf` has seen.
+    pub(super) fn sent(self, option: &str, text: &str, crlf: &mut Crlf) -> Result<Vec<u8>> {
         let bytes = self.bytes(option, text)?;
         if !self.crlf {
             return Ok(bytes);
         }
         let mut converted = Vec::new();
-        Crlf::default().convert(&bytes, &mut converted);
+        crlf.convert(&bytes, &mut converted);
         Ok(converted)
     }
 
@@ -48,9 +49,16 @@ impl MessageArgs {
         self.0.iter().any(|word| matches!(word, MessageArg::Text(_) | MessageArg::Hex(_)))
     }
 
-    /// The messages of the command line, in its order; `None` when there are none.
-    pub(super) fn messages(&self, texts: Texts) -> Result<Option<Vec<Vec<u8>>>> {
-        let messages = self.0.iter().filter_map(|word| word.message(texts).transpose());
+    /// The messages of the command line, in its order; `None` when there are none. With
+    /// [`Cuts::Anywhere`] they are one stream, in which a CRLF may begin in one and end in the next.
+    pub(super) fn messages(&self, texts: Texts, cuts: Cuts) -> Result<Option<Vec<Vec<u8>>>> {
+        let mut crlf = Crlf::default();
+        let messages = self.0.iter().filter_map(|word| {
+            if cuts == Cuts::BetweenMessages {
+                crlf = Crlf::default();
+            }
+            word.message(texts, &mut crlf).transpose()
+        });
         let messages: Vec<_> = messages.collect::<Result<_>>()?;
         Ok(if messages.is_empty() { None } else { Some(messages) })
     }
@@ -70,10 +78,14 @@ impl MessageArgs {
 
 impl MessageArg {
     /// The bytes of a message; `None` for what is waited for.
-    fn message(&self, texts: Texts) -> Result<Option<Vec<u8>>> {
+    fn message(&self, texts: Texts, crlf: &mut Crlf) -> Result<Option<Vec<u8>>> {
         match self {
-            Self::Text(text) => texts.sent("--send", text).map(Some),
-            Self::Hex(digits) => hex("--send-hex", digits).map(Some),
+            Self::Text(text) => texts.sent("--send", text, crlf).map(Some),
+            Self::Hex(digits) => {
+                let bytes = hex("--send-hex", digits)?;
+                crlf.pass(&bytes);
+                Ok(Some(bytes))
+            }
             Self::Expect(_) | Self::ExpectHex(_) | Self::ExpectRe(_) => Ok(None),
         }
     }

@@ -7,6 +7,7 @@ use super::network::{family, lookup};
 use super::place::remote;
 use crate::cli::{MessageArgs, PingArgs};
 use crate::engine::datagram::LONGEST_IPV4;
+use crate::engine::flow::Cuts;
 use crate::error::{Error, Result};
 use crate::net::address::{Family, HostPort, Lookup, Protocol};
 use crate::ping::plan::{LineFormat, Style, Until};
@@ -60,7 +61,7 @@ impl Ping {
         let interval = more_than_nothing("--interval", args.interval)?.unwrap_or(INTERVAL);
         let timeout = more_than_nothing("--reply-timeout", args.reply_timeout)?;
         let given = payloads
-            .messages(Texts { crlf: false, escapes: false })?
+            .messages(Texts { crlf: false, escapes: false }, Cuts::BetweenMessages)?
             .map(|messages| messages.concat());
         if let Some(long) = given.as_ref().filter(|given| given.len() > LONGEST_IPV4) {
             return Err(Error::usage(

@@ -6,6 +6,7 @@ use super::messages::Texts;
 use super::network::{family, lookup};
 use super::place::remote_ports;
 use crate::cli::{MessageArgs, ScanArgs};
+use crate::engine::flow::Cuts;
 use crate::error::{Error, Result};
 use crate::net::address::{Family, HostPort, Lookup, Protocol};
 use crate::observe::journal::Verbosity;
@@ -87,7 +88,9 @@ impl Scan {
             look_up_limit: args.probe_timeout,
             concurrency: args.concurrency.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
             rate: args.rate,
-            payload: match payloads.messages(Texts { crlf: false, escapes: false })? {
+            payload: match payloads
+                .messages(Texts { crlf: false, escapes: false }, Cuts::BetweenMessages)?
+            {
                 Some(messages) => Payload::Given(messages.concat()),
                 None => Payload::ByService,
             },

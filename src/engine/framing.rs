@@ -76,6 +76,13 @@ impl Crlf {
             self.after_cr = byte == b'\r';
         }
     }
+
+    /// Takes note of the next bytes, which are sent as they are.
+    pub fn pass(&mut self, bytes: &[u8]) {
+        if let Some(&last) = bytes.last() {
+            self.after_cr = last == b'\r';
+        }
+    }
 }
 
 #[cfg(test)]

@@ -58,8 +58,8 @@ impl Crossing {
         tap: Rc<Tap>,
         now: Instant,
     ) -> Self {
-        let up = Batch::new(0);
-        let (ended, broken, last, refusal, is_closing) = (None, None, now, None, false);
+        let (up, last, is_closing) = (Batch::new(0), now, false);
+        let (ended, broken, refusal) = (None, None, None);
         Self { client, far, up, lines, ended, broken, last, refusal, is_closing, tap }
     }
 
@@ -157,8 +157,8 @@ impl Crossing {
     /// When to have a turn though nothing happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let arrival = self.lines.as_ref().and_then(|lines| lines.deadline());
-        let room = self.far.again_at().filter(|_| !self.up.is_empty());
         let over = self.over_at().filter(|_| !self.is_closing);
+        let room = self.far.again_at().filter(|_| !self.up.is_empty());
         [over, arrival, room].into_iter().flatten().min()
     }
 
@@ -194,6 +194,7 @@ impl Crossing {
             Ok(moved) => moved,
             Err(error) => return self.broke(error, tell),
         };
+        let mut has_ended = false;
         if self.up.is_empty() && self.ended.is_none() {
             let (up, lines, now) = (&mut self.up, &mut self.lines, Instant::now());
             let take = |message: &[u8]| {
@@ -206,14 +207,16 @@ impl Crossing {
                 Ok(Progress::Blocked) => {}
                 Ok(Progress::End) => {
                     self.ended = Some(Instant::now());
-                    self.told_of(Event::WeClosed);
-                    moved = true;
+                    has_ended = true;
                 }
                 Err(error) => return self.broke(error, tell),
             }
         }
         self.take_arrived();
-        moved |= self.send(tell);
+        moved |= self.send(tell) | has_ended;
+        if has_ended {
+            self.told_of(Event::WeClosed);
+        }
         if self.client.queue().has_room() {
             match self.far.fill(datagrams) {
                 Ok(Progress::Moved(_)) => {

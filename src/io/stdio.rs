@@ -109,6 +109,35 @@ impl Which {
     }
 }
 
+/// The descriptor to use for a shared one of this kind, and how to use it without setting flags on what is shared.
+fn access_for(which: Which, shared: File, facts: Facts) -> io::Result<(OwnedFd, Access)> {
+    let (kind, (direction, _)) = (facts.kind, which.direction());
+    Ok(match kind {
+        // Opened for the other direction only: reading or writing it then fails with EBADF, which says so.
+        _ if facts.opened != direction && facts.opened != OFlag::O_RDWR => {
+            (shared.into(), Access::Direct)
+        }
+        Kind::Terminal if sys::is_terminal_master(&shared) => {
+            (shared.into(), Access::asked_terminal())
+        }
+        Kind::Pipe | Kind::Terminal => {
+            // A FIFO opened for reading and writing (`<>`) never reaches its end; reopening it for one direction
+            // would change that.
+            let both = kind == Kind::Pipe && facts.opened == OFlag::O_RDWR;
+            match which.reopen(if both { OFlag::O_RDWR } else { direction }) {
+                Ok(private) => (private, Access::Direct),
+                Err(_) if kind == Kind::Pipe && sys::CAN_SPLICE => {
+                    (shared.into(), Access::detour()?)
+                }
+                Err(_) if kind == Kind::Pipe => (shared.into(), Access::asked()),
+                Err(_) => (shared.into(), Access::asked_terminal()),
+            }
+        }
+        Kind::Socket => (shared.into(), Access::Socket),
+        Kind::Null | Kind::File | Kind::Other => (shared.into(), Access::Direct),
+    })
+}
+
 impl Local {
     /// Takes a standard descriptor over. Descriptors 0 and 1 are replaced by `/dev/null` (if it
     /// exists), so that closing the returned one closes the pipe for its other end.
@@ -130,7 +159,7 @@ impl Local {
         facts: Facts,
         reactor: &mut Reactor,
     ) -> io::Result<Self> {
-        let (kind, (direction, interest)) = (facts.kind, which.direction());
+        let (kind, (_, interest)) = (facts.kind, which.direction());
         if kind == Kind::Terminal && which == Which::Stdin {
             // A background job that reads its terminal is stopped by SIGTTIN; with the signal
             // blocked, read(2) says EIO instead (termios(3)).
@@ -138,31 +167,7 @@ impl Local {
             stop.add(Signal::SIGTTIN);
             stop.thread_block()?;
         }
-        let (fd, mut access) = match kind {
-            // Opened for the other direction only: reading or writing it then fails with EBADF,
-            // which says so.
-            _ if facts.opened != direction && facts.opened != OFlag::O_RDWR => {
-                (shared.into(), Access::Direct)
-            }
-            Kind::Terminal if sys::is_terminal_master(&shared) => {
-                (shared.into(), Access::asked_terminal())
-            }
-            Kind::Pipe | Kind::Terminal => {
-                // A FIFO opened for reading and writing (`<>`) never reaches its end; reopening it
-                // for one direction would change that.
-                let both = kind == Kind::Pipe && facts.opened == OFlag::O_RDWR;
-                match which.reopen(if both { OFlag::O_RDWR } else { direction }) {
-                    Ok(private) => (private, Access::Direct),
-                    Err(_) if kind == Kind::Pipe && sys::CAN_SPLICE => {
-                        (shared.into(), Access::detour()?)
-                    }
-                    Err(_) if kind == Kind::Pipe => (shared.into(), Access::asked()),
-                    Err(_) => (shared.into(), Access::asked_terminal()),
-                }
-            }
-            Kind::Socket => (shared.into(), Access::Socket),
-            Kind::Null | Kind::File | Kind::Other => (shared.into(), Access::Direct),
-        };
+        let (fd, mut access) = access_for(which, shared, facts)?;
         if kind != Kind::Null {
             // Without a /dev/null, as in a bare chroot, the descriptor stays: then the other end of
             // a pipe sees it closed only when the program ends.

@@ -20,6 +20,18 @@ pub struct HostPort {
     pub port: String,
 }
 
+/// Why an address is none that begins with a bracket.
+const NOT_CLOSED: &str = "the bracket is not closed";
+
+/// Whether one word is a host and a port: it has a single colon, or one behind a bracket.
+fn has_port(word: &str) -> bool {
+    let port = match word.strip_prefix('[') {
+        Some(rest) => rest.split_once("]:").map(|(_, port)| port),
+        None => word.split_once(':').map(|(_, port)| port).filter(|port| !port.contains(':')),
+    };
+    port.is_some_and(|port| !port.is_empty())
+}
+
 impl HostPort {
     /// Reads `HOST PORT`, `HOST:PORT`, `[v6]:PORT`, `:PORT` or a bare `PORT`.
     ///
@@ -28,10 +40,16 @@ impl HostPort {
     pub fn parse(words: &[String]) -> Result<Self> {
         match words {
             [host, port] => {
+                if has_port(host) {
+                    let why = format!("the port is given twice, here and as {port}");
+                    return Err(Error::usage(host, why).hint("write HOST PORT or HOST:PORT"));
+                }
                 let host = match host.strip_prefix('[') {
-                    Some(rest) => rest
-                        .strip_suffix(']')
-                        .ok_or_else(|| Error::usage(host, "the bracket is not closed"))?,
+                    Some(rest) => rest.strip_suffix(']').ok_or_else(|| {
+                        let is_closed = rest.contains(']');
+                        let why = "nothing can follow the bracket but :PORT";
+                        Error::usage(host, if is_closed { why } else { NOT_CLOSED })
+                    })?,
                     None => host,
                 };
                 if host.is_empty() {
@@ -54,7 +72,7 @@ impl HostPort {
         if let Some(rest) = word.strip_prefix('[') {
             let Some((host, port)) = rest.split_once("]:") else {
                 if !rest.contains(']') {
-                    return Err(Error::usage(word, "the bracket is not closed"));
+                    return Err(Error::usage(word, NOT_CLOSED));
                 }
                 return Err(Error::usage(word, "an address in brackets needs a port: [HOST]:PORT"));
             };
@@ -96,6 +114,17 @@ impl HostPort {
                 .collect());
         };
         resolve_host(host, port, family, lookup)
+    }
+}
+
+/// Where the kernel sends what is addressed to `ip`, in the form of [`canonical`]: the unspecified address
+/// stands for this machine (ip(7)), and what answers there has the loopback address.
+#[must_use]
+pub fn destination(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
     }
 }
 
@@ -169,6 +198,21 @@ mod tests {
         assert_eq!(error.status, Status::Usage);
         let error = resolve_host("127.0.0.1", 1, Family::V6, Lookup::Names).unwrap_err();
         assert_eq!(error.status, Status::Usage);
+    }
+
+    #[test]
+    fn what_is_sent_to_the_unspecified_address_goes_to_this_machine() {
+        for (ip, want) in [
+            ("0.0.0.0", "127.0.0.1"),
+            ("::", "::1"),
+            ("::ffff:0.0.0.0", "127.0.0.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1"),
+        ] {
+            let parsed = |text: &str| text.parse::<IpAddr>().unwrap();
+            assert_eq!(destination(parsed(ip)), parsed(want), "{ip}");
+        }
     }
 
     #[test]

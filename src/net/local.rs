@@ -144,17 +144,17 @@ fn open(protocol: Protocol) -> io::Result<Socket> {
 /// # Errors
 /// When the path is in use or cannot be bound.
 pub(crate) fn bind(path: &Path, protocol: Protocol) -> Result<(Socket, Name)> {
-    let (socket, name) = bound(path, protocol)?;
+    let (socket, name) = bound("listen", path, protocol)?;
     if protocol == Protocol::Tcp {
         socket.listen(i32::MAX).map_err(|cause| failed("listen", path, &cause))?;
     }
     Ok((socket, name))
 }
 
-/// A socket bound to this path, not listening yet.
-fn bound(path: &Path, protocol: Protocol) -> Result<(Socket, Name)> {
+/// A socket bound to this path, not listening yet; an error says that `what` failed.
+fn bound(what: &str, path: &Path, protocol: Protocol) -> Result<(Socket, Name)> {
     let failed = |cause: io::Error| {
-        let error = failed("listen", path, &cause).with_status(Status::Failure);
+        let error = failed(what, path, &cause).with_status(Status::Failure);
         if cause.kind() != io::ErrorKind::AddrInUse {
             return error;
         }
@@ -195,32 +195,55 @@ fn take_over(path: &Path, socket: &Socket, address: &SockAddr) -> io::Result<()>
     socket.bind(address)
 }
 
-/// A socket connected to this path. It is bound to `own`, if given, so that a datagram peer can
-/// answer it. `None` when the listener's queue is full (EAGAIN, connect(2)).
+/// A stream socket connected to this path, and bound to `own` if that is given. `None` when the listener's queue is
+/// full (EAGAIN, connect(2)).
 ///
 /// # Errors
 /// When no process listens at the path, or `own` cannot be bound.
-pub(crate) fn connect(
+pub(crate) fn connect_stream(
+    path: &Path,
+    own: Option<&Path>,
+) -> Result<Option<(Socket, Option<Name>)>> {
+    let (socket, name) = unconnected(path, Protocol::Tcp, own)?;
+    match connected(&socket, path) {
+        Ok(()) => Ok(Some((socket, name))),
+        Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(cause) => Err(not_connected(path, &cause)),
+    }
+}
+
+/// A datagram socket connected to this path. It is bound to `own`, if given, so that it can be answered. A peer whose
+/// queue is full makes nobody wait before something is sent to it (unix(7)).
+///
+/// # Errors
+/// When no process has bound the path, or `own` cannot be bound.
+pub(crate) fn connect_datagram(path: &Path, own: Option<&Path>) -> Result<(Socket, Option<Name>)> {
+    let (socket, name) = unconnected(path, Protocol::Udp, own)?;
+    connected(&socket, path).map_err(|cause| not_connected(path, &cause))?;
+    Ok((socket, name))
+}
+
+/// A socket to be connected to `path`, bound to `own` if that is given.
+fn unconnected(
     path: &Path,
     protocol: Protocol,
     own: Option<&Path>,
-) -> Result<Option<(Socket, Option<Name>)>> {
-    let (socket, name) = match own {
-        Some(own) => {
-            let (socket, name) = bound(own, protocol)?;
-            (socket, Some(name))
-        }
-        None => (open(protocol).map_err(|cause| failed("connect", path, &cause))?, None),
+) -> Result<(Socket, Option<Name>)> {
+    let Some(own) = own else {
+        return Ok((open(protocol).map_err(|cause| failed("connect", path, &cause))?, None));
     };
-    match sys::unix_address(path).and_then(|address| socket.connect(&address)) {
-        Ok(()) => Ok(Some((socket, name))),
-        Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        // The listener may be about to start.
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-            Err(failed("connect", path, &cause).passing())
-        }
-        Err(cause) => Err(failed("connect", path, &cause)),
-    }
+    let (socket, name) = bound("bind", own, protocol)?;
+    Ok((socket, Some(name)))
+}
+
+fn connected(socket: &Socket, path: &Path) -> io::Result<()> {
+    socket.connect(&sys::unix_address(path)?)
+}
+
+fn not_connected(path: &Path, cause: &io::Error) -> Error {
+    let error = failed("connect", path, cause);
+    // The listener may be about to start.
+    if cause.kind() == io::ErrorKind::NotFound { error.passing() } else { error }
 }
 
 /// A datagram socket connected to this path that has a name of the system's choice, so that it can be

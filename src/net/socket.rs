@@ -2,6 +2,7 @@
 
 mod ends;
 pub(crate) mod failure;
+pub(crate) mod said;
 
 use std::io;
 use std::net::SocketAddr;
@@ -248,6 +249,7 @@ pub(crate) fn datagram_failed(
         IcmpKind::NetworkUnreachable => (libc::ENETUNREACH, "ICMP network unreachable"),
         IcmpKind::Prohibited => (libc::EHOSTUNREACH, PROHIBITED),
         IcmpKind::TimeExceeded => (libc::EHOSTUNREACH, "ICMP time exceeded"),
+        IcmpKind::ParameterProblem => (libc::EHOSTUNREACH, "ICMP parameter problem"),
         IcmpKind::TooLong if peer.internet().is_some_and(is_df) => {
             return Some(error(&io::Error::from_raw_os_error(libc::EMSGSIZE)));
         }

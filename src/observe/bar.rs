@@ -4,16 +4,13 @@
 //! them. What it draws goes through the journal of standard error like all other text: a terminal
 //! that is stopped (Ctrl-S) does not stop the traffic.
 
-use std::fmt;
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::observe::journal::Journal;
+use crate::observe::paper::{CLEAR_LINE, Paper};
 use crate::observe::tap::{Event, Observer, Summary, Transfer};
-use crate::sys;
 
 /// Time between two redraws.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -23,9 +20,6 @@ const KNOWN: &str = "{percent:>3}% [{wide_bar}] {binary_bytes}/{binary_total_byt
 
 /// Template for when it is not known.
 const UNKNOWN: &str = "{spinner} {msg} {binary_bytes_per_sec} {elapsed}";
-
-/// Returns to the start of the line and clears it (ECMA-48: CR, EL).
-const CLEAR_LINE: &str = "\r\x1b[2K";
 
 /// Draws the counters as a bar.
 #[derive(Debug)]
@@ -119,66 +113,6 @@ impl Observer for Bar {
             self.journal.append(|text| text.extend_from_slice(drawing.as_bytes()));
             self.state = State::Drawn;
         }
-    }
-}
-
-/// A terminal of one line in memory.
-#[derive(Clone, Default)]
-struct Paper(Arc<Mutex<String>>);
-
-impl fmt::Debug for Paper {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Paper")
-    }
-}
-
-impl Paper {
-    fn add(&self, text: &str) -> io::Result<()> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
-        Ok(())
-    }
-
-    fn take(&self) -> String {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl TermLike for Paper {
-    fn width(&self) -> u16 {
-        sys::terminal_width(io::stderr()).unwrap_or(80)
-    }
-
-    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
-        if n == 0 { Ok(()) } else { self.add(&format!("\x1b[{n}A")) }
-    }
-
-    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
-        if n == 0 { Ok(()) } else { self.add(&format!("\x1b[{n}B")) }
-    }
-
-    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
-        if n == 0 { Ok(()) } else { self.add(&format!("\x1b[{n}C")) }
-    }
-
-    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
-        if n == 0 { Ok(()) } else { self.add(&format!("\x1b[{n}D")) }
-    }
-
-    fn write_line(&self, line: &str) -> io::Result<()> {
-        self.add(line)?;
-        self.add("\n")
-    }
-
-    fn write_str(&self, text: &str) -> io::Result<()> {
-        self.add(text)
-    }
-
-    fn clear_line(&self) -> io::Result<()> {
-        self.add(CLEAR_LINE)
-    }
-
-    fn flush(&self) -> io::Result<()> {
-        Ok(())
     }
 }
 

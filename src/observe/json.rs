@@ -51,6 +51,13 @@ impl Json {
         Self { journal, bytes, started, local: None }
     }
 
+    /// The same for a run at a local socket, also when no event tells so before its summary.
+    #[must_use]
+    pub(crate) fn of_local_socket(mut self, is_local: bool) -> Self {
+        self.local = is_local.then_some("unix");
+        self
+    }
+
     fn write(&self, at: Duration, body: Body<'_>) {
         let time = self.started + at;
         let line = EventLine { event: body.name(), time: Time(time), elapsed: seconds(at), body };

@@ -106,7 +106,8 @@ pub(crate) struct Summary {
     pub received_bytes: u64,
     /// Datagrams or reads received.
     pub received_messages: u64,
-    /// Datagrams the kernel dropped because the receive buffer was full (SO_RXQ_OVFL, socket(7)).
+    /// Datagrams the kernel dropped because the receive buffer was full. It is asked for the count (SO_MEMINFO), which
+    /// is the one that SO_RXQ_OVFL (socket(7)) would send along with a later datagram, and is known without one.
     pub kernel_drops: u64,
     /// Datagrams longer than the buffer they were received into.
     pub cut: u64,

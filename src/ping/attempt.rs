@@ -13,7 +13,7 @@ use super::prober::Answer;
 use crate::error::{Error, Result};
 use crate::io::latch::Latch;
 use crate::io::reactor::Reactor;
-use crate::sys::errno;
+use crate::net::socket::said::{self, Said};
 
 /// A probe to one address under way.
 #[derive(Debug)]
@@ -54,21 +54,18 @@ pub(super) fn watch(
     reactor.watch(socket, interest).map_err(|cause| Error::system("poll", &cause))
 }
 
-/// What an error says of the peer; `None` when it says nothing.
-pub(super) fn told_by(cause: &io::Error) -> Option<Answer> {
-    // ICMP messages (icmp(7)), no route, and rules of this machine's firewall.
-    if errno::is_unreachable(cause) {
-        return Some(Answer::Unreachable);
-    }
-    match cause.raw_os_error()? {
-        libc::ECONNREFUSED => Some(Answer::Refused),
-        libc::ETIMEDOUT => Some(Answer::Silent),
-        libc::ENOPROTOOPT
-        | libc::ECONNABORTED
-        | libc::EACCES
-        | libc::EPERM
-        | libc::EPROTO
-        | libc::EOPNOTSUPP => Some(Answer::Unreachable),
-        _ => None,
+/// What an error of a datagram socket says of the peer; `None` when it says nothing.
+pub(super) fn told_by(address: SocketAddr, cause: &io::Error) -> Option<Answer> {
+    answer(said::of_error(address, cause)).filter(|answer| *answer != Answer::Open)
+}
+
+/// The answer that this is; `None` while or where there is none.
+pub(super) fn answer(said: Said) -> Option<Answer> {
+    match said {
+        Said::Open => Some(Answer::Open),
+        Said::Itself | Said::Refused => Some(Answer::Refused),
+        Said::Unreachable => Some(Answer::Unreachable),
+        Said::Silent => Some(Answer::Silent),
+        Said::Waiting | Said::NoRoom | Said::Nothing => None,
     }
 }

@@ -7,20 +7,20 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mio::Interest;
-use socket2::Socket;
+use socket2::{SockAddr, Socket};
 
 use super::attempt::{told_by, watch};
 use super::clock::Departure;
 use super::echo_message::Messages;
 use super::flights::Flights;
 use super::prober::{Answer, Outcome, Prober, Sent, Told};
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::io::latch::Latch;
 use crate::io::reactor::Reactor;
 use crate::net::address::Protocol;
 use crate::net::socket;
+use crate::net::socket::said::{self, Said};
 use crate::sys;
-use crate::sys::errno::is_no_room;
 
 /// Datagrams that are received before the loop looks after its other work; the latch stays readable
 /// for the rest.
@@ -193,6 +193,12 @@ impl End {
         self.open.as_ref().is_some_and(|(_, latch)| latch.readable())
     }
 
+    /// Whether the socket is not connected: the members of a group answer from their own addresses. Each message
+    /// says which probe it answers.
+    fn hears_anybody(&self) -> bool {
+        self.address.ip().is_multicast()
+    }
+
     fn close(self, reactor: &mut Reactor) {
         if let Some((socket, latch)) = self.open {
             reactor.forget(&socket, &latch);
@@ -209,12 +215,17 @@ impl End {
         }
         let Some((socket, _)) = &self.open else { return Ok(Handed::Unsent(Answer::Silent)) };
         let left = Departure::now();
-        match sys::again(|| socket.send(message)) {
+        let to = SockAddr::from(self.address);
+        let sent = sys::again(|| match self.hears_anybody() {
+            false => socket.send(message),
+            true => socket.send_to(message, &to),
+        });
+        match sent {
             Ok(_) => {
                 self.sent.push_back((seq, left));
                 Ok(Handed::Sent)
             }
-            Err(cause) => match told_by(&cause) {
+            Err(cause) => match told_by(self.address, &cause) {
                 Some(answer) if !self.sent.is_empty() => Ok(Handed::Earlier(answer)),
                 _ => self.refused("send", &cause),
             },
@@ -223,13 +234,19 @@ impl End {
 
     fn connect(&self, reactor: &mut Reactor) -> Result<io::Result<(Socket, Rc<Latch>)>> {
         let connected = socket::open_plain(self.address, Protocol::Udp).and_then(|socket| {
-            socket.connect(&self.address.into())?;
+            if !self.hears_anybody() {
+                socket.connect(&self.address.into())?;
+            }
             Ok(socket)
         });
         let socket = match connected {
             Ok(socket) => socket,
             Err(cause) => return Ok(Err(cause)),
         };
+        if socket::is_its_own_peer(&socket, self.address) {
+            // While this one has the port, another gets another.
+            return self.connect(reactor);
+        }
         // Without these, ICMP messages say "port unreachable" only, and arrivals are timed by us.
         let _ = sys::hear_icmp(&socket, self.address);
         let _ = sys::stamp_arrivals(&socket);
@@ -239,16 +256,16 @@ impl End {
 
     /// What it means that a message could not leave.
     fn refused(&self, what: &str, cause: &io::Error) -> Result<Handed> {
+        if let Some(answer) = told_by(self.address, cause) {
+            return Ok(Handed::Unsent(answer));
+        }
         let name = socket::name(&self.address.into(), Protocol::Udp);
         let error = Error::network(what, name, cause);
-        if is_no_room(cause) {
-            let error = socket::failure::explained(error, self.address, 0, cause);
-            return Ok(match error.status {
-                Status::Unreachable => Handed::Unsent(Answer::Unreachable),
-                _ => Handed::NoRoom(error),
-            });
+        let error = socket::failure::explained(error, self.address, 0, cause);
+        match said::of_error(self.address, cause) {
+            Said::NoRoom => Ok(Handed::NoRoom(error)),
+            _ => Err(error),
         }
-        told_by(cause).map(Handed::Unsent).ok_or(error)
     }
 
     /// The next thing that has come.
@@ -273,7 +290,7 @@ impl End {
             Err(cause) => {
                 // Emptied, or it would fill up.
                 while let Ok(Some(_)) = sys::next_icmp(socket) {}
-                match told_by(&cause) {
+                match told_by(self.address, &cause) {
                     Some(answer) => Ok(Heard::Icmp(answer)),
                     None if cause.raw_os_error() == Some(libc::EMSGSIZE) => Ok(Heard::Other),
                     None if cause.kind() == io::ErrorKind::Interrupted => Ok(Heard::Other),

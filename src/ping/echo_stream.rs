@@ -159,9 +159,6 @@ impl StreamEcho {
             match tcp::dial(address)? {
                 Dialed::NoRoom(error) if place == 0 => return Ok(Err(error)),
                 Dialed::NoRoom(_) => {}
-                Dialed::Unreachable => {
-                    best = better(best, Told { address, answer: Answer::Unreachable, took: None });
-                }
                 Dialed::Socket(socket, _, Some((Answer::Open, _))) => {
                     let latch = watch(&socket, Interest::READABLE | Interest::WRITABLE, reactor)?;
                     self.connected(socket, latch, address);

@@ -81,11 +81,26 @@ impl Outages {
 
     /// How many there were, the present one included.
     pub(super) fn count(&self) -> u64 {
-        self.count
+        self.known().count
     }
 
     /// The longest one. The present one lasts until `now`.
     pub(super) fn longest(&self, now: Instant) -> Option<Outage> {
+        self.known().longest_of_known(now)
+    }
+
+    /// The same, with the results that wait for one before them: as long as it is not known it neither begins
+    /// nor ends an outage.
+    fn known(&self) -> Self {
+        let Self { next, present, longest, count, .. } = *self;
+        let mut known = Self { waiting: VecDeque::new(), next, present, longest, count };
+        for (left, success) in self.waiting.iter().flatten() {
+            known.advance(*left, *success);
+        }
+        known
+    }
+
+    fn longest_of_known(&self, now: Instant) -> Option<Outage> {
         let present = self.present.map(|begun| {
             let length = now.saturating_duration_since(begun);
             Outage { begun, length, over: false }
@@ -130,6 +145,19 @@ mod tests {
             // Results that come out of turn tell the same.
             assert_eq!(longest(results, (0..results.len()).rev()), want, "{results}");
         }
+    }
+
+    #[test]
+    fn a_result_that_is_not_known_yet_hides_none_of_those_after_it() {
+        let (start, mut outages) = (Instant::now(), Outages::default());
+        for (number, success) in [(0, Success::Yes), (2, Success::No), (3, Success::No)] {
+            outages.record(number, start + SECOND * number as u32, success);
+        }
+        let begun = |outage: Outage| (outage.begun - start).as_secs();
+        let longest = |outages: &Outages| outages.longest(start + SECOND * 4).map(begun);
+        assert_eq!((longest(&outages), outages.count()), (Some(2), 1));
+        outages.record(1, start + SECOND, Success::No);
+        assert_eq!((longest(&outages), outages.count()), (Some(1), 1));
     }
 
     #[test]

@@ -127,7 +127,7 @@ fn quantiles(trips: &RoundTrips) -> Option<String> {
 pub(super) fn summary_text(counted: &Counted<'_>, start: &Start, now: Instant) -> String {
     let Counted { protocol, address, tally } = counted;
     let mut text = format!("{protocol} {}: ", DisplayAddress(*address));
-    let (sent, answered, lost) = (tally.sent(), tally.answered, tally.lost());
+    let (sent, answered, lost) = (tally.sent, tally.answered, tally.lost());
     // Writing to a string cannot fail.
     let _ = write!(text, "sent {sent}, answered {answered}");
     for (what, count) in [("refused", tally.refused), ("unreachable", tally.unreachable)] {
@@ -135,7 +135,12 @@ pub(super) fn summary_text(counted: &Counted<'_>, start: &Start, now: Instant) -
             let _ = write!(text, ", {what} {count}");
         }
     }
-    let _ = writeln!(text, ", lost {lost} ({})", percent(tally.loss()));
+    let _ = write!(text, ", lost {lost} ({})", percent(tally.loss()));
+    let awaited = tally.awaited();
+    if awaited > 0 {
+        let _ = write!(text, ", still awaited {awaited}");
+    }
+    text.push('\n');
     if let Some(times) = quantiles(&tally.round_trips) {
         let _ = write!(text, "  {times}");
         if let Some(jitter) = tally.round_trips.jitter() {
@@ -187,6 +192,7 @@ struct OneSummary {
     unreachable: u64,
     lost: u64,
     loss: f64,
+    awaited: u64,
     round_trip_us: InMicroseconds,
     refusal_us: InMicroseconds,
     jitter_us: Option<f64>,
@@ -214,12 +220,13 @@ impl OneSummary {
         Self {
             address: Host(Address::Internet(counted.address)),
             port: counted.address.port(),
-            sent: tally.sent(),
+            sent: tally.sent,
             answered: tally.answered,
             refused: tally.refused,
             unreachable: tally.unreachable,
             lost: tally.lost(),
             loss: tally.loss(),
+            awaited: tally.awaited(),
             round_trip_us: tally.round_trips.in_microseconds(),
             refusal_us: tally.refusals.in_microseconds(),
             jitter_us: tally.round_trips.jitter().map(micros),

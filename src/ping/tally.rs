@@ -1,4 +1,7 @@
 //! What the probes of one protocol have found, counted.
+//!
+//! A probe is sent once it has left. Until it is known what became of it, it is awaited and neither answered nor
+//! lost; when the run ends it is not waited for any more, and lost.
 
 use std::time::Instant;
 
@@ -11,13 +14,15 @@ use crate::ping::prober::{Answer, Outcome};
 /// The counts and times of one protocol.
 #[derive(Debug)]
 pub(super) struct Tally {
+    /// Probes that have left.
+    pub sent: u64,
     /// Probes that were `open` or `answered`.
     pub answered: u64,
     /// Probes that were refused.
     pub refused: u64,
     /// Probes that nobody can be reached by.
     pub unreachable: u64,
-    /// Probes without an answer in time.
+    /// Probes without an answer in time, or before the run ended.
     pub silent: u64,
     /// Times of those that were answered.
     pub round_trips: RoundTrips,
@@ -32,6 +37,7 @@ impl Tally {
     /// Nothing found yet.
     pub(super) fn new() -> Self {
         Self {
+            sent: 0,
             answered: 0,
             refused: 0,
             unreachable: 0,
@@ -43,7 +49,13 @@ impl Tally {
         }
     }
 
-    /// Counts one more probe.
+    /// The probe with this number has left.
+    pub(super) fn left(&mut self, seq: u64) {
+        self.sent += 1;
+        self.timeline.sent(seq.saturating_sub(1));
+    }
+
+    /// Counts what became of a probe that has left.
     pub(super) fn record(&mut self, outcome: &Outcome) {
         let Outcome { seq, left, told } = *outcome;
         *match told.answer {
@@ -53,7 +65,6 @@ impl Tally {
             Answer::Silent => &mut self.silent,
         } += 1;
         let number = seq.saturating_sub(1);
-        self.timeline.sent(number);
         match (told.answer, told.took) {
             (Answer::Open | Answer::Answered(_), Some(took)) => {
                 self.round_trips.record(took);
@@ -65,9 +76,20 @@ impl Tally {
         self.outages.record(number, left, told.answer.success());
     }
 
+    /// The run is over: what is still awaited is not answered any more. When it would have been is not known, so
+    /// that it makes no outage.
+    pub(super) fn end(&mut self) {
+        self.silent += self.awaited();
+    }
+
     /// Probes whose end is known.
-    pub(super) fn sent(&self) -> u64 {
+    fn known(&self) -> u64 {
         self.answered + self.refused + self.lost()
+    }
+
+    /// Probes whose end is not known yet.
+    pub(super) fn awaited(&self) -> u64 {
+        self.sent.saturating_sub(self.known())
     }
 
     /// Probes that nothing came back for from the port that was asked.
@@ -75,9 +97,9 @@ impl Tally {
         self.unreachable + self.silent
     }
 
-    /// The share of them, 0 to 1.
+    /// Their share in those whose end is known, 0 to 1.
     pub(super) fn loss(&self) -> f64 {
-        self.lost() as f64 / self.sent().max(1) as f64
+        self.lost() as f64 / self.known().max(1) as f64
     }
 
     /// How many outages there were.
@@ -118,6 +140,7 @@ mod tests {
             let took = Some(Duration::from_millis(1));
             let address = "127.0.0.1:9".parse().unwrap();
             let told = Told { address, answer: *answer, took };
+            tally.left(number as u64 + 1);
             tally.record(&Outcome { seq: number as u64 + 1, left: Instant::now(), told });
         }
         tally
@@ -144,8 +167,22 @@ mod tests {
     fn every_probe_is_counted_once() {
         use Answer::{Open, Refused, Silent, Unreachable};
         let tally = tally(&[Open, Refused, Silent, Unreachable]);
-        assert_eq!((tally.sent(), tally.answered, tally.refused, tally.lost()), (4, 1, 1, 2));
+        assert_eq!((tally.sent, tally.answered, tally.refused, tally.lost()), (4, 1, 1, 2));
         assert!((tally.loss() - 0.5).abs() < 1e-9);
         assert_eq!((tally.round_trips.count(), tally.refusals.count()), (1, 1));
+    }
+
+    #[test]
+    fn what_is_awaited_is_lost_only_at_the_end() {
+        let mut tally = tally(&[Answer::Open, Answer::Silent]);
+        tally.left(3);
+        tally.left(4);
+        assert_eq!((tally.sent, tally.awaited(), tally.lost()), (4, 2, 1));
+        assert!((tally.loss() - 0.5).abs() < 1e-9, "of those whose end is known");
+        let outages = tally.outages();
+        tally.end();
+        assert_eq!((tally.sent, tally.awaited(), tally.lost()), (4, 0, 3));
+        assert!((tally.loss() - 0.75).abs() < 1e-9);
+        assert_eq!(tally.outages(), outages);
     }
 }

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 use socket2::{SockAddr, Socket};
 
-use super::attempt::{Attempt, Begun, Step, told_by, watch};
+use super::attempt::{self, Attempt, Begun, Step, watch};
 use super::clock::Departure;
 use super::prober::Answer;
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::io::reactor::Reactor;
 use crate::net::address::Protocol;
 use crate::net::socket;
+use crate::net::socket::said::{self, Said};
 use crate::sys;
 use crate::sys::errno::is_no_room;
 
@@ -24,8 +25,6 @@ use crate::sys::errno::is_no_room;
 pub(super) enum Dialed {
     /// It was sent, and may be answered already.
     Socket(Socket, Departure, Option<(Answer, Option<Duration>)>),
-    /// It could not be sent for want of an address to send it from.
-    Unreachable,
     /// It could not be sent for want of descriptors, memory or source ports.
     NoRoom(Error),
 }
@@ -42,22 +41,17 @@ pub(super) fn dial(address: SocketAddr) -> Result<Dialed> {
     let _ = sys::forget_once_closed(&socket);
     let to = SockAddr::from(address);
     let left = Departure::now();
-    let mut result = socket.connect(&to);
-    if result.as_ref().is_err_and(is_under_way) {
-        result = socket.connect(&to);
+    let mut result = connect(&socket, &to);
+    if result.as_ref().is_err_and(|cause| said::of_error(address, cause) == Said::Waiting) {
+        result = connect(&socket, &to);
     }
     let read = Instant::now();
     if let Err(cause) = &result
-        && is_no_room(cause)
+        && said::of_error(address, cause) == Said::NoRoom
     {
-        // IPv6 says so, too, when no address of this machine can be sent from.
-        let error = failed(cause);
-        return Ok(match error.status {
-            Status::Unreachable => Dialed::Unreachable,
-            _ => Dialed::NoRoom(error),
-        });
+        return Ok(Dialed::NoRoom(failed(cause)));
     }
-    let answer = judge(&socket, address, result)?;
+    let answer = judge(&socket, address, &result)?;
     let answer = answer.map(|answer| (answer, is_timed(answer).then(|| left.took(read, None))));
     Ok(Dialed::Socket(socket, left, answer))
 }
@@ -65,7 +59,6 @@ pub(super) fn dial(address: SocketAddr) -> Result<Dialed> {
 /// Sends a SYN.
 pub(super) fn begin(address: SocketAddr, reactor: &mut Reactor) -> Result<Begun> {
     Ok(match dial(address)? {
-        Dialed::Unreachable => Begun::Told(Answer::Unreachable, None),
         Dialed::NoRoom(error) => Begun::NoRoom(error),
         // Dropping the socket closes the connection, which was all that was wanted.
         Dialed::Socket(_, _, Some((answer, took))) => Begun::Told(answer, took),
@@ -79,16 +72,16 @@ pub(super) fn begin(address: SocketAddr, reactor: &mut Reactor) -> Result<Begun>
 /// Looks whether the SYN was answered.
 pub(super) fn check(attempt: &Attempt) -> Result<Step> {
     let Attempt { socket, address, left, .. } = attempt;
-    let result = socket.connect(&(*address).into());
+    let result = connect(socket, &(*address).into());
     let read = Instant::now();
-    Ok(match judge(socket, *address, result)? {
+    Ok(match judge(socket, *address, &result)? {
         None => Step::Waiting,
         Some(answer) => Step::Told(answer, is_timed(answer).then(|| left.took(read, None))),
     })
 }
 
-fn is_under_way(cause: &io::Error) -> bool {
-    matches!(cause.raw_os_error(), Some(libc::EINPROGRESS | libc::EALREADY))
+fn connect(socket: &Socket, to: &SockAddr) -> io::Result<()> {
+    sys::again(|| socket.connect(to))
 }
 
 /// Whether the answer came from the peer, which takes the time of a round trip.
@@ -97,21 +90,12 @@ fn is_timed(answer: Answer) -> bool {
 }
 
 /// What the result of connect(2) says; `None` while there is no answer.
-fn judge(socket: &Socket, address: SocketAddr, result: io::Result<()>) -> Result<Option<Answer>> {
-    let Err(cause) = result else { return Ok(Some(connected(socket, address))) };
-    match cause.raw_os_error() {
-        _ if is_under_way(&cause) => Ok(None),
-        Some(libc::EISCONN) => Ok(Some(connected(socket, address))),
-        // The handshake was completed before the connection was broken: somebody listens.
-        Some(libc::ECONNRESET | libc::EPIPE) => Ok(Some(Answer::Open)),
-        _ => match told_by(&cause) {
-            Some(answer) => Ok(Some(answer)),
-            None => Err(socket::failure::answered(address, &cause)),
-        },
+fn judge(socket: &Socket, address: SocketAddr, result: &io::Result<()>) -> Result<Option<Answer>> {
+    let said = said::of_connecting(socket, address, result);
+    match (said, result) {
+        (Said::NoRoom | Said::Nothing, Err(cause)) => {
+            Err(socket::failure::answered(address, cause))
+        }
+        (said, _) => Ok(attempt::answer(said)),
     }
-}
-
-/// What a connection proves: one to itself proves that nobody listens.
-fn connected(socket: &Socket, address: SocketAddr) -> Answer {
-    if socket::is_its_own_peer(socket, address) { Answer::Refused } else { Answer::Open }
 }

@@ -10,13 +10,13 @@ use socket2::{SockAddr, Socket};
 use super::attempt::{Attempt, Begun, Step, told_by, watch};
 use super::clock::Departure;
 use super::prober::Answer;
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::io::reactor::Reactor;
-use crate::net::address::Protocol;
+use crate::net::address::{Protocol, canonical, destination};
 use crate::net::services::{self, AnswersFrom};
 use crate::net::socket;
+use crate::net::socket::said::{self, Said};
 use crate::sys;
-use crate::sys::errno::is_no_room;
 
 /// Datagrams of others that are passed over before the loop looks after its other work.
 const MOST_PASSED_OVER: usize = 1024;
@@ -49,7 +49,9 @@ impl Hearing {
     fn accepts(self, asked: SocketAddr, from: Option<SocketAddr>) -> bool {
         match self {
             Self::Peer | Self::Anybody => true,
-            Self::AnyPort => from.is_some_and(|from| from.ip() == asked.ip()),
+            Self::AnyPort => {
+                from.is_some_and(|from| canonical(from).ip() == destination(asked.ip()))
+            }
         }
     }
 }
@@ -64,6 +66,10 @@ pub(super) fn begin(address: SocketAddr, payload: &[u8], reactor: &mut Reactor) 
     let is_connected = Hearing::of(address) == Hearing::Peer;
     if is_connected && let Err(cause) = socket.connect(&to) {
         return refused(address, "connect", &cause);
+    }
+    if is_connected && socket::is_its_own_peer(&socket, address) {
+        // While this one has the port, another gets another.
+        return begin(address, payload, reactor);
     }
     // Without these, ICMP messages say "port unreachable" only, and arrivals are timed by us.
     let _ = sys::hear_icmp(&socket, address);
@@ -82,17 +88,14 @@ pub(super) fn begin(address: SocketAddr, payload: &[u8], reactor: &mut Reactor) 
 
 /// What it means that a probe could not leave.
 fn refused(address: SocketAddr, what: &str, cause: &io::Error) -> Result<Begun> {
-    let error = Error::network(what, socket::name(&address.into(), Protocol::Udp), cause);
-    if is_no_room(cause) {
-        let error = socket::failure::explained(error, address, 0, cause);
-        return Ok(match error.status {
-            Status::Unreachable => Begun::Told(Answer::Unreachable, None),
-            _ => Begun::NoRoom(error),
-        });
+    if let Some(answer) = told_by(address, cause) {
+        return Ok(Begun::Told(answer, None));
     }
-    match told_by(cause) {
-        Some(answer) => Ok(Begun::Told(answer, None)),
-        None => Err(socket::failure::explained(error, address, 0, cause)),
+    let error = Error::network(what, socket::name(&address.into(), Protocol::Udp), cause);
+    let error = socket::failure::explained(error, address, 0, cause);
+    match said::of_error(address, cause) {
+        Said::NoRoom => Ok(Begun::NoRoom(error)),
+        _ => Err(error),
     }
 }
 
@@ -120,7 +123,7 @@ fn step(socket: &Socket, address: SocketAddr, left: Departure) -> Result<Option<
         // The datagram was too long for the path: the system cuts the next ones.
         Err(cause) if cause.raw_os_error() == Some(libc::EMSGSIZE) => Ok(None),
         Err(cause) if cause.kind() == io::ErrorKind::Interrupted => Ok(None),
-        Err(cause) => match told_by(&cause) {
+        Err(cause) => match told_by(address, &cause) {
             Some(answer) => {
                 let took = (answer == Answer::Refused).then(|| left.took(read, None));
                 Ok(Some(Step::Told(answer, took)))
@@ -130,5 +133,24 @@ fn step(socket: &Socket, address: SocketAddr, left: Departure) -> Result<Option<
                 Err(Error::network("receive", name, &cause))
             }
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_comes_from_where_the_kernel_has_sent_the_probe() {
+        let accepts = |asked: &str, from: &str| {
+            let [asked, from] = [asked, from].map(|text| text.parse().unwrap());
+            Hearing::of(asked).accepts(asked, Some(from))
+        };
+        // A server of TFTP answers from another port.
+        assert!(accepts("192.0.2.1:69", "192.0.2.1:5000"));
+        assert!(!accepts("192.0.2.1:69", "192.0.2.2:5000"));
+        assert!(accepts("0.0.0.0:69", "127.0.0.1:5000"));
+        assert!(accepts("[::]:69", "[::1]:5000"));
+        assert!(accepts("[::ffff:192.0.2.1]:69", "[::ffff:192.0.2.1]:5000"));
     }
 }

@@ -19,6 +19,15 @@ use crate::observe::journal::{Journal, Text};
 /// Bytes of text that may wait before no more data is moved.
 const MOST_WAITING: usize = 256 * 1024;
 
+/// Whether standard output still has a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OutputReader {
+    /// It has, as far as is known.
+    There,
+    /// The reading end of the pipe was closed.
+    Gone,
+}
+
 /// A journal and the device it goes to.
 #[derive(Debug)]
 pub(crate) struct Console {

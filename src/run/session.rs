@@ -20,6 +20,15 @@ use crate::sys;
 /// How often the kernel's counts of dropped datagrams are read, unless an observer has a period.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Who tells of the run so far when SIGUSR1 asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reports {
+    /// The session, by a summary of what has passed its tap.
+    Summed,
+    /// The caller, who knows more; whether somebody has asked since it looked.
+    Left { asked: bool },
+}
+
 /// The shared parts of one run.
 pub(crate) struct Session {
     /// The event loop.
@@ -37,6 +46,8 @@ pub(crate) struct Session {
     pub names: Vec<Name>,
     /// Set when a child has ended; whoever looks for ended children clears it.
     pub child_ended: bool,
+    /// Who tells of the run so far when SIGUSR1 asks.
+    reports: Reports,
     /// The datagram sockets whose dropped datagrams the summary counts.
     drops_of: Vec<Rc<Socket>>,
     /// Datagrams dropped at sockets that were closed.
@@ -72,6 +83,7 @@ impl Session {
             protocol,
             names: Vec::new(),
             child_ended: false,
+            reports: Reports::Summed,
             drops_of: Vec::new(),
             drops_before: 0,
             files: Vec::new(),
@@ -84,6 +96,21 @@ impl Session {
     pub(crate) fn observe(&mut self, observer: Box<dyn Observer>) {
         self.period = [self.period, observer.period()].into_iter().flatten().min();
         self.tap.add(observer);
+    }
+
+    /// From now on the caller tells of the run so far, whenever it [is asked](Self::is_asked).
+    pub(crate) fn leave_reports(&mut self) {
+        if self.reports == Reports::Summed {
+            self.reports = Reports::Left { asked: false };
+        }
+    }
+
+    /// Whether SIGUSR1 has come since the last look, and the caller is to answer it.
+    pub(crate) fn is_asked(&mut self) -> bool {
+        match &mut self.reports {
+            Reports::Summed => false,
+            Reports::Left { asked } => std::mem::take(asked),
+        }
     }
 
     /// Adds a file to write to. If the file fails, the run fails.
@@ -223,7 +250,10 @@ impl Session {
         while let Some(signal) = self.reactor.signal() {
             match signal {
                 Signal::Stop(number) => return Err(Error::stopped(number)),
-                Signal::Report => self.summary(None),
+                Signal::Report => match &mut self.reports {
+                    Reports::Summed => self.summary(None),
+                    Reports::Left { asked } => *asked = true,
+                },
                 Signal::Child => self.child_ended = true,
             }
         }

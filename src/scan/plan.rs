@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::net::address::Protocol;
+use crate::net::address::{Protocol, destination};
 use crate::net::services;
 use crate::net::socket;
 
@@ -15,6 +15,18 @@ pub(crate) struct Target {
     pub address: SocketAddr,
     /// Where this machine's probes come from.
     pub local: IpAddr,
+    /// Where answers come from: nothing but the address for a unicast one, except that nobody answers
+    /// from the unspecified address, which stands for this machine (ip(7)).
+    heard: Hearing,
+}
+
+/// Whose answers are a target's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hearing {
+    /// Those of this address.
+    Host(IpAddr),
+    /// Everybody's: a group was asked, whose members answer from their own addresses.
+    Anybody,
 }
 
 impl Target {
@@ -31,7 +43,29 @@ impl Target {
             .and_then(|local| local.internet())
             .unwrap_or(address)
             .ip();
-        Ok(Self { address, local })
+        let heard = match destination(address.ip()) {
+            ip if ip.is_multicast() => Hearing::Anybody,
+            ip => Hearing::Host(ip),
+        };
+        Ok(Self { address, local, heard })
+    }
+
+    /// Whether what comes from this address answers a probe.
+    pub(super) fn hears(&self, from: IpAddr) -> bool {
+        match self.heard {
+            Hearing::Host(ip) => from.to_canonical() == ip,
+            Hearing::Anybody => true,
+        }
+    }
+
+    /// Whether a datagram to this address, as an ICMP message quotes it, was a probe.
+    pub(super) fn is_asked_at(&self, quoted: IpAddr) -> bool {
+        quoted.to_canonical() == destination(self.address.ip())
+    }
+
+    /// Whether probes go to the very address that they come from.
+    pub(super) fn is_own(&self) -> bool {
+        self.is_asked_at(self.local)
     }
 
     pub(super) fn at(&self, port: u16) -> SocketAddr {

@@ -1,15 +1,14 @@
 //! The progress bar of a long scan, on a terminal.
 //!
-//! The bar is drawn into memory and written through the console like every other line, so that a
-//! terminal that is stopped (Ctrl-S) does not stop the scan.
+//! It is drawn on paper and written through the console like every other line, so that a terminal that is stopped
+//! (Ctrl-S) does not stop the scan.
 
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::observe::journal::Journal;
+use crate::observe::paper::{CLEAR_LINE, Paper};
 use crate::scan::report::PortTally;
 
 /// The bar appears when the scan has taken this long.
@@ -28,7 +27,7 @@ pub(crate) struct ScanBar(Option<DrawnBar>);
 #[derive(Debug)]
 struct DrawnBar {
     bar: ProgressBar,
-    screen: Screen,
+    paper: Paper,
     next: Instant,
     is_shown: bool,
 }
@@ -40,16 +39,16 @@ impl ScanBar {
         Self(None)
     }
 
-    /// A bar for this number of ports on a terminal of `width` columns.
+    /// A bar for this number of ports.
     #[must_use]
-    pub(crate) fn new(ports: usize, width: u16) -> Self {
-        let screen = Screen { width, text: Arc::default() };
-        let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
+    pub(crate) fn new(ports: usize) -> Self {
+        let paper = Paper::default();
+        let target = ProgressDrawTarget::term_like(Box::new(paper.clone()));
         let bar = ProgressBar::with_draw_target(Some(ports as u64), target);
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
             bar.set_style(style.progress_chars("=> "));
         }
-        Self(Some(DrawnBar { bar, screen, next: Instant::now() + PATIENCE, is_shown: false }))
+        Self(Some(DrawnBar { bar, paper, next: Instant::now() + PATIENCE, is_shown: false }))
     }
 
     /// When the bar is to be redrawn.
@@ -60,7 +59,7 @@ impl ScanBar {
 
     /// Draws the bar if that is due.
     pub(crate) fn update(&mut self, now: Instant, tally: &PortTally, journal: &Journal) {
-        let Some(DrawnBar { bar, screen, next, is_shown }) = &mut self.0 else {
+        let Some(DrawnBar { bar, paper, next, is_shown }) = &mut self.0 else {
             return;
         };
         if now < *next {
@@ -71,7 +70,8 @@ impl ScanBar {
         bar.set_message(tally.open.to_string());
         bar.set_position(tally.known() as u64);
         bar.tick();
-        screen.move_to(journal);
+        let drawing = paper.take();
+        journal.append(|text| text.extend_from_slice(drawing.as_bytes()));
     }
 
     /// Removes the bar, so that a line can be printed; the next update draws it again. Returns
@@ -81,7 +81,7 @@ impl ScanBar {
             return false;
         };
         bar.is_shown = false;
-        journal.append(|text| text.extend_from_slice(CLEAR_LINE));
+        journal.append(|text| text.extend_from_slice(CLEAR_LINE.as_bytes()));
         true
     }
 
@@ -95,77 +95,6 @@ impl ScanBar {
     }
 }
 
-/// Returns to the start of the line and clears it (ECMA-48: CR, EL).
-const CLEAR_LINE: &[u8] = b"\r\x1b[2K";
-
-/// A terminal in memory.
-#[derive(Debug, Clone)]
-struct Screen {
-    width: u16,
-    // indicatif requires `Send`, although there is only one thread.
-    text: Arc<Mutex<Vec<u8>>>,
-}
-
-impl Screen {
-    fn add(&self, bytes: &[u8]) {
-        self.text.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-    }
-
-    fn move_to(&self, journal: &Journal) {
-        let mut drawn = self.text.lock().unwrap_or_else(PoisonError::into_inner);
-        journal.append(|text| text.append(&mut drawn));
-    }
-
-    fn move_cursor(&self, n: usize, direction: char) -> io::Result<()> {
-        if n > 0 {
-            self.add(format!("\x1b[{n}{direction}").as_bytes());
-        }
-        Ok(())
-    }
-}
-
-impl TermLike for Screen {
-    fn width(&self) -> u16 {
-        self.width
-    }
-
-    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
-        self.move_cursor(n, 'A')
-    }
-
-    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
-        self.move_cursor(n, 'B')
-    }
-
-    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
-        self.move_cursor(n, 'C')
-    }
-
-    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
-        self.move_cursor(n, 'D')
-    }
-
-    fn write_line(&self, line: &str) -> io::Result<()> {
-        self.add(line.as_bytes());
-        self.add(b"\r\n");
-        Ok(())
-    }
-
-    fn write_str(&self, text: &str) -> io::Result<()> {
-        self.add(text.as_bytes());
-        Ok(())
-    }
-
-    fn clear_line(&self) -> io::Result<()> {
-        self.add(CLEAR_LINE);
-        Ok(())
-    }
-
-    fn flush(&self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_bar_comes_late_and_goes_without_a_trace() {
-        let mut progress = ScanBar::new(100, 80);
+        let mut progress = ScanBar::new(100);
         let journal = Journal::default();
         let mut tally = PortTally::new(Protocol::Tcp, 100);
         tally.open = 3;
@@ -191,7 +120,7 @@ mod tests {
         assert!(drawn.contains("50/100 ports, 3 open"), "{drawn:?}");
         assert!(!drawn.contains('\n'), "{drawn:?}");
         progress.end(&journal);
-        assert_eq!(text().as_bytes(), CLEAR_LINE);
+        assert_eq!(text(), CLEAR_LINE);
         progress.end(&journal);
         assert_eq!(text(), "");
     }

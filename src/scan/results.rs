@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::io::reactor::Reactor;
 use crate::net::address::service_name;
 use crate::observe::journal::Journal;
-use crate::run::console::Console;
+use crate::run::console::{Console, OutputReader};
 use crate::scan::plan::Order;
 use crate::scan::report::{Found, Host, LineFormat, PortState, PortTally, write_line};
 
@@ -29,15 +29,6 @@ pub(crate) enum Names {
     Shown,
     /// Numbers only (`-n`).
     Omitted,
-}
-
-/// Whether standard output still has a reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OutputReader {
-    /// It has, as far as is known.
-    There,
-    /// The reading end of the pipe was closed.
-    Gone,
 }
 
 /// What is shown, and how.

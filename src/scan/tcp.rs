@@ -20,9 +20,9 @@ use crate::io::latch::Latch;
 use crate::io::reactor::Reactor;
 use crate::net::address::Protocol;
 use crate::net::socket;
+use crate::net::socket::said::{self, Said};
 use crate::scan::report::{Found, PortState};
-use crate::sys::errno;
-use crate::sys::errno::is_no_room;
+use crate::sys::{self, errno::is_no_room};
 
 /// The connections in progress.
 pub(super) struct TcpProber {
@@ -48,7 +48,8 @@ struct Pending {
 /// The outcome of a connect(2).
 enum ConnectOutcome {
     Waiting,
-    Connected,
+    /// The socket has been connected, and is of no more use.
+    Connected(PortState),
     Answered(PortState),
     NoRoom(io::Error),
     Impossible(io::Error),
@@ -82,7 +83,7 @@ impl TcpProber {
             return Ok(());
         };
         let address = self.targets[pending.job.target].at(pending.job.port);
-        let verdict = judge(pending.socket.connect(&address.into()));
+        let verdict = connect(&pending.socket, address, &address.into());
         if matches!(verdict, ConnectOutcome::Waiting) {
             return Ok(());
         }
@@ -92,7 +93,7 @@ impl TcpProber {
         reactor.forget(&socket, &latch);
         let state = match verdict {
             ConnectOutcome::Waiting => return Ok(()),
-            ConnectOutcome::Connected => connected(&socket, address),
+            ConnectOutcome::Connected(state) => state,
             ConnectOutcome::Answered(state) => {
                 self.keep(job, socket, state);
                 state
@@ -130,14 +131,14 @@ impl Prober for TcpProber {
         };
         let to = SockAddr::from(address);
         let started = Instant::now();
-        let mut verdict = judge(socket.connect(&to));
+        let mut verdict = connect(&socket, address, &to);
         if matches!(verdict, ConnectOutcome::Waiting) {
-            verdict = judge(socket.connect(&to));
+            verdict = connect(&socket, address, &to);
         }
         match verdict {
             ConnectOutcome::Waiting => {}
-            ConnectOutcome::Connected => {
-                answers.push(answer(job, connected(&socket, address), started));
+            ConnectOutcome::Connected(state) => {
+                answers.push(answer(job, state, started));
                 return Ok(Asked::Yes);
             }
             ConnectOutcome::Answered(state) => {
@@ -215,28 +216,19 @@ fn answer(job: Job, state: PortState, started: Instant) -> Answer {
     Answer { job, found: Found { state, time } }
 }
 
-/// The state that a connection proves: one to itself proves that nobody listens.
-fn connected(socket: &Socket, target: SocketAddr) -> PortState {
-    if socket::is_its_own_peer(socket, target) { PortState::Closed } else { PortState::Open }
-}
-
-fn judge(result: io::Result<()>) -> ConnectOutcome {
-    let Err(cause) = result else {
-        return ConnectOutcome::Connected;
-    };
-    match cause.raw_os_error() {
-        Some(libc::EINPROGRESS | libc::EALREADY) => ConnectOutcome::Waiting,
-        Some(libc::EISCONN) => ConnectOutcome::Connected,
-        Some(libc::ECONNREFUSED) => ConnectOutcome::Answered(PortState::Closed),
-        // The handshake was completed before the connection was broken: somebody listens.
-        Some(libc::ECONNRESET | libc::EPIPE) => ConnectOutcome::Answered(PortState::Open),
-        _ if errno::is_unreachable(&cause) => ConnectOutcome::Answered(PortState::Silent),
-        // ICMP messages (icmp(7)) and rules of this machine's firewall (connect(2)).
-        Some(
-            libc::ETIMEDOUT | libc::ENOPROTOOPT | libc::ECONNABORTED | libc::EACCES | libc::EPERM,
-        ) => ConnectOutcome::Answered(PortState::Silent),
-        _ if is_no_room(&cause) => ConnectOutcome::NoRoom(cause),
-        _ => ConnectOutcome::Impossible(cause),
+/// Calls connect(2), for the first time or to learn what has become of the connection.
+fn connect(socket: &Socket, address: SocketAddr, to: &SockAddr) -> ConnectOutcome {
+    let result = sys::again(|| socket.connect(to));
+    let said = said::of_connecting(socket, address, &result);
+    let cause = || result.err().unwrap_or_else(|| io::ErrorKind::Other.into());
+    match said {
+        Said::Waiting => ConnectOutcome::Waiting,
+        Said::Open => ConnectOutcome::Connected(PortState::Open),
+        Said::Itself => ConnectOutcome::Connected(PortState::Closed),
+        Said::Refused => ConnectOutcome::Answered(PortState::Closed),
+        Said::Unreachable | Said::Silent => ConnectOutcome::Answered(PortState::Silent),
+        Said::NoRoom => ConnectOutcome::NoRoom(cause()),
+        Said::Nothing => ConnectOutcome::Impossible(cause()),
     }
 }
 

@@ -22,8 +22,9 @@ use crate::io::reactor::Reactor;
 use crate::net::address::Protocol;
 use crate::net::services::{self, TFTP};
 use crate::net::socket;
+use crate::net::socket::said::{self, Said};
 use crate::scan::report::{Found, PortState};
-use crate::sys::{self, Icmp, IcmpKind, errno};
+use crate::sys::{self, Icmp, IcmpKind};
 
 /// Datagrams sent to a port that does not answer: each of them, and each reply, may be lost.
 const SENDS: u32 = 3;
@@ -104,13 +105,14 @@ impl UdpProber {
         let state = match icmp.kind {
             IcmpKind::PortUnreachable => PortState::Closed,
             // A router has given up, so no answer will come.
-            IcmpKind::HostUnreachable | IcmpKind::NetworkUnreachable | IcmpKind::Prohibited => {
-                PortState::Silent
-            }
+            IcmpKind::HostUnreachable
+            | IcmpKind::NetworkUnreachable
+            | IcmpKind::Prohibited
+            | IcmpKind::ParameterProblem => PortState::Silent,
             // A repeated probe may get through.
             IcmpKind::TimeExceeded | IcmpKind::TooLong => return,
         };
-        if icmp.about.ip() == self.ends[target].target.address.ip() {
+        if self.ends[target].target.is_asked_at(icmp.about.ip()) {
             self.answer((target, icmp.about.port()), state, answers);
         }
     }
@@ -141,7 +143,7 @@ impl UdpProber {
         for _ in 0..MOST_AT_ONCE {
             self.hear_all(target, answers)?;
             match self.ends[target].next_reply()? {
-                Heard::From(peer, head) if peer.ip() == self.ends[target].target.address.ip() => {
+                Heard::From(peer, head) if self.ends[target].target.hears(peer.ip()) => {
                     self.answer(self.asked(target, peer.port(), head), PortState::Open, answers);
                 }
                 Heard::From(..) | Heard::Icmp => {}
@@ -175,20 +177,13 @@ impl UdpProber {
             let Err(cause) = end.socket.send_to(self.payload.to(port), &to.into()) else {
                 return Ok(Sent::Yes);
             };
-            match cause.raw_os_error() {
+            match said::of_error(to, &cause) {
                 _ if self.hear_all(target, answers)? => {}
-                Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => return Ok(Sent::NoRoom),
-                Some(libc::EINTR) => {}
-                // The network is down, or this machine's firewall rejects the datagram: it counts
+                Said::NoRoom => return Ok(Sent::NoRoom),
+                // The network is down, or a route or the firewall of this machine rejects the datagram: it counts
                 // as lost.
-                Some(
-                    libc::EPERM
-                    | libc::ECONNREFUSED
-                    | libc::EHOSTUNREACH
-                    | libc::ENETUNREACH
-                    | libc::EHOSTDOWN
-                    | libc::ENETDOWN,
-                ) => return Ok(Sent::Yes),
+                Said::Refused | Said::Unreachable | Said::Silent => return Ok(Sent::Yes),
+                _ if cause.kind() == io::ErrorKind::Interrupted => {}
                 _ => return Err(failed("send", to, &cause)),
             }
         }
@@ -201,7 +196,7 @@ impl Prober for UdpProber {
         let started = Instant::now();
         self.flights.insert(key, Flight { job, started });
         let ProbeSocket { target, own_port, .. } = &self.ends[job.target];
-        if job.port == *own_port && target.local == target.address.ip() {
+        if job.port == *own_port && target.is_own() {
             // The port belongs to this socket, so no service has it; the probe would come back as a
             // reply.
             self.answer(key, PortState::Closed, answers);
@@ -313,19 +308,12 @@ impl ProbeSocket {
         let mut head = Head::default();
         match sys::receive_stamped(&self.socket, &mut head) {
             Ok(received) => Ok(received.from.map_or(Heard::Icmp, |peer| Heard::From(peer, head))),
-            Err(cause) => match cause.raw_os_error() {
-                Some(libc::EAGAIN) => Ok(Heard::None),
-                _ if errno::is_unreachable(&cause) => Ok(Heard::Icmp),
+            Err(cause) => match (cause.raw_os_error(), said::of_error(self.target.address, &cause))
+            {
+                (Some(libc::EAGAIN), _) => Ok(Heard::None),
                 // An ICMP message is in the error queue if it is about a probe.
-                Some(
-                    libc::EINTR
-                    | libc::ECONNREFUSED
-                    | libc::ENOPROTOOPT
-                    | libc::EOPNOTSUPP
-                    | libc::EMSGSIZE
-                    | libc::EPROTO
-                    | libc::EACCES,
-                ) => Ok(Heard::Icmp),
+                (Some(libc::EINTR | libc::EMSGSIZE), _)
+                | (_, Said::Refused | Said::Unreachable | Said::Silent) => Ok(Heard::Icmp),
                 _ => Err(self.failed(&cause)),
             },
         }

@@ -4,6 +4,9 @@
 //! tried when all before it have failed or 250 ms after the last one. Addresses that a name server
 //! returns late are added to those that wait.
 
+mod datagrams;
+mod failures;
+
 use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
@@ -21,10 +24,12 @@ use crate::net::socket;
 use crate::run::limits::Limit;
 use crate::run::session::Session;
 use crate::setup::resolve::Addresses;
-use crate::setup::source::any_address;
 use crate::sys;
 
 pub(crate) use crate::setup::source::{From, Hears};
+pub(crate) use datagrams::connect_datagram;
+
+use failures::Failures;
 
 /// "Connection Attempt Delay" (RFC 8305, section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -287,98 +292,6 @@ fn check(attempt: &Attempt) -> Option<Result<()>> {
         return Some(Err(failed(attempt.peer, &cause)));
     }
     Some(Ok(()))
-}
-
-/// A datagram socket for the first address that this machine has a route to: connected to it, unless
-/// [others are to be heard](Hears).
-///
-/// # Errors
-/// When there is none: the most telling error.
-pub(crate) fn connect_datagram(
-    addresses: &[SocketAddr],
-    from: &From,
-    session: &mut Session,
-) -> Result<(Socket, SocketAddr)> {
-    let mut failures = Failures::default();
-    for &peer in addresses {
-        let is_group = peer.ip().is_multicast()
-            || from.options.broadcast && socket::failure::needs_broadcast(peer);
-        let result = match from.hears {
-            Hears::Peer if !is_group => connected(peer, from),
-            Hears::Peer | Hears::Anybody => unconnected(peer, from),
-        };
-        match result {
-            Ok(socket) => return Ok((socket, peer)),
-            Err(error) => {
-                if addresses.len() > 1 {
-                    session.tell_tried(&error);
-                }
-                failures.add(error);
-            }
-        }
-    }
-    Err(failures.most_telling())
-}
-
-/// A datagram socket that is connected to this address.
-fn connected(peer: SocketAddr, from: &From) -> Result<Socket> {
-    let socket = socket::open("connect", peer, Protocol::Udp, &from.options)?;
-    from.options.join(&socket)?;
-    from.bind(&socket, peer, Protocol::Udp)?;
-    socket.connect(&peer.into()).map_err(|cause| {
-        socket::failure::refused_here(&socket, peer, Protocol::Udp, from.port, &cause)
-    })?;
-    // If this fails, the kernel reports "port unreachable" only.
-    let _ = sys::hear_icmp(&socket, peer);
-    Ok(socket)
-}
-
-/// A datagram socket that anybody can send to, if there is a route to this address.
-fn unconnected(peer: SocketAddr, from: &From) -> Result<Socket> {
-    // The route is looked up by another socket: what is connected once hears nobody else.
-    let other_port = From { port: 0, ..from.clone() };
-    drop(connected(peer, &other_port)?);
-    let socket = socket::open("connect", peer, Protocol::Udp, &from.options)?;
-    from.options.join(&socket)?;
-    from.bind(&socket, peer, Protocol::Udp)?;
-    if socket::local_port(&socket) == 0 {
-        // Its port is to be known before the first datagram.
-        let own = any_address(peer);
-        socket
-            .bind(&own.into())
-            .map_err(|cause| socket::failure::binding("bind", own, Protocol::Udp, &cause))?;
-    }
-    // If this fails, nothing is reported.
-    let _ = sys::hear_icmp(&socket, peer);
-    Ok(socket)
-}
-
-/// Why each address failed.
-#[derive(Default)]
-struct Failures(Vec<Error>);
-
-impl Failures {
-    fn add(&mut self, error: Error) {
-        self.0.push(error);
-    }
-
-    /// The error to report: a refusal tells more than a timeout, and a timeout more than a missing
-    /// route.
-    fn most_telling(&mut self) -> Error {
-        let tried = self.0.len();
-        let telling = self.0.drain(..).min_by_key(|error| match error.status {
-            Status::Refused => 0,
-            Status::TimedOut => 1,
-            Status::Broken => 2,
-            Status::Failure => 3,
-            _ => 4,
-        });
-        match telling {
-            Some(error) if tried > 1 => error.hint(format!("{tried} addresses tried")),
-            Some(error) => error,
-            None => Error::usage("address", "nothing to connect to"),
-        }
-    }
 }
 
 #[cfg(test)]

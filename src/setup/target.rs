@@ -9,7 +9,7 @@ use mio::Interest;
 use socket2::Socket;
 
 use crate::error::{Error, Result};
-use crate::net::address::{Address, Protocol};
+use crate::net::address::Address;
 use crate::net::local;
 use crate::net::options::Options;
 use crate::run::limits::Limit;
@@ -180,7 +180,7 @@ impl ReachingLocal {
 
     /// The connection; `None` while the queue is full.
     fn connect(&self, session: &mut Session) -> Result<Option<Connected>> {
-        let connected = local::connect(&self.path, Protocol::Tcp, self.own.as_deref())?;
+        let connected = local::connect_stream(&self.path, self.own.as_deref())?;
         let Some((socket, name)) = connected else { return Ok(None) };
         session.names.extend(name);
         self.options.apply_local(&socket)?;

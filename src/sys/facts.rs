@@ -120,6 +120,8 @@ pub(crate) enum IcmpKind {
     Prohibited,
     /// Its time to live (hop limit) was used up, or not all of its fragments arrived in time.
     TimeExceeded,
+    /// Somebody on the path could make nothing of its header and has dropped it.
+    ParameterProblem,
     /// It is longer than the MTU of the next hop and must not be fragmented there. The kernel lowers the
     /// path MTU, so that later datagrams arrive.
     TooLong,

@@ -1,6 +1,7 @@
 //! `pktcat compare`: exact accounts, an honest clock, and a table that fits the screen.
 
 mod accounts;
+mod asked;
 mod capture;
 mod clock;
 mod lab;
@@ -16,6 +17,7 @@ use crate::util::pktcat_line;
 
 pub(crate) fn tests() -> Vec<Trial> {
     let mut tests = accounts::tests();
+    tests.extend(asked::tests());
     tests.extend(capture::tests());
     tests.extend(clock::tests());
     tests.extend(lab::tests());

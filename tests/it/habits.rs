@@ -6,7 +6,7 @@ use libtest_mimic::Trial;
 use pktcat::cli::{Parsed, parse};
 
 use crate::tests;
-use crate::util::{binary, pktcat, program};
+use crate::util::{binary, net, pktcat, program};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -14,9 +14,10 @@ pub(crate) fn tests() -> Vec<Trial> {
         what_is_told_can_be_run,
         an_address_of_socat_is_told_as_ours,
         a_url_is_told_as_an_address,
-        standard_output_is_no_file_for_a_dump,
+        standard_output_is_no_file_to_write,
         help_is_the_help,
         only_near_misses_are_guessed,
+        v_may_be_said_more_than_once,
     ]
 }
 
@@ -73,6 +74,48 @@ const HABITS: &[(&str, &str, &str)] = &[
     ("connect --ssl host 443", "--ssl", "connect --tls host 443"),
     ("-l", "-l", "listen PORT"),
     ("-z host", "-z", "scan host PORTS"),
+    ("-lvvp 9", "-l", "listen -v 9"),
+    ("-vv host 9", "a command is missing", "connect -v host 9"),
+    ("-zvv host 9", "-z", "scan -v host 9"),
+    ("-rz host 1-3", "-r", "scan --shuffle host 1-3"),
+    ("-l -s 127.0.0.1 -p 9", "-l", "listen 127.0.0.1 9"),
+    ("connect -l -k 9", "-l", "listen -k 9"),
+    ("-k -l 9", "-l", "listen -k 9"),
+    ("listen -p 9 -w 5", "-p", "listen --idle-timeout 5 9"),
+    ("-U -l -k /tmp/socket", "-l", "listen -U /tmp/socket -k"),
+    ("-U -v /tmp/socket", "a command is missing", "connect -U /tmp/socket -v"),
+    ("--ssl-trustfile f host 1", "--ssl-trustfile", "connect --tls --ca f host 1"),
+    ("--ssl-alpn h2 host 1", "--ssl-alpn", "connect --tls --alpn h2 host 1"),
+    ("--ssl-servername n host 1", "--ssl-servername", "connect --tls --server-name n host 1"),
+    ("-x proxy:1080 host 1", "a command is missing", "connect --proxy socks5://proxy:1080 host 1"),
+    ("-X connect -x proxy host 1", "-X", "connect --proxy http://proxy:3128 host 1"),
+    ("--proxy p:1 host 1", "a command is missing", "connect --proxy http://p:1 host 1"),
+    (
+        "--proxy p --proxy-type socks5 --proxy-auth me:secret host 1",
+        "--proxy-type",
+        "connect --proxy socks5://USER:PASS@p:1080 host 1",
+    ),
+    ("--proxy socks5://p:1 host 1", "a command is missing", "connect --proxy socks5://p:1 host 1"),
+    ("-x file host 80", "a command is missing", "connect --hex-file file host 80"),
+    ("-T lowdelay host 1", "-T", "connect --tos 16 host 1"),
+    ("-T af41 -O 4096 host 1", "-T", "connect --tos 136 --sndbuf 4096 host 1"),
+    ("-u -W 1 host 1", "-W", "connect -u --count 1 host 1"),
+];
+
+/// What is left out, as it is not here or does not go with the rest.
+const LEFT_OUT: &[(&str, &str, &str, &str)] = &[
+    ("-z -s 127.0.0.1 host 1", "-z", "-s", "scan host 1"),
+    ("-zp 9 -q 1 -i 1 host 1", "-z", "-p, -q and -i", "scan host 1"),
+    ("-l -r 9", "-l", "-r", "listen 9"),
+    ("-r -l 9", "-r", "-r", "listen 9"),
+    ("-l --strange 9", "-l", "--strange", "listen 9"),
+    ("--strange -l 9", "-l", "--strange", "listen 9"),
+    ("-q -1 host 9", "a command is missing", "-q", "connect host 9"),
+    ("-W 3 host 9", "-W", "-W", "connect host 9"),
+    ("-z -x proxy:1080 host 9", "-z", "a proxy", "scan host 9"),
+    ("-X 4 -x proxy:1080 host 9", "-X", "a proxy", "connect host 9"),
+    ("-u --ssl host 9", "--ssl", "--ssl", "connect -u host 9"),
+    ("host 1 2 3", "host: is no command", "2 and 3", "connect host 1"),
 ];
 
 fn another_netcats_words_are_told_as_they_are_here() {
@@ -83,7 +126,20 @@ fn another_netcats_words_are_told_as_they_are_here() {
         assert_eq!(said, wanted, "{line}");
         assert_eq!(hint, format!("the same is 'pktcat {same}'"), "{line}");
     }
+    for (line, error, without, same) in LEFT_OUT {
+        let (said, hint) = told(line);
+        let wanted =
+            if error.contains(' ') { (*error).to_owned() } else { format!("{error}: {OPTION}") };
+        assert_eq!(said, wanted, "{line}");
+        assert_eq!(hint, format!("the same without {without} is 'pktcat {same}'"), "{line}");
+    }
     for (line, option, says) in [
+        (
+            "-N -r host 80",
+            "-N",
+            "the sending half is closed when stdin ends anyway: 'pktcat connect host 80', \
+             without -r",
+        ),
         (
             "-ulp 9000 -e /bin/cat",
             "-l",
@@ -136,6 +192,9 @@ fn an_address_of_socat_is_told_as_ours() {
         ("UDP:host:53", "connect -u host:53"),
         ("udp6-recv:1234", "listen -u 1234"),
         ("OPENSSL:host:443,verify=0", "connect --tls host:443"),
+        ("openssl-listen:443", "listen --tls 443"),
+        ("UNIX-LISTEN:/run/x,fork", "listen -U /run/x"),
+        ("tcp:host", "connect host PORT"),
     ] {
         let (error, hint) = told(line);
         let word = line.trim_start_matches("- ");
@@ -163,6 +222,14 @@ fn a_url_is_told_as_an_address() {
             "connect --proxy socks5://gate:1080 HOST PORT",
         ),
         ("scan http://host/ 80", "http://host/", "scan host 80"),
+        ("scan https://host/", "https://host/", "scan host 443"),
+        ("ping wss://host", "wss://host", "ping host 443"),
+        ("scan unix:///run/x", "unix:///run/x", "connect -U /run/x"),
+        (
+            "listen socks5h://me:secret@gate",
+            "socks5h://me:secret@gate",
+            "connect --proxy socks5://USER:PASS@gate:1080 HOST PORT",
+        ),
         ("listen tcp://127.0.0.1:9000", "tcp://127.0.0.1:9000", "listen 127.0.0.1 9000"),
     ] {
         let (error, hint) = told(&format!("'{}'", line.replace(' ', "' '")));
@@ -171,12 +238,19 @@ fn a_url_is_told_as_an_address() {
     }
 }
 
-fn standard_output_is_no_file_for_a_dump() {
-    for command in ["connect 127.0.0.1 9", "listen 127.0.0.1 0", "forward 0 127.0.0.1:9"] {
-        for option in ["--pcap", "--hex-file"] {
-            for written in [format!("{option} -"), format!("{option}=-")] {
+fn standard_output_is_no_file_to_write() {
+    let connect =
+        ("connect 127.0.0.1 9", &["--pcap", "--hex-file", "--tls --keylog"][..], "payload");
+    let (listen, forward) = ("listen 127.0.0.1 0", "forward 0 127.0.0.1:9");
+    let listening = &["--pcap", "--hex-file", "--port-file"][..];
+    let listen = [(listen, listening, "payload"), (forward, listening, "payload")];
+    let compare = ("compare", &["--pcap", "--svg"][..], "table");
+    for (command, options, whose) in listen.into_iter().chain([connect, compare]) {
+        for words in options {
+            let option = words.split(' ').next_back().unwrap();
+            for written in [format!("{words} -"), format!("{words}=-")] {
                 let (error, hint) = told(&format!("{command} {written}"));
-                assert_eq!(error, format!("{option} -: standard output is the payload's"));
+                assert_eq!(error, format!("{option} -: standard output is the {whose}'s"));
                 assert!(hint.contains("FIFO") && hint.contains("/dev/stderr"), "{hint}");
             }
         }
@@ -213,5 +287,18 @@ fn only_near_misses_are_guessed() {
         ("frobnicate", "see 'pktcat --help'"),
     ] {
         assert_eq!(told(line).1, guess, "{line}");
+    }
+}
+
+fn v_may_be_said_more_than_once() {
+    let (_held, port) = net::refusing_port();
+    for (line, status, says) in [
+        ("listen -vv --timeout 50ms 127.0.0.1 0".to_owned(), 5, "listening on "),
+        (format!("connect -v --verbose 127.0.0.1 {port}"), 4, "sent 0 bytes"),
+        ("forward -vvv --timeout 50ms 0 127.0.0.1:9".to_owned(), 5, "listening on "),
+        (format!("scan -vv localhost {port}"), 4, "127.0.0.1"),
+    ] {
+        let ended = program(binary(), words(&line)).run().expect_code(status);
+        assert!(ended.stderr.contains(says), "{line}: {}", ended.stderr);
     }
 }

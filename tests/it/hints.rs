@@ -27,6 +27,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_link_local_address_without_an_interface_is_told_how needs [Need::Ipv6],
         an_interface_that_does_not_exist_is_shown_as_given needs [Need::Ipv6],
         only_a_group_without_an_interface_is_told_to_name_one needs [Need::Root, Need::Program("unshare")],
+        a_port_that_is_given_twice_is_told_so,
+        a_mapped_address_is_what_is_written,
         a_limit_of_room_is_told_without_clients_too needs [STRACE],
     ]
 }
@@ -242,4 +244,56 @@ fn a_limit_of_room_is_told_without_clients_too() {
         line.ends_with("too many open files (whoever comes waits until there is room)"),
         "{line}"
     );
+}
+
+fn a_port_that_is_given_twice_is_told_so() {
+    let hint = "(write HOST PORT or HOST:PORT)";
+    for command in ["connect", "listen", "scan", "ping", "compare"] {
+        for host in ["[::1]:1", "127.0.0.1:1", "localhost:1", ":1"] {
+            let why = "the port is given twice, here and as 2";
+            let line = format!("{command} {host} 2");
+            fails(pktcat_line(&line), 2, &format!("usage: {host}: {why} {hint}"));
+        }
+    }
+    fails(pktcat_line("connect [::1 2"), 2, "usage: [::1: the bracket is not closed");
+    fails(
+        pktcat_line("connect [::1]x 2"),
+        2,
+        "usage: [::1]x: nothing can follow the bracket but :PORT",
+    );
+    let why = "is no IPv6 address, and no name has a colon";
+    fails(pktcat_line("connect a:b:c 2"), 2, &format!("usage: a:b:c: {why} {hint}"));
+}
+
+fn a_mapped_address_is_what_is_written() {
+    let mapped = "::ffff:127.0.0.1";
+    let why = "is an IPv6 address, and -4 was asked for (in IPv4 it is 127.0.0.1)";
+    for line in [
+        format!("connect -4 {mapped} 9"),
+        format!("connect -u -4 {mapped} 9"),
+        format!("connect -4 -s {mapped} 127.0.0.1 9"),
+        format!("listen -4 {mapped} 0"),
+        format!("listen -u -4 {mapped} 0"),
+        format!("forward -4 0 [{mapped}]:9"),
+        format!("forward -4 [{mapped}]:0 127.0.0.1:9"),
+        format!("scan -4 {mapped} 9"),
+        format!("ping -4 --count 1 {mapped} 9"),
+        format!("compare -4 {mapped} 9"),
+    ] {
+        fails(pktcat_line(&line), 2, &format!("usage: {mapped}: {why}"));
+    }
+    // Its packets are those of IPv4.
+    let (listener, port) = net::listener();
+    for (line, status) in [
+        (format!("scan -6 {mapped} {port}"), 0),
+        (format!("ping -6 --count 1 {mapped} {port}"), 0),
+        (format!("connect -6 -s {mapped} --send-only {mapped} {port}"), 0),
+        (format!("listen -6 --timeout 100ms {mapped} 0"), 5),
+        (format!("listen -6 -u --timeout 100ms {mapped} 0"), 5),
+    ] {
+        pktcat_line(&line).run().expect_code(status);
+    }
+    drop(listener);
+    let why = "is an IPv4 address, and -6 was asked for";
+    fails(pktcat_line("connect -6 127.0.0.1 9"), 2, &format!("usage: 127.0.0.1: {why}"));
 }

@@ -7,6 +7,7 @@
 
 mod abstract_names;
 mod accepting;
+mod answers;
 mod any_peer;
 mod architecture;
 mod attempts;
@@ -119,6 +120,7 @@ fn all() -> Vec<Trial> {
     [
         abstract_names::tests(),
         accepting::tests(),
+        answers::tests(),
         any_peer::tests(),
         attempts::tests(),
         architecture::tests(),

@@ -26,6 +26,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         nothing_of_a_line_that_is_too_long_is_written,
         a_datagram_that_ends_in_a_newline_gets_no_second_one,
         crlf_is_made_once,
+        a_crlf_between_two_texts_of_a_stream_stays_one,
     ]
 }
 
@@ -301,4 +302,29 @@ fn crlf_is_made_once() {
     assert_eq!(net::read_to_fin(&stream), b"\n\r\n");
     drop(stream);
     client.wait().expect_code(0);
+}
+
+fn a_crlf_between_two_texts_of_a_stream_stays_one() {
+    let words = [r"--send a\r", r"--send \nb", "--send-hex 0d", r"--send \nc\n"].join(" ");
+    for (options, wanted) in [
+        ("", &b"a\r\nb\r\nc\r\n"[..]),
+        // Each is a line of its own, with an end of its own.
+        ("-I lines", b"a\r\n\r\nb\r\n\r\n\r\nc\r\n\r\n"),
+    ] {
+        let (listener, port) = net::listener();
+        let line = format!("connect -C --escapes {options} {words} 127.0.0.1 {port}");
+        let client = pktcat_line(&line).spawn();
+        let stream = net::accept(&listener);
+        let received = net::read_to_fin(&stream);
+        assert_eq!(received.escape_ascii().to_string(), wanted.escape_ascii().to_string());
+        drop(stream);
+        client.wait().expect_code(0);
+    }
+    // Datagrams are messages, which nothing joins.
+    let line = format!("-C --escapes --count 1 {words}");
+    let (client, server) = connect(&line, Input::Null);
+    for wanted in [&b"a\r"[..], b"\r\nb", b"\r", b"\r\nc\r\n"] {
+        assert_eq!(receive(&server), wanted);
+    }
+    drop(client);
 }

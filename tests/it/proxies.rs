@@ -25,6 +25,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_hostile_proxy_gets_an_error_in_time,
         a_proxy_that_never_ends_its_answer_costs_no_memory,
         a_refusal_is_tried_again,
+        a_destination_that_was_not_reached_is_tried_again,
         what_does_not_go_with_a_proxy_is_a_usage_error,
     ]
 }
@@ -235,13 +236,27 @@ fn the_targets_refusal_is_told_from_the_proxys() {
         ("socks5://", socks(5), 4, "connect: target.example:80 through the proxy"),
         ("socks5://", socks(3), 7, "network unreachable"),
         ("socks5://", socks(4), 7, "host unreachable"),
-        ("socks5://", socks(6), 1, "TTL expired"),
+        ("socks5://", socks(6), 5, "TTL expired"),
         ("socks5://", socks(1), 1, "proxy: the proxy 127.0.0.1:"),
         ("socks5://", socks(2), 1, "not allowed by ruleset"),
         ("socks5://", socks(99), 1, "reply 99"),
         ("http://", b"HTTP/1.1 407 Who are you\r\n\r\n".to_vec(), 1, "407 Who are you"),
         ("http://", b"HTTP/1.1 403 Forbidden\r\n\r\n".to_vec(), 1, "proxy: the proxy 127.0.0.1:"),
         ("http://", b"HTTP/1.1 502 Bad Gateway\r\n\r\n".to_vec(), 1, "502 Bad Gateway"),
+        ("http://", b"HTTP/1.1 503 Busy\r\n\r\n".to_vec(), 1, "not reached"),
+        ("http://", b"HTTP/1.1 504 Gateway Timeout\r\n\r\n".to_vec(), 5, "timed out"),
+        (
+            "http://",
+            b"HTTP/1.1 502 No\r\nProxy-Status: p; error=connection_timeout\r\n\r\n".to_vec(),
+            5,
+            "connect: target.example:80 through the proxy",
+        ),
+        (
+            "http://",
+            b"HTTP/1.1 503 No\r\nX-Squid-Error: ERR_CONNECT_FAIL 110\r\n\r\n".to_vec(),
+            5,
+            "ERR_CONNECT_FAIL 110",
+        ),
         (
             "http://",
             b"HTTP/1.1 502 No\r\nProxy-Status: p; error=connection_refused\r\n\r\n".to_vec(),
@@ -373,6 +388,29 @@ fn a_refusal_is_tried_again() {
     proxy.write_all(b"HTTP/1.1 200 OK\r\n\r\nat last").unwrap();
     drop(proxy);
     assert_eq!(client.wait().expect_code(0).stdout, b"at last");
+}
+
+/// What the proxy does not say may be anything that `--retry` is for.
+fn a_destination_that_was_not_reached_is_tried_again() {
+    let (listener, port) = net::listener();
+    let line = "-d --retry 3 --retry-delay 1ms target.example 80";
+    let client = through("http://", port, line).spawn();
+    for answer in ["502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout"] {
+        let mut proxy = net::accept(&listener);
+        read_head(&proxy);
+        proxy.write_all(format!("HTTP/1.1 {answer}\r\n\r\n").as_bytes()).unwrap();
+    }
+    let mut proxy = net::accept(&listener);
+    read_head(&proxy);
+    proxy.write_all(b"HTTP/1.1 200 OK\r\n\r\nat last").unwrap();
+    drop(proxy);
+    assert_eq!(client.wait().expect_code(0).stdout, b"at last");
+    // What the proxy itself refuses stays refused.
+    let client = through("http://", port, line).spawn();
+    let mut proxy = net::accept(&listener);
+    read_head(&proxy);
+    proxy.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").unwrap();
+    client.wait().expect_code(1);
 }
 
 fn what_does_not_go_with_a_proxy_is_a_usage_error() {

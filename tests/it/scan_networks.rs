@@ -26,10 +26,12 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("no_false_port_among_all_ports", no_false_port_among_all_ports),
         test("no_false_udp_port_among_all_ports", no_false_udp_port_among_all_ports),
         test("a_connection_that_meets_itself_is_no_open_port", a_connection_that_meets_itself),
+        test("a_datagram_that_meets_its_sender_is_no_answer", a_datagram_that_meets_its_sender),
         test("ports_of_a_silent_host_are_filtered", ports_of_a_silent_host_are_filtered),
         test("few_descriptors_are_enough", few_descriptors_are_enough),
         test("no_more_probes_than_asked_for", no_more_probes_than_asked_for),
         test("a_host_without_a_route_is_status_7", a_host_without_a_route_is_status_7),
+        test("a_rule_for_one_port_is_the_answer_of_that_port", a_rule_for_one_port),
     ] as Vec<Trial>
 }
 
@@ -102,10 +104,29 @@ fn no_false_udp_port_among_all_ports(unshare: &[&'static str]) {
 fn a_connection_that_meets_itself(unshare: &[&'static str]) {
     let script = r#"
         echo 40000 40015 > /proc/sys/net/ipv4/ip_local_port_range || exit 9
-        for i in $(seq 100); do "$1" scan 127.0.0.1 40000-40015 2> /dev/null; done
+        for i in $(seq 100); do
+            "$1" scan 127.0.0.1 40000-40015 2> /dev/null
+            "$1" scan 0.0.0.0 40000-40015 2> /dev/null
+        done
         "$1" scan --all 127.0.0.1 40000-40015 2> /dev/null | grep -c closed
     "#;
     assert_eq!(inside(unshare, script).expect_code(0).stdout_text(), "16\n");
+}
+
+/// A datagram socket that has the asked port itself would hear its own probe, and take it for an answer.
+fn a_datagram_that_meets_its_sender(unshare: &[&'static str]) {
+    let script = r#"
+        echo 40000 40007 > /proc/sys/net/ipv4/ip_local_port_range || exit 9
+        for i in $(seq 60); do
+            for words in "ping -u --count 1 --send x" "ping -u --count 1 --echo" "connect -u --send x"; do
+                "$1" $words 127.0.0.1 40003 > out 2> err < /dev/null
+                echo $?
+            done
+        done | sort | uniq
+    "#;
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!("cd {}\n{script}", folder.path().display());
+    assert_eq!(inside(unshare, &script).expect_code(0).stdout_text(), "4\n");
 }
 
 fn ports_of_a_silent_host_are_filtered(unshare: &[&'static str]) {
@@ -144,6 +165,37 @@ fn no_more_probes_than_asked_for(unshare: &[&'static str]) {
         inside(unshare, &line).expect_code(5);
         // Five rounds of ten.
         assert!(begun.elapsed() >= Duration::from_secs(1), "{protocol}: {:?}", begun.elapsed());
+    }
+}
+
+/// The routes of this machine may differ from port to port (ip-rule(8)).
+fn a_rule_for_one_port(unshare: &[&'static str]) {
+    const RULES: &str = r#"
+        for protocol in tcp udp; do
+            ip rule add ipproto $protocol dport 22 blackhole || exit 9
+            ip rule add ipproto $protocol dport 23 prohibit
+            ip rule add ipproto $protocol dport 24 unreachable
+        done
+    "#;
+    for (option, word) in [("", "tcp filtered"), ("-u", "udp no answer")] {
+        let line = format!("{RULES}\n\"$1\" scan -n --all {option} -w 200ms 203.0.113.1 21-25");
+        let ended = inside(unshare, &line).expect_code(5);
+        let all: String = (21..=25).map(|port| format!("{port}/{word}\n")).collect();
+        assert_eq!(ended.stdout_text(), all, "{}", ended.stderr);
+    }
+    let script = format!(
+        r#"{RULES}
+        for option in "" -u --echo "--echo -u"; do
+            for port in 22 23 24; do
+                "$1" ping $option --count 1 -w 200ms 203.0.113.1 $port; echo $?
+            done
+        done 2> /dev/null"#
+    );
+    let text = inside(unshare, &script).expect_code(0).stdout_text();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 2 * 4 * 3, "{text}");
+    for probe in lines.chunks(2) {
+        assert!(probe[0].ends_with(" seq 1 unreachable") && probe[1] == "7", "{text}");
     }
 }
 

@@ -1,11 +1,13 @@
 //! `pktcat scan --udp`: silence, refusals and replies, and what the probes are like.
 
+use std::net::UdpSocket;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 
 use crate::tests;
+use crate::util::harness::Need;
 use crate::util::{Ended, net, pktcat_line, udp};
 
 pub(crate) fn tests() -> Vec<Trial> {
@@ -14,6 +16,9 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_refusal_or_a_reply_is_not_waited_for,
         a_probe_is_empty_and_sent_three_times,
         a_lost_probe_is_made_good,
+        answers_to_the_unspecified_address_have_another,
+        answers_to_the_unspecified_address_of_ipv6_have_another needs [Need::Ipv6],
+        members_of_a_group_answer_from_their_own_addresses,
         the_payload_is_for_the_user_to_choose,
     ]
 }
@@ -25,7 +30,12 @@ fn scan(line: &str, status: i32) -> Ended {
 
 /// A port that answers every datagram from the `nth` on, once each.
 fn replying_port(nth: usize) -> u16 {
-    let (socket, port) = net::udp();
+    replying_from(net::udp().0, nth)
+}
+
+/// The same with a socket of the caller's.
+fn replying_from(socket: UdpSocket, nth: usize) -> u16 {
+    let port = socket.local_addr().unwrap().port();
     thread::spawn(move || {
         for number in 1.. {
             let Ok((_, peer)) = socket.recv_from(&mut [0; 2048]) else { return };
@@ -98,6 +108,35 @@ fn a_lost_probe_is_made_good() {
         let port = replying_port(nth);
         scan(&format!("-w 1s 127.0.0.1 {port}"), 0);
     }
+}
+
+/// The kernel takes it for this machine (ip(7)), which answers from a loopback address.
+fn answers_to_the_unspecified_address_have_another() {
+    let open = replying_port(1);
+    let (_deaf, closed) = net::refusing_udp_port();
+    for host in ["0.0.0.0", "::ffff:0.0.0.0", "0"] {
+        let ended = scan(&format!("--all -w 20s {host} {open},{closed}"), 4);
+        assert_eq!(without_times(&ended), lines(vec![(open, "open"), (closed, "closed")]));
+    }
+}
+
+fn answers_to_the_unspecified_address_of_ipv6_have_another() {
+    let open = replying_from(UdpSocket::bind("[::1]:0").unwrap(), 1);
+    // It hears nobody but itself.
+    let deaf = UdpSocket::bind("[::1]:0").unwrap();
+    deaf.connect(deaf.local_addr().unwrap()).unwrap();
+    let closed = deaf.local_addr().unwrap().port();
+    for host in ["::", "::%lo", "::1", "::1%lo"] {
+        let ended = scan(&format!("--all -w 20s {host} {open},{closed}"), 4);
+        assert_eq!(without_times(&ended), lines(vec![(open, "open"), (closed, "closed")]));
+    }
+}
+
+fn members_of_a_group_answer_from_their_own_addresses() {
+    let group = "239.255.77.1";
+    let Some((member, _)) = net::group_member(group) else { return };
+    let port = replying_from(member, 1);
+    scan(&format!("-w 20s {group} {port}"), 0);
 }
 
 fn the_payload_is_for_the_user_to_choose() {

@@ -14,6 +14,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         it_ends_when_the_last_port_is_open,
         a_port_that_went_away_is_waited_for_again,
         one_port_is_enough_for_any,
+        a_port_that_is_asked_again_does_not_keep_the_others_from_being_asked,
         it_gives_up_in_time_and_says_what_is_open,
         datagrams_are_sent_until_somebody_answers,
         what_is_open_is_not_waited_for,
@@ -72,6 +73,26 @@ fn one_port_is_enough_for_any() {
     run.expect_running();
     let _listener = net::open(held);
     run.wait().expect_code(0);
+}
+
+/// The first is due to be asked again before the rate allows the second, or before the only one that may be
+/// asked at a time is given up.
+fn a_port_that_is_asked_again_does_not_keep_the_others_from_being_asked() {
+    let mut held = [net::refusing_port(), net::refusing_port()];
+    held.sort_by_key(|(_, port)| *port);
+    let [(_closed, closed), (last, open)] = held;
+    let _listener = net::open(last);
+    waiting("--any --rate 20 --wait 5s", &[closed, open]).wait().expect_code(0);
+
+    let mut mute = [net::udp(), net::udp(), net::udp()];
+    mute.sort_by_key(|(_, port)| *port);
+    let ports = mute.each_ref().map(|(_, port)| *port);
+    let run = waiting("-u -w 100ms --concurrency 1 --wait 1m", &ports);
+    for (socket, _) in &mute {
+        socket.recv_from(&mut [0; 100]).unwrap();
+    }
+    run.signal(Signal::SIGTERM);
+    run.wait().expect_signal(Signal::SIGTERM);
 }
 
 fn it_gives_up_in_time_and_says_what_is_open() {

@@ -21,6 +21,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_full_queue_is_waited_for,
         a_stream_may_have_a_name_too,
         datagrams_are_cut_like_those_of_udp,
+        a_client_does_not_say_that_it_listens,
+        json_tells_of_a_local_socket_that_was_never_reached,
     ]
 }
 
@@ -173,5 +175,32 @@ fn datagrams_are_cut_like_those_of_udp() {
             assert_eq!(server.recv(&mut room).unwrap(), length, "{options}");
         }
         client.wait().expect_code(0);
+    }
+}
+
+fn a_client_does_not_say_that_it_listens() {
+    let (folder, path) = place();
+    let taken = folder.path().join("taken");
+    let _taken = UnixDatagram::bind(&taken).unwrap();
+    for options in ["", "-u"] {
+        let line = format!("connect {options} -s {} -U {}", taken.display(), path.display());
+        let ended = pktcat_line(&line).run().expect_code(1);
+        let place = format!("pktcat: bind: {} (unix): address already in use", taken.display());
+        assert!(ended.stderr.starts_with(&place), "{}", ended.stderr);
+    }
+}
+
+fn json_tells_of_a_local_socket_that_was_never_reached() {
+    for options in ["", "-u"] {
+        for line in [format!("connect {options} -U @none"), format!("listen {options} -U /none/s")]
+        {
+            let ended = pktcat_line(&format!("{line} --json")).run();
+            let last = ended.stderr.lines().last().unwrap();
+            let summary: serde_json::Value = serde_json::from_str(last).unwrap();
+            assert_eq!(
+                (&summary["event"], &summary["protocol"]),
+                (&"summary".into(), &"unix".into())
+            );
+        }
     }
 }

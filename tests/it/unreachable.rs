@@ -29,6 +29,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("a_broadcast_address_is_not_called_unreachable", broadcast_without_leave),
         test("a_link_local_address_needs_its_interface", link_local_without_interface),
         test("the_next_address_is_tried_when_one_is_unreachable", next_address),
+        test("a_protocol_without_a_route_leaves_the_others_column_standing", one_protocol_only),
     ] as Vec<Trial>
 }
 
@@ -93,6 +94,26 @@ fn run(
     let prefix = unshare.iter().copied().chain(["-n", "-m", "sh", "-euc", &script, "sh"]);
     let cmd = program("env", prefix).arg(binary()).arg(command);
     words.fold(cmd, |cmd, word| cmd.arg(word)).run()
+}
+
+/// Datagrams have no way to the port, connections have.
+fn one_protocol_only(unshare: &[&'static str]) {
+    let setup = r#"
+d=$(mktemp -d)
+nsenter -t $router -n "$1" listen --quiet -k --echo --timeout 60 --port-file "$d/port" 192.0.2.2 7 &
+echo=$!
+trap 'kill $router $echo; rm -r "$d"' EXIT
+while ! [ -s "$d/port" ]; do kill -0 $echo; sleep 0.02; done
+ip rule add ipproto udp dport 7 prohibit
+"#;
+    let words = "192.0.2.2 7 --count 20".split_whitespace().map(OsString::from);
+    let ended = run(unshare, setup, "compare", words).expect_code(7);
+    let text = ended.stdout_text();
+    let row = |name: &str| text.lines().find(|line| line.contains(name)).expect("a row");
+    assert!(row("outcome").contains("done"), "{text}");
+    assert!(row("outcome").contains("unreachable (status 7)"), "{text}");
+    assert_eq!(row("sent").split_whitespace().collect::<Vec<_>>(), ["sent", "20", "-"]);
+    assert!(ended.stderr.contains("a prohibit route"), "{}", ended.stderr);
 }
 
 /// One line that names the place and says this.

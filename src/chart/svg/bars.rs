@@ -15,6 +15,9 @@ const GAP: usize = 4;
 /// A share stands behind each bar.
 const LABEL: usize = 48;
 
+/// Pixels of the longest bar.
+const LONGEST: usize = RIGHT - LEFT - LABEL;
+
 /// Draws it below `top`; how high it is.
 pub(super) fn draw(
     series: &[Series<'_>],
@@ -32,24 +35,15 @@ pub(super) fn draw(
     };
     let greatest = rows.greatest_share();
     let height = series.len() * (BAR + 1) + GAP;
-    let longest = (RIGHT - LEFT - LABEL) as f64;
-    let line = |y: usize, label: &str| {
-        format!(
-            "<line class=\"g\" x1=\"{LEFT}\" y1=\"{y}\" x2=\"{RIGHT}\" y2=\"{y}\"/>\
-             <text class=\"e\" x=\"{}\" y=\"{}\">{label}</text>\n",
-            LEFT - 8,
-            y + 4
-        )
-    };
     for (row, start) in rows.starts.iter().enumerate() {
         let y = first + row * height;
-        svg.push_str(&line(y, &time(Duration::from_nanos(*start))));
+        line(y, *start, svg);
         for (place, (one, counts)) in series.iter().zip(&rows.counts).enumerate() {
             if counts[row] == 0 {
                 continue;
             }
             let share = counts[row] as f64 / one.trips.count().max(1) as f64;
-            let width = (share / greatest * longest).max(1.0);
+            let width = (share / greatest * LONGEST as f64).max(1.0);
             let y = y + GAP / 2 + 1 + place * (BAR + 1);
             let _ = writeln!(
                 svg,
@@ -63,19 +57,34 @@ pub(super) fn draw(
         }
     }
     let end = first + rows.starts.len() * height;
-    svg.push_str(&line(end, &time(Duration::from_nanos(rows.greatest))));
-    // The ends of the bars' scale, and its title between them.
-    let bars_end = LEFT + longest as usize;
+    line(end, rows.greatest, svg);
+    scale(end + 20, greatest, svg);
+    end + 24 - top
+}
+
+/// The time at which a row begins or the last one ends, in nanoseconds, and the line there.
+fn line(y: usize, nanos: u64, svg: &mut String) {
     let _ = writeln!(
         svg,
-        "<text class=\"m\" x=\"{LEFT}\" y=\"{0}\">0</text>\
-         <text class=\"m\" x=\"{1}\" y=\"{0}\">share of the replies over each</text>\
-         <text class=\"m\" x=\"{bars_end}\" y=\"{0}\">{2}</text>\
-         <text class=\"e\" x=\"{3}\" y=\"{0}\">round trip</text>",
-        end + 20,
-        (LEFT + bars_end) / 2,
+        "<line class=\"g\" x1=\"{LEFT}\" y1=\"{y}\" x2=\"{RIGHT}\" y2=\"{y}\"/>\
+         <text class=\"e\" x=\"{}\" y=\"{}\">{}</text>",
+        LEFT - 8,
+        y + 4,
+        time(Duration::from_nanos(nanos)),
+    );
+}
+
+/// The ends of the bars' scale, its title between them, and that of the rows.
+fn scale(y: usize, greatest: f64, svg: &mut String) {
+    let end = LEFT + LONGEST;
+    let _ = writeln!(
+        svg,
+        "<text class=\"m\" x=\"{LEFT}\" y=\"{y}\">0</text>\
+         <text class=\"m\" x=\"{}\" y=\"{y}\">share of the replies over each</text>\
+         <text class=\"m\" x=\"{end}\" y=\"{y}\">{}</text>\
+         <text class=\"e\" x=\"{}\" y=\"{y}\">round trip</text>",
+        (LEFT + end) / 2,
         percent(greatest),
         LEFT - 20,
     );
-    end + 24 - top
 }

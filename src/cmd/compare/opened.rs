@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use crate::compare::measure::attempt::Attempt;
 use crate::compare::measure::run::Runner;
 use crate::compare::measure::stream::TcpCarrier;
-use crate::config::compare::Compare;
-use crate::error::{Error, Result};
+use crate::config::compare::{Compare, Peer};
+use crate::engine::impair::Spec;
+use crate::error::{Error, Result, Status};
 use crate::net::congestion;
 use crate::run::limits::Limit;
 use crate::run::session::Session;
@@ -39,9 +40,27 @@ pub(super) fn in_lab(
         None => Ok(()),
     };
     let begin = |session: &mut Session| Attempt::begin(&mut session.reactor, address, prepare);
-    let (attempt, set_up) = runner.connect(begin, config.connect_timeout.max(PATIENCE))?;
+    let limit = config.connect_timeout.max(PATIENCE);
+    let (attempt, set_up) = runner.connect(begin, limit).map_err(|error| match error.status {
+        Status::TimedOut => error.hint(why_none(config, limit)),
+        _ => error,
+    })?;
     let tap = Rc::clone(&runner.session().tap);
     Ok((TcpCarrier::new(attempt.socket, attempt.latch, address, tap), set_up))
+}
+
+/// Why nobody has answered within the limit: the peer is there for certain, and the network is as it was asked for.
+fn why_none(config: &Compare, limit: Duration) -> String {
+    let is_cut =
+        matches!(config.peer, Peer::BuiltIn(Some(Spec { loss: Some(loss), .. })) if loss >= 1.0);
+    if is_cut {
+        "--impair loses every packet".to_owned()
+    } else if limit > PATIENCE {
+        "--impair let no handshake through; -w sets the limit".to_owned()
+    } else {
+        let least = humantime::format_duration(PATIENCE);
+        format!("--impair let no handshake through; -w sets a limit of more than {least}")
+    }
 }
 
 /// To the first address that answers.

@@ -66,6 +66,6 @@ impl Attempt {
     pub(crate) fn unanswered(&self, limit: Duration) -> Error {
         let name = socket::name(&self.peer.into(), Protocol::Tcp);
         let why = format!("no answer within {}", humantime::format_duration(limit));
-        Error::new(Status::TimedOut, "connect", name, why).hint("-w sets the limit")
+        Error::new(Status::TimedOut, "connect", name, why)
     }
 }

@@ -61,7 +61,7 @@ pub(crate) struct UdpCarrier {
     sender: Sender,
     meter: UdpMeter,
     wire: WireTraffic,
-    /// UdpCarrier that came.
+    /// Datagrams that came.
     came: u64,
 }
 
@@ -109,7 +109,7 @@ impl UdpCarrier {
         self.wire
     }
 
-    /// UdpCarrier that came.
+    /// Datagrams that came.
     #[must_use]
     pub(crate) fn came(&self) -> u64 {
         self.came

@@ -12,7 +12,7 @@ use crate::compare::measure::run::{Runner, Turn};
 use crate::compare::measure::unfragmented::{self, Largest, Search, Step, Unfragmented, Why};
 use crate::error::Result;
 use crate::io::latch::Latch;
-use crate::net::address::canonical;
+use crate::net::address::destination;
 use crate::net::options::Options;
 use crate::net::socket;
 use crate::setup::dial;
@@ -44,7 +44,7 @@ pub(crate) fn find(
     let Ok(mtu) = sys::path_mtu(&socket, peer) else {
         return Ok(Unfragmented::unknown(Why::NotTold));
     };
-    if canonical(peer).ip().is_loopback() {
+    if destination(peer.ip()).is_loopback() {
         let bytes = unfragmented::payload(peer, mtu) as u64;
         return Ok(Unfragmented::both(Largest::Bytes(bytes)));
     }

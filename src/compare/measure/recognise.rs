@@ -160,7 +160,7 @@ pub(crate) struct Contents {
 #[derive(Debug, Default)]
 struct SameContent {
     waiting: VecDeque<u64>,
-    /// The newest of those that were.
+    /// The newest of those that were answered.
     answered: Option<u64>,
 }
 

@@ -1,5 +1,6 @@
 //! The loop of one run over one protocol: sends, receives, and decides when the run is over.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::chart::round_trips::RoundTrips;
@@ -11,10 +12,12 @@ use crate::compare::measure::flow::{Delivery, Next, Pacing};
 use crate::compare::measure::ledger::Ledger;
 use crate::compare::measure::messages::Messages;
 use crate::compare::measure::peer::BuiltInPeer;
+use crate::compare::measure::so_far::{self, SoFar};
 use crate::compare::measure::stream::TcpCarrier;
 use crate::error::Result;
 use crate::io::progress::Progress;
 use crate::io::timer::Timer;
+use crate::net::address::Protocol;
 use crate::run::session::Session;
 
 /// The run ends when no reply has come for this many times the limit for one reply, or for one of the
@@ -56,6 +59,7 @@ pub(crate) struct Runner<'a> {
     timer: Timer,
     clock: Instant,
     pacing: Pacing,
+    so_far: SoFar,
 }
 
 impl<'a> Runner<'a> {
@@ -70,7 +74,8 @@ impl<'a> Runner<'a> {
         pacing: Pacing,
     ) -> Result<Self> {
         let timer = Timer::new(&mut session.reactor)?;
-        Ok(Self { session, peer, network, timer, clock: Instant::now(), pacing })
+        let (clock, so_far) = (Instant::now(), SoFar::default());
+        Ok(Self { session, peer, network, timer, clock, pacing, so_far })
     }
 
     /// The built-in peer and the network before it take their turns; whether they did anything.
@@ -95,6 +100,7 @@ impl<'a> Runner<'a> {
         begin: impl FnOnce(&mut Session) -> Result<Attempt>,
         limit: Duration,
     ) -> Result<(Attempt, Duration)> {
+        self.session.leave_reports();
         self.clock = Instant::now();
         let clock = self.clock;
         let attempt = begin(self.session)?;
@@ -118,6 +124,7 @@ impl<'a> Runner<'a> {
 
     fn turns<T>(&mut self, mut turn: impl FnMut(At) -> Result<Turn<T>>) -> Result<T> {
         loop {
+            self.so_far.tell(self.session, || None);
             let did = self.step_others()?;
             match turn(self.clock.elapsed())? {
                 Turn::Over(result) => return Ok(result),
@@ -150,13 +157,33 @@ impl<'a> Runner<'a> {
         messages: &mut Messages,
         ledger: &mut Ledger,
     ) -> Result<(RunEnd, RoundTrips)> {
+        let protocol = match carrier.delivery() {
+            Delivery::InOrder => Protocol::Tcp,
+            Delivery::Any => Protocol::Udp,
+        };
+        let ended = self.exchange(protocol, carrier, messages, ledger);
+        let (of, since) = (self.pacing.count, self.clock.elapsed());
+        self.so_far.end(so_far::line(protocol, ledger, of, since));
+        ended
+    }
+
+    fn exchange(
+        &mut self,
+        protocol: Protocol,
+        carrier: &mut impl Carrier,
+        messages: &mut Messages,
+        ledger: &mut Ledger,
+    ) -> Result<(RunEnd, RoundTrips)> {
         // Each run has its own time.
         self.clock = Instant::now();
         let clock = self.clock;
         let mut outbox = Outbox::default();
         let (mut answered, mut held_up) = (0, RoundTrips::default());
-        let follows = carrier.delivery() == Delivery::InOrder;
+        let follows = protocol == Protocol::Tcp;
         loop {
+            let of = self.pacing.count;
+            let present = || Some(so_far::line(protocol, ledger, of, clock.elapsed()));
+            self.so_far.tell(self.session, present);
             if self.session.is_congested() {
                 // The reader of the dump on standard error is slow: wait for it.
                 self.session.wait(None)?;
@@ -184,30 +211,46 @@ impl<'a> Runner<'a> {
                 self.session.look()?;
                 continue;
             }
-            let mut deadline = ledger.next_change(now);
-            let mut until = |at: At| deadline = Some(deadline.map_or(at, |other| other.min(at)));
-            if let Some(since) = ledger.unanswered_since() {
-                let counts = ledger.account.counts();
-                let least = match counts.received + counts.late {
-                    0 => FIRST_SILENCE,
-                    _ => LATER_SILENCE,
-                };
-                let patience = (self.pacing.limit.max(self.pacing.interval) * SILENCE).max(least);
-                if now >= since + patience {
-                    return Ok((RunEnd::Silence(patience), held_up));
-                }
-                until(since + patience);
-            }
-            if ledger.next(now) == Next::Done && ledger.account.open() == 0 {
-                match self.quiet_until(carrier, ledger) {
-                    Some(end) if now < end => until(end),
-                    Some(_) => return Ok((RunEnd::Complete, held_up)),
-                    None => {}
+            match self.prospect(now, carrier, ledger) {
+                ControlFlow::Break(end) => return Ok((end, held_up)),
+                ControlFlow::Continue(deadline) => {
+                    carrier.before_sleep(&mut self.session.reactor)?;
+                    self.rest(now, deadline)?;
                 }
             }
-            carrier.before_sleep(&mut self.session.reactor)?;
-            self.rest(now, deadline)?;
         }
+    }
+
+    /// How the run has ended, if nothing more is to be expected of it; else when there is something to do though
+    /// nothing comes.
+    fn prospect(
+        &self,
+        now: At,
+        carrier: &impl Carrier,
+        ledger: &Ledger,
+    ) -> ControlFlow<RunEnd, Option<At>> {
+        let mut deadline = ledger.next_change(now);
+        let mut until = |at: At| deadline = Some(deadline.map_or(at, |other| other.min(at)));
+        if let Some(since) = ledger.unanswered_since() {
+            let counts = ledger.account.counts();
+            let least = match counts.received + counts.late {
+                0 => FIRST_SILENCE,
+                _ => LATER_SILENCE,
+            };
+            let patience = (self.pacing.limit.max(self.pacing.interval) * SILENCE).max(least);
+            if now >= since + patience {
+                return ControlFlow::Break(RunEnd::Silence(patience));
+            }
+            until(since + patience);
+        }
+        if ledger.next(now) == Next::Done && ledger.account.open() == 0 {
+            match self.quiet_until(carrier, ledger) {
+                Some(end) if now < end => until(end),
+                Some(_) => return ControlFlow::Break(RunEnd::Complete),
+                None => {}
+            }
+        }
+        ControlFlow::Continue(deadline)
     }
 
     /// Until when a duplicate may still come although every message is answered or lost; `None` while the
@@ -251,6 +294,7 @@ impl<'a> Runner<'a> {
         let begun = clock.elapsed();
         let mut closing = Progress::Blocked;
         loop {
+            self.so_far.tell(self.session, || None);
             if closing != Progress::End {
                 closing = stream.close_write()?;
             }
@@ -285,6 +329,7 @@ impl<'a> Runner<'a> {
 
     /// From now on messages leave at this pace.
     pub(crate) fn keep_pace(&mut self, pacing: Pacing) {
+        self.session.leave_reports();
         self.pacing = pacing;
     }
 

@@ -81,7 +81,11 @@ impl TcpCarrier {
     }
 
     fn failed(&self, what: &str, cause: &io::Error) -> Error {
-        Error::connection(what, socket::name(&self.peer.into(), Protocol::Tcp), cause)
+        let error = Error::connection(what, socket::name(&self.peer.into(), Protocol::Tcp), cause);
+        if error.status == Status::Broken {
+            self.tap.event(&Event::Reset(&self.link));
+        }
+        error
     }
 
     /// Sends the rest of the last message, as far as there is room.
@@ -216,7 +220,13 @@ impl TcpCarrier {
         match self.transport.close_write() {
             // The connection was reset; the next read returns the error.
             Err(cause) if cause.kind() == io::ErrorKind::NotConnected => Ok(Progress::End),
-            other => other.map_err(|cause| self.failed("shutdown", &cause)),
+            Err(cause) => Err(self.failed("shutdown", &cause)),
+            Ok(progress) => {
+                if progress == Progress::End {
+                    self.tap.event(&Event::WeClosed(&self.link));
+                }
+                Ok(progress)
+            }
         }
     }
 
@@ -260,6 +270,13 @@ impl TcpCarrier {
     #[must_use]
     pub(crate) fn transport(&self) -> &Transport {
         &self.transport
+    }
+}
+
+/// However the run has ended, the connection ends with it.
+impl Drop for TcpCarrier {
+    fn drop(&mut self) {
+        self.tap.event(&Event::Closed(&self.link));
     }
 }
 

@@ -20,6 +20,15 @@ pub(crate) fn table(comparison: &Comparison) -> String {
     let mut grid = Grid::default();
     grid.row("", ["TCP", "UDP"]);
     grid.rule();
+    let columns = [&comparison.tcp, &comparison.udp];
+    if columns.iter().any(|column| column.side().is_none()) {
+        grid.row("outcome", columns.map(outcome));
+    }
+    if columns.iter().all(|column| column.side().is_none()) {
+        grid.rule();
+        grid.write(&mut text);
+        return text;
+    }
     for group in [delivery, fate, times, cost] {
         group(&mut Rows { grid: &mut grid, comparison });
         grid.rule();
@@ -100,15 +109,16 @@ fn head(comparison: &Comparison, text: &mut String) {
     text.push('\n');
 }
 
-fn delivery(rows: &mut Rows<'_>) {
-    let Comparison { tcp, udp, .. } = rows.comparison;
-    if [tcp, udp].iter().any(|column| column.side().is_none()) {
-        let fate = |column: &Column| match column {
-            Column::Ran(_) => "done".to_owned(),
-            Column::Failed(error) => format!("{} (status {})", status(error), error.status.code()),
-        };
-        rows.grid.row("outcome", [tcp, udp].map(fate));
+/// How a protocol ended, where one of the two failed.
+fn outcome(column: &Column) -> String {
+    match (column, column.end()) {
+        (Column::Failed(error), _) => format!("{} (status {})", status(error), error.status.code()),
+        (Column::Ran(_), None) => "done".to_owned(),
+        (Column::Ran(_), Some(_)) => "no answer".to_owned(),
     }
+}
+
+fn delivery(rows: &mut Rows<'_>) {
     rows.row("set-up", |side| match side.set_up {
         Some(took) => format!("handshake, {}", time(took)),
         None => "none".to_owned(),

@@ -113,11 +113,19 @@ pub fn without_server(
     lookup: Lookup,
 ) -> Result<Option<SocketAddr>> {
     if let Some(address) = literal(host, port)? {
-        if family.allows(address.ip()) {
-            return Ok(Some(address));
-        }
-        let (is, flag) = if address.is_ipv4() { ("IPv4", "-6") } else { ("IPv6", "-4") };
-        return Err(Error::usage(host, format!("is an {is} address, and {flag} was asked for")));
+        // What counts is how it is written: a mapped address is an IPv6 address, whose packets are
+        // those of IPv4 (RFC 4291, 2.5.5.2).
+        let is_v6 = host.contains(':');
+        let (is, flag) = match family {
+            Family::V4 if is_v6 => ("IPv6", "-4"),
+            Family::V6 if !is_v6 => ("IPv4", "-6"),
+            _ => return Ok(Some(address)),
+        };
+        let error = Error::usage(host, format!("is an {is} address, and {flag} was asked for"));
+        return Err(match address {
+            SocketAddr::V4(v4) if is_v6 => error.hint(format!("in IPv4 it is {}", v4.ip())),
+            _ => error,
+        });
     }
     if lookup == Lookup::Names {
         return Ok(None);

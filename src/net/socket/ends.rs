@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::net::address::{Address, Protocol, canonical, transport};
+use crate::net::address::{Address, Protocol, canonical, destination, transport};
 use crate::sys;
 
 /// `ADDR:PORT (tcp)`, as errors and lines for people name an end.
@@ -30,11 +30,13 @@ fn address(raw: &SockAddr) -> Option<Address> {
 
 /// Whether a socket that has connected to `peer` is its own peer. On this machine the kernel may choose
 /// the port that is connected to as the source port; with no listener there, the socket then connects to
-/// itself (simultaneous open, RFC 9293, 3.5).
+/// itself (simultaneous open, RFC 9293, 3.5), and what a datagram socket sends comes back to it.
 #[must_use]
 pub(crate) fn is_its_own_peer(socket: &Socket, peer: SocketAddr) -> bool {
     let local = local_address(socket).and_then(|local| local.internet());
-    local.is_some_and(|local| (local.ip(), local.port()) == (peer.ip(), peer.port()))
+    local.is_some_and(|local| {
+        (canonical(local).ip(), local.port()) == (destination(peer.ip()), peer.port())
+    })
 }
 
 /// The port a socket is bound to; 0 for one without.

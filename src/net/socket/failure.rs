@@ -46,7 +46,20 @@ pub(crate) fn binding(
 #[must_use]
 pub(crate) fn answered(peer: SocketAddr, cause: &io::Error) -> Error {
     let error = Error::connection("connect", name(&peer.into(), Protocol::Tcp), cause);
-    explained(error, peer, 0, cause)
+    match cause.raw_os_error().and_then(icmp) {
+        Some(says) => error.with_status(Status::Unreachable).hint(says),
+        None => explained(error, peer, 0, cause),
+    }
+}
+
+/// The ICMP message behind an error of a connection attempt whose words do not say that the network has answered.
+fn icmp(code: i32) -> Option<&'static str> {
+    match code {
+        libc::ENOPROTOOPT => Some("ICMP protocol unreachable"),
+        libc::EPROTO => Some("ICMP parameter problem"),
+        libc::EOPNOTSUPP => Some("ICMP source route failed"),
+        _ => None,
+    }
 }
 
 /// The error of connect(2) itself, before a packet was sent. `port` is the source port that was
@@ -135,7 +148,7 @@ pub(crate) fn explained(error: Error, peer: SocketAddr, port: u16, cause: &io::E
 }
 
 /// Whether the kernel has no source address for this peer.
-fn is_out_of_reach(peer: SocketAddr) -> bool {
+pub(super) fn is_out_of_reach(peer: SocketAddr) -> bool {
     probe(peer).is_err_and(|cause| cause.raw_os_error() == Some(libc::EADDRNOTAVAIL))
 }
 
@@ -148,7 +161,7 @@ fn without_interface(error: Error, address: SocketAddr, cause: &io::Error) -> Er
     error.hint(format!("a link-local address needs its interface: {ip}%IF"))
 }
 
-fn lacks_interface(address: SocketAddr) -> bool {
+pub(super) fn lacks_interface(address: SocketAddr) -> bool {
     matches!(address, SocketAddr::V6(v6)
         if v6.ip().is_unicast_link_local() && v6.scope_id() == 0)
 }

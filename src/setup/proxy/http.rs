@@ -91,8 +91,9 @@ impl Client {
     }
 }
 
-/// Why there is no connection. A status code alone does not say whether the destination refused or
-/// was not reached; Proxy-Status (RFC 9209) does, and so does Squid in a field of its own.
+/// Why there is no connection. Of the status codes only that of a timeout says why the destination was not reached
+/// (RFC 9110, 15.6); the others mean whatever a proxy takes them for. Proxy-Status (RFC 9209) tells, and so does Squid in
+/// a field of its own.
 fn refused(code: u16, response: &Response<'_, '_>) -> Refusal {
     let field = |name: &str| {
         let found = response.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
@@ -116,10 +117,13 @@ fn refused(code: u16, response: &Response<'_, '_>) -> Refusal {
         || matches!(errno, Some(libc::EHOSTUNREACH | libc::ENETUNREACH))
     {
         Refusal::by_destination(Status::Unreachable, "no route to host")
+    } else if says("connection_timeout") || errno == Some(libc::ETIMEDOUT) {
+        Refusal::by_destination(Status::TimedOut, "timed out")
     } else {
         match code {
             407 => Refusal::by_proxy("wants to know who asks: --proxy takes USER:PASS@"),
-            502..=504 => Refusal::by_destination(Status::Failure, "not reached"),
+            504 => Refusal::by_destination(Status::TimedOut, "timed out"),
+            502 | 503 => Refusal::by_destination(Status::Failure, "not reached"),
             300..=399 => Refusal::by_proxy("sends us elsewhere"),
             _ => Refusal::by_proxy("refuses"),
         }

@@ -40,7 +40,7 @@ impl Refusal {
         Self { blame: Blame::Proxy, status: Status::Failure, why: why.into(), words: None }
     }
 
-    /// The proxy has not got through to the destination.
+    /// The proxy has not got through to the destination. Another attempt may.
     pub(super) fn by_destination(status: Status, why: impl Into<String>) -> Self {
         Self { blame: Blame::Destination, status, why: why.into(), words: None }
     }
@@ -60,7 +60,8 @@ impl Refusal {
                 "connect",
                 format!("{destination} through {proxy}"),
                 self.why,
-            ),
+            )
+            .passing(),
         };
         match self.words {
             None => error,

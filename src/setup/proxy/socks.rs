@@ -196,7 +196,9 @@ fn refused(code: u8) -> Refusal {
             .in_words(words("host unreachable")),
         5 => Refusal::by_destination(Status::Refused, "connection refused")
             .in_words(words("connection refused")),
-        6 => Refusal::by_destination(Status::Failure, "not reached").in_words(words("TTL expired")),
+        // The time to live of a packet is nothing that a proxy hears of: proxies such as Dante and Tor reply this when
+        // time has run out.
+        6 => Refusal::by_destination(Status::TimedOut, "timed out").in_words(words("TTL expired")),
         7 => Refusal::by_proxy("makes no connections").in_words(words("command not supported")),
         8 => Refusal::by_proxy("knows no such addresses")
             .in_words(words("address type not supported")),

@@ -75,13 +75,15 @@ fn kind_of(error: &libc::sock_extended_err) -> Option<IcmpKind> {
         (libc::SO_EE_ORIGIN_ICMP, 3, 9 | 10 | 13) => Some(IcmpKind::Prohibited),
         (libc::SO_EE_ORIGIN_ICMP, 3, _) => Some(IcmpKind::HostUnreachable),
         (libc::SO_EE_ORIGIN_ICMP, 11, _) => Some(IcmpKind::TimeExceeded),
-        // RFC 4443, 3.1 to 3.3.
+        (libc::SO_EE_ORIGIN_ICMP, 12, _) => Some(IcmpKind::ParameterProblem),
+        // RFC 4443, 3.1 to 3.4.
         (libc::SO_EE_ORIGIN_ICMP6, 1, 4) => Some(IcmpKind::PortUnreachable),
         (libc::SO_EE_ORIGIN_ICMP6, 1, 0 | 2) => Some(IcmpKind::NetworkUnreachable),
         (libc::SO_EE_ORIGIN_ICMP6, 1, 1 | 5 | 6) => Some(IcmpKind::Prohibited),
         (libc::SO_EE_ORIGIN_ICMP6, 1, _) => Some(IcmpKind::HostUnreachable),
         (libc::SO_EE_ORIGIN_ICMP6, 2, _) => Some(IcmpKind::TooLong),
         (libc::SO_EE_ORIGIN_ICMP6, 3, _) => Some(IcmpKind::TimeExceeded),
+        (libc::SO_EE_ORIGIN_ICMP6, 4, _) => Some(IcmpKind::ParameterProblem),
         _ => None,
     }
 }

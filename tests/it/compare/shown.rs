@@ -195,6 +195,10 @@ fn the_dump_shows_a_stream_and_datagrams() {
     assert_eq!(heads("> "), 6, "{}", ended.stderr);
     assert!(ended.stderr.contains(" udp 127.0.0.1:") && ended.stderr.contains("64 bytes #3"));
     assert!(ended.stderr.contains("64 bytes at 128"), "{}", ended.stderr);
+    let is_mark = |line: &&str| line.starts_with("* ");
+    let marks = ended.stderr.lines().filter(is_mark);
+    let words: Vec<_> = marks.map(|line| line.splitn(5, ' ').last().unwrap()).collect();
+    assert_eq!(words, ["connected", "we closed", "peer closed"], "{}", ended.stderr);
 }
 
 fn works_against_pktcat_itself() {

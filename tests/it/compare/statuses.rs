@@ -14,7 +14,10 @@ pub(super) fn tests() -> Vec<Trial> {
         nobody_there,
         nobody_there_for_datagrams,
         a_refused_connection_leaves_the_datagrams_standing,
+        a_refused_connection_leaves_datagrams_that_nobody_answers_standing,
+        two_protocols_that_fail_in_two_ways_are_both_shown,
         no_such_name,
+        a_group_is_no_peer,
         no_answer_to_anything,
         no_answer_to_datagrams_is_a_result,
         a_connection_that_ends_early_is_broken,
@@ -92,12 +95,57 @@ fn a_refused_connection_leaves_the_datagrams_standing() {
     }
 }
 
+/// Datagrams that were lost are a result, too.
+fn a_refused_connection_leaves_datagrams_that_nobody_answers_standing() {
+    let kept = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = kept.local_addr().unwrap().port();
+    let words = format!("compare 127.0.0.1 {port} -w 100ms --count 20 --window 20");
+    let ended = pktcat_line(&words).run().expect_code(4);
+    let text = ended.stdout_text();
+    let row = |name: &str| text.lines().find(|line| line.contains(name)).expect("a row");
+    assert!(row("outcome").contains("refused (status 4)"), "{text}");
+    assert!(row("outcome").contains("no answer"), "{text}");
+    let lost: Vec<_> = row("lost").split_whitespace().collect();
+    let sent: Vec<_> = row("sent").split_whitespace().collect();
+    assert_eq!(lost[1..], sent[1..], "{text}");
+    assert_eq!(lost[1], "-", "{text}");
+    for more in ["--explain --plot", "--json"] {
+        pktcat_line(&format!("{words} {more}")).run().expect_code(4);
+    }
+}
+
+/// A port that answers no SYN, and where nobody has the datagrams.
+fn two_protocols_that_fail_in_two_ways_are_both_shown() {
+    let (_kept, port) = net::unanswering_port();
+    let words = format!("compare 127.0.0.1 {port} -w 300ms");
+    let ended = pktcat_line(&words).run().expect_code(4);
+    let text = ended.stdout_text();
+    let row = text.lines().find(|line| line.contains("outcome")).expect("a row");
+    assert!(row.contains("no answer (status 5)") && row.contains("refused (status 4)"), "{text}");
+    assert!(!text.contains("sent"), "no rows without a number: {text}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("(udp)"), "{}", ended.stderr);
+    let ended = pktcat_line(&format!("{words} --json")).run().expect_code(4);
+    let result: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(numbers(&result, ["status"]), [4]);
+    assert_eq!(numbers(&result["tcp"], ["status"]), [5]);
+    assert_eq!(numbers(&result["udp"], ["status"]), [4]);
+    for more in ["--explain", "--plot", "--svg /dev/null"] {
+        pktcat_line(&format!("{words} {more}")).run().expect_code(4);
+    }
+}
+
 fn no_such_name() {
     fails("no-such-host.invalid 7", 3, &["no-such-host.invalid"]);
 }
 
+fn a_group_is_no_peer() {
+    fails("224.0.0.1 7", 7, &["connect", "224.0.0.1:7 (tcp)", "network is unreachable"]);
+}
+
 fn no_answer_to_anything() {
     let (_kept, port) = net::unanswering_port();
+    let _silent = UdpSocket::bind(("127.0.0.1", port)).unwrap();
     fails(&format!("127.0.0.1 {port} -w 300ms"), 5, &["connect", "within 300ms"]);
     let peer = Peer::start(Tcp::Discard, Box::new(|_, _| Vec::new()));
     fails(&format!("127.0.0.1 {} -w 100ms", peer.port), 5, &["no reply", "does this port echo?"]);

@@ -83,6 +83,7 @@ pub(super) const ALL: &[Errors] = &[
             "ECONNREFUSED",
             "ENETUNREACH",
             "EHOSTUNREACH",
+            "EPROTO",
             "ETIMEDOUT",
         ],
     ),

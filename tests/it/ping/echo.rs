@@ -6,7 +6,7 @@ use std::thread;
 
 use libtest_mimic::Trial;
 
-use super::{echo_port, expect_lines, ping};
+use super::{echo_from, echo_port, expect_lines, ping};
 use crate::tests;
 use crate::util::net;
 
@@ -14,6 +14,7 @@ pub(super) fn tests() -> Vec<Trial> {
     tests![
         messages_come_back_on_one_connection,
         messages_come_back_on_one_socket,
+        members_of_a_group_answer_from_their_own_addresses,
         a_lost_connection_is_made_again,
         a_service_that_is_no_echo_is_named,
         refusals_are_told,
@@ -53,6 +54,15 @@ fn messages_come_back_on_one_socket() {
     let ended = ping(&format!("-u --echo --count 2 --interval 50ms :{port}"), 0);
     let lines = (1..=2).map(|seq| format!("udp 127.0.0.1:{port} seq {seq} answered # 64 bytes"));
     expect_lines(&ended, &lines.collect::<Vec<_>>());
+}
+
+fn members_of_a_group_answer_from_their_own_addresses() {
+    let group = "239.255.77.2";
+    let Some((member, _)) = net::group_member(group) else { return };
+    let port = echo_from(member);
+    for options in ["--echo", "--send x"] {
+        ping(&format!("-u {options} --count 1 -w 10s {group} {port}"), 0);
+    }
 }
 
 fn echo_once(listener: &TcpListener) {

@@ -176,6 +176,14 @@ pub fn refusing_udp_port() -> (UdpSocket, u16) {
     (deaf, port)
 }
 
+/// A member of a multicast group, at a port of its own; `None` where no interface has multicast.
+pub fn group_member(group: &str) -> Option<(UdpSocket, u16)> {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let joined = socket.join_multicast_v4(&group.parse().unwrap(), &"0.0.0.0".parse().unwrap());
+    joined.is_ok().then_some((socket, port))
+}
+
 /// A socket that hears what is sent to a [`refusing_udp_port`].
 pub fn open_udp(port: u16) -> UdpSocket {
     shared_udp(port)

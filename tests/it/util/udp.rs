@@ -82,4 +82,25 @@ impl Forger {
         packet.extend(payload);
         self.0.send_to(&packet, &SocketAddr::V4(to).into()).unwrap();
     }
+
+    /// Sends an ICMP message of this type to `from` about a datagram that went from there to `to` (RFC 792), as if it
+    /// came from the host that the datagram was for.
+    pub fn complain(&self, kind: u8, from: SocketAddrV4, to: SocketAddrV4) {
+        let mut about = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0];
+        about.extend(from.ip().octets());
+        about.extend(to.ip().octets());
+        about.extend(from.port().to_be_bytes());
+        about.extend(to.port().to_be_bytes());
+        about.extend([0, 8, 0, 0]);
+        let mut message = [&[kind, 0, 0, 0, 0, 0, 0, 0], &about[..]].concat();
+        let words = message.chunks(2).map(|two| u32::from(two[0]) << 8 | u32::from(two[1]));
+        let sum: u32 = words.sum();
+        let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 1, 0, 0];
+        packet.extend(to.ip().octets());
+        packet.extend(from.ip().octets());
+        packet.extend(message);
+        self.0.send_to(&packet, &SocketAddr::V4(from).into()).unwrap();
+    }
 }
