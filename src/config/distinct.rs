@@ -35,6 +35,8 @@ enum FileIdentity {
 pub(super) struct Files {
     written: Vec<(&'static str, FileIdentity)>,
     read: Vec<(&'static str, FileIdentity)>,
+    /// Whether standard input is read as well.
+    reads_stdin: bool,
 }
 
 impl Files {
@@ -62,10 +64,7 @@ impl Files {
 
     /// And standard input, which a shell may have opened from a file.
     pub(super) fn reading_stdin(mut self) -> Self {
-        let stdin =
-            io::stdin().as_fd().try_clone_to_owned().and_then(|own| File::from(own).metadata());
-        self.read
-            .extend(stdin.ok().and_then(|there| existing(&there)).map(|there| ("stdin", there)));
+        self.reads_stdin = true;
         self
     }
 
@@ -95,6 +94,10 @@ impl Files {
     /// A usage error that names the two words.
     pub(super) fn check(self) -> Result<()> {
         let mut known = self.read;
+        // A run that writes to no file asks nothing about it here.
+        if self.reads_stdin && !self.written.is_empty() {
+            known.extend(stdin().map(|there| ("stdin", there)));
+        }
         for (option, identity) in self.written {
             if let Some((other, _)) = known.iter().find(|(_, other)| *other == identity) {
                 return Err(Error::usage(format!("{other}, {option}"), "are the same file"));
@@ -103,6 +106,12 @@ impl Files {
         }
         Ok(())
     }
+}
+
+/// What standard input is, if it is a file.
+fn stdin() -> Option<FileIdentity> {
+    let own = io::stdin().as_fd().try_clone_to_owned().ok()?;
+    existing(&File::from(own).metadata().ok()?)
 }
 
 /// `None` for devices and terminals, which several options may write to.
