@@ -157,13 +157,6 @@ impl Output {
         self.device.close(reactor);
     }
 
-    /// The run ends before the peer does: completes what can be, such as a last line. It is no error that
-    /// the peer is in the middle of a message, and that one is not written.
-    pub(crate) fn leave_off(&mut self) {
-        // If the peer did break in the middle of it, the run ends with that error.
-        let _ = self.finish();
-    }
-
     /// The run is over with `result`: what was received is written; after a failure as far as the
     /// device takes it without waiting.
     ///

@@ -298,7 +298,14 @@ impl<K: Kernel> Pump<K> {
         self.is_full = progress == Progress::Blocked;
         match (progress, &mut self.pace) {
             (Progress::Moved(bytes), Some(pace)) => pace.spent(before - self.batch.len(), bytes),
-            (Progress::End, _) => self.phase = Phase::Done,
+            (Progress::End, _) => {
+                self.phase = Phase::Done;
+                // Nobody takes what came before the source's failure: it waits for nothing any more.
+                return self
+                    .failure
+                    .take()
+                    .map_or(Ok(progress), |error| Err(Failure::Source(error)));
+            }
             _ => {}
         }
         Ok(progress)

@@ -9,6 +9,7 @@ use crate::engine::ends::{
     Sending, Subject, Verdict, closes_sending,
 };
 use crate::engine::expect::{self, Heard, Prospect};
+use crate::engine::flow::Sink as _;
 use crate::engine::input::Input;
 use crate::engine::output::Output;
 use crate::engine::pace::Pace;
@@ -266,13 +267,19 @@ impl Relay<Input, Output, Stream> {
             let mut peer = Heard { source: &mut self.stream, dialogue: self.dialogue.as_ref() };
             self.down.deliver_the_rest(&mut peer, &mut self.output, Instant::now());
         }
+        let mut whole = Ok(());
         if !self.peer_closed {
-            self.output.leave_off();
+            whole = self.output.finish();
             let written = self.output.write_out(session, &result);
             result = result.and(written);
         }
         if let Some(dialogue) = &self.dialogue {
             result = dialogue.borrow().settle(result, self.output.has_enough());
+        }
+        // Half a frame is lost when a silence ends the run. Whoever has all that was wanted misses nothing, and
+        // any other end says more.
+        if result.is_ok() && self.reader() == Reader::Wants {
+            result = whole;
         }
         if result.as_ref().is_err_and(|error| self.is_cut_off(error.status)) {
             self.stream.abort();

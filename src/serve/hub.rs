@@ -68,6 +68,12 @@ impl Hub {
         let mut result = self.run_to_end(session);
         for id in self.clients.ids() {
             if let Some(mut client) = self.clients.take(id) {
+                // Half a frame is lost when a silence ends the run.
+                let whole = self.complete(&mut client);
+                let is_wanted = result.is_ok() && !self.output.has_enough();
+                if let (Err(error), true) = (whole, is_wanted && !self.output.is_broken()) {
+                    self.failed(error, session);
+                }
                 match result.as_ref().is_err_and(|error| self.is_cut_off(&client, error.status)) {
                     true => client.abort(),
                     false => client.conclude(),
