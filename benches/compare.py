@@ -367,13 +367,19 @@ def show(title, results, less_is_better=False, bases=BASES):
         print(f"| {name} | " + " | ".join(f"{values[key]:.4g}" for key in keys) + f" | {ratio} |", flush=True)
 
 
+def installed(binary, there):
+    """Copies a program as an installer does. The file that a linker has just written starts a tenth later than its own
+    copy; most likely the kernel caches it in smaller pieces."""
+    return shutil.copy(binary, there)
+
+
 def between_builds(before):
     """Leaves pktcat, and beside each way of it the same way of another build."""
     ours = {name: tool for name, tool in TOOLS.items() if tool["binary"] == "pktcat"}
     TOOLS.clear()
     for name, tool in ours.items():
         TOOLS[name] = tool
-        TOOLS[name.replace("pktcat", "before")] = dict(tool, binary=os.path.abspath(before))
+        TOOLS[name.replace("pktcat", "before")] = dict(tool, binary=before)
 
 
 def main():
@@ -387,16 +393,19 @@ def main():
     parser.add_argument("--pktcat", default=os.path.join(root, "target", "release", "pktcat"))
     parser.add_argument("--before", metavar="PKTCAT", help="another build of pktcat: only the two are compared")
     options = parser.parse_args()
-    if options.before:
-        between_builds(options.before)
     if unknown := set(options.kinds) - set(kinds):
         parser.error("unknown: " + " ".join(sorted(unknown)))
     if not os.access(options.pktcat, os.X_OK):
         sys.exit(f"no {options.pktcat}: build it first, cargo build --release")
+    if options.before and not os.access(options.before, os.X_OK):
+        sys.exit(f"no {options.before}")
     wanted = options.kinds or kinds
     streams = {"pipe": "TCP: pipe to pipe", "file-null": "TCP: file to /dev/null", "file-file": "TCP: file to file",
                "dump": "TCP: file to /dev/null, with a hex dump of all of it"}
     with tempfile.TemporaryDirectory(prefix="compare-", dir=options.folder) as folder:
+        options.pktcat = installed(options.pktcat, os.path.join(folder, "pktcat"))
+        if options.before:
+            between_builds(installed(options.before, os.path.join(folder, "before")))
         bench = Bench(options, folder)
         for kind in wanted:
             if kind in streams:
