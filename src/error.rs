@@ -200,6 +200,15 @@ impl Error {
         self
     }
 
+    /// The same error; so many like it were held back before.
+    #[must_use]
+    pub fn and_more(self, held_back: u64) -> Self {
+        match held_back {
+            0 => self,
+            more => self.about(format!("and {more} more since the last such line")),
+        }
+    }
+
     /// The same error, marked as one that the user has already been told of.
     #[must_use]
     pub fn told(mut self) -> Self {

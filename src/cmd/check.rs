@@ -53,8 +53,8 @@ pub(super) fn listen(config: &Listen) -> Result<()> {
     }
 }
 
-/// Checks the ports and hosts of `forward`, but not `--allow` and `--deny`. TO is what was written also where a
-/// proxy would look it up.
+/// Checks the ports and hosts of `forward`, but not `--allow` and `--deny`. TO is checked as written, though a
+/// proxy may look it up.
 ///
 /// # Errors
 /// Usage errors, and host names with `--numeric`.

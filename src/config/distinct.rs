@@ -40,8 +40,8 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Those that show what is transferred. What is taken apart here is so by name, as in the others
-    /// below: a new word does not compile before somebody has said whether it names a file.
+    /// Those that show what is transferred. The arguments are destructured field by field, here and below, so
+    /// that a new option does not compile until somebody has said whether it names a file.
     pub(super) fn of(seeing: &SeeingArgs) -> Self {
         let SeeingArgs { hex: _, hex_file, pcap, json: _, timestamps: _, progress: _, color: _ } =
             seeing;

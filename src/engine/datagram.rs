@@ -44,7 +44,7 @@ use crate::net::access::AccessList;
 use crate::net::address::{Address, Protocol, Route};
 use crate::net::socket;
 use crate::observe::tap::{Activity, Link, Tap};
-use crate::sys::{Fetch, Offload, Received, Receiver, errno, segmented};
+use crate::sys::{Fetch, Offload, Received, Receiver, segmented};
 
 /// Room that a batch for receiving must have.
 pub(crate) const RECEIVE_ROOM: usize = Receiver::ROOM;
@@ -138,7 +138,8 @@ impl Datagram {
         self.end.has_room()
     }
 
-    /// When sending may find room though no event tells; `None` where an event will, or there is room.
+    /// When sending is to be tried again though no event tells; that may have passed. `None` where an event
+    /// will tell, or there was room the last time.
     #[must_use]
     pub(crate) fn again_at(&self) -> Option<Instant> {
         self.end.again_at()
@@ -157,7 +158,7 @@ impl Datagram {
     }
 
     /// The run is over while so many datagrams wait to be sent: if that is because the queue of the device is
-    /// full, they are lost.
+    /// full, they are lost, which is told. What ended the run decides on its status.
     pub(crate) fn leave_behind(&mut self, messages: usize) {
         if messages == 0 || self.end.again_at().is_none() {
             return;
@@ -185,9 +186,7 @@ impl Datagram {
         };
         match cause.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
-            // There will be room soon. Where there are several peers that is waited for only so long.
-            _ if errno::is_full(&cause)
-                && (self.known.target().is_some() || !self.end.is_stuck()) => {}
+            _ if self.end.finds_room_soon(&cause, bytes, segment) => {}
             // After an error the caller keeps all of the datagrams.
             _ if self.known.target().is_some() => match self.failed("send", &to.peer, &cause) {
                 Some(error) => return Err(error),

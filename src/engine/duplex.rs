@@ -76,7 +76,8 @@ pub(crate) trait DatagramEnd: Source + Sink + Standing {
     /// Whether there is somebody to send to.
     fn has_peer(&self) -> bool;
 
-    /// When sending may find room though no event tells; `None` where an event will, or there is room.
+    /// When sending is to be tried again though no event tells; that may have passed. `None` where an event
+    /// will tell, or there was room the last time.
     fn again_at(&self) -> Option<Instant>;
 }
 

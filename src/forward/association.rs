@@ -117,6 +117,8 @@ impl Association {
     pub(super) fn idle_at(&self, idle: Duration) -> Option<Instant> {
         let is_under_way = match &self.far {
             Far::Reaching(..) | Far::Opening(..) => true,
+            // Only the answers that are still on their way are waited for.
+            Far::Messages(_) if self.broken.is_some() => true,
             Far::Messages(stream) if !stream.queue().is_empty() => false,
             Far::Datagrams(_) | Far::Messages(_) => {
                 self.lines.as_ref().is_some_and(|lines| !lines.is_empty())

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::batch::Batch;
 use crate::engine::datagram::Datagram;
+use crate::engine::datagram::complaints::Complaints;
 use crate::engine::flow::Source as _;
 use crate::error::{Error, Result};
 use crate::forward::TRIES;
@@ -33,6 +34,8 @@ pub(super) struct Crossing {
     last: Instant,
     /// What the network said last of the way to TO, where that is kept for the end.
     refusal: Option<Error>,
+    /// How often that is told.
+    complaints: Complaints,
     /// Whether our half of the client's connection is being ended: nothing more is sent on it.
     is_closing: bool,
     tap: Rc<Tap>,
@@ -60,7 +63,8 @@ impl Crossing {
     ) -> Self {
         let (up, last, is_closing) = (Batch::new(0), now, false);
         let (ended, broken, refusal) = (None, None, None);
-        Self { client, far, up, lines, ended, broken, last, refusal, is_closing, tap }
+        let complaints = Complaints::default();
+        Self { client, far, up, lines, ended, broken, last, refusal, complaints, is_closing, tap }
     }
 
     pub(super) fn client(&self) -> &MessageStream {
@@ -86,7 +90,7 @@ impl Crossing {
         room: &mut [u8],
         datagrams: &mut Batch,
         looked_at: Instant,
-        mut tell: impl FnMut(&mut Datagram, Error),
+        mut tell: impl FnMut(&mut Datagram, &mut Complaints, Error),
     ) -> Turn {
         if self.is_closing {
             return self.close();
@@ -185,7 +189,7 @@ impl Crossing {
         &mut self,
         room: &mut [u8],
         datagrams: &mut Batch,
-        tell: &mut impl FnMut(&mut Datagram, Error),
+        tell: &mut impl FnMut(&mut Datagram, &mut Complaints, Error),
     ) -> Result<bool> {
         if self.broken.is_some() {
             return self.send_the_rest(tell);
@@ -233,7 +237,7 @@ impl Crossing {
                 }
                 Ok(Progress::Blocked | Progress::End) => {}
                 Err(error) => {
-                    tell(&mut self.far, error);
+                    tell(&mut self.far, &mut self.complaints, error);
                     moved = true;
                 }
             }
@@ -245,7 +249,11 @@ impl Crossing {
     }
 
     /// Nothing more comes from the client.
-    fn broke(&mut self, error: Error, tell: &mut impl FnMut(&mut Datagram, Error)) -> Result<bool> {
+    fn broke(
+        &mut self,
+        error: Error,
+        tell: &mut impl FnMut(&mut Datagram, &mut Complaints, Error),
+    ) -> Result<bool> {
         self.broken = Some(error);
         self.send_the_rest(tell)
     }
@@ -254,7 +262,10 @@ impl Crossing {
     ///
     /// # Errors
     /// That of the client, once all is sent.
-    fn send_the_rest(&mut self, tell: &mut impl FnMut(&mut Datagram, Error)) -> Result<bool> {
+    fn send_the_rest(
+        &mut self,
+        tell: &mut impl FnMut(&mut Datagram, &mut Complaints, Error),
+    ) -> Result<bool> {
         self.take_arrived();
         let moved = self.send(tell);
         let is_sent =
@@ -280,7 +291,7 @@ impl Crossing {
     }
 
     /// Sends what the client has said; whether anything was dealt with.
-    fn send(&mut self, tell: &mut impl FnMut(&mut Datagram, Error)) -> bool {
+    fn send(&mut self, tell: &mut impl FnMut(&mut Datagram, &mut Complaints, Error)) -> bool {
         let mut moved = false;
         let mut tries = TRIES;
         while let Some((frame, bytes)) = self.up.front() {
@@ -291,7 +302,7 @@ impl Crossing {
                     tries = TRIES;
                 }
                 Err(error) => {
-                    tell(&mut self.far, error);
+                    tell(&mut self.far, &mut self.complaints, error);
                     tries -= 1;
                     if tries > 0 {
                         // It was about an earlier one.

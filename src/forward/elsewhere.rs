@@ -48,7 +48,7 @@ fn reconnect(
     let (new, latch, peer) = match connect(to, session) {
         Ok(new) => new,
         Err(_) if error.status.says_nobody_is_there() => return Err(error),
-        // The cause is that there is no peer, which was told before.
+        // What was met before says only that there is no peer, which was told.
         Err(why) => return Err(why),
     };
     let (old, old_latch, resent) = socket.move_to(Rc::new(new), latch, peer);

@@ -11,7 +11,6 @@ use socket2::Socket;
 
 use crate::engine::batch::Batch;
 use crate::engine::datagram::RECEIVE_ROOM;
-use crate::engine::datagram::complaints::Complaints;
 use crate::engine::framing::Format;
 use crate::engine::pump::LENT_ROOM;
 use crate::engine::splice::pipes::Pipes;
@@ -86,8 +85,6 @@ pub(crate) struct Forwarder {
     unheard: Rc<Tap>,
     /// How the only client's connection ended.
     result: Result<()>,
-    /// The lines about datagrams that were refused.
-    refusals: Complaints,
 }
 
 /// One client.
@@ -153,7 +150,6 @@ impl Forwarder {
             came: 0,
             unheard,
             result: Ok(()),
-            refusals: Complaints::default(),
         }
     }
 

@@ -15,8 +15,8 @@ pub(crate) struct Target {
     pub address: SocketAddr,
     /// Where this machine's probes come from.
     pub local: IpAddr,
-    /// Where answers come from: nothing but the address for a unicast one, except that nobody answers
-    /// from the unspecified address, which stands for this machine (ip(7)).
+    /// Where answers come from: from the address itself, from a loopback address where it is the unspecified
+    /// one, which stands for this machine (ip(7)), and from anywhere where it is a group.
     heard: Hearing,
 }
 

@@ -91,6 +91,11 @@ const HABITS: &[(&str, &str, &str)] = &[
     ("-X connect -x proxy host 1", "-X", "connect --proxy http://proxy:3128 host 1"),
     ("--proxy p:1 host 1", "a command is missing", "connect --proxy http://p:1 host 1"),
     (
+        "--proxy http://me:secret@p:3 --ssl host 80",
+        "--ssl",
+        "connect --proxy http://USER:PASS@p:3 --tls host 80",
+    ),
+    (
         "--proxy p --proxy-type socks5 --proxy-auth me:secret host 1",
         "--proxy-type",
         "connect --proxy socks5://USER:PASS@p:1080 host 1",

@@ -4,7 +4,7 @@ use std::slice;
 
 use clap::{Arg, Command};
 
-use super::proxy::ForeignProxy;
+use super::proxy::{ForeignProxy, without_secret};
 use super::table::{HABITS, Habit, Here, PORT, tos};
 use super::word::parts;
 
@@ -239,7 +239,7 @@ impl Foreign {
                 Some(number) => ("--tos", Some(number.to_string())),
                 None => ("", None),
             },
-            Here::Proxy if text.contains("://") => ("--proxy", value),
+            Here::Proxy if text.contains("://") => ("--proxy", Some(without_secret(&text))),
             Here::Nothing => ("", None),
             _ => return self.understand(here, text),
         };

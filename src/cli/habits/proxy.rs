@@ -38,3 +38,11 @@ impl ForeignProxy {
         Some(format!("{scheme}://{user}{place}"))
     }
 }
+
+/// The URL of a proxy without the name and password that it may hold.
+pub(super) fn without_secret(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, place))) => format!("{scheme}://USER:PASS@{place}"),
+        _ => url.to_owned(),
+    }
+}

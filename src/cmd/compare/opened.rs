@@ -59,7 +59,7 @@ fn why_none(config: &Compare, limit: Duration) -> String {
         "--impair let no handshake through; -w sets the limit".to_owned()
     } else {
         let least = humantime::format_duration(PATIENCE);
-        format!("--impair let no handshake through; -w sets a limit of more than {least}")
+        format!("--impair let no handshake through; the limit is {least}, or -w if that is longer")
     }
 }
 

@@ -79,7 +79,9 @@ impl Endpoint {
         }
         match &sent.error {
             Some(cause) if cause.kind() == io::ErrorKind::WouldBlock => self.latch.not_writable(),
-            Some(cause) if errno::is_full(cause) => self.patience.found_none(Instant::now()),
+            Some(cause) if self.is_full(cause, bytes, segment) => {
+                self.patience.found_none(Instant::now());
+            }
             Some(_) | None => {}
         }
         sent
@@ -90,13 +92,21 @@ impl Endpoint {
         self.latch.writable() && self.again_at().is_none_or(|at| Instant::now() >= at)
     }
 
-    /// When it is worth a try though no event tells.
+    /// When it is worth a try though no event tells; that may have passed.
     pub(super) fn again_at(&self) -> Option<Instant> {
-        self.patience.again_at()
+        self.patience.again_at().filter(|_| self.latch.writable())
     }
 
-    /// Whether the queue of the device has been full for so long that what waits is lost.
-    pub(super) fn is_stuck(&self) -> bool {
-        self.patience.is_over(Instant::now())
+    /// Whether what met this error is to be sent again: the queue of the device is full, and not yet for so
+    /// long that what waits is lost.
+    pub(super) fn finds_room_soon(&self, cause: &io::Error, bytes: &[u8], segment: usize) -> bool {
+        self.is_full(cause, bytes, segment) && !self.patience.is_over(Instant::now())
+    }
+
+    /// Whether the queue of the device is full. Linux says the same of a datagram whose fragments are more
+    /// than the send buffer takes at once (`__ip_append_data`), for which no waiting helps.
+    fn is_full(&self, cause: &io::Error, bytes: &[u8], segment: usize) -> bool {
+        errno::is_full(cause)
+            && self.socket.send_buffer_size().is_ok_and(|size| bytes.len().min(segment) <= size)
     }
 }

@@ -22,9 +22,10 @@ impl Patience {
         self.without = None;
     }
 
-    /// There was no room.
+    /// There was no room. Where nothing was tried for long, the wait begins anew.
     pub(crate) fn found_none(&mut self, now: Instant) {
-        let since = self.without.map_or(now, |(since, _)| since);
+        let still = self.without.filter(|(_, again)| now < *again + PATIENCE);
+        let since = still.map_or(now, |(since, _)| since);
         self.without = Some((since, now + ROOM_CHECK));
     }
 
@@ -60,5 +61,8 @@ mod tests {
         patience.found_room();
         patience.found_none(at(1020));
         assert!(!patience.is_over(at(2000)));
+        // What was given up long ago says nothing of now.
+        patience.found_none(at(60_000));
+        assert!(!patience.is_over(at(60_999)));
     }
 }

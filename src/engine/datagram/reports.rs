@@ -39,10 +39,7 @@ impl Reports {
     /// A failure that concerns one of many peers: the run goes on.
     pub(super) fn complain(&mut self, what: &str, peer: &Address, cause: &io::Error, tap: &Tap) {
         let Some(held_back) = self.complaints.add(Instant::now()) else { return };
-        let mut error = socket::sending_failed(what, peer, cause);
-        if held_back > 0 {
-            error = error.hint(format!("and {held_back} more since the last such line"));
-        }
+        let error = socket::sending_failed(what, peer, cause).and_more(held_back);
         tap.event(&Event::Error(&error));
     }
 

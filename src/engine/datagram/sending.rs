@@ -21,7 +21,7 @@ impl Datagram {
     }
 
     /// Sends datagrams to some more of all peers. If a UDP socket has no room, it has none for any peer,
-    /// and will have some soon. A local socket may have no room for a single peer that does not read; the
+    /// and will have some soon or is given up. A local socket may have no room for a single peer that does not read; the
     /// others do not wait for that one, and what it misses is counted as lost.
     pub(super) fn step_round(&mut self, bytes: &[u8], segment: usize) -> Result<Handed> {
         let mut round = self.known.round.take().unwrap_or_else(|| Round::new(bytes.len()));

@@ -205,7 +205,7 @@ impl DatagramForwarder {
             Ok(Progress::Moved(_)) => Next::Moved,
             Ok(Progress::Blocked | Progress::End) if any => Next::Moved,
             // The next datagram gets a connection of its own.
-            Ok(Progress::End) if member.queued() == 0 && member.has_answered_all() => Next::Gone,
+            Ok(Progress::End) if member.unsent() == 0 => Next::Gone,
             Ok(Progress::Blocked | Progress::End) if is_idle => {
                 self.give_up_stalled(member, session);
                 Next::Gone
@@ -277,7 +277,8 @@ impl DatagramForwarder {
         Self::count_hits(&mut member, session);
         self.clients.remove(&member.route.peer);
         self.members.forget(place);
-        session.tap.unsent(member.unsent());
+        let unsent = member.unsent();
+        session.tap.unsent(unsent);
         session.event(&Event::Closed(member.seen()));
         let Association { far, answered, mut refused, .. } = member;
         match far {
@@ -296,7 +297,7 @@ impl DatagramForwarder {
             }
             Far::Messages(mut stream) => {
                 // A stream that ends within a message, or before one, must not look whole.
-                if refused.is_some() || !stream.queue().is_empty() {
+                if refused.is_some() || unsent > 0 {
                     stream.stream().abort();
                 } else {
                     stream.conclude();

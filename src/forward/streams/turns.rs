@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::{Closed, DATAGRAM_IDLE, Forwarder, Idle, Member, Next, Stage, asked_address, link_to};
+use crate::engine::datagram::complaints::Complaints;
 use crate::engine::datagram::{Datagram, longest_to};
 use crate::engine::ends::Standing as _;
 use crate::engine::framing::Format;
@@ -154,14 +155,17 @@ impl Forwarder {
         let looked_at = session.looked_at();
         let name = member.link.client_name();
         let (to, once) = (&self.settings.passage.to, self.settings.once);
-        let (refusals, mut refusal) = (&mut self.refusals, None);
-        let tell = |far: &mut Datagram, error: Error| {
+        let mut refusal = None;
+        let tell = |far: &mut Datagram, complaints: &mut Complaints, error: Error| {
             match elsewhere::go_on(far, to, error, session) {
                 Ok(()) => {}
                 // The run may end with it, and is told of once.
                 Err(error) if once => refusal = Some(error),
-                Err(error) if refusals.add(looked_at).is_none() => drop(error),
-                Err(error) => session.event(&Event::Error(&error.about(format!("for {name}")))),
+                Err(error) => {
+                    let Some(held_back) = complaints.add(looked_at) else { return };
+                    let error = error.and_more(held_back).about(format!("for {name}"));
+                    session.event(&Event::Error(&error));
+                }
             }
         };
         let turn = crossing.turn(self.room.reset(), &mut self.datagrams, looked_at, tell);

@@ -24,7 +24,7 @@ pub(crate) enum Said {
     Waiting,
     /// TCP: a connection was made, and may have been broken since. Somebody listens.
     Open,
-    /// TCP: the connection leads from the socket to the same socket. Nobody listens, or its port were not free.
+    /// TCP: the connection leads from the socket to the same socket. Nobody listens, or its port would not have been free.
     Itself,
     /// Nobody listens: a reset in answer to a SYN, or ICMP port unreachable.
     Refused,

@@ -25,6 +25,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         local_datagrams_on_either_side,
         a_local_server_that_comes_back_is_found_again,
         refusals_do_not_fill_a_log,
+        each_client_is_told_of_its_refusal,
         datagrams_are_frames_in_a_stream,
         datagrams_are_lines_in_a_stream,
         a_stream_of_frames_becomes_datagrams,
@@ -253,6 +254,19 @@ fn refusals_do_not_fill_a_log() {
         // One a second.
         assert!((1..=begun.elapsed().as_secs() + 1).contains(&refused), "{text}");
     }
+}
+
+fn each_client_is_told_of_its_refusal() {
+    let (_deaf, port) = net::refusing_udp_port();
+    let running = pktcat_line(&format!("forward tcp:0 udp:127.0.0.1:{port}")).spawn();
+    let clients: Vec<_> = (0..3).map(|_| net::connect(running.port())).collect();
+    for mut client in &clients {
+        client.write_all(b"\0\0\0\x01x").unwrap();
+    }
+    eventually("a line about each", || {
+        let told = running.stderr_now();
+        (1..=3).all(|client| told.contains(&format!("(for #{client} "))).then_some(())
+    });
 }
 
 fn datagrams_are_frames_in_a_stream() {

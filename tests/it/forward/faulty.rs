@@ -3,18 +3,21 @@
 use std::io::{Read as _, Write as _};
 
 use libtest_mimic::Trial;
+use socket2::SockRef;
 
 use super::datagrams::client_of;
 use crate::tests;
 use crate::util::data::assert_same;
 use crate::util::udp::{expect_nothing, receive};
-use crate::util::{each_at_once, net, pktcat_line};
+use crate::util::{each_at_once, net, pktcat_line, proc};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
         what_a_client_said_before_a_fault_is_sent,
         what_a_server_said_before_a_fault_is_sent,
         what_a_server_said_before_its_end_is_sent,
+        what_a_client_said_reaches_a_server_that_has_ended,
+        answers_on_their_way_after_a_reset_are_waited_for_asleep,
     ]
 }
 
@@ -79,4 +82,33 @@ fn what_a_server_said_before_its_end_is_sent() {
         net::finish(&server);
         assert_same(&[receive(&client), receive(&client)].concat(), b"onetwo");
     });
+}
+
+fn what_a_client_said_reaches_a_server_that_has_ended() {
+    let (listener, port) = net::listener();
+    let line = format!("forward --impair-up delay=300ms udp:0 127.0.0.1:{port}");
+    let running = pktcat_line(&line).spawn();
+    let client = client_of(&running);
+    client.send(b"late").unwrap();
+    let server = net::accept(&listener);
+    net::finish(&server);
+    assert_eq!(net::read_exactly(&server, 8), b"\0\0\0\x04late");
+    assert_eq!(net::read_to_fin(&server), b"");
+}
+
+fn answers_on_their_way_after_a_reset_are_waited_for_asleep() {
+    let (listener, port) = net::listener();
+    SockRef::from(&listener).set_recv_buffer_size(4096).unwrap();
+    let options = "--idle-timeout 300ms --impair-down delay=2s --sndbuf 8192";
+    let line = format!("forward {options} udp:0 127.0.0.1:{port}");
+    let running = pktcat_line(&line).spawn();
+    let client = client_of(&running);
+    (0..60).for_each(|_| assert!(client.send(&[0; 1000]).is_ok()));
+    let mut server = net::accept(&listener);
+    server.write_all(b"\0\0\0\x06answer").unwrap();
+    net::reset(server);
+    let before = proc::cpu_ticks(running.pid());
+    assert_eq!(receive(&client), b"answer");
+    let ticks = proc::cpu_ticks(running.pid()) - before;
+    assert!(ticks < 30, "{ticks} clock ticks of processor time");
 }
