@@ -290,22 +290,25 @@ impl Local {
         if !self.latch.readable() {
             return Ok(Progress::Blocked);
         }
-        let is_refused = |error: &io::Error| error.raw_os_error() == Some(libc::EIO);
+        let is_refused = |result: &io::Result<usize>| {
+            result.as_ref().is_err_and(|cause| cause.raw_os_error() == Some(libc::EIO))
+        };
         let mut result = sys::again(|| self.access.read(&self.fd, buffer));
-        if result.as_ref().is_err_and(is_refused)
-            && self.kind == Kind::Terminal
-            && !self.in_background()
-        {
-            // The job may have come to the front since it was refused.
-            result = sys::again(|| self.access.read(&self.fd, buffer));
-        }
-        let progress = match result {
-            Err(cause) if is_refused(&cause) && self.in_background() => {
+        for is_last in [false, true] {
+            if self.kind != Kind::Terminal || !is_refused(&result) {
+                break;
+            }
+            // Asked once for each refusal: the job may come to the front between two questions.
+            if self.in_background() {
                 self.latch.not_readable_for_now();
                 return Ok(Progress::Blocked);
             }
-            other => Progress::of_read(other)?,
-        };
+            if !is_last {
+                // It may have come to the front since it was refused.
+                result = sys::again(|| self.access.read(&self.fd, buffer));
+            }
+        }
+        let progress = Progress::of_read(result)?;
         if progress == Progress::Blocked {
             self.latch.not_readable();
         }
