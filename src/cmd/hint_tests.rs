@@ -202,7 +202,7 @@ fn what_is_told_of_two_options_is_taken_elsewhere() {
 }
 
 #[test]
-#[ignore = "takes a minute"]
+#[ignore = "all pairs take a minute: cargo test --lib hint_tests -- --ignored"]
 fn what_is_told_of_any_two_options_is_taken() {
     check_pairs(0, 1);
 }

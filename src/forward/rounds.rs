@@ -3,11 +3,8 @@
 
 use crate::error::Result;
 use crate::forward::table::Table;
-use crate::run::between::Between;
+use crate::run::between::{Between, TURNS_BETWEEN_LOOKS};
 use crate::run::session::Session;
-
-/// Turns between two looks at signals, deadlines and readiness while something moves.
-const TURNS_BETWEEN_LOOKS: u32 = 4;
 
 /// What a forwarder does in its loop.
 pub(super) trait Rounds {

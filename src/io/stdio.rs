@@ -294,19 +294,17 @@ impl Local {
             result.as_ref().is_err_and(|cause| cause.raw_os_error() == Some(libc::EIO))
         };
         let mut result = sys::again(|| self.access.read(&self.fd, buffer));
-        for is_last in [false, true] {
+        // A job that has come to the front since it was refused reads again. Where it is, is asked once for each
+        // refusal: it may come to the front between two questions.
+        for _ in 0..2 {
             if self.kind != Kind::Terminal || !is_refused(&result) {
                 break;
             }
-            // Asked once for each refusal: the job may come to the front between two questions.
             if self.in_background() {
                 self.latch.not_readable_for_now();
                 return Ok(Progress::Blocked);
             }
-            if !is_last {
-                // It may have come to the front since it was refused.
-                result = sys::again(|| self.access.read(&self.fd, buffer));
-            }
+            result = sys::again(|| self.access.read(&self.fd, buffer));
         }
         let progress = Progress::of_read(result)?;
         if progress == Progress::Blocked {

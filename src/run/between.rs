@@ -5,6 +5,9 @@ use crate::io::reactor::Expected;
 use crate::observe::tap::Tap;
 use crate::run::session::Session;
 
+/// Turns between two looks of a loop that serves many clients in each.
+pub(crate) const TURNS_BETWEEN_LOOKS: u32 = 4;
+
 /// Counts the turns of a loop, so that one in which something always moves still hears signals, deadlines
 /// and other descriptors.
 #[derive(Debug)]

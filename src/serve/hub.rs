@@ -31,7 +31,7 @@ use crate::io::progress::Progress;
 use crate::net::address::{Address, Protocol};
 use crate::net::socket;
 use crate::observe::tap::{Activity, Event, Link};
-use crate::run::between::{Between, Lull};
+use crate::run::between::{Between, Lull, TURNS_BETWEEN_LOOKS};
 use crate::run::session::Session;
 use crate::setup::accept::Acceptor;
 use crate::setup::places::Places as _;
@@ -44,9 +44,6 @@ use service::Service;
 
 pub(crate) use handshakes::Handshakes;
 pub(crate) use state::{Hub, Parts, Settings};
-
-/// Turns between two looks at signals, deadlines and readiness while something moves.
-const TURNS_BETWEEN_LOOKS: u32 = 4;
 
 /// The most clients accepted before connected ones are served again.
 const ACCEPTS_AT_ONCE: usize = 64;

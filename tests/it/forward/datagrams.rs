@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, UdpSocket};
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
@@ -175,9 +176,15 @@ fn local_datagrams_on_either_side() {
     let port = inner.port();
     let outer = pktcat(["forward", "-v", "-u", &outer, &format!("127.0.0.1:{port}")]).spawn();
     outer.wait_line("listening on ");
-    let client = UnixDatagram::bind(place("client")).unwrap();
+    expect_across(dir.path(), &server);
+}
+
+/// Datagrams get from a client of `from` in this folder to the server, and answers back.
+#[track_caller]
+pub(super) fn expect_across(folder: &Path, server: &UnixDatagram) {
+    let client = UnixDatagram::bind(folder.join("client")).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
-    client.connect(place("from")).unwrap();
+    client.connect(folder.join("from")).unwrap();
     let mut buffer = [0; 16];
     for payload in [&b"across"[..], b"", b"again"] {
         client.send(payload).unwrap();

@@ -1,6 +1,7 @@
 //! A forwarder between datagrams and a stream of messages: what came before what is none is delivered.
 
 use std::io::{Read as _, Write as _};
+use std::net::{TcpStream, UdpSocket};
 
 use libtest_mimic::Trial;
 use socket2::SockRef;
@@ -9,7 +10,7 @@ use super::datagrams::client_of;
 use crate::tests;
 use crate::util::data::assert_same;
 use crate::util::udp::{expect_nothing, receive};
-use crate::util::{each_at_once, net, pktcat_line, proc};
+use crate::util::{Running, each_at_once, net, pktcat_line, proc};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -37,6 +38,16 @@ fn ways() -> Vec<(String, Vec<u8>)> {
     streams().into_iter().flat_map(way).collect()
 }
 
+/// A forwarder from datagrams to a stream, its client, which has asked something, and the server.
+fn asked(options: &str) -> (Running, UdpSocket, TcpStream) {
+    let (listener, port) = net::listener();
+    let line = format!("forward {options} udp:0 127.0.0.1:{port}");
+    let running = pktcat_line(&line).spawn();
+    let client = client_of(&running);
+    client.send(b"who?").unwrap();
+    (running, client, net::accept(&listener))
+}
+
 fn what_a_client_said_before_a_fault_is_sent() {
     each_at_once(ways(), |(options, stream)| {
         let (server, port) = net::udp();
@@ -54,12 +65,7 @@ fn what_a_client_said_before_a_fault_is_sent() {
 
 fn what_a_server_said_before_a_fault_is_sent() {
     each_at_once(ways(), |(options, stream)| {
-        let (listener, port) = net::listener();
-        let line = format!("forward {options} udp:0 127.0.0.1:{port}");
-        let running = pktcat_line(&line).spawn();
-        let client = client_of(&running);
-        client.send(b"who?").unwrap();
-        let mut server = net::accept(&listener);
+        let (running, client, mut server) = asked(&options);
         server.write_all(&stream).unwrap();
         assert_eq!([receive(&client), receive(&client)], [b"one", b"two"], "{options}");
         running.wait_line("pktcat: receive: ");
@@ -70,12 +76,7 @@ fn what_a_server_said_before_a_fault_is_sent() {
 
 fn what_a_server_said_before_its_end_is_sent() {
     each_at_once(ways(), |(options, stream)| {
-        let (listener, port) = net::listener();
-        let line = format!("forward {options} udp:0 127.0.0.1:{port}");
-        let running = pktcat_line(&line).spawn();
-        let client = client_of(&running);
-        client.send(b"who?").unwrap();
-        let mut server = net::accept(&listener);
+        let (_running, client, mut server) = asked(&options);
         let end = stream.windows(3).position(|bytes| bytes == b"two").unwrap() + 3;
         // A last line needs no newline.
         server.write_all(&stream[..end]).unwrap();
@@ -85,14 +86,9 @@ fn what_a_server_said_before_its_end_is_sent() {
 }
 
 fn what_a_client_said_reaches_a_server_that_has_ended() {
-    let (listener, port) = net::listener();
-    let line = format!("forward --impair-up delay=300ms udp:0 127.0.0.1:{port}");
-    let running = pktcat_line(&line).spawn();
-    let client = client_of(&running);
-    client.send(b"late").unwrap();
-    let server = net::accept(&listener);
+    let (_running, _client, server) = asked("--impair-up delay=300ms");
     net::finish(&server);
-    assert_eq!(net::read_exactly(&server, 8), b"\0\0\0\x04late");
+    assert_eq!(net::read_exactly(&server, 8), b"\0\0\0\x04who?");
     assert_eq!(net::read_to_fin(&server), b"");
 }
 

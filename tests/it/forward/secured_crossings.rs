@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 use socket2::SockRef;
 
-use super::datagrams::client_of;
+use super::datagrams::{client_of, expect_across};
 use super::read_to_reset;
 use super::seen::{first, json_port, told};
 use crate::tests;
@@ -353,17 +353,7 @@ fn local_datagrams_cross_into_tls_and_back() {
         .args([&format!("unix:{}", place("from").display()), &format!("tls:localhost:{port}")])
         .spawn();
     outer.wait_line("listening on ");
-    let client = UnixDatagram::bind(place("client")).unwrap();
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
-    client.connect(place("from")).unwrap();
-    let mut buffer = [0; 16];
-    for payload in [&b"across"[..], b"", b"again"] {
-        client.send(payload).unwrap();
-        let (n, from) = server.recv_from(&mut buffer).unwrap();
-        assert_eq!(&buffer[..n], payload);
-        server.send_to_addr(b"and back", &from).unwrap();
-        assert_eq!(client.recv(&mut buffer).unwrap(), 8);
-    }
+    expect_across(folder.path(), &server);
 }
 
 fn openssl_is_at_the_other_end() {
