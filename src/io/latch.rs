@@ -9,7 +9,7 @@ use mio::{Interest, Token};
 
 use crate::io::progress::Progress;
 
-/// The token of descriptors that are not watched.
+/// The token of descriptors that are not watched. The reactor has two of its own beside it.
 const UNWATCHED: Token = Token(usize::MAX - 1);
 
 /// Whether a descriptor may be ready. Both directions start as ready; the first call tells.
