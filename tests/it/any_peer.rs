@@ -132,8 +132,7 @@ fn who_answered_is_told() {
 }
 
 fn a_refusal_is_one_all_the_same() {
-    let (socket, port) = net::udp();
-    drop(socket);
+    let port = net::free_port();
     for option in ["--any-peer", "--follow"] {
         let line = format!("connect -u {option} 127.0.0.1 {port} --send x -q 20s");
         let ended = pktcat_line(&line).run().expect_code(4);

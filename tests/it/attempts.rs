@@ -1,14 +1,12 @@
 //! What `-v` says of attempts that failed: each address, each retry; and a summary behind a typed ^C.
 
-use std::net::UdpSocket;
-
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 
 use crate::tests;
 use crate::util::harness::Need;
 use crate::util::tty::Pty;
-use crate::util::{Cmd, Input, Output, PATIENCE, net, pktcat, pktcat_line, udp};
+use crate::util::{Cmd, Input, Output, net, pktcat, pktcat_line, udp};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -28,7 +26,7 @@ fn with_many(cmd: Cmd, addresses: &[&str]) -> Cmd {
 }
 
 fn each_address_that_failed_is_named() {
-    let (listener, port) = net::listener_at("127.0.0.4:0");
+    let (listener, port) = net::listener_at(&net::only_at("127.0.0.4"));
     let line = format!("connect -v many {port}");
     let client = with_many(pktcat_line(&line), &["127.0.0.2", "127.0.0.3", "127.0.0.4"]).spawn();
     drop(net::accept(&listener));
@@ -49,9 +47,7 @@ fn each_address_that_failed_is_named() {
 
 fn each_address_without_an_answer_over_udp_is_named() {
     // An address that the resolver does not prefer to the others.
-    let socket = UdpSocket::bind("127.0.0.3:0").unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let port = socket.local_addr().unwrap().port();
+    let (socket, port) = net::udp_at(&net::only_at("127.0.0.3"));
     let line = format!("connect -u -v --send x -q 20s --count 1 many {port}");
     let client = with_many(pktcat_line(&line), &["127.0.0.2", "127.0.0.3"]).spawn();
     let (datagram, peer) = udp::receive_from(&socket);

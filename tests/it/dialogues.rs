@@ -191,8 +191,7 @@ fn a_mail_server_is_greeted_and_left() {
 fn a_file_is_read_by_tftp() {
     let folder = folder();
     fs::write(folder.path().join("motd"), "hello\n").unwrap();
-    let (socket, port) = net::udp();
-    drop(socket);
+    let port = net::free_port();
     let at = format!("127.0.0.1:{port}");
     let server = find_program("in.tftpd").unwrap();
     let _server =

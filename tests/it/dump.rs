@@ -184,9 +184,7 @@ fn marks_tell_what_a_connection_has() {
 }
 
 fn a_refusal_is_marked() {
-    // Bound, and closed again: nobody listens there.
-    let (socket, port) = net::udp();
-    drop(socket);
+    let port = net::free_port();
     let ended = pktcat_line(&format!("connect -u -x 127.0.0.1 {port}"))
         .stdin(Input::Bytes(b"anybody?".to_vec()))
         .run()

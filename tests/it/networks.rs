@@ -5,7 +5,7 @@ mod gone;
 mod names;
 
 use std::ffi::OsString;
-use std::net::{TcpListener, UdpSocket};
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use libtest_mimic::Trial;
@@ -246,7 +246,7 @@ fn connected(unshare: &[&str], options: &str, listener: &TcpListener) -> Option<
 }
 
 fn connect_tries_all_of_twenty_addresses(unshare: &[&'static str]) {
-    let (listener, port) = net::listener_at("127.0.0.17:0");
+    let (listener, port) = net::listener_at(&net::only_at("127.0.0.17"));
     assert_eq!(
         answered_by(unshare, "", &listener),
         format!("connected to 127.0.0.17:{port} (tcp)")
@@ -264,9 +264,7 @@ fn connect_does_not_wait_for_a_silent_address(unshare: &[&'static str]) {
 }
 
 fn datagrams_find_the_address_where_somebody_is(unshare: &[&'static str]) {
-    let server = UdpSocket::bind("127.0.0.17:0").unwrap();
-    server.set_read_timeout(Some(PATIENCE)).unwrap();
-    let port = server.local_addr().unwrap().port();
+    let (server, port) = net::udp_at(&net::only_at("127.0.0.17"));
     for ways in ways() {
         let folder = tempfile::tempdir().unwrap();
         let line = format!("connect -v -u --count 2 -q 20 {ways} many.test {port}");

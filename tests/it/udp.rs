@@ -16,7 +16,7 @@ use crate::util::harness::Need;
 use crate::util::udp::{
     connect, expect_nothing, listen, listening, peer_of, receive, receive_from,
 };
-use crate::util::{Input, Output, PATIENCE, Rhythm, net, pktcat_line};
+use crate::util::{Input, Output, Rhythm, net, pktcat_line};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -246,14 +246,12 @@ fn a_peer_that_is_gone_does_not_end_listen() {
 }
 
 fn retry_closes_the_socket_of_the_try_before() {
-    let (socket, port) = net::udp();
-    drop(socket);
+    let port = net::free_port();
     let line = format!("connect -u -v --retry 1000 --retry-delay 5ms --count 1 127.0.0.1 {port}");
     let few = ["sh", "-c", "ulimit -n 64; exec \"$@\"", "sh"];
     let client = pktcat_line(&line).stdin(Input::Bytes(b"at last".to_vec())).through(few).spawn();
     client.wait_lines("connected to ", 100);
-    let server = UdpSocket::bind(("127.0.0.1", port)).unwrap();
-    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (server, _) = net::udp_at(&format!("127.0.0.1:{port}"));
     let (text, peer) = receive_from(&server);
     assert_eq!(text, b"at last");
     server.send_to(b"heard", peer).unwrap();
@@ -342,14 +340,11 @@ fn whoever_may_not_come_in_is_silent() {
 }
 
 fn every_message_is_tried_again() {
-    // Bound and closed again, the port is free for the listener that comes later.
-    let (socket, port) = net::udp();
-    drop(socket);
+    let port = net::free_port();
     let line = format!("connect -u -v -I lines --retry 1000 --retry-delay 50ms 127.0.0.1 {port}");
     let client = pktcat_line(&line).stdin(Input::Bytes(b"one\ntwo\nthree\n".to_vec())).spawn();
     client.wait_lines("connected to ", 3);
-    let server = UdpSocket::bind(("127.0.0.1", port)).unwrap();
-    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (server, _) = net::udp_at(&format!("127.0.0.1:{port}"));
     for message in ["one", "two", "three"] {
         assert_eq!(receive(&server), message.as_bytes());
     }

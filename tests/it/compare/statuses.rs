@@ -46,7 +46,7 @@ fn nobody_there() {
 }
 
 fn nobody_there_for_datagrams() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind(net::only_at("127.0.0.1")).unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
@@ -75,7 +75,7 @@ fn one_fails(words: &str, status: i32, says: &[&str]) -> String {
 
 fn a_refused_connection_leaves_the_datagrams_standing() {
     // A port where only datagrams are echoed.
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let socket = UdpSocket::bind(net::only_at("127.0.0.1")).unwrap();
     let port = socket.local_addr().unwrap().port();
     thread::spawn(move || {
         let mut buffer = [0; 2048];
@@ -97,7 +97,7 @@ fn a_refused_connection_leaves_the_datagrams_standing() {
 
 /// Datagrams that were lost are a result, too.
 fn a_refused_connection_leaves_datagrams_that_nobody_answers_standing() {
-    let kept = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let kept = UdpSocket::bind(net::only_at("127.0.0.1")).unwrap();
     let port = kept.local_addr().unwrap().port();
     let words = format!("compare 127.0.0.1 {port} -w 100ms --count 20 --window 20");
     let ended = pktcat_line(&words).run().expect_code(4);

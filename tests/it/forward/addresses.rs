@@ -1,7 +1,7 @@
 //! A forwarder of datagrams whose TO is a name with several addresses, a group, or a broadcast address.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, UdpSocket};
+use std::net::Shutdown;
 
 use libtest_mimic::Trial;
 
@@ -9,7 +9,7 @@ use super::datagrams::client_of;
 use crate::tests;
 use crate::util::harness::Need;
 use crate::util::udp::{receive, receive_from};
-use crate::util::{PATIENCE, Running, binary, net, pktcat_line, program, ways};
+use crate::util::{Running, binary, net, pktcat_line, program, ways};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
@@ -39,17 +39,10 @@ fn to_name(name: &str, options: &str, port: u16, addresses: &[&str]) -> Running 
     pktcat_line(&line).through(["unshare", "-m", "sh", "-c", script, &hosts]).spawn()
 }
 
-fn server_at(address: &str) -> (UdpSocket, u16) {
-    let server = UdpSocket::bind(address).unwrap();
-    server.set_read_timeout(Some(PATIENCE)).unwrap();
-    let port = server.local_addr().unwrap().port();
-    (server, port)
-}
-
 fn localhost_is_served_at_either_address() {
     for way in ways() {
-        for address in ["127.0.0.1:0", "[::1]:0"] {
-            let (server, port) = server_at(address);
+        for host in ["127.0.0.1", "[::1]"] {
+            let (server, port) = net::udp_at(&net::only_at(host));
             let addresses = ["::1", "127.0.0.1"];
             let running = to_name("localhost", &format!("{way} udp:0"), port, &addresses);
             let client = client_of(&running);
@@ -64,7 +57,7 @@ fn localhost_is_served_at_either_address() {
 
 fn the_address_where_somebody_is_gets_everything() {
     for impairment in ["", "--impair-up delay=1ms"] {
-        let (server, port) = server_at("127.0.0.3:0");
+        let (server, port) = net::udp_at(&net::only_at("127.0.0.3"));
         let options = format!("-v {impairment} udp:0");
         let running = to_many(&options, port, &["127.0.0.2", "127.0.0.3"]);
         for number in 1..=2 {
@@ -90,7 +83,7 @@ fn the_address_where_somebody_is_gets_everything() {
 
 fn a_client_that_goes_on_elsewhere_keeps_its_counts() {
     for from in ["udp:0", "tcp:0"] {
-        let (server, port) = server_at("127.0.0.3:0");
+        let (server, port) = net::udp_at(&net::only_at("127.0.0.3"));
         let running = to_many(&format!("-v -x {from}"), port, &["127.0.0.2", "127.0.0.3"]);
         let udp = client_of(&running);
         if from == "udp:0" {
@@ -110,15 +103,14 @@ fn a_client_that_goes_on_elsewhere_keeps_its_counts() {
 }
 
 fn nobody_at_any_address_is_told_and_the_first_is_asked_again() {
-    let (server, port) = server_at("127.0.0.2:0");
-    drop(server);
+    let port = net::free_port();
     let running = to_many("udp:0", port, &["127.0.0.2", "127.0.0.3"]);
     let client = client_of(&running);
     client.send(b"anybody?").unwrap();
     running.wait_line(&format!(
         "pktcat: receive: 127.0.0.3:{port} (udp): connection refused (for #1 "
     ));
-    let (server, _) = server_at(&format!("127.0.0.2:{port}"));
+    let (server, _) = net::udp_at(&format!("127.0.0.2:{port}"));
     client.send(b"and now?").unwrap();
     let (came, route) = receive_from(&server);
     assert_eq!(came, b"and now?");
@@ -128,7 +120,7 @@ fn nobody_at_any_address_is_told_and_the_first_is_asked_again() {
 }
 
 fn a_stream_of_frames_finds_the_address_too() {
-    let (server, port) = server_at("127.0.0.3:0");
+    let (server, port) = net::udp_at(&net::only_at("127.0.0.3"));
     let running = to_many("0", port, &["127.0.0.2", "127.0.0.3"]);
     let mut client = net::connect(running.port());
     client.write_all(b"\0\0\0\x03one").unwrap();
@@ -143,7 +135,7 @@ fn a_stream_of_frames_finds_the_address_too() {
 
 fn a_broadcast_is_answered_by_anybody() {
     for way in ways() {
-        let (server, port) = server_at("0.0.0.0:0");
+        let (server, port) = net::udp_at("0.0.0.0:0");
         let line = format!("forward -u --broadcast -v -x {way} 0 127.255.255.255:{port}");
         let running = pktcat_line(&line).spawn();
         let client = client_of(&running);
@@ -176,7 +168,7 @@ fn a_broadcast_is_answered_by_anybody() {
 }
 
 fn a_broadcast_has_to_be_allowed() {
-    let (_server, port) = server_at("0.0.0.0:0");
+    let (_server, port) = net::udp_at("0.0.0.0:0");
     let ended = pktcat_line(&format!("forward -u 0 127.255.255.255:{port}")).run().expect_code(1);
     let hint = "(a broadcast address: --broadcast allows it)\n";
     assert!(ended.stderr.ends_with(hint), "{}", ended.stderr);

@@ -24,7 +24,7 @@ pub(crate) fn tests() -> Vec<Trial> {
 /// A service at a port that was free a moment ago, begun again when another took it meanwhile.
 fn start(name: &str, words: impl Fn(u16) -> Vec<String>) -> (Running, u16) {
     for _ in 0..5 {
-        let port = net::listener().1;
+        let port = net::free_port();
         let service = program(find_program(name).unwrap(), words(port)).spawn();
         let is_up = eventually("the service to be up or to have ended", || {
             let up = TcpStream::connect(("127.0.0.1", port)).is_ok();

@@ -51,7 +51,12 @@ fn bounded(stream: TcpStream) -> TcpStream {
 
 /// A UDP socket on 127.0.0.1 and its port; `recv` on it times out.
 pub fn udp() -> (UdpSocket, u16) {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    udp_at("127.0.0.1:0")
+}
+
+/// A UDP socket at this address and its port; `recv` on it times out.
+pub fn udp_at(address: &str) -> (UdpSocket, u16) {
+    let socket = UdpSocket::bind(address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let port = socket.local_addr().unwrap().port();
     (socket, port)
@@ -201,7 +206,7 @@ fn shared_udp(port: u16) -> UdpSocket {
 /// open: closing any of them makes room.
 pub fn unanswering_port() -> (Vec<Socket>, u16) {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], free_port())).into()).unwrap();
     listener.listen(0).unwrap();
     let address = listener.local_addr().unwrap();
     let port = address.as_socket().unwrap().port();
@@ -219,11 +224,15 @@ pub fn unanswering_port() -> (Vec<Socket>, u16) {
 /// by itself. It is below those that the system hands out (32768 on, ip(7)) and is given once, so that no
 /// other test gets it meanwhile.
 pub fn free_port() -> u16 {
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 32_768 - FIRST;
     static GIVEN: AtomicU16 = AtomicU16::new(0);
-    let first = 12_000 + (std::process::id() % 200) as u16 * 100;
+    // Test programs that run at the same time begin at different places.
+    let own = (std::process::id() % 200) as u16 * 100;
     loop {
-        let port = first + GIVEN.fetch_add(1, Ordering::Relaxed);
-        assert!(port < 32_768, "no port below those of the system is free");
+        let given = GIVEN.fetch_add(1, Ordering::Relaxed);
+        assert!(given < COUNT, "no port below those of the system is left");
+        let port = FIRST + (own + given) % COUNT;
         let has_it = |outcome: Option<io::Error>| {
             outcome.is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse)
         };
@@ -235,6 +244,12 @@ pub fn free_port() -> u16 {
             return port;
         }
     }
+}
+
+/// This host with a port that nobody has there, at another address or for another protocol: all of them
+/// refuse but whoever binds it.
+pub fn only_at(host: &str) -> String {
+    format!("{host}:{}", free_port())
 }
 
 /// Whether somebody listens on this port. The kernel is asked, as a connection would be the one client
