@@ -44,7 +44,7 @@ pub(crate) use timer::Timer;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -59,6 +59,14 @@ use crate::peer::Address;
 /// What pipe2(2) says, mostly that no descriptors are left.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     system::pipe()
+}
+
+/// A duplicate of the descriptor with this number, closed on exec.
+///
+/// # Errors
+/// When there is none, or no descriptors are left.
+pub(crate) fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    unix::duplicate(number)
 }
 
 /// The size of pipes that carry bulk data: what an ordinary user may ask for

@@ -3,10 +3,10 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
-use std::os::fd::AsFd as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::io::inherited;
 use crate::sys::{LinkEnd, end_of_links};
 
 /// How many names are tried for the temporary file. The names are random, so that even one which is
@@ -27,21 +27,15 @@ pub(super) fn write(path: &Path, port: u16) -> io::Result<()> {
         // (fs.protected_symlinks, proc_sys_fs(5)).
         Err(cause) => return Err(cause),
     };
-    if let Some(there) = &there {
-        if (there.is_file() || there.file_type().is_socket())
-            && let Some(mut own) = standard(there)
-        {
-            // Writing through the same open file moves its offset, so that later output to it follows
-            // the number instead of overwriting it.
-            return own.write_all(text.as_bytes());
-        }
-        if !there.is_file() {
-            // A pipe or device is never replaced by a file. One write of a line is not split (PIPE_BUF,
-            // pipe(7)).
-            let mut options = File::options();
-            options.write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-            return options.open(path)?.write_all(text.as_bytes());
-        }
+    if let Some(mut open) = inherited::open_at(path) {
+        return open.write_all(text.as_bytes());
+    }
+    if there.as_ref().is_some_and(|there| !there.is_file()) {
+        // A pipe or device is never replaced by a file. One write of a line is not split (PIPE_BUF,
+        // pipe(7)).
+        let mut options = File::options();
+        options.write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+        return options.open(path)?.write_all(text.as_bytes());
     }
     // What a symbolic link points to is replaced, not the link.
     match end_of_links(path)? {
@@ -79,14 +73,4 @@ fn temporary_beside(path: &Path) -> io::Result<(File, PathBuf)> {
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
-}
-
-/// A duplicate of standard output or standard error, if that is this file.
-fn standard(there: &fs::Metadata) -> Option<File> {
-    let own =
-        [io::stdout().as_fd().try_clone_to_owned(), io::stderr().as_fd().try_clone_to_owned()];
-    own.into_iter().flatten().map(File::from).find(|file| {
-        let metadata = file.metadata();
-        metadata.is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
-    })
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::tls::secrets_of_environment;
 use crate::cli::{AdmitArgs, SeeingArgs, TlsArgs, TrustArgs};
 use crate::error::{Error, Result};
+use crate::io::inherited;
 use crate::sys::{LinkEnd, end_of_links};
 
 /// The words of TLS, as far as a command has them, and whether it is used.
@@ -30,10 +31,19 @@ enum FileIdentity {
     Missing(PathBuf),
 }
 
+/// What a path is a name of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    /// A file.
+    File,
+    /// An open file: `/dev/stderr`, `/dev/fd/3`. Who writes there goes on where others have written.
+    Descriptor,
+}
+
 /// The files of one command line, each with the word that names it.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    written: Vec<(&'static str, FileIdentity)>,
+    written: Vec<(&'static str, FileIdentity, Naming)>,
     read: Vec<(&'static str, FileIdentity)>,
     /// Whether standard input is read as well.
     reads_stdin: bool,
@@ -52,7 +62,8 @@ impl Files {
 
     /// And one that is written to, if it is given.
     pub(super) fn writing(mut self, option: &'static str, path: Option<&Path>) -> Self {
-        self.written.extend(path.and_then(identity).map(|identity| (option, identity)));
+        let named = path.and_then(|path| Some((option, identity(path)?, naming(path))));
+        self.written.extend(named);
         self
     }
 
@@ -88,7 +99,8 @@ impl Files {
             .writing("SSLKEYLOGFILE", named.as_deref().filter(|_| keylog.is_none()))
     }
 
-    /// Checks that those which are written to are all different, and none of them is read.
+    /// Checks that those which are written to are all different, and none of them is read, or is what standard
+    /// output or standard error was opened from: what is meant for both is written to `/dev/stderr`.
     ///
     /// # Errors
     /// A usage error that names the two words.
@@ -98,8 +110,11 @@ impl Files {
         if self.reads_stdin && !self.written.is_empty() {
             known.extend(stdin().map(|there| ("stdin", there)));
         }
-        for (option, identity) in self.written {
-            if let Some((other, _)) = known.iter().find(|(_, other)| *other == identity) {
+        let outputs = if self.written.is_empty() { Vec::new() } else { outputs() };
+        for (option, identity, naming) in self.written {
+            let outputs = if naming == Naming::File { &outputs[..] } else { &[] };
+            let mut others = known.iter().chain(outputs);
+            if let Some((other, _)) = others.find(|(_, other)| *other == identity) {
                 return Err(Error::usage(format!("{other}, {option}"), "are the same file"));
             }
             known.push((option, identity));
@@ -112,6 +127,23 @@ impl Files {
 fn stdin() -> Option<FileIdentity> {
     let own = io::stdin().as_fd().try_clone_to_owned().ok()?;
     existing(&File::from(own).metadata().ok()?)
+}
+
+/// What standard output and standard error are, where they are files. FIFOs keep what each writer writes.
+fn outputs() -> Vec<(&'static str, FileIdentity)> {
+    let outputs = inherited::outputs().into_iter();
+    let files = outputs.filter_map(|(name, file)| Some((name, file.metadata().ok()?)));
+    files
+        .filter(|(_, there)| there.is_file())
+        .filter_map(|(name, there)| Some((name, existing(&there)?)))
+        .collect()
+}
+
+fn naming(path: &Path) -> Naming {
+    match end_of_links(path) {
+        Ok(LinkEnd::Descriptor(_)) => Naming::Descriptor,
+        Ok(LinkEnd::Path(_)) | Err(_) => Naming::File,
+    }
 }
 
 /// `None` for devices and terminals, which several options may write to.

@@ -191,14 +191,16 @@ impl Local {
         Ok(Self { fd, kind, access, latch, name: which.name() })
     }
 
-    /// Takes over a file that the program opened non-blocking for writing.
+    /// Takes over a file or socket for writing. Where writing to it can block, the program itself has opened
+    /// it, as non-blocking.
     ///
     /// # Errors
     /// When the system has no room for another watch.
     pub(crate) fn opened(file: File, reactor: &mut Reactor) -> io::Result<Self> {
         let kind = Facts::of(&file)?.kind;
         let latch = reactor.watch(&file, Interest::WRITABLE)?;
-        Ok(Self { fd: file.into(), kind, access: Access::Direct, latch, name: "file" })
+        let access = if kind == Kind::Socket { Access::Socket } else { Access::Direct };
+        Ok(Self { fd: file.into(), kind, access, latch, name: "file" })
     }
 
     /// What kind of file it is.

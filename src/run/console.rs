@@ -11,6 +11,7 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::io::inherited;
 use crate::io::progress::Progress;
 use crate::io::reactor::Reactor;
 use crate::io::stdio::{Local, Which};
@@ -90,20 +91,22 @@ impl Console {
         Ok(Self::new(ConsoleDevice::Open(local), Destination::Stdout))
     }
 
-    /// A console on a file that [`open`] opened. Its present content stays until
+    /// A console on a file that [`open`] opened. What one holds that was opened anew stays until
     /// [`begin`](Self::begin).
     ///
     /// # Errors
     /// When epoll cannot watch it.
-    pub(crate) fn file(path: PathBuf, file: File, reactor: &mut Reactor) -> Result<Self> {
-        let holds_something = file.metadata().is_ok_and(|there| there.is_file() && there.len() > 0);
-        let device = if holds_something {
-            ConsoleDevice::Kept(file)
-        } else {
-            let local = Local::opened(file, reactor);
-            ConsoleDevice::Open(
-                local.map_err(|cause| Error::local("open", path.display(), &cause))?,
-            )
+    pub(crate) fn file(path: PathBuf, opened: Opened, reactor: &mut Reactor) -> Result<Self> {
+        let holds_something =
+            |file: &File| file.metadata().is_ok_and(|there| there.is_file() && there.len() > 0);
+        let device = match opened {
+            Opened::Anew(file) if holds_something(&file) => ConsoleDevice::Kept(file),
+            Opened::Anew(file) | Opened::Inherited(file) => {
+                let local = Local::opened(file, reactor);
+                ConsoleDevice::Open(
+                    local.map_err(|cause| Error::local("open", path.display(), &cause))?,
+                )
+            }
         };
         Ok(Self::new(device, Destination::File(path)))
     }
@@ -211,12 +214,24 @@ impl Console {
     }
 }
 
+/// A file for writing, by how it came to be open.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// For this run: what it holds is to be replaced.
+    Anew(File),
+    /// Before this program began: what it holds stays.
+    Inherited(File),
+}
+
 /// Opens a file for writing, or creates it, without truncating it. `None` when it is a FIFO that
 /// has no reader yet.
 ///
 /// # Errors
 /// When it cannot be opened.
-pub(crate) fn open(path: &Path) -> io::Result<Option<File>> {
+pub(crate) fn open(path: &Path) -> io::Result<Option<Opened>> {
+    if let Some(file) = inherited::open_at(path) {
+        return Ok(Some(Opened::Inherited(file)));
+    }
     let opened = File::options()
         .write(true)
         .create(true)
@@ -227,7 +242,7 @@ pub(crate) fn open(path: &Path) -> io::Result<Option<File>> {
         .open(path);
     match opened {
         Err(cause) if awaits_reader(&cause, path) => Ok(None),
-        opened => opened.map(Some),
+        opened => opened.map(|file| Some(Opened::Anew(file))),
     }
 }
 

@@ -7,7 +7,7 @@ pub(super) mod datagrams;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::{mem, ptr, slice};
 
@@ -59,6 +59,19 @@ pub(super) fn address_of(
         }
         _ => None,
     }
+}
+
+/// The lowest number of a duplicate: those below are the standard descriptors, some of which may be closed.
+const LOWEST: RawFd = 3;
+
+pub(super) fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: any number may be asked for; where no such descriptor is open the call says EBADF.
+    let fd = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, LOWEST) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has just made this descriptor, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 pub(super) fn is_ignored(signal: i32) -> bool {

@@ -36,6 +36,7 @@ mod forward;
 mod habits;
 mod half_closed;
 mod hints;
+mod inherited_files;
 mod interop;
 mod json;
 mod messages;
@@ -149,6 +150,7 @@ fn all() -> Vec<Trial> {
         half_closed::tests(),
         habits::tests(),
         hints::tests(),
+        inherited_files::tests(),
         interop::tests(),
         json::tests(),
         messages::tests(),

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::Trial;
 
 use crate::tests;
-use crate::util::{Cmd, Input, each_at_once, pktcat_line};
+use crate::util::{Cmd, Input, Output, each_at_once, pktcat_line};
 
 pub(crate) fn tests() -> Vec<Trial> {
     tests![
         no_command_overwrites_a_file_that_it_names_twice,
         a_file_of_the_environment_is_a_file_of_the_run,
         standard_input_is_not_overwritten_while_it_is_sent,
+        the_files_of_standard_output_and_error_are_files_of_the_run,
         a_local_socket_is_not_made_where_a_file_is_to_be,
     ]
 }
@@ -174,6 +175,28 @@ fn standard_input_is_not_overwritten_while_it_is_sent() {
         let cmd = pktcat_line(&line).arg(folder.at("file"));
         stdin_of(cmd, &folder.at("file")).run().expect_code(5);
     }
+}
+
+fn the_files_of_standard_output_and_error_are_files_of_the_run() {
+    let appending =
+        |path: &Path| Output::Fd(File::options().append(true).open(path).unwrap().into());
+    each_at_once(COMMANDS.iter().copied(), |command| {
+        let folder = Folder::new();
+        for option in options(command).iter().filter(|option| is_written(option)) {
+            for name in ["file", "link"] {
+                let cmd = || pktcat_line(command).arg(option).arg(folder.at(name));
+                let line = cmd().line();
+                expect_refused(cmd().stdout(appending(&folder.at("hard"))), ["stdout", option]);
+                folder.expect_untouched(&line);
+                let ended = cmd().stderr(appending(&folder.at("file"))).run().expect_code(2);
+                assert_eq!(ended.stdout_text(), "", "{line}");
+                let told = fs::read_to_string(folder.at("file")).unwrap();
+                let error = told.strip_prefix("precious").expect("what it held");
+                assert!(error.contains(&format!("stderr, {option}: are the same file")), "{told}");
+                fs::write(folder.at("file"), "precious").unwrap();
+            }
+        }
+    });
 }
 
 fn a_local_socket_is_not_made_where_a_file_is_to_be() {

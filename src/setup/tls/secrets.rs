@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use rustls::KeyLog;
 
 use crate::error::{Error, Result};
+use crate::io::inherited;
 
 /// A file of secrets that is added to.
 #[derive(Debug)]
@@ -29,8 +30,8 @@ impl Secrets {
         options.append(true).create(true).mode(0o600);
         // A FIFO without a reader is an error, and not waited for.
         options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-        let file =
-            options.open(path).map_err(|cause| Error::local("open", path.display(), &cause))?;
+        let opened = inherited::open_at(path).map_or_else(|| options.open(path), Ok);
+        let file = opened.map_err(|cause| Error::local("open", path.display(), &cause))?;
         Ok(Self { path: path.to_owned(), file: Mutex::new((file, None)) })
     }
 
