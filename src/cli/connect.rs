@@ -42,7 +42,7 @@ pub struct ConnectArgs {
     #[command(flatten)]
     pub trust: TrustArgs,
 
-    /// Send from this address; with -U, this path
+    /// Send from this address; with -U, this path, where datagrams can be answered
     #[arg(short, long, value_name = "ADDR", help_heading = "Protocol and addresses")]
     pub source: Option<String>,
 

@@ -255,7 +255,13 @@ impl Listen {
         if !task.sends_input()
             && let Some((option, why)) = sending(args)
         {
-            return Err(Error::usage(option, why));
+            let error = Error::usage(option, why);
+            return Err(match option {
+                "--rate" => {
+                    error.hint("pktcat forward --impair-down rate=8M in front of it makes it slow")
+                }
+                _ => error,
+            });
         }
         rules::max_clients(args.max_clients)
     }
