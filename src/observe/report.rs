@@ -161,8 +161,11 @@ fn accepted(link: &Link) -> String {
 /// what the kernel dropped, what was cut, and how many peers were heard.
 #[must_use]
 pub(crate) fn summary(counters: &Summary) -> String {
+    let all = &counters.connections;
     let (out, into) = match counters.protocol {
         Protocol::Tcp => ("write", "read"),
+        // A listener for both protocols, whose clients over TCP are among them.
+        Protocol::Udp if all.count > 0 && !all.are_forwarded => ("message", "message"),
         Protocol::Udp => ("datagram", "datagram"),
     };
     let seconds = counters.elapsed.as_secs_f64();
@@ -188,7 +191,7 @@ pub(crate) fn summary(counters: &Summary) -> String {
             let _ = write!(line, ", {what} {count}");
         }
     }
-    add_connections(&mut line, &counters.connections);
+    add_connections(&mut line, all);
     for (way, hits) in ["up", "down"].into_iter().zip(counters.impaired.iter().flatten()) {
         let mut done = hits.named().into_iter().filter(|(_, times)| *times > 0).peekable();
         let begin = if done.peek().is_some() { "" } else { " nothing" };
@@ -289,6 +292,8 @@ mod tests {
         (counters.protocol, counters.unsent) = (Protocol::Udp, 0);
         let tail = "15 bytes in 2 datagrams, 1.000 s, 29 B/s, kernel drops 3, cut 0, peers 4";
         assert!(summary(&counters).ends_with(tail));
+        counters.connections = Connections::default().and(&link(2));
+        assert!(summary(&counters).contains("15 bytes in 2 messages, "));
     }
 
     fn link(port: u16) -> Link {
