@@ -160,17 +160,8 @@ impl Forwarder {
     /// TO could not be reached.
     pub(crate) fn run(&mut self, session: &mut Session) -> Result<()> {
         let result = rounds::run_to_end(self, session);
-        // What is cut off here must not look whole to anybody.
         for member in self.members.drain() {
-            match &member.stage {
-                Stage::Reaching(client, _) | Stage::Opening(client, _) => client.abort(),
-                Stage::Welcoming(handshake) => handshake.stream().abort(),
-                Stage::Joined(tunnel) => tunnel.reset(),
-                Stage::Crossing(crossing) => {
-                    session.tap.unsent(crossing.unsent());
-                    crossing.reset();
-                }
-            }
+            member.reset(session);
             session.event(&Event::Closed(member.seen()));
         }
         result

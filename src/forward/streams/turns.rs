@@ -261,7 +261,7 @@ impl Forwarder {
         closed: Closed,
         session: &mut Session,
     ) -> Next {
-        client.abort();
+        cut_off(client, link, session);
         session.reactor.release(client.latch());
         self.failed(error, link, closed, session);
         Next::Gone
@@ -352,6 +352,21 @@ impl Member {
         self.seen()
     }
 
+    /// The run ends before the client: that must not look like an ordinary end to anybody.
+    pub(super) fn reset(&self, session: &mut Session) {
+        match &self.stage {
+            Stage::Reaching(client, _) | Stage::Opening(client, _) => {
+                cut_off(client, &self.link, session);
+            }
+            Stage::Welcoming(handshake) => cut_off(handshake.stream(), &self.link, session),
+            Stage::Joined(tunnel) => tunnel.reset(),
+            Stage::Crossing(crossing) => {
+                session.tap.unsent(crossing.unsent());
+                crossing.reset();
+            }
+        }
+    }
+
     /// What has passed, and between whom.
     pub(super) fn seen(&self) -> &Link {
         match &self.stage {
@@ -361,4 +376,12 @@ impl Member {
             }
         }
     }
+}
+
+/// Resets the connection of a client that has no other one yet, of which observers know by `link`.
+fn cut_off(client: &Stream, link: &Link, session: &mut Session) {
+    if client.link().is_tcp() {
+        session.event(&Event::CutOff(link));
+    }
+    client.abort();
 }

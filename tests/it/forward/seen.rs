@@ -17,6 +17,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_datagram_client_counts_as_a_peer_when_it_comes,
         a_capture_shows_client_and_server,
         an_end_that_the_forwarder_made_is_laid_to_neither_side,
+        a_client_is_reset_where_to_is_not_reached,
         a_client_that_is_reset_for_what_it_sent_is_told_of_unasked,
         a_client_is_there_since_it_came,
         events_of_tls_name_the_client_and_the_side,
@@ -205,6 +206,36 @@ fn an_end_that_the_forwarder_made_is_laid_to_neither_side() {
     running.signal(Signal::SIGTERM);
     let text = running.wait().stderr;
     assert!(text.contains(" we reset\n") && text.contains(", client closed first"), "{text}");
+}
+
+fn a_client_is_reset_where_to_is_not_reached() {
+    let (_held, refusing) = net::refusing_port();
+    let (_queue, silent) = net::unanswering_port();
+    for to in [refusing, silent].map(|port| format!("127.0.0.1:{port}")) {
+        let running = pktcat_line(&format!("forward -v -x 0 {to}")).spawn();
+        let client = net::connect(running.port());
+        running.wait_line("#1 accepted ");
+        if to.ends_with(&refusing.to_string()) {
+            running.wait_line("#1 closed, ");
+        }
+        running.signal(Signal::SIGTERM);
+        read_to_reset(&client);
+        let text = running.wait().stderr;
+        let own = client.local_addr().unwrap();
+        assert!(text.contains(&format!(" tcp #1 {own} we reset\n")), "{to}: {text}");
+        assert!(text.contains(", we closed first"), "{to}: {text}");
+
+        let running = pktcat_line(&format!("forward --json 0 {to}")).spawn();
+        let client = net::connect(json_port(&running));
+        running.wait_line("{\"event\":\"accepted\"");
+        if to.ends_with(&refusing.to_string()) {
+            running.wait_line("{\"event\":\"closed\"");
+        }
+        running.signal(Signal::SIGTERM);
+        read_to_reset(&client);
+        let events = told(&running.wait().stderr);
+        assert_eq!(first(&events, "closed")["reset"], true, "{to}: {events:?}");
+    }
 }
 
 fn a_client_that_is_reset_for_what_it_sent_is_told_of_unasked() {
