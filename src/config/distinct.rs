@@ -44,7 +44,7 @@ enum Naming {
 #[derive(Debug, Default)]
 pub(super) struct Files {
     written: Vec<(&'static str, FileIdentity, Naming)>,
-    read: Vec<(&'static str, FileIdentity)>,
+    read: Vec<(&'static str, FileIdentity, Naming)>,
     /// Whether standard input is read as well.
     reads_stdin: bool,
 }
@@ -62,14 +62,13 @@ impl Files {
 
     /// And one that is written to, if it is given.
     pub(super) fn writing(mut self, option: &'static str, path: Option<&Path>) -> Self {
-        let named = path.and_then(|path| Some((option, identity(path)?, naming(path))));
-        self.written.extend(named);
+        self.written.extend(path.and_then(|path| named(option, path)));
         self
     }
 
     /// And one that is read, if it is given.
     pub(super) fn reading(mut self, option: &'static str, path: Option<&Path>) -> Self {
-        self.read.extend(path.and_then(identity).map(|identity| (option, identity)));
+        self.read.extend(path.and_then(|path| named(option, path)));
         self
     }
 
@@ -105,11 +104,20 @@ impl Files {
     /// # Errors
     /// A usage error that names the two words.
     pub(super) fn check(self) -> Result<()> {
-        let mut known = self.read;
-        // A run that writes to no file asks nothing about it here.
-        if self.reads_stdin && !self.written.is_empty() {
-            known.extend(stdin().map(|there| ("stdin", there)));
+        // A run that names no file asks nothing about it here.
+        let names_any = !(self.read.is_empty() && self.written.is_empty());
+        let stdin = if self.reads_stdin && names_any { stdin() } else { None };
+        // A file is read from its beginning each time, so that a private key would be sent as well.
+        let is_sent = |(_, file, naming): &&(_, FileIdentity, Naming)| {
+            *naming == Naming::Descriptor
+                && stdin.as_ref().is_some_and(|(own, there)| own == file && there.is_file())
+        };
+        if let Some((option, ..)) = self.read.iter().find(is_sent) {
+            return Err(Error::usage(format!("stdin, {option}"), "are the same file")
+                .hint("-d sends nothing of it"));
         }
+        let read = self.read.into_iter().map(|(option, identity, _)| (option, identity));
+        let mut known: Vec<_> = read.chain(stdin.map(|(own, _)| ("stdin", own))).collect();
         let outputs = if self.written.is_empty() { Vec::new() } else { outputs() };
         for (option, identity, naming) in self.written {
             let outputs = if naming == Naming::File { &outputs[..] } else { &[] };
@@ -124,9 +132,10 @@ impl Files {
 }
 
 /// What standard input is, if it is a file.
-fn stdin() -> Option<FileIdentity> {
+fn stdin() -> Option<(FileIdentity, Metadata)> {
     let own = io::stdin().as_fd().try_clone_to_owned().ok()?;
-    existing(&File::from(own).metadata().ok()?)
+    let there = File::from(own).metadata().ok()?;
+    Some((existing(&there)?, there))
 }
 
 /// What standard output and standard error are, where they are files. FIFOs keep what each writer writes.
@@ -139,11 +148,13 @@ fn outputs() -> Vec<(&'static str, FileIdentity)> {
         .collect()
 }
 
-fn naming(path: &Path) -> Naming {
-    match end_of_links(path) {
+/// The file that an option names, if it is one that has to be told from others.
+fn named(option: &'static str, path: &Path) -> Option<(&'static str, FileIdentity, Naming)> {
+    let naming = match end_of_links(path) {
         Ok(LinkEnd::Descriptor(_)) => Naming::Descriptor,
         Ok(LinkEnd::Path(_)) | Err(_) => Naming::File,
-    }
+    };
+    Some((option, identity(path)?, naming))
 }
 
 /// `None` for devices and terminals, which several options may write to.

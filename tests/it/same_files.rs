@@ -168,6 +168,15 @@ fn standard_input_is_not_overwritten_while_it_is_sent() {
             folder.expect_untouched(&line);
         }
     }
+    // Nor is a private key sent that is read from there.
+    for option in ["--key", "--cert", "--ca"] {
+        let folder = Folder::new();
+        let cmd = pktcat_line(COMMANDS[1]).args([option, "/dev/stdin"]);
+        expect_refused(stdin_of(cmd, &folder.at("file")), ["stdin", option]);
+        let cmd = pktcat_line(COMMANDS[1]).args(["-d", option, "/dev/stdin"]);
+        let ended = stdin_of(cmd, &folder.at("file")).run();
+        assert!(!ended.stderr.contains("same file"), "{option}: {}", ended.stderr);
+    }
     // What is not sent may be overwritten, as by a listener in a script whose input is the script.
     for options in ["-d", "--send x", "--echo", "--reply x"] {
         let folder = Folder::new();
