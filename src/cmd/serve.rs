@@ -71,6 +71,8 @@ pub(super) fn hub(
             // The other clients go on sending after standard input has ended.
             Some(_) if matches!(config.task, Task::Chat) => Fin::Never,
             Some(input) => fin(common, input),
+            // After an answer that is ready, too.
+            None if common.no_shutdown => Fin::Never,
             None => Fin::AtPeerClose,
         },
         crlf: common.crlf().is_some(),

@@ -325,9 +325,7 @@ impl Hub {
         }
         let mut any = false;
         for client in self.clients.iter_mut() {
-            if client.queued() > 0
-                || client.answered.is_some() && client.sending != SendHalf::Closed
-            {
+            if client.queued() > 0 || client.is_being_answered() {
                 client.set_stuck(now);
                 self.anybody_stuck = true;
                 any = true;

@@ -54,6 +54,7 @@ mod proxies;
 mod recording;
 mod refused_calls;
 mod relay_matrix;
+mod replies;
 mod round_trips;
 mod same_files;
 mod scan;
@@ -168,6 +169,7 @@ fn all() -> Vec<Trial> {
         proxies::tests(),
         recording::tests(),
         relay_matrix::tests(),
+        replies::tests(),
         round_trips::tests(),
         same_files::tests(),
         scan::tests(),

@@ -1,4 +1,4 @@
-//! A listener that answers by itself, over TCP: echo, discard, chargen, ready-made replies, chat, and who may come in.
+//! A listener that answers by itself, over TCP: echo, discard, chargen, chat, and who may come in.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -8,7 +8,7 @@ use std::thread;
 use libtest_mimic::Trial;
 
 use crate::tests;
-use crate::util::data::{Random, assert_same, check_random, random, write_random};
+use crate::util::data::{check_random, write_random};
 use crate::util::harness::Need;
 use crate::util::{Input, Running, find_program, net, pktcat, pktcat_line, proc, program, udp};
 
@@ -20,12 +20,6 @@ pub(crate) fn tests() -> Vec<Trial> {
         discard_takes_all_and_says_nothing,
         chargen_sends_lines_that_shift_by_one,
         chargen_keeps_nothing_for_a_client_that_does_not_read,
-        reply_answers_the_first_data_once,
-        reply_without_keep_open_is_done_with_its_client,
-        reply_hex_is_bytes,
-        a_reply_file_is_sent_at_each_clients_pace,
-        a_reply_file_may_be_a_pipe,
-        a_reply_file_that_cannot_be_read_is_an_error_at_once,
         the_beginners_client_a_thousand_times needs [Need::Program("python3")],
         both_protocols_on_one_port_number,
         chat_goes_to_all_others,
@@ -34,7 +28,6 @@ pub(crate) fn tests() -> Vec<Trial> {
         deny_and_allow_shut_clients_out,
         names_are_looked_up_for_the_gate,
         a_block_of_mapped_addresses_is_one_of_ipv4 needs [Need::Ipv6],
-        a_reply_has_the_line_ends_that_were_asked_for,
         characters_do_not_keep_a_counted_run_alive,
         the_gate_knows_ipv6 needs [Need::Ipv6],
         one_client_is_the_first_that_may_come_in,
@@ -42,7 +35,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     ]
 }
 
-fn listen(options: &str) -> (Running, u16) {
+pub(crate) fn listen(options: &str) -> (Running, u16) {
     let server = pktcat_line(&format!("listen {options} 127.0.0.1 0")).spawn();
     let port = server.port();
     (server, port)
@@ -132,88 +125,6 @@ fn chargen_keeps_nothing_for_a_client_that_does_not_read() {
     server.expect_running();
     let peak = proc::memory_kib(server.pid(), "VmHWM");
     assert!(peak < 16 << 10, "{peak} KiB");
-}
-
-fn reply_answers_the_first_data_once() {
-    let (server, port) = listen("-k --reply there");
-    let mut client = net::connect(port);
-    net::expect_silence(&client);
-    client.write_all(b"who is ").unwrap();
-    assert_eq!(net::read_to_fin(&client), b"there");
-    // It has the other half still.
-    client.write_all(b"it?").unwrap();
-    net::finish(&client);
-    assert_eq!(server.wait_stdout(10), b"who is it?");
-    // Whoever says nothing is told nothing.
-    let silent = net::connect(port);
-    net::finish(&silent);
-    assert_eq!(net::read_to_fin(&silent), b"");
-    server.expect_running();
-}
-
-fn reply_without_keep_open_is_done_with_its_client() {
-    let (server, port) = listen("--reply there");
-    let mut client = net::connect(port);
-    client.write_all(b"who?").unwrap();
-    assert_eq!(net::read_to_fin(&client), b"there");
-    drop(client);
-    assert_eq!(server.wait().expect_code(0).stdout_text(), "who?");
-}
-
-fn reply_hex_is_bytes() {
-    let (_server, port) = listen("-k --reply-hex 00:ff0d0a");
-    let mut client = net::connect(port);
-    client.write_all(b"?").unwrap();
-    assert_eq!(net::read_to_fin(&client), b"\x00\xff\r\n");
-}
-
-fn a_reply_file_is_sent_at_each_clients_pace() {
-    const SIZE: usize = 12 << 20;
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("reply");
-    std::fs::write(&path, random(9, SIZE)).unwrap();
-    let (server, port) = listen(&format!("-k --reply-file {}", path.display()));
-    // It was opened once.
-    std::fs::remove_file(&path).unwrap();
-    let mut clients: Vec<_> = (0..4).map(|_| net::connect(port)).collect();
-    clients.iter_mut().for_each(|client| client.write_all(b"?").unwrap());
-    // The first reads nothing until the others, one of them in small pieces, have everything.
-    let mut checked = Random::new(9);
-    let (mut got, mut wanted, mut left) = (vec![0; 1009], vec![0; 1009], SIZE);
-    while left > 0 {
-        let count = clients[1].read(&mut got).unwrap();
-        assert_ne!(count, 0, "{left} bytes are missing");
-        checked.fill(&mut wanted[..count]);
-        assert_same(&got[..count], &wanted[..count]);
-        left -= count;
-    }
-    for (at, client) in clients.into_iter().enumerate().rev().filter(|(at, _)| *at != 1) {
-        assert_eq!(check_random(client, 9), SIZE as u64, "client {at}");
-    }
-    let peak = proc::memory_kib(server.pid(), "VmHWM");
-    assert!(peak < 16 << 10, "{peak} KiB");
-}
-
-fn a_reply_file_may_be_a_pipe() {
-    // As the shell makes one of `<(date)`.
-    let server = pktcat_line("listen -k --reply-file /dev/stdin 127.0.0.1 0")
-        .stdin(Input::Bytes(b"from a pipe".to_vec()))
-        .spawn();
-    for _ in 0..2 {
-        let mut client = net::connect(server.port());
-        client.write_all(b"?").unwrap();
-        assert_eq!(net::read_to_fin(&client), b"from a pipe");
-    }
-}
-
-fn a_reply_file_that_cannot_be_read_is_an_error_at_once() {
-    for (options, path) in
-        [("-k", "/nonexistent/file"), ("-u", "/nonexistent/file"), ("-k", "/tmp")]
-    {
-        let line = format!("listen {options} --reply-file {path} 127.0.0.1 0");
-        let ended = pktcat_line(&line).run().expect_code(6);
-        assert!(ended.stderr.contains(path), "{}", ended.stderr);
-    }
 }
 
 /// Connects, speaks, hears and goes a thousand times, as every introduction to sockets does it once;
@@ -425,13 +336,6 @@ fn a_block_of_mapped_addresses_is_one_of_ipv4() {
         six.write_all(b"x").unwrap();
         assert_eq!(net::read_to_fin(&six), b"in", "{block}");
     }
-}
-
-fn a_reply_has_the_line_ends_that_were_asked_for() {
-    let server = pktcat(["listen", "-C", "--reply", "a\nb\r\n", "127.0.0.1", "0"]).spawn();
-    let mut client = net::connect(server.port());
-    client.write_all(b"x").unwrap();
-    assert_eq!(net::read_to_fin(&client), b"a\r\nb\r\n");
 }
 
 fn characters_do_not_keep_a_counted_run_alive() {

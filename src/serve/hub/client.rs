@@ -32,6 +32,17 @@ pub(super) enum SendHalf {
     Closed,
 }
 
+/// How much of the role's [`Reply`](super::role::Reply) has been queued for a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Nothing, as the client has not sent anything yet.
+    Unasked,
+    /// So many bytes of it.
+    Begun(u64),
+    /// All of it.
+    Whole,
+}
+
 /// A connected client.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -47,9 +58,8 @@ pub(super) struct Client {
     pub sending: SendHalf,
     /// Whether the client's FIN has been received.
     pub ended: bool,
-    /// How many bytes of the role's [`Reply`](super::role::Reply) have been queued; `None` until the
-    /// client has sent anything.
-    pub answered: Option<u64>,
+    /// How far the role's answer to it has come.
+    pub answer: Answer,
     /// Since when the queue has been too full without any byte being sent.
     pub stuck: Option<Instant>,
     /// Bytes that the client's kernel had not acknowledged at that time.
@@ -70,7 +80,7 @@ impl Client {
             assembler: None,
             sending: SendHalf::Open,
             ended: false,
-            answered: None,
+            answer: Answer::Unasked,
             stuck: None,
             unacknowledged: 0,
             listed: false,
@@ -105,6 +115,16 @@ impl Client {
     #[must_use]
     pub(super) fn is_open(&self) -> bool {
         self.sending == SendHalf::Open
+    }
+
+    /// Whether it has yet to get the rest of its answer, or the FIN after it.
+    #[must_use]
+    pub(super) fn is_being_answered(&self) -> bool {
+        match self.answer {
+            Answer::Unasked => false,
+            Answer::Begun(_) => self.sending != SendHalf::Closed,
+            Answer::Whole => self.queued() > 0 || self.sending == SendHalf::Closing,
+        }
     }
 
     /// Whether both halves are closed.

@@ -50,7 +50,7 @@ fn next_to_yield(clients: &Table, role: &Role) -> Option<usize> {
 
 /// Whether a client is given something that ends.
 fn is_being_answered(client: &Client, role: &Role) -> bool {
-    let is_under_way = client.queued() > 0 || client.answered.is_some();
+    let is_under_way = client.queued() > 0 || client.is_being_answered();
     matches!(role, Role::Echo | Role::Reply(_))
         && is_under_way
         && client.sending != SendHalf::Closed

@@ -3,13 +3,14 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use crate::engine::ends::Fin;
 use crate::engine::framing::{Assembler, Format, LONGEST_MESSAGE};
 use crate::engine::output::Output;
 use crate::error::{Error, Result, Status};
 use crate::io::progress::Progress;
 use crate::observe::tap::Event;
 use crate::run::session::Session;
-use crate::serve::hub::client::{Client, SendHalf};
+use crate::serve::hub::client::{Answer, Client, SendHalf};
 use crate::serve::hub::role::Role;
 use crate::serve::hub::state::{BUFFER, Hub};
 
@@ -161,15 +162,18 @@ impl Hub {
         match &self.role {
             Role::Chargen(characters) => client.push(characters),
             Role::Reply(reply) => {
-                let Some(offset) = client.answered else { return Ok(()) };
+                let Answer::Begun(offset) = client.answer else { return Ok(()) };
                 let piece = reply
                     .piece(offset)
                     .map_err(|cause| Error::local("read", "--reply-file", &cause))?;
-                if piece.is_empty() {
-                    client.sending = SendHalf::Closing;
-                } else {
-                    client.answered = Some(offset + piece.len() as u64);
+                if !piece.is_empty() {
+                    client.answer = Answer::Begun(offset + piece.len() as u64);
                     client.push(&piece);
+                    return Ok(());
+                }
+                client.answer = Answer::Whole;
+                if self.settings.fin != Fin::Never || client.ended {
+                    client.sending = SendHalf::Closing;
                 }
             }
             _ => {}
@@ -186,7 +190,9 @@ impl Hub {
             }
             Role::Discard | Role::Chargen(_) => self.count(client, bytes),
             Role::Reply(_) => {
-                client.answered.get_or_insert(0);
+                if client.answer == Answer::Unasked {
+                    client.answer = Answer::Begun(0);
+                }
                 self.deliver(client, bytes)
             }
             Role::Relay => self.deliver(client, bytes),
@@ -268,7 +274,7 @@ impl Hub {
         let close = match &self.role {
             Role::Echo | Role::Discard => true,
             Role::Chargen(_) => false,
-            Role::Reply(_) => client.answered.is_none(),
+            Role::Reply(_) => !matches!(client.answer, Answer::Begun(_)),
             Role::Relay | Role::Chat => self.closes_sending_of(client),
         };
         if close && client.is_open() {
@@ -312,7 +318,7 @@ impl Hub {
             Role::Chargen(_) => false,
             _ => {
                 client.queued() > 0
-                    || client.answered.is_some()
+                    || client.is_being_answered()
                     || input.is_some_and(|input| !self.up.is_empty() || input.has_more())
             }
         }
