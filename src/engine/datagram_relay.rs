@@ -45,6 +45,8 @@ pub(crate) struct DatagramRelay<I = Input, O = Output, D = Datagram> {
     ends: Ends,
     up: Pump,
     down: Pump,
+    /// Whether words of the command line are on their way.
+    speaks: bool,
     /// The other addresses of the name.
     others: Option<NextAddress>,
     dialogue: Option<expect::Shared>,
@@ -70,6 +72,7 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
             ends: Ends::new(rules, company, now),
             up: Pump::new(Batch::new(SEND_ROOM), Offload::Portable, pace),
             down: Pump::new(Batch::new(ROOM), Offload::Portable, None),
+            speaks: false,
             others: None,
             dialogue: None,
         }
@@ -83,7 +86,11 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
     fn turn(&mut self, now: Instant, looked_at: Instant, congested: bool) -> Result<Turn> {
         let stepped = match congested {
             true => Ok(false),
-            false => self.step_down(now).and_then(|down| Ok(down | self.step_up(now)?)),
+            false => self.step_down(now).and_then(|down| {
+                let up = self.step_up(now)?;
+                self.speaks = up && self.input.is_given();
+                Ok(down | up)
+            }),
         };
         let is_written = self.down.is_empty() && self.output.is_drained();
         let pending = Pending::of(self.socket.is_drained(), is_written);
@@ -152,7 +159,8 @@ impl<I: Source, O: Listener, D: DatagramEnd> DatagramRelay<I, O, D> {
     fn reader(&self) -> Reader {
         let is_written = self.down.is_empty() && self.output.is_drained();
         let owes = |speaks: bool| speaks && !self.up.is_empty();
-        expect::reader(self.dialogue.as_ref(), self.output.reader(), is_written, owes)
+        let reader = self.output.reader().while_speaking(self.speaks);
+        expect::reader(self.dialogue.as_ref(), reader, is_written, owes)
     }
 
     /// Silence has ended the run before as many messages came as were asked for.

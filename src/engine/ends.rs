@@ -128,6 +128,15 @@ pub(crate) enum Reader {
     Gone,
 }
 
+impl Reader {
+    /// The same, but not satisfied while words of the command line are on their way: `--count` does not cut off what
+    /// was given.
+    #[must_use]
+    pub(crate) fn while_speaking(self, speaks: bool) -> Self {
+        if speaks && self == Self::Satisfied { Self::Wants } else { self }
+    }
+}
+
 /// The sending half of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sending {

@@ -75,6 +75,11 @@ pub(crate) trait Source {
     /// When the source failed; what it put into the batch before stays there.
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress>;
 
+    /// Whether all that it has is there from the beginning, as words of the command line are.
+    fn is_given(&self) -> bool {
+        false
+    }
+
     /// Called once when a transfer turns out to be bulk: enlarges buffers where that helps.
     fn widen(&mut self) {}
 

@@ -255,6 +255,10 @@ impl Source for Input {
         }
     }
 
+    fn is_given(&self) -> bool {
+        matches!(self.from, InputSource::Given(_))
+    }
+
     fn widen(&mut self) {
         if let InputSource::Local(local) = &self.from {
             local.widen();

@@ -50,6 +50,8 @@ pub(crate) struct Relay<I, O, C> {
     /// Why the connection took no more; what arrived is still to be written.
     broken: Option<Error>,
     peer_closed: bool,
+    /// Whether words of the command line are on their way.
+    speaks: bool,
     dialogue: Option<expect::Shared>,
 }
 
@@ -77,6 +79,7 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
             sending: Sending::Open,
             broken: None,
             peer_closed: false,
+            speaks: false,
             dialogue: None,
         }
     }
@@ -108,7 +111,9 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
     /// # Errors
     /// When an end failed, or a limit is over.
     fn turn(&mut self, now: Instant, looked_at: Instant, congested: bool) -> Result<Turn> {
-        let moved = !congested && (self.step_up(now)? | self.step_down(now)?);
+        let sends = !congested && self.step_up(now)?;
+        self.speaks = sends && self.input.is_given();
+        let moved = sends | (!congested && self.step_down(now)?);
         let is_written = self.down.is_empty() && self.output.is_drained();
         let pending = Pending::of(self.stream.is_drained(), is_written);
         self.ends.note(self.stream.activity(), pending, now);
@@ -137,7 +142,8 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
     /// What has become of whoever reads the output, and of what it is waited for.
     fn reader(&self) -> Reader {
         let is_written = self.down.is_empty() && self.output.is_drained();
-        expect::reader(self.dialogue.as_ref(), self.output.reader(), is_written, |speaks| {
+        let reader = self.output.reader().while_speaking(self.speaks);
+        expect::reader(self.dialogue.as_ref(), reader, is_written, |speaks| {
             // Closing a connection on which something has not been read is a reset, which would take away
             // what has not reached the peer.
             speaks && !self.up.is_empty() || self.stream.owes_anything()

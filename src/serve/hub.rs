@@ -23,7 +23,7 @@ use mio::Interest;
 use socket2::Socket;
 
 use crate::engine::ends::{Here, Pending, Reader, Standing, Subject, Verdict};
-use crate::engine::flow::Sink as _;
+use crate::engine::flow::{Sink as _, Source};
 use crate::engine::pump::Failure;
 use crate::engine::stream::Stream;
 use crate::error::{Error, Result, Status};
@@ -99,7 +99,9 @@ impl Hub {
                 moved |= self.serve_clients(session);
                 // Whoever has left by now has made room.
                 moved |= self.accept(session)?;
-                moved |= self.step_input(now)?;
+                let sends = self.step_input(now)?;
+                self.speaks = sends && self.has_given_words();
+                moved |= sends;
             }
             moved |= matches!(self.output.flush()?, Progress::Moved(_));
             // Dropping a client that takes nothing lets those go on that have waited for it.
@@ -302,7 +304,7 @@ impl Hub {
     }
 
     fn is_over(&mut self, now: Instant, looked_at: Instant) -> Result<bool> {
-        let reader = match self.output.reader() {
+        let reader = match self.output.reader().while_speaking(self.speaks) {
             // After the last of `--count` messages, its answer must still be sent.
             Reader::Satisfied if self.owes_anybody(now) => Reader::Wants,
             reader => reader,
@@ -316,11 +318,16 @@ impl Hub {
         Subject::Service { deserted: !can_come && self.present() == 0 }
     }
 
+    /// Whether what is sent to all is words of the command line.
+    fn has_given_words(&self) -> bool {
+        self.input.as_ref().is_some_and(Source::is_given)
+    }
+
     /// Whether some client has yet to receive the rest of its answer. One that takes nothing is dropped
     /// as if others waited for it.
     fn owes_anybody(&mut self, now: Instant) -> bool {
         // The other roles send standard input or an endless stream, of which no end can be waited for.
-        if !matches!(self.role, Role::Reply(_) | Role::Echo) {
+        if !matches!(self.role, Role::Reply(_) | Role::Echo) && !self.has_given_words() {
             return false;
         }
         let mut any = false;

@@ -26,6 +26,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         a_last_line_is_written_at_every_end,
         a_frame_cut_off_by_silence_is_an_error_unless_nobody_wants_it,
         count_does_not_cut_the_answer_off,
+        count_does_not_cut_off_what_the_command_line_gave,
         a_pace_does_not_cut_lines_in_streams,
         a_frame_cut_off_by_a_reader_that_left_is_no_error,
         a_frame_under_way_when_the_run_ends_is_no_error,
@@ -235,6 +236,39 @@ fn count_does_not_cut_the_answer_off() {
         client.write_all(b"question\n").unwrap();
         assert_eq!(net::read_to_fin(&client), b"answer", "{options}");
         assert_eq!(server.wait().expect_code(0).stdout_text(), "question\n");
+    }
+}
+
+fn count_does_not_cut_off_what_the_command_line_gave() {
+    let words = "--count 1 --send one --send two --send three";
+    for way in ways() {
+        for options in ["-u", "-u --to-all", "-u -k", "-t -u -k -O lines"] {
+            let server =
+                listening(pktcat_line(&format!("listen {options} {way} {words} 127.0.0.1 0")));
+            let peer = peer_of(&server);
+            peer.send(b"x").unwrap();
+            for word in ["one", "two", "three"] {
+                assert_eq!(receive(&peer), word.as_bytes(), "{options} {way}");
+            }
+            server.wait().expect_code(0);
+        }
+        for options in ["-k", "-t -u -k"] {
+            let line = format!("listen {options} {way} -O lines {words} 127.0.0.1 0");
+            let server = pktcat_line(&line).spawn();
+            let mut client = net::connect(server.port());
+            client.write_all(b"x\n").unwrap();
+            assert_eq!(net::read_to_fin(&client), b"onetwothree", "{options} {way}");
+            server.wait().expect_code(0);
+        }
+        // The peer speaks first.
+        let (listener, port) = net::listener();
+        let line = format!("connect {way} -O lines --count 1 127.0.0.1 {port}");
+        let words = (0..200).flat_map(|_| ["--send", "word"]);
+        let client = pktcat_line(&line).args(words).spawn();
+        let mut peer = net::accept(&listener);
+        peer.write_all(b"hello\n").unwrap();
+        assert_eq!(net::read_to_fin(&peer).len(), 800, "{way}");
+        client.wait().expect_code(0);
     }
 }
 

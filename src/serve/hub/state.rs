@@ -71,6 +71,8 @@ pub(crate) struct Hub {
     pub(super) unfinished: usize,
     pub(super) input: Option<Input>,
     pub(super) up: Pump,
+    /// Whether words of the command line are on their way.
+    pub(super) speaks: bool,
     pub(super) output: Output,
     pub(super) buffer: Vec<u8>,
     pub(super) ends: Ends,
@@ -108,6 +110,7 @@ impl Hub {
             unfinished: 0,
             input,
             up: Pump::new(Batch::new(64 * 1024), Offload::Portable, pace),
+            speaks: false,
             output,
             buffer: vec![0; BUFFER],
             ends,
