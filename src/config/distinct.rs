@@ -66,6 +66,15 @@ impl Files {
         self
     }
 
+    /// And one that is written to once. Where standard output or standard error is that file as well, what is
+    /// written there follows.
+    pub(super) fn writing_once(mut self, option: &'static str, path: Option<&Path>) -> Self {
+        let named = path.and_then(|path| named(option, path));
+        self.written
+            .extend(named.map(|(option, identity, _)| (option, identity, Naming::Descriptor)));
+        self
+    }
+
     /// And one that is read, if it is given.
     pub(super) fn reading(mut self, option: &'static str, path: Option<&Path>) -> Self {
         self.read.extend(path.and_then(|path| named(option, path)));

@@ -207,7 +207,7 @@ impl Forward {
             is_used: from_is || to_is,
         };
         Files::of(&args.seeing)
-            .writing("--port-file", args.port_file.as_deref())
+            .writing_once("--port-file", args.port_file.as_deref())
             .writing("FROM", from.place.file())
             .tls(words)
             .check()

@@ -165,7 +165,7 @@ fn check_files(
     let words =
         TlsWords { options: tls_options, trust: None, admit: Some(&args.admit), is_used: *tls };
     let mut files = Files::of(seeing)
-        .writing("--port-file", args.port_file.as_deref())
+        .writing_once("--port-file", args.port_file.as_deref())
         .writing("--unix", place.file())
         .reading("--reply-file", reply)
         .tls(words);

@@ -191,7 +191,9 @@ fn the_files_of_standard_output_and_error_are_files_of_the_run() {
         |path: &Path| Output::Fd(File::options().append(true).open(path).unwrap().into());
     each_at_once(COMMANDS.iter().copied(), |command| {
         let folder = Folder::new();
-        for option in options(command).iter().filter(|option| is_written(option)) {
+        // The port comes first, and what else goes there follows.
+        let clashes = |option: &&String| is_written(option) && *option != "--port-file";
+        for option in options(command).iter().filter(clashes) {
             for name in ["file", "link"] {
                 let cmd = || pktcat_line(command).arg(option).arg(folder.at(name));
                 let line = cmd().line();
