@@ -31,7 +31,7 @@ pub(crate) use facts::{
 pub(crate) use fragments::{
     forbid_fragments, forbids_fragments, path_mtu, receive_telling, tell_fragments,
 };
-pub(crate) use links::{LinkEnd, end_of_links};
+pub(crate) use links::{LinkEnd, descriptor_at, end_of_links};
 pub(crate) use names::{local_name, unix_address};
 pub(crate) use retry::again;
 pub(crate) use system::PrivateNetwork;

@@ -31,13 +31,13 @@ enum FileIdentity {
     Missing(PathBuf),
 }
 
-/// What a path is a name of.
+/// How a path names a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Naming {
-    /// A file.
-    File,
-    /// An open file: `/dev/stderr`, `/dev/fd/3`. Who writes there goes on where others have written.
-    Descriptor,
+    /// By a name of its own, so that it is opened once more.
+    Own,
+    /// As what is open already: `/dev/stderr`, `/dev/fd/3`. Who writes there goes on where others have written.
+    Open,
 }
 
 /// The files of one command line, each with the word that names it.
@@ -66,12 +66,11 @@ impl Files {
         self
     }
 
-    /// And one that is written to once. Where standard output or standard error is that file as well, what is
-    /// written there follows.
+    /// And one that is written to once, before all else. Where standard output or standard error is that file,
+    /// it is written through what is open there, whatever its name, and the rest follows.
     pub(super) fn writing_once(mut self, option: &'static str, path: Option<&Path>) -> Self {
         let named = path.and_then(|path| named(option, path));
-        self.written
-            .extend(named.map(|(option, identity, _)| (option, identity, Naming::Descriptor)));
+        self.written.extend(named.map(|(option, identity, _)| (option, identity, Naming::Open)));
         self
     }
 
@@ -107,8 +106,9 @@ impl Files {
             .writing("SSLKEYLOGFILE", named.as_deref().filter(|_| keylog.is_none()))
     }
 
-    /// Checks that those which are written to are all different, and none of them is read, or is what standard
-    /// output or standard error was opened from: what is meant for both is written to `/dev/stderr`.
+    /// Checks that those which are written to are all different, that none of them is read as well, and that none
+    /// is what standard output or standard error was opened from, unless it is named as such. Nor may standard
+    /// input be read for another purpose and sent.
     ///
     /// # Errors
     /// A usage error that names the two words.
@@ -118,7 +118,7 @@ impl Files {
         let stdin = if self.reads_stdin && names_any { stdin() } else { None };
         // A file is read from its beginning each time, so that a private key would be sent as well.
         let is_sent = |(_, file, naming): &&(_, FileIdentity, Naming)| {
-            *naming == Naming::Descriptor
+            *naming == Naming::Open
                 && stdin.as_ref().is_some_and(|(own, there)| own == file && there.is_file())
         };
         if let Some((option, ..)) = self.read.iter().find(is_sent) {
@@ -129,7 +129,7 @@ impl Files {
         let mut known: Vec<_> = read.chain(stdin.map(|(own, _)| ("stdin", own))).collect();
         let outputs = if self.written.is_empty() { Vec::new() } else { outputs() };
         for (option, identity, naming) in self.written {
-            let outputs = if naming == Naming::File { &outputs[..] } else { &[] };
+            let outputs = if naming == Naming::Own { &outputs[..] } else { &[] };
             let mut others = known.iter().chain(outputs);
             if let Some((other, _)) = others.find(|(_, other)| *other == identity) {
                 return Err(Error::usage(format!("{other}, {option}"), "are the same file"));
@@ -160,8 +160,8 @@ fn outputs() -> Vec<(&'static str, FileIdentity)> {
 /// The file that an option names, if it is one that has to be told from others.
 fn named(option: &'static str, path: &Path) -> Option<(&'static str, FileIdentity, Naming)> {
     let naming = match end_of_links(path) {
-        Ok(LinkEnd::Descriptor(_)) => Naming::Descriptor,
-        Ok(LinkEnd::Path(_)) | Err(_) => Naming::File,
+        Ok(LinkEnd::Descriptor(_)) => Naming::Open,
+        Ok(LinkEnd::Path(_)) | Err(_) => Naming::Own,
     };
     Some((option, identity(path)?, naming))
 }

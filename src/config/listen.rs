@@ -135,19 +135,21 @@ fn passing(args: &ListenArgs) -> Option<&'static str> {
     options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
 }
 
-/// The first given option about what is sent besides answers, and why it does not go with a listener that
-/// answers by itself.
-fn sending(args: &ListenArgs) -> Option<(&'static str, &'static str)> {
+/// Why the first given option about what is sent besides answers does not go with a listener that answers by
+/// itself.
+fn sending(args: &ListenArgs) -> Option<Error> {
     let ListenArgs { common, .. } = args;
     let message = "is not sent by a listener that answers by itself";
     let pace = "is the pace of what is sent from stdin, and a listener that answers by itself sends none of it";
+    let slow = "pktcat forward --impair-down rate=8M in front of it makes it slow";
     let options = [
-        ("--send", !common.send.is_empty(), message),
-        ("--send-hex", !common.send_hex.is_empty(), message),
-        ("--interval", common.interval.is_some(), pace),
-        ("--rate", common.rate.is_some(), pace),
+        ("--send", !common.send.is_empty(), message, None),
+        ("--send-hex", !common.send_hex.is_empty(), message, None),
+        ("--interval", common.interval.is_some(), pace, None),
+        ("--rate", common.rate.is_some(), pace, Some(slow)),
     ];
-    options.into_iter().find(|(_, given, _)| *given).map(|(option, _, why)| (option, why))
+    let (option, _, why, hint) = options.into_iter().find(|(_, given, ..)| *given)?;
+    Some(hint.into_iter().fold(Error::usage(option, why), Error::hint))
 }
 
 /// Checks that no file is named twice.
@@ -253,15 +255,9 @@ impl Listen {
                 .hint("without -k, and with nothing else that answers"));
         }
         if !task.sends_input()
-            && let Some((option, why)) = sending(args)
+            && let Some(error) = sending(args)
         {
-            let error = Error::usage(option, why);
-            return Err(match option {
-                "--rate" => {
-                    error.hint("pktcat forward --impair-down rate=8M in front of it makes it slow")
-                }
-                _ => error,
-            });
+            return Err(error);
         }
         rules::max_clients(args.max_clients)
     }

@@ -111,9 +111,12 @@ impl<I: Speaker, O: Listener, C: Duplex> Relay<I, O, C> {
     /// # Errors
     /// When an end failed, or a limit is over.
     fn turn(&mut self, now: Instant, looked_at: Instant, congested: bool) -> Result<Turn> {
-        let sends = !congested && self.step_up(now)?;
-        self.speaks = sends && self.input.is_given();
-        let moved = sends | (!congested && self.step_down(now)?);
+        let mut moved = false;
+        if !congested {
+            moved = self.step_up(now)?;
+            self.speaks = moved && self.input.is_given();
+            moved |= self.step_down(now)?;
+        }
         let is_written = self.down.is_empty() && self.output.is_drained();
         let pending = Pending::of(self.stream.is_drained(), is_written);
         self.ends.note(self.stream.activity(), pending, now);

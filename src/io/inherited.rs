@@ -10,7 +10,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-use crate::sys::{self, LinkEnd};
+use crate::sys;
 
 /// A duplicate of the descriptor for the file or socket at this path: that of standard output or standard
 /// error, or the one that the path names, as `/dev/fd/3` does. `None` for pipes, terminals and devices,
@@ -18,7 +18,10 @@ use crate::sys::{self, LinkEnd};
 pub(crate) fn open_at(path: &Path) -> Option<File> {
     let there = fs::metadata(path).ok()?;
     match there.file_type() {
-        kind if kind.is_file() => standard(&there).or_else(|| named(path)),
+        kind if kind.is_file() => standard(&there).or_else(|| {
+            let named = sys::descriptor_at(path)?;
+            sys::duplicate(named).ok().map(File::from)
+        }),
         // A socket cannot be opened by its name (ENXIO, open(2)).
         kind if kind.is_socket() => standard(&there),
         _ => None,
@@ -39,15 +42,4 @@ pub(crate) fn outputs() -> Vec<(&'static str, File)> {
     let stderr = ("stderr", io::stderr().as_fd().try_clone_to_owned());
     let open = [stdout, stderr].into_iter();
     open.filter_map(|(name, fd)| Some((name, File::from(fd.ok()?)))).collect()
-}
-
-/// A duplicate of the descriptor of this process that the path names.
-fn named(path: &Path) -> Option<File> {
-    let Ok(LinkEnd::Descriptor(path)) = sys::end_of_links(path) else { return None };
-    let folder = fs::canonicalize(path.parent()?).ok()?;
-    if folder != fs::canonicalize("/proc/self/fd").ok()? {
-        return None;
-    }
-    let number = path.file_name()?.to_str()?.parse().ok()?;
-    sys::duplicate(number).ok().map(File::from)
 }

@@ -326,7 +326,8 @@ impl Hub {
     /// Whether some client has yet to receive the rest of its answer. One that takes nothing is dropped
     /// as if others waited for it.
     fn owes_anybody(&mut self, now: Instant) -> bool {
-        // The other roles send standard input or an endless stream, of which no end can be waited for.
+        // An answer and what the command line gave have an end that can be waited for; standard input and the
+        // characters of --chargen need not have one.
         if !matches!(self.role, Role::Reply(_) | Role::Echo) && !self.has_given_words() {
             return false;
         }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
 /// How many symbolic links are followed before they count as a loop; Linux's own limit
@@ -36,6 +37,16 @@ pub(crate) fn end_of_links(path: &Path) -> io::Result<LinkEnd> {
     Err(io::Error::from_raw_os_error(libc::ELOOP))
 }
 
+/// The number of the descriptor of this process that a path names, as `/dev/fd/3` does.
+pub(crate) fn descriptor_at(path: &Path) -> Option<RawFd> {
+    let Ok(LinkEnd::Descriptor(path)) = end_of_links(path) else { return None };
+    let folder = fs::canonicalize(path.parent()?).ok()?;
+    if folder != fs::canonicalize("/proc/self/fd").ok()? {
+        return None;
+    }
+    path.file_name()?.to_str()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::File;
@@ -61,6 +72,10 @@ mod tests {
             let name = format!("/proc/self/fd/{}", open.as_raw_fd());
             symlink(&name, at("link")).unwrap();
             assert_eq!(ends("link").unwrap(), LinkEnd::Descriptor(name.into()));
+            assert_eq!(descriptor_at(&at("link")), Some(open.as_raw_fd()));
+            // Another process has others under the same numbers.
+            assert_eq!(descriptor_at(Path::new("/proc/1/fd/0")), None);
+            assert_eq!(descriptor_at(&at("open")), None);
         }
     }
 }

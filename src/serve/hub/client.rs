@@ -117,13 +117,13 @@ impl Client {
         self.sending == SendHalf::Open
     }
 
-    /// Whether it has yet to get the rest of its answer, or the FIN after it.
+    /// Whether it has yet to get the rest of its answer that is not queued, or the FIN after it.
     #[must_use]
     pub(super) fn is_being_answered(&self) -> bool {
         match self.answer {
             Answer::Unasked => false,
             Answer::Begun(_) => self.sending != SendHalf::Closed,
-            Answer::Whole => self.queued() > 0 || self.sending == SendHalf::Closing,
+            Answer::Whole => self.sending == SendHalf::Closing,
         }
     }
 

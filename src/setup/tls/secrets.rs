@@ -30,7 +30,10 @@ impl Secrets {
         options.append(true).create(true).mode(0o600);
         // A FIFO without a reader is an error, and not waited for.
         options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-        let opened = inherited::open_at(path).map_or_else(|| options.open(path), Ok);
+        // Writing to a socket could wait for its reader; that one is refused when it is opened (ENXIO).
+        let inherited = inherited::open_at(path)
+            .filter(|file| file.metadata().is_ok_and(|there| there.is_file()));
+        let opened = inherited.map_or_else(|| options.open(path), Ok);
         let file = opened.map_err(|cause| Error::local("open", path.display(), &cause))?;
         Ok(Self { path: path.to_owned(), file: Mutex::new((file, None)) })
     }
