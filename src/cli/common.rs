@@ -108,7 +108,7 @@ pub struct CommonArgs {
     #[arg(long, value_name = "N", value_parser = units::size, help_heading = "Messages")]
     pub datagram_size: Option<u64>,
 
-    /// Stop, with status 0, after N messages received
+    /// Stop, with status 0, after N messages received; what is due of --send is sent first
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Messages")]
     pub count: Option<u64>,
 

@@ -67,8 +67,10 @@ fn page(name: &str, command: &Command, all: &[String]) -> String {
         if !is_own(&shared.to_uppercase()) {
             text += &part(shared).unwrap();
         }
-        if shared == "environment" {
-            text += &variables(name);
+        match shared {
+            "environment" => text += &variables(name),
+            "files" if names_files(command) => text += &part("open-files").unwrap(),
+            _ => {}
         }
     }
     let (examples, notes) = examples_and_notes(command);
@@ -79,6 +81,11 @@ fn page(name: &str, command: &Command, all: &[String]) -> String {
         text += &format!(".SH EXAMPLES\n{}", example(&examples));
     }
     wrapped(&(text + &see_also(name, all)))
+}
+
+/// Whether a command writes to files that its words name.
+fn names_files(command: &Command) -> bool {
+    command.get_opts().any(|option| ["pcap", "hex-file"].contains(&option.get_long().unwrap_or("")))
 }
 
 /// The variables that only some commands know, for the end of their section ENVIRONMENT.
