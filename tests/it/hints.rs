@@ -29,6 +29,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         only_a_group_without_an_interface_is_told_to_name_one needs [Need::Root, Need::Program("unshare")],
         a_port_that_is_given_twice_is_told_so,
         a_mapped_address_is_what_is_written,
+        who_wants_a_slow_service_is_told_of_the_forwarder,
         a_limit_of_room_is_told_without_clients_too needs [STRACE],
     ]
 }
@@ -296,4 +297,20 @@ fn a_mapped_address_is_what_is_written() {
     drop(listener);
     let why = "is an IPv4 address, and -6 was asked for";
     fails(pktcat_line("connect -6 127.0.0.1 9"), 2, &format!("usage: 127.0.0.1: {why}"));
+}
+
+fn who_wants_a_slow_service_is_told_of_the_forwarder() {
+    let why = "is the pace of what is sent from stdin, and a listener that answers by itself sends none of it";
+    let hint = " (pktcat forward --impair-down rate=8M in front of it makes it slow)";
+    for service in ["--chargen", "--echo", "--reply x"] {
+        for (option, hint) in [("--rate", hint), ("--interval", "")] {
+            let line = format!("listen {service} {option} 1 127.0.0.1 0");
+            fails(pktcat_line(&line), 2, &format!("usage: {option}: {why}{hint}"));
+        }
+    }
+    // What the hint names can be run, and slows down.
+    let service = pktcat_line("listen -k --chargen 127.0.0.1 0").spawn();
+    let line = format!("forward --once --impair-down rate=8M 0 127.0.0.1:{}", service.port());
+    let slow = pktcat_line(&line).spawn();
+    assert_eq!(net::read_exactly(&net::connect(slow.port()), 74).len(), 74);
 }

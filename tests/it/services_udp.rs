@@ -219,7 +219,9 @@ fn stdin_goes_to_tcp_clients_and_the_last_udp_peer() {
     assert_eq!(net::read_exactly(&client, 7), b"to all\n");
     assert_eq!(receive(&late).trim_ascii_end(), b"to all");
     expect_nothing(&early);
-    server.expect_running();
+    server.signal(Signal::SIGTERM);
+    let ended = server.wait();
+    assert!(ended.stderr.contains("received 9 bytes in 2 messages, "), "{}", ended.stderr);
 }
 
 fn a_tag_names_udp_peers_too() {

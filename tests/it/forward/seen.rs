@@ -211,30 +211,41 @@ fn an_end_that_the_forwarder_made_is_laid_to_neither_side() {
 fn a_client_is_reset_where_to_is_not_reached() {
     let (_held, refusing) = net::refusing_port();
     let (_queue, silent) = net::unanswering_port();
-    for to in [refusing, silent].map(|port| format!("127.0.0.1:{port}")) {
-        let running = pktcat_line(&format!("forward -v -x 0 {to}")).spawn();
+    let (listener, mute) = net::listener();
+    // Refused; no answer to a SYN; no answer to TLS; and a client that does not begin TLS itself.
+    for line in [
+        format!("0 127.0.0.1:{refusing}"),
+        format!("0 127.0.0.1:{silent}"),
+        format!("--insecure 0 tls:127.0.0.1:{mute}"),
+        format!("tls:127.0.0.1:0 127.0.0.1:{mute}"),
+    ] {
+        let is_refused = line.ends_with(&format!(":{refusing}"));
+        let running = pktcat_line(&format!("forward -v -x {line}")).spawn();
         let client = net::connect(running.port());
         running.wait_line("#1 accepted ");
-        if to.ends_with(&refusing.to_string()) {
+        if is_refused {
             running.wait_line("#1 closed, ");
         }
+        // The connection to TO is there, and more is needed.
+        let _server = line.contains("--insecure").then(|| net::accept(&listener));
         running.signal(Signal::SIGTERM);
         read_to_reset(&client);
         let text = running.wait().stderr;
         let own = client.local_addr().unwrap();
-        assert!(text.contains(&format!(" tcp #1 {own} we reset\n")), "{to}: {text}");
-        assert!(text.contains(", we closed first"), "{to}: {text}");
+        assert!(text.contains(&format!(" tcp #1 {own} we reset\n")), "{line}: {text}");
+        assert!(text.contains(", we closed first"), "{line}: {text}");
 
-        let running = pktcat_line(&format!("forward --json 0 {to}")).spawn();
+        let running = pktcat_line(&format!("forward --json {line}")).spawn();
         let client = net::connect(json_port(&running));
         running.wait_line("{\"event\":\"accepted\"");
-        if to.ends_with(&refusing.to_string()) {
+        if is_refused {
             running.wait_line("{\"event\":\"closed\"");
         }
+        let _server = line.contains("--insecure").then(|| net::accept(&listener));
         running.signal(Signal::SIGTERM);
         read_to_reset(&client);
         let events = told(&running.wait().stderr);
-        assert_eq!(first(&events, "closed")["reset"], true, "{to}: {events:?}");
+        assert_eq!(first(&events, "closed")["reset"], true, "{line}: {events:?}");
     }
 }
 

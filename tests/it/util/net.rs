@@ -246,8 +246,8 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// This host with a port that nobody has there, at another address or for another protocol: all of them
-/// refuse but whoever binds it.
+/// An address at this host whose port nobody else has, at any address and for either protocol: where the test binds
+/// nothing, it is refused.
 pub fn only_at(host: &str) -> String {
     format!("{host}:{}", free_port())
 }
